@@ -1,0 +1,1 @@
+"""Serve what the MLflow registry promotes."""

@@ -1,0 +1,96 @@
+"""What a contract is: one interface for the hand-written one and for those read off a signature."""
+
+from enum import StrEnum
+from typing import Any, Protocol
+
+import msgspec
+
+Column = bytes | list[Any]
+"""One input or output column on its way between processes.
+
+`bytes` is a C-order, little-endian buffer of the column's dtype (rows first), so that the columns
+of two requests are merged by joining them. A list holds one JSON-like value a row: str, None, bool,
+int, bytes, or what a nested type holds.
+"""
+
+
+class Call(msgspec.Struct, frozen=True, array_like=True):
+    """A validated request as it travels to a worker: `columns` in the order of the inputs.
+
+    `params` is None where the caller gave none and the contract has none.
+    """
+
+    rows: int
+    columns: list[Column]
+    params: dict[str, Any] | None = None
+
+
+class Predictions(msgspec.Struct, frozen=True, array_like=True):
+    """A model's answers: one column for each of `names`, each `rows` long.
+
+    `dtypes` has the numpy dtype of a buffer column ('' for a list column), `shapes` its shape
+    beyond the rows ([] for one value a row). `non_finite` has the indices, ascending, of rows in
+    which some number is NaN or infinite.
+    """
+
+    rows: int
+    names: list[str]
+    columns: list[Column]
+    dtypes: list[str]
+    shapes: list[list[int]]
+    non_finite: list[int]
+
+
+class Layout(StrEnum):
+    """The form in which a model takes its inputs."""
+
+    COLUMNS = "columns"  # named columns: a DataFrame; an instance is an object
+    POSITIONAL = "positional"  # unnamed columns: a DataFrame; an instance is an array
+    TENSOR = "tensor"  # one unnamed tensor: an ndarray; an instance is a nested array
+    TENSORS = "tensors"  # named tensors: a dict of ndarrays; an instance is an object
+
+
+class InputSpec(msgspec.Struct, frozen=True):
+    """One input: `type` in MLflow's word ('double', 'long', 'string', 'tensor', 'array', ...).
+
+    `dtype` is the numpy dtype of its buffer, '' where it travels as a list; `shape` is a tensor's
+    shape beyond the rows.
+    """
+
+    name: str
+    type: str
+    required: bool
+    dtype: str
+    shape: tuple[int, ...] = ()
+
+
+class OutputSpec(msgspec.Struct, frozen=True):
+    """One output by name; `type` as for inputs, '' where the signature does not say."""
+
+    name: str
+    type: str
+
+
+class Contract(Protocol):
+    """What callers send to a version, and what they read from it.
+
+    Holds no state between calls and may be used from several threads.
+    """
+
+    layout: Layout
+    inputs: tuple[InputSpec, ...]
+    outputs: tuple[OutputSpec, ...]
+    """Empty where the signature has none: then the model's own answer decides the names."""
+    signature: dict[str, Any]
+    """The signature as MLflow writes it, parsed: `inputs`, `outputs`, `params`."""
+
+    def decode(self, body: bytes) -> Call:
+        """Validate a JSON body `{"instances": [...], "params": {...}}` and split it into columns.
+
+        Raise ContractViolationError, or MalformedBodyError for what is no JSON.
+        """
+        ...
+
+    def encode(self, predictions: Predictions, start: int, stop: int) -> bytes:
+        """Return rows [start, stop) as a JSON array with one object a row."""
+        ...

@@ -1,0 +1,168 @@
+"""Everything that can go wrong in this service, in its own words.
+
+One class for each thing that a caller would treat differently; `code` is stable and becomes the
+problem type at the HTTP edge, which alone knows of status codes.
+"""
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from service.core.verdicts import Verdict
+
+
+class ServiceError(Exception):
+    """The base of all; its message is a sentence that a caller may see."""
+
+    code: ClassVar[str] = "internal"
+
+    def extras(self) -> dict[str, Any]:
+        """Return what belongs into a machine-readable report of this error, JSON-ready."""
+        return {}
+
+
+class ContractViolationError(ServiceError):
+    """A request that breaks the contract: where, what was wanted, what came.
+
+    `path` is relative to the body (`instances[3].total_files`, '' for the body itself), `row` the
+    index within `instances` where there is one.
+    """
+
+    code = "contract-violation"
+
+    def __init__(self, path: str, row: int | None, expected: str, got: str) -> None:
+        where = path or "the body"
+        super().__init__(f"{where}: expected {expected}, got {got}")
+        self.path = path
+        self.row = row
+        self.expected = expected
+        self.got = got
+
+    def extras(self) -> dict[str, Any]:
+        """Return the fault's place, what was wanted and what came."""
+        return {"path": self.path, "row": self.row, "expected": self.expected, "got": self.got}
+
+
+class MalformedBodyError(ServiceError):
+    """A body that is no JSON: syntax, encoding, or nesting beyond what can be read."""
+
+    code = "malformed-body"
+
+
+class BodyTooLargeError(ServiceError):
+    """A body over MAX_BODY_BYTES."""
+
+    code = "body-too-large"
+
+
+class UnsupportedContentTypeError(ServiceError):
+    """A body of a kind that is not spoken here."""
+
+    code = "unsupported-content-type"
+
+
+class UnauthorizedError(ServiceError):
+    """A guarded call without the token it wants."""
+
+    code = "unauthorized"
+
+
+class NoVersionError(ServiceError):
+    """No version can answer."""
+
+    code = "no-version"
+
+
+class ModelFailedError(ServiceError):
+    """The model raised; `detail` is its traceback, for the log alone."""
+
+    code = "model-failed"
+
+    def __init__(self, message: str, detail: str = "") -> None:
+        super().__init__(message)
+        self.detail = detail
+
+
+class NonFinitePredictionError(ServiceError):
+    """The model answered NaN or infinity; `row` is the first such row of the request."""
+
+    code = "non-finite-prediction"
+
+    def __init__(self, row: int) -> None:
+        super().__init__(f"the model's prediction for row {row} is not a finite number")
+        self.row = row
+
+    def extras(self) -> dict[str, Any]:
+        """Return the row."""
+        return {"row": self.row}
+
+
+class WorkerLostError(ServiceError):
+    """The worker's process ended while it answered; `last_lines` is what it printed last."""
+
+    code = "worker-lost"
+
+    def __init__(self, message: str, last_lines: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.last_lines = tuple(last_lines)
+
+
+class RequestTimeoutError(ServiceError):
+    """No answer within REQUEST_TIMEOUT_S."""
+
+    code = "request-timeout"
+
+
+class ShuttingDownError(ServiceError):
+    """The service is ending and takes no more work."""
+
+    code = "shutting-down"
+
+
+class SourceUnavailableError(ServiceError):
+    """The registry could not be asked. Never to be read as 'nothing is promoted'."""
+
+    code = "registry-unavailable"
+
+
+class FetchFailedError(ServiceError):
+    """A version's artifacts could not be brought into the store; worth another try."""
+
+    code = "fetch-failed"
+
+
+class StoreCorruptError(ServiceError):
+    """Files in the store are not those that were fetched."""
+
+    code = "store-corrupt"
+
+
+class SignatureError(ServiceError):
+    """A model whose signature is missing, or has what cannot be served; says what to log."""
+
+    code = "signature"
+
+
+class RefusedError(ServiceError):
+    """A version that a gate refused, with every verdict up to that one."""
+
+    code = "version-refused"
+
+    def __init__(self, message: str, verdicts: Sequence[Verdict] = ()) -> None:
+        super().__init__(message)
+        self.verdicts = tuple(verdicts)
+
+    def extras(self) -> dict[str, Any]:
+        """Return the verdicts."""
+        return {"verdicts": self.verdicts}
+
+
+class SupersededError(ServiceError):
+    """A newer promotion took the place of the one that was waited for."""
+
+    code = "superseded"
+
+
+class ReloadTimeoutError(ServiceError):
+    """A reload is not done within LOAD_TIMEOUT_S; it goes on."""
+
+    code = "reload-timeout"

@@ -1,0 +1,43 @@
+"""The life of a version. Everything that affects which state may follow which lives here."""
+
+from enum import StrEnum
+
+
+class State(StrEnum):
+    """Where a version stands.
+
+    NEW > FETCHING > LOADING > GATING > READY > DRAINING > UNLOADED; any but the last > FAILED.
+    """
+
+    NEW = "new"
+    FETCHING = "fetching"
+    LOADING = "loading"
+    GATING = "gating"
+    READY = "ready"
+    DRAINING = "draining"
+    UNLOADED = "unloaded"
+    FAILED = "failed"
+
+
+_NEXT: dict[State, frozenset[State]] = {
+    State.NEW: frozenset({State.FETCHING, State.FAILED}),
+    State.FETCHING: frozenset({State.LOADING, State.FAILED}),
+    State.LOADING: frozenset({State.GATING, State.FAILED}),
+    State.GATING: frozenset({State.READY, State.FAILED}),
+    State.READY: frozenset({State.DRAINING, State.FAILED}),
+    State.DRAINING: frozenset({State.UNLOADED, State.FAILED}),
+    # A version that is gone, or failed, begins anew when it is wanted again.
+    State.UNLOADED: frozenset({State.NEW}),
+    State.FAILED: frozenset({State.NEW}),
+}
+
+
+class IllegalTransitionError(RuntimeError):
+    """A step that the table does not have: a defect of ours, never of a model."""
+
+
+def advance(current: State, wanted: State) -> State:
+    """Return `wanted` where the table allows it after `current`, else raise."""
+    if wanted not in _NEXT[current]:
+        raise IllegalTransitionError(f"no version goes from {current} to {wanted}")
+    return wanted

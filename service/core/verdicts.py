@@ -1,0 +1,22 @@
+"""What a gate says of a candidate."""
+
+from enum import StrEnum
+
+import msgspec
+
+
+class Outcome(StrEnum):
+    """A gate's decision: `skip` means that there was nothing to check."""
+
+    PASS = "pass"  # noqa: S105 - a decision, not a password
+    REFUSE = "refuse"
+    SKIP = "skip"
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """One gate's decision on one candidate, with a reason that a person can act on."""
+
+    gate: str
+    outcome: Outcome
+    reason: str
+    duration_s: float

@@ -1,0 +1,141 @@
+"""What is asked for (ModelRef), what it resolved to (ModelVersion), and that on disk (StoredVersion)."""
+
+import hashlib
+import re
+from enum import StrEnum
+from pathlib import Path
+
+import msgspec
+
+STAGES = ("None", "Staging", "Production", "Archived")
+"""MLflow's stages, in its own spelling (`mlflow.entities.model_registry.model_version_stages`)."""
+
+_STAGE_BY_LOWER = {stage.lower(): stage for stage in STAGES}
+_NAME = r"(?P<name>[^/:@]+)"
+_RUN = re.compile(r"runs:/(?P<run>[^/]+)/(?P<path>.+)")
+_ALIAS = re.compile(rf"models:/{_NAME}@(?P<alias>[\w-]+)")
+_SUFFIX = re.compile(rf"models:/{_NAME}/(?P<suffix>[^/@]+)")
+_LOGGED = re.compile(r"models:/(?P<id>m-[\w-]+)")
+
+
+class InvalidModelUriError(ValueError):
+    """A text that is none of the model URIs that can be followed; its message says which can."""
+
+
+class RefKind(StrEnum):
+    """The forms that a pointer to a model takes."""
+
+    STAGE = "stage"
+    ALIAS = "alias"
+    VERSION = "version"
+    LATEST = "latest"
+    LOGGED_MODEL = "logged_model"
+    RUN = "run"
+
+
+IMMUTABLE_KINDS = frozenset({RefKind.VERSION, RefKind.LOGGED_MODEL, RefKind.RUN})
+"""Forms that always mean the same artifacts: once they serve there is nothing to poll for."""
+
+
+class ModelRef(msgspec.Struct, frozen=True):
+    """What is asked for: a pointer that may move.
+
+    `name` is the registered model's name ('' for a run or a logged model, which have none), and
+    `target` what the pointer says of it: the stage, alias, version number, run id or model id.
+    """
+
+    kind: RefKind
+    uri: str
+    name: str
+    target: str
+
+    @classmethod
+    def parse(cls, uri: str) -> "ModelRef":
+        """Read one of MLflow's model URIs. Raise InvalidModelUriError for anything else."""
+        uri = uri.strip()
+        if found := _RUN.fullmatch(uri):
+            return cls(RefKind.RUN, uri, "", found["run"])
+        if found := _ALIAS.fullmatch(uri):
+            return cls.for_alias(found["name"], found["alias"])
+        if found := _SUFFIX.fullmatch(uri):
+            return cls.for_stage(found["name"], found["suffix"])
+        if found := _LOGGED.fullmatch(uri):
+            return cls(RefKind.LOGGED_MODEL, uri, "", found["id"])
+        raise InvalidModelUriError(
+            f"{uri!r} is no model URI; allowed are models:/NAME/STAGE, models:/NAME@ALIAS, "
+            "models:/NAME/VERSION, models:/NAME/latest, models:/m-ID and runs:/RUN_ID/PATH"
+        )
+
+    @classmethod
+    def for_alias(cls, name: str, alias: str) -> "ModelRef":
+        """Point at a registered model's alias, with or without its '@'."""
+        alias = alias.removeprefix("@")
+        return cls(RefKind.ALIAS, f"models:/{name}@{alias}", name, alias)
+
+    @classmethod
+    def for_stage(cls, name: str, stage: str) -> "ModelRef":
+        """Point at a stage in any case, a version number, or 'latest'.
+
+        Raise InvalidModelUriError for a word that is none of them.
+        """
+        if stage.isascii() and stage.isdigit():
+            number = str(int(stage))
+            return cls(RefKind.VERSION, f"models:/{name}/{number}", name, number)
+        if stage.lower() == "latest":
+            return cls(RefKind.LATEST, f"models:/{name}/latest", name, "latest")
+        known = _STAGE_BY_LOWER.get(stage.lower())
+        if known is None:
+            raise InvalidModelUriError(
+                f"{stage!r} is no stage; allowed are {', '.join(STAGES)}, a version number, "
+                "or latest"
+            )
+        return cls(RefKind.STAGE, f"models:/{name}/{known}", name, known)
+
+    @property
+    def label(self) -> str:
+        """The pointer as people write it: `Production`, `@champion`, `3`, `latest`, `run`."""
+        match self.kind:
+            case RefKind.ALIAS:
+                return f"@{self.target}"
+            case RefKind.RUN:
+                return "run"
+            case _:
+                return self.target
+
+    @property
+    def immutable(self) -> bool:
+        """Whether the pointer can never mean other artifacts than it does now."""
+        return self.kind in IMMUTABLE_KINDS
+
+
+class ModelVersion(msgspec.Struct, frozen=True):
+    """What a ModelRef resolved to.
+
+    The number alone names nothing: another registry has a version 1 too, and so has a registry
+    that was made again. All fields together are the identity, and the store's key.
+
+    `registry` is the registry's URI without credentials, `source` the artifacts' URI as registered,
+    `created_ms` Unix milliseconds (0 where the registry does not say).
+    """
+
+    registry: str
+    name: str
+    version: str
+    run_id: str
+    source: str
+    created_ms: int
+
+    @property
+    def key(self) -> str:
+        """The folder name of this version in a store: readable, and unique by a digest."""
+        digest = hashlib.sha256(msgspec.json.encode(self)).hexdigest()[:16]
+        readable = re.sub(r"[^\w.-]+", "_", f"{self.name[:48]}-{self.version[:40]}")
+        return f"{readable}-{digest}"
+
+
+class StoredVersion(msgspec.Struct, frozen=True):
+    """A ModelVersion on disk: `path` holds its MLmodel file, `digest` its manifest's sha256."""
+
+    version: ModelVersion
+    path: Path
+    digest: str

@@ -1,0 +1,1 @@
+"""Everything on the tracking side of MLflow, and versions on disk."""

@@ -1,0 +1,1 @@
+"""Where a loaded model lives: child processes and pools of them."""

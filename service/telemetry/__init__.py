@@ -1,0 +1,1 @@
+"""What operators see: logs, and the state of every version."""
