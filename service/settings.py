@@ -1,0 +1,307 @@
+"""What can be set from outside: read once from the environment, checked whole, passed in."""
+
+import math
+import os
+import re
+import textwrap
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+import msgspec
+from dotenv import load_dotenv
+from msgspec import Meta
+
+from service.core.versions import InvalidModelUriError, ModelRef
+
+_DAY_S = 86_400
+_SECRETS = frozenset({"admin_token"})
+
+Seconds = Annotated[float, Meta(gt=0, le=_DAY_S)]
+"""A duration that has to pass: over 0, at most a day."""
+
+Bytes = Annotated[int, Meta(ge=1, le=2**40)]
+"""A size: at least a byte, at most a tebibyte."""
+
+
+class SettingsError(Exception):
+    """A wrong setting, in one line: which variable, what is wrong, what is allowed."""
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """Every setting, under its environment variable's name in lower case."""
+
+    model_uri: str = ""
+    """Which model to follow: `models:/NAME/STAGE`, `models:/NAME@ALIAS`, `models:/NAME/VERSION`,
+    `models:/NAME/latest`, `models:/m-ID` or `runs:/RUN_ID/PATH`; instead of the next three."""
+
+    model_name: str = "archive-forecast-rf"
+    """The registered model; beside a `runs:/` or `models:/m-` URI, the name to report."""
+
+    model_stage: str = ""
+    """The stage to follow, in any case, or a version number, or `latest`; `Production` where no
+    other pointer is set."""
+
+    model_alias: str = ""
+    """The alias to follow, with or without its `@`; instead of a stage."""
+
+    mlflow_tracking_uri: str = "http://127.0.0.1:5000"
+    """The MLflow server."""
+
+    mlflow_registry_uri: str = ""
+    """The model registry, where it is not the tracking server."""
+
+    host: str = "127.0.0.1"
+    """The address to listen on; `0.0.0.0` for all of IPv4, `::` for all of IPv6."""
+
+    port: Annotated[int, Meta(ge=0, le=65_535)] = 8000
+    """The port to listen on; 0 takes a free one."""
+
+    workers: Annotated[int, Meta(ge=1, le=256)] = 1
+    """Worker processes for each loaded version."""
+
+    threads_per_worker: Annotated[int, Meta(ge=0, le=1024)] = 0
+    """Threads that a worker computes with; 0 shares the usable CPUs among the workers."""
+
+    poll_interval_s: Seconds = 2.0
+    """Seconds between two looks at the registry."""
+
+    registry_timeout_s: Seconds = 10.0
+    """Seconds that the registry has to answer one look."""
+
+    fetch_timeout_s: Seconds = 900.0
+    """Seconds that a version's artifacts may take to arrive."""
+
+    load_timeout_s: Seconds = 300.0
+    """Seconds that a version may take to load and to pass its gates, and `/reload-model` to
+    answer."""
+
+    start_timeout_s: Seconds = 60.0
+    """Seconds that a helper or worker process may take to start, before it is given any work."""
+
+    request_timeout_s: Seconds = 30.0
+    """Seconds that a request may take; then 504, and a worker that hangs is replaced."""
+
+    drain_timeout_s: Annotated[float, Meta(ge=0, le=_DAY_S)] = 30.0
+    """Seconds that accepted requests have to end, when a version or the service does."""
+
+    heartbeat_interval_s: Seconds = 1.0
+    """Seconds between two signs of life that a worker owes."""
+
+    max_batch_rows: Annotated[int, Meta(ge=1, le=10_000_000)] = 4096
+    """Rows that are answered in one call of the model at most; a larger request goes alone."""
+
+    max_batch_wait_ms: Annotated[float, Meta(ge=0, le=10_000)] = 2.0
+    """Milliseconds that a request may wait for company while others wait too."""
+
+    max_body_bytes: Bytes = 33_554_432
+    """The largest body that is taken."""
+
+    raw_body_bytes: Annotated[int, Meta(ge=0, le=2**40)] = 262_144
+    """Bodies over this size are decoded in the worker, so that they hold up nobody else."""
+
+    unknown_fields: Literal["ignore", "refuse"] = "ignore"
+    """What becomes of fields that the model does not know."""
+
+    on_unpromoted: Literal["keep", "unload"] = "keep"
+    """What becomes of the served version when nothing is promoted any more."""
+
+    keep_versions: Annotated[int, Meta(ge=1, le=10_000)] = 3
+    """Versions to keep on disk; one that is served is never removed."""
+
+    cache_dir: Path = Path(".hotswap")
+    """The folder for fetched versions and temporary files."""
+
+    admin_token: Annotated[str, Meta(pattern=r"^[!-~]*$")] = ""
+    """The bearer token that `/reload-model` wants where the service listens beyond loopback."""
+
+    admin_open: bool = False
+    """Whether `/reload-model` is open to all where the service listens beyond loopback."""
+
+    log_level: Literal["debug", "info", "warning", "error", "critical"] = "info"
+    """The least severe lines to log."""
+
+    log_format: Literal["auto", "json", "console"] = "auto"
+    """How lines are logged; `auto` is for people on a terminal, else JSON."""
+
+    def __post_init__(self) -> None:
+        """Make the folder absolute: what is started later may stand in another one."""
+        msgspec.structs.force_setattr(self, "cache_dir", self.cache_dir.expanduser().absolute())
+
+    def __repr__(self) -> str:
+        """Show what was set, but no secret."""
+        shown = (
+            f"{field.name}={'***' if field.name in _SECRETS else getattr(self, field.name)!r}"
+            for field in msgspec.structs.fields(self)
+            if getattr(self, field.name) != field.default
+        )
+        return f"Settings({', '.join(shown)})"
+
+    @property
+    def ref(self) -> ModelRef:
+        """The one pointer that the four MODEL_ settings mean.
+
+        Raises:
+            SettingsError: they mean none, or several that disagree.
+        """
+        return _resolve_ref(self)
+
+    @property
+    def reported_name(self) -> str:
+        """The model's name as answers show it; '' for a run that was given none."""
+        return self.ref.name or self.model_name
+
+
+def read_dotenv(path: Path | None = None) -> None:
+    """Read `.env` of the working folder into the environment, never over what is there.
+
+    Raises:
+        SettingsError: the file cannot be read.
+    """
+    file = path or Path.cwd() / ".env"
+    if not file.is_file():
+        return
+    try:
+        # utf-8-sig: editors on Windows begin a file with a mark that would join the first name.
+        load_dotenv(file, override=False, encoding="utf-8-sig")
+    except (OSError, UnicodeError) as error:
+        raise SettingsError(
+            f"{file.name} cannot be read ({error}); allowed is UTF-8 text"
+        ) from None
+
+
+def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
+    """Read and check every setting. An empty variable counts as unset.
+
+    Raises:
+        SettingsError: a value is wrong, or two pointers to a model disagree.
+    """
+    env = os.environ if environ is None else environ
+    values: dict[str, Any] = {}
+    for field in msgspec.structs.fields(Settings):
+        text = env.get(field.name.upper(), "").strip()
+        if text:
+            values[field.name] = _convert(field.name, field.type, text)
+    settings = Settings(**values)
+    ref = settings.ref
+    if ref.name and ref.name != values.get("model_name", ref.name):
+        raise _disagreement(
+            _shown("model_name", settings.model_name), _shown("model_uri", settings.model_uri)
+        )
+    if not ref.name and "model_name" not in values:
+        # Nobody named this run: the default would be another model's name.
+        settings = msgspec.structs.replace(settings, model_name="")
+    for name in ("mlflow_tracking_uri", "mlflow_registry_uri"):
+        _check_uri(name, getattr(settings, name))
+    return settings
+
+
+def _convert(name: str, kind: Any, text: str) -> Any:
+    """Convert one variable's text to its field's type, or say in one line what is allowed."""
+    info = msgspec.inspect.type_info(kind)
+    if isinstance(info, msgspec.inspect.LiteralType):
+        text = text.lower()
+    if kind is Path:
+        return Path(text)
+    try:
+        value = msgspec.convert(text, kind, strict=False)
+    except msgspec.ValidationError:
+        value = None
+    # A bound does not stop NaN, which compares false with everything.
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
+        raise SettingsError(f"{_shown(name, text)} is wrong: allowed is {_allowed(info)}")
+    return value
+
+
+def _allowed(info: msgspec.inspect.Type) -> str:
+    """Say in words which values a field's type takes."""
+    match info:
+        case msgspec.inspect.LiteralType(values=values):
+            return " or ".join(str(value) for value in values)
+        case msgspec.inspect.BoolType():
+            return "true or false"
+        case msgspec.inspect.IntType(ge=low, le=high):
+            return f"a whole number from {low} to {high}"
+        case msgspec.inspect.FloatType(gt=None, ge=low, le=high):
+            return f"a number from {low:g} to {high:g}"
+        case msgspec.inspect.FloatType(gt=low, le=high):
+            return f"a number over {low:g}, at most {high:g}"
+        case _:
+            return "printable ASCII without spaces"
+
+
+def _shown(name: str, text: str) -> str:
+    """Show a variable with its value, cut short, unless the value is a secret."""
+    if name in _SECRETS:
+        return name.upper()
+    # The user part of a URI may hold a password.
+    clean = re.sub(r"://[^/@\s]*@", "://***@", text)
+    return f"{name.upper()}={textwrap.shorten(clean, 80, placeholder=' ...')}"
+
+
+def _check_uri(name: str, uri: str) -> None:
+    """Refuse an http URI without a host; other schemes are MLflow's to judge."""
+    if not uri.lower().startswith(("http:", "https:")):
+        return
+    try:
+        parts = urlsplit(uri)
+        good = bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        good = False
+    if not good:
+        raise SettingsError(
+            f"{_shown(name, uri)} is wrong: allowed is a URI such as http://127.0.0.1:5000"
+        )
+
+
+def _resolve_ref(settings: Settings) -> ModelRef:
+    """Find the one pointer among MODEL_URI, MODEL_NAME, MODEL_STAGE and MODEL_ALIAS."""
+    found: dict[str, ModelRef] = {}
+    name = settings.model_name
+    if settings.model_uri:
+        uri_ref = _parse("model_uri", settings.model_uri, settings.model_uri)
+        found[_shown("model_uri", settings.model_uri)] = uri_ref
+        name = uri_ref.name or name
+    if not re.fullmatch(r"[^/:@]*", name):
+        raise SettingsError(
+            f"{_shown('model_name', name)} is wrong: allowed is a registered model's name, which "
+            "has no '/', ':' or '@'"
+        )
+    if stage := settings.model_stage:
+        found[_shown("model_stage", stage)] = _for_stage(name, stage)
+    if alias := settings.model_alias:
+        uri = f"models:/{name}@{alias.removeprefix('@')}"
+        found[_shown("model_alias", alias)] = _parse("model_alias", alias, uri)
+    if not found:
+        return ModelRef.for_stage(name, "Production")
+    (first, ref), *others = found.items()
+    for shown, other in others:
+        if other != ref:
+            raise _disagreement(first, shown)
+    return ref
+
+
+def _for_stage(name: str, stage: str) -> ModelRef:
+    try:
+        return ModelRef.for_stage(name, stage)
+    except InvalidModelUriError as error:
+        raise SettingsError(f"MODEL_STAGE is wrong: {error}") from None
+
+
+def _parse(setting: str, text: str, uri: str) -> ModelRef:
+    try:
+        return ModelRef.parse(uri)
+    except InvalidModelUriError as error:
+        if setting == "model_alias":
+            shown = _shown(setting, text)
+            raise SettingsError(
+                f"{shown} is wrong: allowed are letters, digits, '_' and '-'"
+            ) from None
+        raise SettingsError(f"MODEL_URI is wrong: {error}") from None
+
+
+def _disagreement(first: str, second: str) -> SettingsError:
+    return SettingsError(
+        f"{first} and {second} disagree: allowed is one pointer to a model, or the same one twice"
+    )
