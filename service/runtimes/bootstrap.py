@@ -1,0 +1,109 @@
+"""The first and the last code that a child process runs: tie it to the front, then serve calls.
+
+Imported by the front too, for the name of `run` alone: so nothing heavy may be imported here.
+"""
+
+import contextlib
+import importlib
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from multiprocessing import parent_process
+from multiprocessing.connection import Connection
+from typing import Any
+
+import msgspec
+
+from service.runtimes.output import OutputEnd
+from service.runtimes.protocol import PING, WARM_ID, Nothing, Reply, Request, to_fault
+
+Operation = tuple[type[Any], Callable[[Any], Any]]
+"""An operation's argument type, and the function that takes it."""
+Operations = Mapping[str, Operation]
+
+
+def run(
+    target: str, connection: Connection, output: OutputEnd, arguments: bytes, temp_dir: str
+) -> None:
+    """Be a child: import `target` (`module:function`), call it for its operations, serve them.
+
+    Ends when the front closes the connection, or with the front.
+    """
+    if sys.platform != "win32":
+        os.setpgid(0, 0)
+    ignore_group_signals()
+    end_with_parent()
+    output.take_over()
+    sys.dont_write_bytecode = True
+    os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
+    os.environ["TMPDIR"] = tempfile.tempdir = temp_dir
+    module, _, function = target.partition(":")
+    operations: Operations = getattr(importlib.import_module(module), function)(arguments)
+    connection.send_bytes(_reply(WARM_ID, Nothing()))
+    # Bound now: a model may bring modules of the same names as ours, and imports come from it then.
+    _serve(connection, operations)
+
+
+def ignore_group_signals() -> None:
+    """Leave Ctrl-C and a service manager's SIGTERM to the front, which alone ends its children."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if sys.platform != "win32":
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})
+
+
+def end_with_parent() -> None:
+    """Have the kernel end this process when the front ends, however it ends.
+
+    The parent's sentinel is a pipe whose other end only the front holds: its closing raises SIGIO
+    here, whose default action ends the process even while C code holds the GIL, and with it what
+    the model has started (the whole process group). On Windows the front's job object does this.
+    """
+    if sys.platform == "win32":
+        return
+    import fcntl  # noqa: PLC0415 - POSIX only
+    import select  # noqa: PLC0415
+
+    parent = parent_process()
+    if parent is None:
+        return
+    sentinel = parent.sentinel
+    signal.signal(signal.SIGIO, signal.SIG_DFL)
+    fcntl.fcntl(sentinel, fcntl.F_SETOWN, -os.getpgrp())
+    flags = fcntl.fcntl(sentinel, fcntl.F_GETFL)
+    fcntl.fcntl(sentinel, fcntl.F_SETFL, flags | os.O_ASYNC)
+    # The front may have ended before the signal was armed: then it will never come.
+    poll = select.poll()
+    poll.register(sentinel, select.POLLIN)
+    if poll.poll(0):
+        os._exit(1)
+
+
+def _serve(connection: Connection, operations: Operations) -> None:
+    """Answer calls one by one until the connection ends."""
+    decode_request = msgspec.msgpack.Decoder(Request).decode
+    decoders = {op: msgspec.msgpack.Decoder(kind) for op, (kind, _) in operations.items()}
+    while True:
+        try:
+            frame = connection.recv_bytes()
+        except (EOFError, OSError):
+            return
+        request = decode_request(frame)
+        if request.op == PING:
+            reply = _reply(request.id, Nothing())
+        else:
+            try:
+                argument = decoders[request.op].decode(request.body)
+                reply = _reply(request.id, operations[request.op][1](argument))
+            except BaseException as error:  # noqa: BLE001 - a model may raise SystemExit, too
+                reply = _reply(request.id, to_fault(error), ok=False)
+        # A reply that finds the front gone has nobody to tell.
+        with contextlib.suppress(BrokenPipeError):
+            connection.send_bytes(reply)
+
+
+def _reply(request_id: int, body: object, *, ok: bool = True) -> bytes:
+    encoded = msgspec.Raw(msgspec.msgpack.encode(body))
+    return msgspec.msgpack.encode(Reply(request_id, ok, encoded))

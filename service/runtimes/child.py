@@ -1,0 +1,313 @@
+"""One child process seen from the front: start, warm, call, heartbeat, deadline, kill.
+
+Whatever blocks, may fail, and isn't ours runs in one of these, where it can be killed. A child's
+health is its pipe and its heartbeat, never `Process.is_alive()`, which turns false for living
+children when the fork server ends.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from multiprocessing.connection import Connection, Pipe
+from multiprocessing.process import BaseProcess
+from multiprocessing.util import Finalize
+from pathlib import Path
+from typing import Any, TypeVar
+
+import anyio.to_thread
+import msgspec
+import structlog
+from anyio import CapacityLimiter
+
+from service.core.errors import ChildLostError, ChildTimeoutError
+from service.runtimes import windows_job
+from service.runtimes.launch import launch
+from service.runtimes.output import OutputReader
+from service.runtimes.protocol import PING, WARM_ID, Fault, Nothing, Reply, Request, to_error
+
+T = TypeVar("T")
+
+DIRECT_SEND_BYTES = 65_536
+"""A frame up to this size fits the buffer of a child's pipe, which is empty between calls."""
+END_TIMEOUT_S = 5.0
+
+_decode_reply = msgspec.msgpack.Decoder(Reply).decode
+_decode_fault = msgspec.msgpack.Decoder(Fault).decode
+_log = structlog.get_logger("child")
+
+
+class ChildSpec(msgspec.Struct, frozen=True):
+    """What a child is to run.
+
+    `target` is `module:function`, imported there and never here; `arguments` is what it is called
+    with, encoded by msgpack; `log_fields` tag each line that it prints.
+    """
+
+    target: str
+    name: str
+    arguments: bytes
+    temp_dir: Path
+    log_fields: dict[str, str] = {}
+
+
+class ChildThreads:
+    """Threads for what blocks on children: one start at a time, and sends and joins beside it."""
+
+    def __init__(self) -> None:
+        self.starting = CapacityLimiter(1)
+        self.sending = CapacityLimiter(64)
+
+
+class Child:
+    """A running child process; takes one call at a time.
+
+    A call that times out or is cancelled leaves a child in an unknown state: it is killed.
+    Made by `start_child`; must be ended by `end`.
+    """
+
+    def __init__(self, spec: ChildSpec, threads: ChildThreads) -> None:
+        self.name = spec.name
+        self.pid = 0
+        self.last_seen = time.monotonic()
+        """Monotonic seconds at which it last gave a sign of life."""
+        self.lost = asyncio.Event()
+        """Set once its pipe is closed, which is when it can never answer again."""
+        self._spec = spec
+        self._threads = threads
+        self._loop = asyncio.get_running_loop()
+        self._process: BaseProcess | None = None
+        self._pidfd: int | None = None
+        self._connection, self._child_connection = Pipe()
+        self._output = OutputReader(self._log_line)
+        self._ids = WARM_ID
+        self._waiting: tuple[int, asyncio.Future[Reply]] | None = None
+        self._readers: list[threading.Thread] = []
+        self._finalizer: Finalize | None = None
+
+    @property
+    def last_lines(self) -> tuple[str, ...]:
+        """What it printed last, oldest first."""
+        return tuple(self._output.last_lines)
+
+    async def start(self, start_timeout_s: float) -> None:
+        """Start the process and wait until it is warm.
+
+        Raise ChildLostError where it ends before that, ChildTimeoutError where it takes longer;
+        the time of starting the fork server does not count.
+        """
+        try:
+            self._process = await anyio.to_thread.run_sync(
+                self._launch, limiter=self._threads.starting
+            )
+        except (OSError, EOFError) as error:
+            self.lost.set()
+            self._close_unstarted()
+            raise ChildLostError(f"{self.name} could not be started: {error}") from error
+        warm: asyncio.Future[Reply] = self._loop.create_future()
+        self._waiting = (WARM_ID, warm)
+        for read in (self._read_replies, self._output.read_lines):
+            reader = threading.Thread(target=read, name=f"{self.name}-reader", daemon=True)
+            reader.start()
+            self._readers.append(reader)
+        await self._answer(warm, start_timeout_s, "start")
+
+    async def call(self, op: str, body: object, reply: type[T], *, timeout_s: float) -> T:
+        """Run an operation in the child and return its result.
+
+        Raise the operation's own ServiceError, ChildRaisedError for any other exception there,
+        ChildTimeoutError past `timeout_s`, ChildLostError where the process ends.
+        """
+        if self._waiting is not None:
+            raise RuntimeError(f"{self.name} is in a call already")
+        if self.lost.is_set():
+            raise self._loss()
+        self._ids += 1
+        answer: asyncio.Future[Reply] = self._loop.create_future()
+        self._waiting = (self._ids, answer)
+        encoded = msgspec.Raw(msgspec.msgpack.encode(body))
+        frame = msgspec.msgpack.encode(Request(self._ids, op, encoded))
+        if len(frame) <= DIRECT_SEND_BYTES:
+            self._send(frame)
+            answered = await self._answer(answer, timeout_s, op)
+        else:
+            # A large frame blocks its sender until the child has read it, so a thread sends it;
+            # killing the child ends that thread, too.
+            async with anyio.create_task_group() as sending:
+                sending.start_soon(self._send_in_thread, frame)
+                try:
+                    answered = await self._answer(answer, timeout_s, op)
+                except (ChildLostError, ChildTimeoutError) as error:
+                    failure = error
+                    answered = None
+            if answered is None:
+                raise failure
+        if not answered.ok:
+            raise to_error(_decode_fault(answered.body))
+        return msgspec.msgpack.decode(answered.body, type=reply)
+
+    async def ping(self, timeout_s: float) -> None:
+        """Ask for a sign of life. Raise as `call` does."""
+        await self.call(PING, Nothing(), Nothing, timeout_s=timeout_s)
+
+    def kill(self) -> None:
+        """End the process, and what it has started, at once."""
+        if self._process is None or self.lost.is_set():
+            return
+        _kill(self.pid, self._pidfd, self._process)
+
+    async def end(self) -> None:
+        """Kill the process and wait until it, its pipes and its threads are gone."""
+        self.kill()
+        process = self._process
+        if process is None:
+            return
+        with anyio.CancelScope(shield=True):
+            with anyio.move_on_after(END_TIMEOUT_S) as scope:
+                await self.lost.wait()
+            if scope.cancelled_caught:
+                _log.error("child did not end", child=self.name, pid=self.pid)
+                return
+            await anyio.to_thread.run_sync(self._join, process, limiter=self._threads.sending)
+
+    def _launch(self) -> BaseProcess:
+        windows_job.hold_children()
+        process = launch(
+            self._spec.target,
+            self.name,
+            self._child_connection,
+            self._output.end,
+            self._spec.arguments,
+            self._spec.temp_dir,
+        )
+        self.pid = process.pid or 0
+        if hasattr(os, "pidfd_open"):
+            with contextlib.suppress(OSError):
+                self._pidfd = os.pidfd_open(self.pid)
+        # At an exit that skips the service's shutdown, multiprocessing would wait for ever for
+        # children that ignore SIGTERM; this runs before it does.
+        self._finalizer = Finalize(None, _kill, (self.pid, self._pidfd, process), exitpriority=100)
+        # Ours must be the child's last copies, or their closing would not be seen here.
+        self._child_connection.close()
+        self._output.end.close()
+        return process
+
+    def _close_unstarted(self) -> None:
+        for end in (self._connection, self._child_connection, self._output.end):
+            with contextlib.suppress(OSError):
+                end.close()
+        self._output.close()
+
+    def _send(self, frame: bytes) -> None:
+        # A broken pipe is told by the reader, which finds out at the same moment.
+        with contextlib.suppress(OSError):
+            self._connection.send_bytes(frame)
+
+    async def _send_in_thread(self, frame: bytes) -> None:
+        await anyio.to_thread.run_sync(self._send, frame, limiter=self._threads.sending)
+
+    async def _answer(self, answer: "asyncio.Future[Reply]", timeout_s: float, op: str) -> Reply:
+        """Wait for the reply; kill the child where it does not come or is not waited for."""
+        expiry = self._loop.call_later(timeout_s, self._expire, answer, op, timeout_s)
+        try:
+            return await answer
+        except asyncio.CancelledError:
+            self.kill()
+            raise
+        finally:
+            expiry.cancel()
+            self._waiting = None
+
+    def _expire(self, answer: "asyncio.Future[Reply]", op: str, timeout_s: float) -> None:
+        if not answer.done():
+            # Killed first: whoever sees the error may rely on the process being on its way out.
+            self.kill()
+            answer.set_exception(
+                ChildTimeoutError(f"{self.name} gave no answer to {op} within {timeout_s:.3g} s")
+            )
+
+    def _read_replies(self) -> None:
+        """Hand each frame to the event loop, in a thread of this child's own, until the end."""
+        while True:
+            try:
+                frame = self._connection.recv_bytes()
+            except (EOFError, OSError):
+                break
+            if not self._tell(self._deliver, frame):
+                break
+        self._tell(self._lose)
+
+    def _tell(self, callback: Callable[..., None], *args: object) -> bool:
+        try:
+            self._loop.call_soon_threadsafe(callback, *args)
+        except RuntimeError:  # the loop is closed: nobody is left to be told
+            return False
+        return True
+
+    def _deliver(self, frame: bytes) -> None:
+        self.last_seen = time.monotonic()
+        try:
+            reply = _decode_reply(frame)
+        except msgspec.DecodeError:
+            _log.error("child sent what is no frame", child=self.name)  # noqa: TRY400
+            self.kill()
+            return
+        if self._waiting is None or self._waiting[0] != reply.id:
+            return
+        answer = self._waiting[1]
+        if not answer.done():
+            answer.set_result(reply)
+
+    def _lose(self) -> None:
+        self.kill()  # what closed its pipe without ending is of no use
+        self.lost.set()
+        if self._waiting is not None and not self._waiting[1].done():
+            self._waiting[1].set_exception(self._loss())
+
+    def _loss(self) -> ChildLostError:
+        return ChildLostError(f"{self.name} ended", self.last_lines)
+
+    def _join(self, process: BaseProcess) -> None:
+        process.join(END_TIMEOUT_S)
+        for reader in self._readers:
+            reader.join(END_TIMEOUT_S)
+        self._connection.close()
+        if self._finalizer is not None:
+            self._finalizer.cancel()
+        if self._pidfd is not None:
+            os.close(self._pidfd)
+            self._pidfd = None
+        if process.exitcode is not None:
+            process.close()
+
+    def _log_line(self, line: str) -> None:
+        _log.info(line, child=self.name, **self._spec.log_fields)
+
+
+async def start_child(spec: ChildSpec, threads: ChildThreads, start_timeout_s: float) -> Child:
+    """Start a child and wait until it is warm; nothing of it is left where that fails."""
+    child = Child(spec, threads)
+    try:
+        await child.start(start_timeout_s)
+    except BaseException:
+        await child.end()
+        raise
+    return child
+
+
+def _kill(pid: int, pidfd: int | None, process: BaseProcess) -> None:
+    """Kill a child and its process group; by its descriptor, whose number can't be another's."""
+    if sys.platform == "win32":
+        process.kill()
+        return
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signal.SIGKILL)
+    with contextlib.suppress(ProcessLookupError, OSError):
+        if pidfd is not None:
+            signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+        else:
+            os.kill(pid, signal.SIGKILL)

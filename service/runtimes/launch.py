@@ -1,0 +1,104 @@
+"""Start child processes: a fork server on Linux, spawned interpreters elsewhere."""
+
+import importlib.machinery
+import multiprocessing
+import signal
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing import resource_tracker
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+from service.runtimes import bootstrap
+from service.runtimes.output import OutputEnd
+
+_PRELOADED = ["service.runtimes.preload"]
+_LONGEST_SOCKET_FOLDER = 60
+"""Characters: a Unix socket's path holds 107, and multiprocessing adds two random names to ours."""
+_ATTEMPTS = 2
+
+_one_at_a_time = threading.Lock()
+
+
+def use_temp_dir(folder: Path) -> None:
+    """Put this process's temporary files below `folder`, unless a socket's path is too long there.
+
+    A read-only root file system has no other place.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    if len(str(folder)) <= _LONGEST_SOCKET_FOLDER:
+        tempfile.tempdir = str(folder)
+
+
+def launch(
+    target: str,
+    name: str,
+    connection: "Connection[Any, Any]",
+    output: OutputEnd,
+    arguments: bytes,
+    temp_dir: Path,
+) -> BaseProcess:
+    """Start a child that runs `target` and return its process. Blocks, for seconds the first time.
+
+    Raise OSError where the system will not start one more process.
+    """
+    context = multiprocessing.get_context("forkserver" if sys.platform == "linux" else "spawn")
+    if sys.platform == "linux":
+        context.set_forkserver_preload(_PRELOADED)  # type: ignore[attr-defined]
+    process: BaseProcess = context.Process(  # type: ignore[attr-defined]
+        target=bootstrap.run,
+        name=name,
+        args=(target, connection, output, arguments, str(temp_dir)),
+        daemon=True,
+    )
+    with _one_at_a_time, _main_not_imported(), _group_signals_blocked():
+        for attempt in range(_ATTEMPTS):
+            try:
+                process.start()
+            except (ConnectionError, EOFError):
+                # The fork server was killed between its last answer and this call: the next
+                # start finds it gone and makes a new one.
+                if attempt == _ATTEMPTS - 1:
+                    raise
+            else:
+                break
+    return process
+
+
+@contextmanager
+def _main_not_imported() -> Iterator[None]:
+    """Keep children from importing the front's main module (uvicorn's script, pytest, ours).
+
+    multiprocessing skips that import for a main module whose name ends in `__main__`, as that of
+    `python -m service` does; a console script's would cost each child a tenth of a second.
+    """
+    main = sys.modules["__main__"]
+    spec = main.__spec__
+    main.__spec__ = importlib.machinery.ModuleSpec("service.__main__", None)
+    try:
+        yield
+    finally:
+        main.__spec__ = spec
+
+
+@contextmanager
+def _group_signals_blocked() -> Iterator[None]:
+    """Start the fork server with SIGINT and SIGTERM blocked, until it has set them to be ignored.
+
+    Else a Ctrl-C during its imports ends it with a traceback. The mask is a thread's own and is
+    inherited by what that thread starts; the resource tracker resets it, so it is started before.
+    """
+    if sys.platform == "win32":
+        yield
+        return
+    resource_tracker.ensure_running()
+    previous = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, previous)

@@ -1,0 +1,61 @@
+"""What the front and a worker say to each other, beside Call and Predictions."""
+
+from typing import Any
+
+import msgspec
+
+
+class LoadRequest(msgspec.Struct, frozen=True):
+    """Load the model in `path`, if its files' manifest still has this digest.
+
+    `name` is the registered model's, which may have a contract of its own; `threads` is how many
+    the worker's numeric libraries may use.
+    """
+
+    path: str
+    digest: str
+    name: str
+    refuse_unknown: bool
+    threads: int
+
+
+class LoadReply(msgspec.Struct, frozen=True):
+    """What was loaded: the parsed signature, and the versions that matter to people."""
+
+    signature: dict[str, Any]
+    mlflow_version: str
+    python_version: str
+    load_s: float
+
+
+class SmokeRequest(msgspec.Struct, frozen=True):
+    """Predict on the model's own input example, or on rows made from its contract."""
+
+
+class SmokeReply(msgspec.Struct, frozen=True):
+    """What came of it.
+
+    `rows_from` says whose rows they were; `refusal` is '' where the answers are of the right shape
+    and finite; `row_wise` is whether rows alone are answered as rows together, which `row_wise_why`
+    explains.
+    """
+
+    rows_from: str
+    rows: int
+    refusal: str
+    row_wise: bool
+    row_wise_why: str
+
+
+class RawRequest(msgspec.Struct, frozen=True):
+    """Answer an undecoded JSON body."""
+
+    body: bytes
+
+
+class RawReply(msgspec.Struct, frozen=True):
+    """The answers to a raw body: `predictions` is a JSON array, empty where a row is not finite."""
+
+    rows: int
+    predictions: bytes
+    non_finite_row: int | None

@@ -1,0 +1,232 @@
+"""The worker processes of one loaded version: loaded, watched by heartbeat, replaced when lost."""
+
+import time
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import anyio
+import msgspec
+import structlog
+from anyio.abc import TaskStatus
+
+from service.contracts.contract import Call, Predictions
+from service.core.errors import ChildLostError, ChildTimeoutError, ServiceError
+from service.core.versions import StoredVersion
+from service.runtimes.child import Child, ChildSpec, ChildThreads, start_child
+from service.runtimes.messages import (
+    LoadReply,
+    LoadRequest,
+    RawReply,
+    RawRequest,
+    SmokeReply,
+    SmokeRequest,
+)
+
+_FIRST_BACKOFF_S = 0.5
+_LONGEST_BACKOFF_S = 30.0
+_OVERDUE_HEARTBEATS = 3.0
+_STABLE_AFTER_S = 10.0
+"""A worker that lived this long was no crash at start: its successor is tried at once."""
+
+
+class PoolSettings(msgspec.Struct, frozen=True):
+    """How many workers, with how many threads each, and what may take how long (seconds)."""
+
+    workers: int
+    threads: int
+    start_timeout_s: float
+    load_timeout_s: float
+    heartbeat_interval_s: float
+    heartbeat_timeout_s: float
+    refuse_unknown: bool
+    temp_dir: Path
+
+
+class Worker:
+    """A child that has loaded the version."""
+
+    def __init__(self, child: Child) -> None:
+        self.child = child
+
+    async def predict(self, call: Call, timeout_s: float) -> Predictions:
+        """Answer a call. Raise ModelFailedError, or ChildLostError and ChildTimeoutError."""
+        return await self.child.call("predict", call, Predictions, timeout_s=timeout_s)
+
+    async def predict_raw(self, body: bytes, timeout_s: float) -> RawReply:
+        """Decode, answer and encode a body there. Raise as `predict` does, and for a bad body."""
+        return await self.child.call("predict_raw", RawRequest(body), RawReply, timeout_s=timeout_s)
+
+    def kill(self) -> None:
+        """End the process; a call under way raises ChildLostError."""
+        self.child.kill()
+
+
+class Pool:
+    """The workers of one version. `run` hosts them; everything else may be called while it does."""
+
+    def __init__(self, stored: StoredVersion, settings: PoolSettings, threads: ChildThreads) -> None:
+        self.stored = stored
+        self.settings = settings
+        self._threads = threads
+        self._workers: set[Worker] = set()
+        self._idle: deque[Worker] = deque()
+        self._busy: set[Worker] = set()
+        self._became_idle = anyio.Event()
+        self._closing = anyio.Event()
+        self._started = 0
+        self.restarts = 0
+        """How many workers were lost and replaced."""
+        self._log = structlog.get_logger("pool").bind(
+            model=stored.version.name, version=stored.version.version
+        )
+
+    @property
+    def size(self) -> int:
+        """How many workers can answer now: in a call, or idle with a heartbeat that is not overdue."""
+        overdue = time.monotonic() - _OVERDUE_HEARTBEATS * self.settings.heartbeat_interval_s
+        return sum(
+            worker in self._busy or worker.child.last_seen >= overdue for worker in self._workers
+        )
+
+    @property
+    def pids(self) -> list[int]:
+        """The process ids of the workers that can answer."""
+        return [worker.child.pid for worker in self._workers]
+
+    async def run(self, *, task_status: TaskStatus[LoadReply]) -> None:
+        """Load the first worker, report what it loaded, then keep all of them until `close`.
+
+        Raise, before anything is reported, what loading raised: ChildRaisedError,
+        ChildTimeoutError, ChildLostError, StoreCorruptError, SignatureError.
+        """
+        async with anyio.create_task_group() as keepers:
+            child, loaded = await self._load()
+            task_status.started(loaded)
+            keepers.start_soon(self._keep, child)
+            for _ in range(self.settings.workers - 1):
+                keepers.start_soon(self._keep, None)
+            await self._closing.wait()
+            keepers.cancel_scope.cancel()
+
+    def close(self) -> None:
+        """Let `run` end its workers and return."""
+        self._closing.set()
+
+    @asynccontextmanager
+    async def acquire(self) -> AsyncIterator[Worker]:
+        """Wait for an idle worker and hold it."""
+        while not self._idle:
+            await self._became_idle.wait()
+        worker = self._idle.popleft()
+        self._busy.add(worker)
+        try:
+            yield worker
+        finally:
+            if worker in self._busy:
+                self._busy.discard(worker)
+                if not worker.child.lost.is_set():
+                    self._put_idle(worker)
+
+    async def smoke(self, timeout_s: float) -> SmokeReply:
+        """Predict on example rows in one of the workers. Raise as loading does."""
+        async with self.acquire() as worker:
+            request = SmokeRequest()
+            return await worker.child.call("smoke", request, SmokeReply, timeout_s=timeout_s)
+
+    async def _load(self) -> tuple[Child, LoadReply]:
+        """Start a worker and have it load the version."""
+        version = self.stored.version
+        self._started += 1
+        spec = ChildSpec(
+            target="service.runtimes.worker:operations",
+            name=f"worker-{version.version}-{self._started}",
+            arguments=b"",
+            temp_dir=self.settings.temp_dir,
+            log_fields={"model": version.name, "version": version.version},
+        )
+        child = await start_child(spec, self._threads, self.settings.start_timeout_s)
+        request = LoadRequest(
+            path=str(self.stored.path),
+            digest=self.stored.digest,
+            name=version.name,
+            refuse_unknown=self.settings.refuse_unknown,
+            threads=self.settings.threads,
+        )
+        try:
+            loaded = await child.call(
+                "load", request, LoadReply, timeout_s=self.settings.load_timeout_s
+            )
+        except BaseException:
+            await child.end()
+            raise
+        return child, loaded
+
+    async def _keep(self, child: Child | None) -> None:
+        """Have one worker at all times: watch it while it lives, replace it when it is lost."""
+        backoff_s = 0.0
+        while True:
+            if child is None:
+                child = await self._load_again(backoff_s)
+            born = time.monotonic()
+            worker = Worker(child)
+            self._workers.add(worker)
+            self._put_idle(worker)
+            try:
+                await self._watch(worker)
+            finally:
+                self._remove(worker)
+                await child.end()
+            self.restarts += 1
+            lived_s = time.monotonic() - born
+            backoff_s = 0.0 if lived_s >= _STABLE_AFTER_S else _longer(backoff_s)
+            self._log.warning("worker lost", child=child.name, lived_s=round(lived_s, 3))
+            child = None
+
+    async def _load_again(self, backoff_s: float) -> Child:
+        """Load a replacement, after `backoff_s`, however often it takes."""
+        await anyio.sleep(backoff_s)
+        while True:
+            try:
+                child, _ = await self._load()
+            except ServiceError as error:
+                backoff_s = _longer(backoff_s)
+                self._log.warning("worker not replaced", reason=str(error), retry_in_s=backoff_s)
+                await anyio.sleep(backoff_s)
+            else:
+                self._log.info("worker ready", child=child.name)
+                return child
+
+    async def _watch(self, worker: Worker) -> None:
+        """Return once the worker is lost; an idle one is asked for its heartbeat."""
+        interval_s = self.settings.heartbeat_interval_s
+        while True:
+            with anyio.move_on_after(interval_s):
+                await worker.child.lost.wait()
+                return
+            # A worker in a call is watched by that call's own time limit.
+            if worker not in self._idle or time.monotonic() - worker.child.last_seen < interval_s:
+                continue
+            self._idle.remove(worker)
+            try:
+                await worker.child.ping(self.settings.heartbeat_timeout_s)
+            except (ChildLostError, ChildTimeoutError) as error:
+                self._log.warning("worker gave no heartbeat", reason=str(error))
+            else:
+                self._put_idle(worker)
+
+    def _put_idle(self, worker: Worker) -> None:
+        self._idle.append(worker)
+        self._became_idle.set()
+        self._became_idle = anyio.Event()
+
+    def _remove(self, worker: Worker) -> None:
+        self._workers.discard(worker)
+        self._busy.discard(worker)
+        if worker in self._idle:
+            self._idle.remove(worker)
+
+
+def _longer(backoff_s: float) -> float:
+    return min(max(_FIRST_BACKOFF_S, backoff_s * 2), _LONGEST_BACKOFF_S)

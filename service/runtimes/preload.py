@@ -1,0 +1,29 @@
+"""What the fork server imports once, so that each worker stands at once and shares its pages.
+
+Imported in the fork server only (never in the front), before it forks for the first time.
+"""
+
+import contextlib
+import importlib
+import os
+import sys
+
+from service.runtimes.bootstrap import ignore_group_signals
+
+ignore_group_signals()
+sys.dont_write_bytecode = True
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+
+for name in (
+    "service.runtimes.worker",
+    "mlflow.pyfunc",
+    "mlflow.sklearn",
+    "pandas",
+    "sklearn.pipeline",
+    "sklearn.ensemble",
+    "sklearn.compose",
+    "skops.io",
+):
+    # What can't be imported here fails again, with its sentence, in the worker that needs it.
+    with contextlib.suppress(Exception):
+        importlib.import_module(name)

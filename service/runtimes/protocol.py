@@ -1,0 +1,87 @@
+"""What goes over the pipe between the front and a child: msgpack frames, errors as plain data.
+
+Nothing from a child is ever unpickled: an exception of MLflow's would import MLflow in the front,
+and a model's own class could run code there.
+"""
+
+import traceback
+from typing import Any
+
+import msgspec
+
+from service.core.errors import (
+    ChildRaisedError,
+    ContractViolationError,
+    FetchFailedError,
+    MalformedBodyError,
+    ModelFailedError,
+    ServiceError,
+    SignatureError,
+    SourceUnavailableError,
+    StoreCorruptError,
+)
+
+MAX_DETAIL_CHARACTERS = 20_000
+PING = "ping"
+WARM_ID = 0
+"""The id of the frame that a child sends of itself, once all that it imports is imported."""
+
+
+class Request(msgspec.Struct, frozen=True, array_like=True):
+    """A call to a child: `op` names the operation, `body` is its argument, already encoded."""
+
+    id: int
+    op: str
+    body: msgspec.Raw
+
+
+class Reply(msgspec.Struct, frozen=True, array_like=True):
+    """The answer to the request of the same id: the operation's result, or a Fault."""
+
+    id: int
+    ok: bool
+    body: msgspec.Raw
+
+
+class Fault(msgspec.Struct, frozen=True):
+    """An exception as plain data; `detail` is the traceback, for the log."""
+
+    code: str
+    message: str
+    detail: str
+    extras: dict[str, Any]
+
+
+class Nothing(msgspec.Struct, frozen=True):
+    """The argument or result of an operation that has none."""
+
+
+_PLAIN: dict[str, type[ServiceError]] = {
+    cls.code: cls
+    for cls in (
+        MalformedBodyError,
+        SourceUnavailableError,
+        FetchFailedError,
+        StoreCorruptError,
+        SignatureError,
+    )
+}
+
+
+def to_fault(error: BaseException) -> Fault:
+    """Turn an exception into data. In the child."""
+    detail = "".join(traceback.format_exception(error))[-MAX_DETAIL_CHARACTERS:]
+    if isinstance(error, ServiceError):
+        return Fault(error.code, str(error), detail, error.extras())
+    return Fault(ChildRaisedError.code, f"{type(error).__name__}: {error}", detail, {})
+
+
+def to_error(fault: Fault) -> ServiceError:
+    """Turn data back into one of our own errors. In the front."""
+    if fault.code == ContractViolationError.code:
+        return ContractViolationError(**fault.extras)
+    if fault.code == ModelFailedError.code:
+        return ModelFailedError(fault.message, fault.detail)
+    if fault.code in _PLAIN:
+        return _PLAIN[fault.code](fault.message)
+    return ChildRaisedError(fault.message, fault.detail)
