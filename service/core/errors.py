@@ -96,14 +96,36 @@ class NonFinitePredictionError(ServiceError):
         return {"row": self.row}
 
 
-class WorkerLostError(ServiceError):
-    """The worker's process ended while it answered; `last_lines` is what it printed last."""
+class ChildStartError(ServiceError):
+    """A child process could not be started, which says nothing of what it was to run."""
+
+    code = "child-not-started"
+
+
+class ChildLostError(ServiceError):
+    """A child process ended while it was called; `last_lines` is what it printed last."""
 
     code = "worker-lost"
 
     def __init__(self, message: str, last_lines: Sequence[str] = ()) -> None:
         super().__init__(message)
         self.last_lines = tuple(last_lines)
+
+
+class ChildTimeoutError(ServiceError):
+    """A child process gave no answer within a call's time limit, and was ended for it."""
+
+    code = "worker-timeout"
+
+
+class ChildRaisedError(ServiceError):
+    """Code in a child raised something that has no class here; `detail` is its traceback."""
+
+    code = "child-raised"
+
+    def __init__(self, message: str, detail: str = "") -> None:
+        super().__init__(message)
+        self.detail = detail
 
 
 class RequestTimeoutError(ServiceError):
@@ -154,6 +176,12 @@ class RefusedError(ServiceError):
     def extras(self) -> dict[str, Any]:
         """Return the verdicts."""
         return {"verdicts": self.verdicts}
+
+
+class NothingPromotedError(ServiceError):
+    """The registry says that nothing is promoted at the place that is followed."""
+
+    code = "nothing-promoted"
 
 
 class SupersededError(ServiceError):

@@ -24,7 +24,7 @@ import msgspec
 import structlog
 from anyio import CapacityLimiter
 
-from service.core.errors import ChildLostError, ChildTimeoutError
+from service.core.errors import ChildLostError, ChildStartError, ChildTimeoutError
 from service.runtimes import windows_job
 from service.runtimes.launch import launch
 from service.runtimes.output import OutputReader
@@ -35,6 +35,7 @@ T = TypeVar("T")
 DIRECT_SEND_BYTES = 65_536
 """A frame up to this size fits the buffer of a child's pipe, which is empty between calls."""
 END_TIMEOUT_S = 5.0
+_TOLD_LINES = 3
 
 _decode_reply = msgspec.msgpack.Decoder(Reply).decode
 _decode_fault = msgspec.msgpack.Decoder(Fault).decode
@@ -97,8 +98,8 @@ class Child:
     async def start(self, start_timeout_s: float) -> None:
         """Start the process and wait until it is warm.
 
-        Raise ChildLostError where it ends before that, ChildTimeoutError where it takes longer;
-        the time of starting the fork server does not count.
+        Raise ChildStartError where it can't be started, ends before that, or takes longer; the
+        time that starting the fork server takes does not count.
         """
         try:
             self._process = await anyio.to_thread.run_sync(
@@ -107,14 +108,18 @@ class Child:
         except (OSError, EOFError) as error:
             self.lost.set()
             self._close_unstarted()
-            raise ChildLostError(f"{self.name} could not be started: {error}") from error
+            raise ChildStartError(f"{self.name} could not be started: {error}") from error
         warm: asyncio.Future[Reply] = self._loop.create_future()
         self._waiting = (WARM_ID, warm)
         for read in (self._read_replies, self._output.read_lines):
             reader = threading.Thread(target=read, name=f"{self.name}-reader", daemon=True)
             reader.start()
             self._readers.append(reader)
-        await self._answer(warm, start_timeout_s, "start")
+        try:
+            await self._answer(warm, start_timeout_s, "start")
+        except (ChildLostError, ChildTimeoutError) as error:
+            lines = "; ".join(self.last_lines[-_TOLD_LINES:])
+            raise ChildStartError(f"{self.name} did not start: {error} {lines}") from error
 
     async def call(self, op: str, body: object, reply: type[T], *, timeout_s: float) -> T:
         """Run an operation in the child and return its result.

@@ -99,10 +99,10 @@ class Pool:
         """Load the first worker, report what it loaded, then keep all of them until `close`.
 
         Raise, before anything is reported, what loading raised: ChildRaisedError,
-        ChildTimeoutError, ChildLostError, StoreCorruptError, SignatureError.
+        ChildTimeoutError, ChildLostError, ChildStartError, StoreCorruptError, SignatureError.
         """
+        child, loaded = await self._load()
         async with anyio.create_task_group() as keepers:
-            child, loaded = await self._load()
             task_status.started(loaded)
             keepers.start_soon(self._keep, child)
             for _ in range(self.settings.workers - 1):

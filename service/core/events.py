@@ -1,0 +1,43 @@
+"""What happens to a promotion, from the moment it is noticed."""
+
+from datetime import datetime
+from enum import StrEnum
+
+import msgspec
+
+from service.core.verdicts import Verdict
+from service.core.versions import ModelVersion
+
+
+class Trigger(StrEnum):
+    """By what a promotion was noticed."""
+
+    START = "start"
+    POLL = "poll"
+    RELOAD = "reload"
+
+
+class Ending(StrEnum):
+    """What came of a promotion."""
+
+    UNDER_WAY = "under way"
+    SERVING = "serving"
+    REFUSED = "refused"  # by a gate: final until the pointer moves or someone reloads
+    FAILED = "failed"  # by something that passes: tried again
+    SUPERSEDED = "superseded"  # by a newer wish, before it could serve
+
+
+class Promotion(msgspec.Struct, frozen=True):
+    """One promotion that was noticed, and what came of it.
+
+    `durations_s` has seconds by step: fetch, load, gates, swap, drain, as far as they happened.
+    """
+
+    version: ModelVersion
+    trigger: Trigger
+    noticed_at: datetime
+    ending: Ending = Ending.UNDER_WAY
+    reason: str = ""
+    verdicts: tuple[Verdict, ...] = ()
+    durations_s: dict[str, float] = {}
+    ended_at: datetime | None = None

@@ -1,0 +1,79 @@
+"""What is asked of the watcher. Handlers write here and wait; the watcher reads, acts and reports.
+
+Spec and status, as Kubernetes has it: each wish has a generation, and whoever wished waits until
+the watcher has observed that generation and what it found is settled.
+"""
+
+import asyncio
+
+import anyio
+
+from service.core.errors import ServiceError
+from service.core.versions import ModelVersion
+
+
+class Reload:
+    """Somebody's wish for a look at the registry, now."""
+
+    def __init__(self, generation: int) -> None:
+        self.generation = generation
+        self.observed = False
+        """Whether a look that began after the wish has told what is promoted."""
+        self.target: ModelVersion | None = None
+        """What that look found."""
+        self.loaded = False
+        """Whether the target was not yet serving when the look found it."""
+        self._settled: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def succeed(self) -> None:
+        """Say that the target serves."""
+        if not self._settled.done():
+            self._settled.set_result(None)
+
+    def fail(self, error: ServiceError) -> None:
+        """Say why the target does not serve, or could not be found."""
+        if not self._settled.done():
+            self._settled.set_exception(error)
+
+    async def settled(self) -> ModelVersion:
+        """Wait until the target serves and return it; raise what was said to `fail`."""
+        # Shielded: the watcher may settle what its waiter has given up on.
+        await asyncio.shield(self._settled)
+        assert self.target is not None  # noqa: S101 - only an observed wish succeeds
+        return self.target
+
+
+class DesiredState:
+    """The wishes that are open, and the bell that wakes the watcher for them."""
+
+    def __init__(self) -> None:
+        self.generation = 0
+        self._reloads: list[Reload] = []
+        self._bell = anyio.Event()
+
+    def reload(self) -> Reload:
+        """Wish for a look at the registry; return what to wait on."""
+        self.generation += 1
+        wish = Reload(self.generation)
+        self._reloads.append(wish)
+        self.wake()
+        return wish
+
+    def withdraw(self, wish: Reload) -> None:
+        """Forget a wish that nobody waits for any more."""
+        if wish in self._reloads:
+            self._reloads.remove(wish)
+
+    @property
+    def open_reloads(self) -> tuple[Reload, ...]:
+        """The wishes that are not withdrawn, oldest first."""
+        return tuple(self._reloads)
+
+    def wake(self) -> None:
+        """Have the watcher make a pass now."""
+        self._bell.set()
+
+    async def woken(self) -> None:
+        """Return once somebody has called `wake` since the last return."""
+        await self._bell.wait()
+        self._bell = anyio.Event()

@@ -1,0 +1,42 @@
+"""Every promotion that was noticed, and what came of it."""
+
+from collections import deque
+from typing import Protocol
+
+from service.core.events import Promotion
+
+KEPT_PROMOTIONS = 200
+
+
+class Journal(Protocol):
+    """Where promotions are written down and read back."""
+
+    def record(self, promotion: Promotion) -> None:
+        """Write down a promotion, or what became of one that is written down already.
+
+        One promotion is known by its version and the time it was noticed.
+        """
+        ...
+
+    def last(self, count: int) -> list[Promotion]:
+        """Return the newest promotions, the newest first."""
+        ...
+
+
+class MemoryJournal:
+    """A journal that lasts as long as the process, bounded."""
+
+    def __init__(self) -> None:
+        self._promotions: deque[Promotion] = deque(maxlen=KEPT_PROMOTIONS)
+
+    def record(self, promotion: Promotion) -> None:
+        """Write down a promotion, or what became of it."""
+        for index, written in enumerate(self._promotions):
+            if (written.version, written.noticed_at) == (promotion.version, promotion.noticed_at):
+                self._promotions[index] = promotion
+                return
+        self._promotions.append(promotion)
+
+    def last(self, count: int) -> list[Promotion]:
+        """Return the newest promotions, the newest first."""
+        return list(self._promotions)[::-1][:count]

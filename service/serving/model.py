@@ -1,0 +1,119 @@
+"""A loaded version: its contract, its workers and its queue, opened and closed together."""
+
+from datetime import UTC, datetime
+
+import anyio
+import anyio.to_thread
+import msgspec
+from anyio.abc import TaskStatus
+
+from service.contracts.choose import contract_for
+from service.contracts.contract import Contract
+from service.core.errors import ServiceError
+from service.core.versions import ModelVersion, StoredVersion
+from service.runtimes.child import ChildThreads
+from service.runtimes.messages import LoadReply
+from service.runtimes.pool import Pool, PoolSettings
+from service.serving.batcher import Batcher, BatchSettings
+
+
+class LoadedModel:
+    """What a slot holds and a request leases.
+
+    `run` hosts its processes and its queue; `close` ends them once nobody holds a lease.
+    """
+
+    def __init__(
+        self,
+        stored: StoredVersion,
+        contract: Contract,
+        loaded: LoadReply,
+        pool: Pool,
+        batching: BatchSettings,
+    ) -> None:
+        self.stored = stored
+        self.contract = contract
+        self.loaded = loaded
+        self.pool = pool
+        self.batcher = Batcher(pool, batching, row_wise=False)
+        self.serving_since: datetime | None = None
+        """When it began to serve; None for one that never did."""
+        self.leases = 0
+        self.closed = anyio.Event()
+        """Set once its processes are gone."""
+        self._closing = anyio.Event()
+        self._unleased = anyio.Event()
+
+    @property
+    def version(self) -> ModelVersion:
+        """The version that this is."""
+        return self.stored.version
+
+    @property
+    def can_answer(self) -> bool:
+        """Whether some worker of it is known to be alive."""
+        return self.pool.size > 0
+
+    def close(self) -> None:
+        """Have its host end its queue and its workers."""
+        self._closing.set()
+
+    async def wait_closing(self) -> None:
+        """Return once `close` was called."""
+        await self._closing.wait()
+
+    def begin_to_serve(self) -> None:
+        """Note the time, for people."""
+        self.serving_since = datetime.now(UTC)
+
+    def take_lease(self) -> None:
+        """Count one more request that may use this version."""
+        self.leases += 1
+
+    def release_lease(self) -> None:
+        """Count one less."""
+        self.leases -= 1
+        if not self.leases:
+            self._unleased.set()
+
+    async def drained(self) -> None:
+        """Return once no request holds a lease. Only for a version that gets no new ones."""
+        while self.leases:
+            self._unleased = anyio.Event()
+            await self._unleased.wait()
+
+
+class ModelHost(msgspec.Struct, frozen=True):
+    """What it takes to open any version."""
+
+    pool: PoolSettings
+    batching: BatchSettings
+    threads: ChildThreads
+
+    async def run(self, stored: StoredVersion, *, task_status: TaskStatus[LoadedModel]) -> None:
+        """Load a version, report it, and host it until it is closed.
+
+        Raise, before anything is reported, what `Pool.run` and `contract_for` raise. Afterwards
+        nothing is raised: what fails then must not take down what else serves.
+        """
+        pool = Pool(stored, self.pool, self.threads)
+        failure: ServiceError | None = None
+        async with anyio.create_task_group() as parts:
+            try:
+                loaded = await parts.start(pool.run)
+                contract = await anyio.to_thread.run_sync(self._contract, stored, loaded)
+            except ServiceError as error:
+                failure = error
+                parts.cancel_scope.cancel()
+            else:
+                model = LoadedModel(stored, contract, loaded, pool, self.batching)
+                parts.start_soon(model.batcher.run)
+                task_status.started(model)
+                await model.wait_closing()
+                parts.cancel_scope.cancel()
+        if failure is not None:
+            raise failure
+
+    def _contract(self, stored: StoredVersion, loaded: LoadReply) -> Contract:
+        name, unknown = stored.version.name, self.pool.refuse_unknown
+        return contract_for(name, loaded.signature, refuse_unknown=unknown)
