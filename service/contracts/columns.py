@@ -1,0 +1,90 @@
+"""Turn the rows of a request into columns, one buffer or list each."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from service.contracts.contract import Column, InputSpec
+from service.contracts.faults import violation
+from service.contracts.mlflow_types import NULLABLE_DTYPES, SCALARS, is_open, plain
+from service.core.errors import ContractViolationError
+
+ToColumn = Callable[[Sequence[Any], str], Column]
+"""Takes a column's values and, for errors, its path behind the row (`.total_files`, `[2]`)."""
+
+_NAT = np.iinfo(np.int64).min
+
+
+def column_dtype(kind: str, *, required: bool) -> str:
+    """Return the dtype of the buffer in which a column of this type travels, '' for a list."""
+    if kind not in SCALARS:
+        return ""
+    dtype = SCALARS[kind][1]
+    return dtype if required or dtype in NULLABLE_DTYPES else ""
+
+
+def to_column(spec: InputSpec, raw: dict[str, Any]) -> ToColumn:
+    """Return what builds this input's column; `raw` is the input as the signature writes it."""
+    if spec.type == "tensor":
+        return _tensor(spec, open_=raw["tensor-spec"]["dtype"].startswith(("object", "datetime64")))
+    match spec.dtype:
+        case "":
+            open_ = is_open(raw) and spec.type != "datetime"
+            return _plain_list if open_ else _list
+        case "bool":
+            return _booleans
+        case "datetime64[us]":
+            return _moments
+        case dtype:
+            return _numbers(np.dtype(dtype))
+
+
+def _numbers(dtype: "np.dtype[Any]") -> ToColumn:
+    def build(values: Sequence[Any], _where: str) -> Column:
+        return np.array(values, dtype).tobytes()  # None becomes NaN
+
+    return build
+
+
+def _booleans(values: Sequence[Any], _where: str) -> Column:
+    return bytes(values)
+
+
+def _moments(values: Sequence[Any], _where: str) -> Column:
+    return np.array([_NAT if v is None else v.us for v in values], np.int64).tobytes()
+
+
+def _list(values: Sequence[Any], _where: str) -> Column:
+    return list(values)
+
+
+def _plain_list(values: Sequence[Any], where: str) -> Column:
+    return [plain(value, _failing(row, where)) for row, value in enumerate(values)]
+
+
+def _failing(row: int, where: str) -> Callable[[str, Any], ContractViolationError]:
+    return lambda expected, value: violation(f"instances[{row}]{where}", expected, value)
+
+
+def _tensor(spec: InputSpec, *, open_: bool) -> ToColumn:
+    if not spec.dtype:
+        return _plain_list if open_ else _list
+    dtype = np.dtype(spec.dtype)
+
+    def build(values: Sequence[Any], where: str) -> Column:
+        try:
+            return np.array(values, dtype).tobytes()
+        except OverflowError:  # uint64 alone: its bound is beyond msgspec's
+            for row, value in enumerate(values):
+                if _largest(value) >= 2**64:
+                    raise _failing(row, where)("integers that fit 64 bits", value) from None
+            raise
+
+    return build
+
+
+def _largest(value: Any) -> int:
+    if isinstance(value, list):
+        return max(map(_largest, value), default=0)
+    return int(value)

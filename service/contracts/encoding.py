@@ -1,0 +1,46 @@
+"""Write a model's answers as JSON."""
+
+from datetime import UTC
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from service.contracts.contract import Column, Predictions
+
+_ENCODER = msgspec.json.Encoder()
+
+
+def encode_rows(predictions: Predictions, start: int, stop: int) -> bytes:
+    """Return rows [start, stop) as a JSON array with one object a row.
+
+    Datetimes are RFC 3339 in UTC, bytes base64; what is no finite number becomes null.
+    """
+    names = predictions.names
+    columns = [
+        _values(column, dtype, shape, start, stop)
+        for column, dtype, shape in zip(
+            predictions.columns, predictions.dtypes, predictions.shapes, strict=True
+        )
+    ]
+    if len(names) == 1:
+        name = names[0]
+        return _ENCODER.encode([{name: value} for value in columns[0]])
+    return _ENCODER.encode(
+        [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+    )
+
+
+def _values(column: Column, dtype: str, shape: list[int], start: int, stop: int) -> list[Any]:
+    """Return some rows of one column as Python values."""
+    if isinstance(column, list):
+        return column[start:stop]
+    array = np.frombuffer(column, dtype).reshape(-1, *shape)[start:stop]
+    values: list[Any] = array.tolist()
+    return _in_utc(values) if array.dtype.kind == "M" else values
+
+
+def _in_utc(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_in_utc(item) for item in value]
+    return None if value is None else value.replace(tzinfo=UTC)

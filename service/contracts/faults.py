@@ -1,0 +1,157 @@
+"""Say what is wrong with a body: where, what was wanted, what came."""
+
+import re
+from typing import Any, TypeVar
+
+import msgspec
+
+from service.core.errors import ContractViolationError, MalformedBodyError, ServiceError
+
+T = TypeVar("T")
+
+_MAX_SHOWN = 80
+_ROW = re.compile(r"instances\[(\d+)\]")
+_WORDS = {
+    "int": "an integer",
+    "float": "a number",
+    "str": "a string",
+    "bool": "a boolean",
+    "bytes": "a base64 string",
+    "datetime": "an RFC 3339 datetime",
+    "array": "an array",
+    "object": "an object",
+    "null": "null",
+}
+_SENTENCES = {
+    "Integer value out of range": "an integer that fits 64 bits",
+    "Number out of range": "a number that fits a double",
+    "Invalid base64 encoded string": "a base64 string",
+}
+
+
+def decode(decoder: "msgspec.json.Decoder[T]", body: bytes | msgspec.Raw, at: str = "") -> T:
+    """Decode a body, or the part of one that lies at the path `at`.
+
+    Raise ContractViolationError or MalformedBodyError, and nothing else, whatever came.
+    """
+    try:
+        return decoder.decode(body)
+    except msgspec.ValidationError as error:
+        raise _violation(str(error), bytes(body), at) from None
+    except (msgspec.DecodeError, ValueError, OverflowError, RecursionError) as error:
+        raise _malformed(error) from None
+
+
+def violation(path: str, expected: str, value: Any) -> ContractViolationError:
+    """Return the error for a value that was decoded and then found wrong."""
+    return ContractViolationError(path, _row(path), expected, describe(value))
+
+
+def describe(value: Any) -> str:  # noqa: PLR0911 - one for each kind
+    """Say what a JSON value is, in a few words."""
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "true" if value else "false"
+        case int():
+            return f"the integer {_cut(_digits(value))}"
+        case float():
+            return f"the number {value!r}"
+        case str():
+            shown = msgspec.json.encode(value[:_MAX_SHOWN]).decode()
+            return f"the string {_cut(shown)}"
+        case list():
+            return "an array of 1 item" if len(value) == 1 else f"an array of {len(value)} items"
+        case dict():
+            return _cut("an object with " + (", ".join(map(str, value)) or "no fields"))
+        case _:
+            return f"a value of type {type(value).__name__}"
+
+
+def _malformed(error: Exception) -> ServiceError:
+    match error:
+        case UnicodeDecodeError():
+            return MalformedBodyError(f"the body is not UTF-8 at byte {error.start} of a string")
+        case RecursionError():
+            return MalformedBodyError("the body is nested too deep")
+        case msgspec.DecodeError():
+            return MalformedBodyError(f"the body is no JSON: {error}")
+        case _:
+            return MalformedBodyError("the body has a value that cannot be read")
+
+
+def _violation(message: str, body: bytes, at: str) -> ServiceError:
+    """Turn msgspec's message ('Expected `int`, got `str` - at `$.a[0]`') into our own words."""
+    try:
+        document: Any = msgspec.json.decode(body)
+    except msgspec.ValidationError:
+        document = msgspec.UNSET  # some other number is out of range too
+    except (msgspec.DecodeError, ValueError, OverflowError, RecursionError) as error:
+        return _malformed(error)
+    wanted, _, place = message.rpartition(" - at `$")
+    wanted, place = (wanted, place.removesuffix("`")) if wanted else (message, "")
+    wanted, _, kind = wanted.partition(", got ")
+    found, value = _walk(document, place)
+    got = describe(value) if found else _word(kind) if kind else "another value"
+    if field := _field(wanted, "Object missing required field "):
+        place, wanted, got = f"{place}.{field}", "a value", "nothing"
+    elif field := _field(wanted, "Object contains unknown field "):
+        inside = value.get(field, msgspec.UNSET) if isinstance(value, dict) else msgspec.UNSET
+        place, wanted = f"{place}.{field}", "no field of this name"
+        got = "one" if inside is msgspec.UNSET else describe(inside)
+    else:
+        wanted = _SENTENCES.get(wanted) or _in_words(wanted.removeprefix("Expected "))
+    path = at + place if at else place.removeprefix(".")
+    return ContractViolationError(path, _row(path), wanted, got)
+
+
+def _walk(value: Any, place: str) -> tuple[bool, Any]:
+    """Follow a path such as `.instances[3].the day`; names may hold dots and brackets."""
+    while place:
+        if place.startswith("[") and isinstance(value, list):
+            index, _, place = place[1:].partition("]")
+            if not index.isdigit() or int(index) >= len(value):
+                return False, None
+            value = value[int(index)]
+        elif place.startswith(".") and isinstance(value, dict):
+            names = [
+                name
+                for name in value
+                if place.startswith(name, 1) and place[1 + len(name) : 2 + len(name)] in "[."
+            ]
+            if not names:
+                return False, None
+            name = max(names, key=len)
+            value, place = value[name], place[1 + len(name) :]
+        else:
+            return False, None
+    return value is not msgspec.UNSET, value
+
+
+def _row(path: str) -> int | None:
+    found = _ROW.match(path)
+    return int(found[1]) if found else None
+
+
+def _field(message: str, start: str) -> str:
+    return message.removeprefix(start)[1:-1] if message.startswith(start) else ""
+
+
+def _in_words(wanted: str) -> str:
+    return re.sub(r"`([^`]*)`", lambda found: _word(found[1]), wanted)
+
+
+def _word(kind: str) -> str:
+    return " or ".join(_WORDS.get(part, part) for part in kind.strip("`").split(" | "))
+
+
+def _digits(value: int) -> str:
+    try:
+        return str(value)
+    except ValueError:  # Python writes no integer of more than 4300 digits
+        return f"{'-' if value < 0 else ''}... of {value.bit_length()} bits"
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _MAX_SHOWN else text[: _MAX_SHOWN - 3] + "..."
