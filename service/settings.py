@@ -13,6 +13,7 @@ import msgspec
 from dotenv import load_dotenv
 from msgspec import Meta
 
+from service.core.redaction import redact
 from service.core.versions import InvalidModelUriError, ModelRef
 
 _DAY_S = 86_400
@@ -235,9 +236,7 @@ def _shown(name: str, text: str) -> str:
     """Show a variable with its value, cut short, unless the value is a secret."""
     if name in _SECRETS:
         return name.upper()
-    # The user part of a URI may hold a password.
-    clean = re.sub(r"://[^/@\s]*@", "://***@", text)
-    return f"{name.upper()}={textwrap.shorten(clean, 80, placeholder=' ...')}"
+    return f"{name.upper()}={textwrap.shorten(redact(text), 80, placeholder=' ...')}"
 
 
 def _check_uri(name: str, uri: str) -> None:
