@@ -26,9 +26,9 @@ _NEXT: dict[State, frozenset[State]] = {
     State.GATING: frozenset({State.READY, State.FAILED}),
     State.READY: frozenset({State.DRAINING, State.FAILED}),
     State.DRAINING: frozenset({State.UNLOADED, State.FAILED}),
-    # A version that is gone, or failed, begins anew when it is wanted again.
-    State.UNLOADED: frozenset({State.NEW}),
-    State.FAILED: frozenset({State.NEW}),
+    # Both are the end of a life: a version that is wanted again begins another.
+    State.UNLOADED: frozenset(),
+    State.FAILED: frozenset(),
 }
 
 

@@ -8,10 +8,10 @@ import msgspec
 from service.core.states import State, advance
 from service.core.versions import ModelVersion
 
-KEPT_VERSIONS = 50
-"""Versions that are gone are forgotten beyond this number, oldest first."""
+KEPT_LIVES = 50
+"""Lives that are over are forgotten beyond this number, oldest first."""
 
-_GONE = frozenset({State.UNLOADED, State.FAILED})
+_OVER = frozenset({State.UNLOADED, State.FAILED})
 
 
 class VersionStatus(msgspec.Struct, frozen=True):
@@ -23,11 +23,26 @@ class VersionStatus(msgspec.Struct, frozen=True):
     reason: str
 
 
+class Life:
+    """One version from the moment it is wanted until it is gone.
+
+    A version that is wanted again begins another life, even while an earlier one still drains.
+    """
+
+    def __init__(self, version: ModelVersion) -> None:
+        self.status = VersionStatus(version, State.NEW, datetime.now(UTC), "")
+
+    def move(self, wanted: State, reason: str = "") -> None:
+        """Go to the next state. Raise IllegalTransitionError for one that can't follow."""
+        state = advance(self.status.state, wanted)
+        self.status = VersionStatus(self.status.version, state, datetime.now(UTC), reason)
+
+
 class StateMonitor:
-    """The only place where a version's state changes; readers get snapshots."""
+    """Who wants to know how things stand reads here; readers get snapshots."""
 
     def __init__(self) -> None:
-        self._statuses: dict[ModelVersion, VersionStatus] = {}
+        self._lives: list[Life] = []
         self._last_good_look: float | None = None
         self.last_good_look_at: datetime | None = None
         self.registry_error = ""
@@ -37,26 +52,21 @@ class StateMonitor:
         self.passes_failed = 0
         """How many passes in a row the watcher could not finish."""
 
-    def move(self, version: ModelVersion, wanted: State, reason: str = "") -> None:
-        """Note a version's next state. Raise IllegalTransitionError for one that can't follow."""
-        status = self._statuses.get(version)
-        if status is not None:
-            advance(status.state, wanted)
-        elif wanted is not State.NEW:
-            advance(State.NEW, wanted)
-        # Written anew at the end, so that the dictionary's order is that of the last changes.
-        self._statuses.pop(version, None)
-        self._statuses[version] = VersionStatus(version, wanted, datetime.now(UTC), reason)
-        self._forget_oldest()
-
-    def state(self, version: ModelVersion) -> State | None:
-        """Return where a version stands, None for one never heard of."""
-        status = self._statuses.get(version)
-        return status.state if status else None
+    def begin(self, version: ModelVersion) -> Life:
+        """Begin a version's life, in state NEW."""
+        life = Life(version)
+        self._lives.append(life)
+        over = [known for known in self._lives if known.status.state in _OVER]
+        for forgotten in over[: max(0, len(self._lives) - KEPT_LIVES)]:
+            self._lives.remove(forgotten)
+        return life
 
     def statuses(self) -> list[VersionStatus]:
-        """Return a snapshot of all known versions, the last changed first."""
-        return list(reversed(self._statuses.values()))
+        """Return where each known version stands in its latest life, the newest life first."""
+        newest: dict[ModelVersion, VersionStatus] = {}
+        for life in reversed(self._lives):
+            newest.setdefault(life.status.version, life.status)
+        return list(newest.values())
 
     def looked(self, promoted: ModelVersion | None) -> None:
         """Note a good look at the registry, and what it found."""
@@ -80,8 +90,3 @@ class StateMonitor:
         if self._last_good_look is None:
             return None
         return time.monotonic() - self._last_good_look
-
-    def _forget_oldest(self) -> None:
-        gone = [version for version, status in self._statuses.items() if status.state in _GONE]
-        for version in gone[: max(0, len(self._statuses) - KEPT_VERSIONS)]:
-            del self._statuses[version]

@@ -1,0 +1,71 @@
+"""A helper process that talks to MLflow for the front, where a call that hangs can be killed."""
+
+from typing import TypeVar
+
+import anyio
+import structlog
+
+from service.core.errors import (
+    ChildLostError,
+    ChildRaisedError,
+    ChildStartError,
+    ChildTimeoutError,
+    SourceUnavailableError,
+)
+from service.runtimes.child import Child, ChildSpec, ChildThreads, start_child
+
+T = TypeVar("T")
+
+_log = structlog.get_logger("scout")
+
+
+class Scout:
+    """Starts its process at the first call, and a new one after each that was killed or lost."""
+
+    def __init__(self, spec: ChildSpec, threads: ChildThreads, start_timeout_s: float) -> None:
+        self._spec = spec
+        self._threads = threads
+        self._start_timeout_s = start_timeout_s
+        self._child: Child | None = None
+        self._one_call = anyio.Lock()
+
+    @property
+    def pid(self) -> int | None:
+        """The process, while there is one."""
+        return self._child.pid if self._child else None
+
+    async def ask(self, op: str, request: object, reply: type[T], timeout_s: float) -> T:
+        """Have the scout run an operation of `registry/client`; calls wait for each other.
+
+        Raise the operation's own ServiceError, and SourceUnavailableError where the scout gave no
+        answer: it took longer than `timeout_s`, or it ended. A cancelled call ends the process,
+        which is how a download is stopped.
+        """
+        async with self._one_call:
+            try:
+                child = await self._running()
+                return await child.call(op, request, reply, timeout_s=timeout_s)
+            except ChildTimeoutError as error:
+                raise SourceUnavailableError(
+                    f"the registry gave no answer within {timeout_s:g} s"
+                ) from error
+            except (ChildLostError, ChildStartError) as error:
+                raise SourceUnavailableError(f"the process that asks the registry: {error}") from (
+                    error
+                )
+            except ChildRaisedError as error:
+                _log.warning("scout raised", scout=self._spec.name, exception=error.detail)
+                raise
+
+    async def close(self) -> None:
+        """End the process."""
+        child, self._child = self._child, None
+        if child is not None:
+            await child.end()
+
+    async def _running(self) -> Child:
+        if self._child is not None and self._child.lost.is_set():
+            await self.close()
+        if self._child is None:
+            self._child = await start_child(self._spec, self._threads, self._start_timeout_s)
+        return self._child

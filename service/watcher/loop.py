@@ -1,0 +1,33 @@
+"""Pass after pass, for ever: at each poll, and whenever somebody rings."""
+
+import random
+
+import anyio
+import structlog
+
+from service.serving.desired import DesiredState
+from service.telemetry.monitor import StateMonitor
+from service.watcher.reconciler import Reconciler
+
+_JITTER = 0.1
+_LONGEST_BACKOFF_S = 30.0
+
+_log = structlog.get_logger("watcher")
+
+
+async def watch(
+    reconciler: Reconciler, desired: DesiredState, monitor: StateMonitor, poll_interval_s: float
+) -> None:
+    """Reconcile until cancelled. Nothing that a pass raises ends this."""
+    while True:
+        delay_s = poll_interval_s * random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311
+        try:
+            await reconciler.run_once()
+        except Exception:
+            monitor.passes_failed += 1
+            delay_s = min(poll_interval_s * 2**monitor.passes_failed, _LONGEST_BACKOFF_S)
+            _log.exception("watcher pass failed", retry_in_s=delay_s)
+        else:
+            monitor.passes_failed = 0
+        with anyio.move_on_after(delay_s):
+            await desired.woken()

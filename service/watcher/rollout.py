@@ -1,0 +1,204 @@
+"""Bring one version from the registry to the slot: fetch, load, prove, swap, drain the one before.
+
+Whatever fails on the way ends the candidate and changes nothing that is served.
+"""
+
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import anyio
+import msgspec
+import structlog
+from anyio.abc import TaskGroup, TaskStatus
+
+from service.core.errors import RefusedError, ServiceError
+from service.core.events import Ending, Promotion, Trigger
+from service.core.states import State
+from service.core.verdicts import Verdict
+from service.core.versions import ModelVersion, StoredVersion
+from service.registry.store import ArtifactStore
+from service.serving.journal import Journal
+from service.serving.model import LoadedModel, ModelHost
+from service.serving.slot import Slot
+from service.telemetry.monitor import Life, StateMonitor
+from service.watcher.gate import Candidate, Gate, pass_gates
+
+_LOAD_GATE = "load"
+
+
+class Rollout:
+    """Rolls versions out, one at a time; the versions it opens live in `nursery`."""
+
+    def __init__(
+        self,
+        *,
+        store: ArtifactStore,
+        host: ModelHost,
+        gates: Sequence[Gate],
+        slot: Slot,
+        monitor: StateMonitor,
+        journal: Journal,
+        nursery: TaskGroup,
+        drain_timeout_s: float,
+        pointer: str,
+    ) -> None:
+        self._store = store
+        self._host = host
+        self._gates = gates
+        self._slot = slot
+        self._monitor = monitor
+        self._journal = journal
+        self._nursery = nursery
+        self._drain_timeout_s = drain_timeout_s
+        self._pointer = pointer
+        self._log = structlog.get_logger("rollout")
+        self._lives: dict[LoadedModel, Life] = {}
+
+    async def run(self, version: ModelVersion, trigger: Trigger) -> None:
+        """Make `version` the one that serves.
+
+        Raise RefusedError where a gate refused it, and any other ServiceError or OSError where
+        something failed that may pass. Cancelled at any step before the swap, it leaves nothing.
+        """
+        life = self._monitor.begin(version)
+        telling = _Telling(Promotion(version, trigger, datetime.now(UTC)), self._journal)
+        log = self._log.bind(model=version.name, version=version.version)
+        log.info("promotion noticed", trigger=str(trigger))
+        candidate: Candidate | None = None
+        try:
+            life.move(State.FETCHING)
+            stored = await self._fetch(version, telling, log)
+            candidate = Candidate(stored, self._slot.current, self._open)
+            life.move(State.LOADING)
+            await self._prove(candidate, life, telling, log)
+        except BaseException as error:
+            ending, reason = _ending_of(error)
+            life.move(State.FAILED, reason)
+            telling.end(ending, reason)
+            log.warning("promotion ended", ending=str(ending), reason=reason)
+            if candidate is not None and candidate.is_open:
+                await _close(candidate.model)
+            raise
+        # Nothing may be awaited from here to the end: the swap is one step of the event loop.
+        life.move(State.READY)
+        self._lives[candidate.model] = life
+        previous = self._slot.swap(candidate.model)
+        telling.end(Ending.SERVING, "it serves")
+        log.info("version serves", replaced=previous.version.version if previous else None)
+        self._nursery.start_soon(self._settle_in, stored, previous, telling)
+
+    async def unload(self) -> None:
+        """Serve nothing any more."""
+        previous = self._slot.swap(None)
+        if previous is not None:
+            await self._retire(previous)
+
+    async def _fetch(
+        self, version: ModelVersion, telling: "_Telling", log: structlog.typing.FilteringBoundLogger
+    ) -> StoredVersion:
+        started = time.monotonic()
+        stored = await self._store.ensure(version)
+        telling.took("fetch", time.monotonic() - started)
+        log.info("version in the store", took_s=telling.duration("fetch"), digest=stored.digest)
+        return stored
+
+    async def _prove(
+        self,
+        candidate: Candidate,
+        life: Life,
+        telling: "_Telling",
+        log: structlog.typing.FilteringBoundLogger,
+    ) -> None:
+        def tell(verdict: Verdict) -> None:
+            step = _LOAD_GATE if verdict.gate == _LOAD_GATE else "gates"
+            telling.judged(verdict)
+            telling.took(step, telling.duration(step) + verdict.duration_s)
+            if life.status.state is State.LOADING:
+                life.move(State.GATING)
+            log.info(
+                "gate", gate=verdict.gate, outcome=str(verdict.outcome), reason=verdict.reason
+            )
+
+        await pass_gates(self._gates, candidate, tell)
+
+    async def _open(self, stored: StoredVersion) -> LoadedModel:
+        opened: LoadedModel = await self._nursery.start(self._host_stored, stored)
+        return opened
+
+    async def _host_stored(
+        self, stored: StoredVersion, *, task_status: TaskStatus[LoadedModel]
+    ) -> None:
+        """Host a version, whose files nobody prunes meanwhile."""
+        async with self._store.use(stored):
+            await self._host.run(stored, task_status=task_status)
+
+    async def _settle_in(
+        self, stored: StoredVersion, previous: LoadedModel | None, telling: "_Telling"
+    ) -> None:
+        """Do what follows a swap: drain the version before, remember the new one, prune."""
+        started = time.monotonic()
+        if previous is not None:
+            await self._retire(previous)
+            telling.took("drain", time.monotonic() - started)
+        try:
+            await self._store.mark_good(self._pointer, stored)
+            await self._store.prune()
+        except (OSError, ServiceError) as error:
+            self._log.warning("store not tidied", reason=str(error))
+
+    async def _retire(self, model: LoadedModel) -> None:
+        """Wait until the last request has left a version, within DRAIN_TIMEOUT_S, and close it."""
+        life = self._lives.pop(model)
+        life.move(State.DRAINING)
+        with anyio.move_on_after(self._drain_timeout_s) as scope:
+            await model.drained()
+        if scope.cancelled_caught:
+            self._log.warning("drain timed out", version=model.version.version, left=model.leases)
+        await _close(model)
+        life.move(State.UNLOADED)
+        self._log.info("version gone", model=model.version.name, version=model.version.version)
+
+
+class _Telling:
+    """One promotion as it is written into the journal, step by step."""
+
+    def __init__(self, promotion: Promotion, journal: Journal) -> None:
+        self._promotion = promotion
+        self._journal = journal
+        journal.record(promotion)
+
+    def duration(self, step: str) -> float:
+        return self._promotion.durations_s.get(step, 0.0)
+
+    def took(self, step: str, seconds: float) -> None:
+        durations_s = {**self._promotion.durations_s, step: round(seconds, 4)}
+        self._note(msgspec.structs.replace(self._promotion, durations_s=durations_s))
+
+    def judged(self, verdict: Verdict) -> None:
+        verdicts = (*self._promotion.verdicts, verdict)
+        self._note(msgspec.structs.replace(self._promotion, verdicts=verdicts))
+
+    def end(self, ending: Ending, reason: str) -> None:
+        ended = msgspec.structs.replace(
+            self._promotion, ending=ending, reason=reason, ended_at=datetime.now(UTC)
+        )
+        self._note(ended)
+
+    def _note(self, promotion: Promotion) -> None:
+        self._promotion = promotion
+        self._journal.record(promotion)
+
+
+def _ending_of(error: BaseException) -> tuple[Ending, str]:
+    if isinstance(error, RefusedError):
+        return Ending.REFUSED, str(error)
+    if isinstance(error, anyio.get_cancelled_exc_class()):
+        return Ending.SUPERSEDED, "it is no longer wanted"
+    return Ending.FAILED, str(error) or type(error).__name__
+
+
+async def _close(model: LoadedModel) -> None:
+    with anyio.CancelScope(shield=True):
+        model.close()
+        await model.closed.wait()
