@@ -1,0 +1,66 @@
+"""The command line. Each command imports what it needs, so that `--help` answers at once."""
+
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+import rich_click as click
+
+WRONG_SETTING = 2
+FAILED = 1
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="mlflow-hotswap")
+def cli() -> None:
+    """Serve what the MLflow registry promotes.
+
+    Settings are environment variables, or lines of `.env`; `.env.example` lists them all.
+    """
+
+
+@cli.command()
+def serve() -> None:
+    """Follow the registry and serve what it promotes."""
+    from service.listening import ListenError  # noqa: PLC0415 - see the module's docstring
+    from service.settings import (  # noqa: PLC0415 - the same
+        SettingsError,
+        load_settings,
+        read_dotenv,
+    )
+    from service.telemetry.logging import configure_logging  # noqa: PLC0415 - the same
+
+    try:
+        read_dotenv()
+        settings = load_settings()
+        configure_logging(settings.log_level, settings.log_format)
+        from service.server import serve as run  # noqa: PLC0415 - the same
+
+        status = run(settings)
+    except SettingsError as error:
+        _end(str(error), WRONG_SETTING)
+    except ListenError as error:
+        _end(str(error), FAILED)
+    sys.exit(status)
+
+
+@cli.command()
+@click.option("--port", type=click.IntRange(1, 65_535), default=8000, show_default=True)
+@click.option("--mlflow-port", type=click.IntRange(1, 65_535), default=5000, show_default=True)
+@click.option(
+    "--folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path(".hotswap-demo"),
+    show_default=True,
+    help="Where MLflow's store, artifacts and logs go; delete it to begin anew.",
+)
+def demo(port: int, mlflow_port: int, folder: Path) -> None:
+    """Start an MLflow server, two versions of a model and the service, all on this machine."""
+    from service.demo.command import run_demo  # noqa: PLC0415 - see the module's docstring
+
+    sys.exit(run_demo(port=port, mlflow_port=mlflow_port, folder=folder.absolute()))
+
+
+def _end(line: str, status: int) -> NoReturn:
+    click.echo(line, err=True)
+    sys.exit(status)

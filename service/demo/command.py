@@ -1,0 +1,183 @@
+"""`hotswap demo`: a registry, a model in two versions and the service, all on this machine."""
+
+import json
+import os
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from service.demo.processes import Crashed, Stopped, started, until_stopped
+from service.demo.story import story
+from service.listening import ListenError, listen
+from service.settings import Settings
+
+NAME = "archive-forecast-rf"
+ALIAS = "champion"
+_HOST = "127.0.0.1"
+_SERVER_LIMIT_S = 120.0
+_TRAIN_LIMIT_S = 300.0
+_READY_LIMIT_S = 180.0
+# Requests to our own machine must not go through a proxy.
+_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+def run_demo(*, port: int, mlflow_port: int, folder: Path) -> int:
+    """Run the demo until a signal ends it. Return the exit status.
+
+    Everything that it starts has ended when it returns.
+    """
+    console = Console()
+    try:
+        _check_ports(port, mlflow_port)
+        with until_stopped():
+            _run(console, port, mlflow_port, folder)
+    except (ListenError, Crashed) as error:
+        console.print(f"[red]{error}[/red]", soft_wrap=True, highlight=False)
+        return 1
+    except Stopped as stopped:
+        console.print("Everything that the demo started has ended.")
+        return stopped.status
+    return 0
+
+
+def _check_ports(port: int, mlflow_port: int) -> None:
+    for number, option in ((port, "--port"), (mlflow_port, "--mlflow-port")):
+        listen(_HOST, number, setting=option).close()
+    if port == mlflow_port:
+        raise ListenError(f"--port and --mlflow-port are both {port}: set one to another")
+
+
+def _run(console: Console, port: int, mlflow_port: int, folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    mlflow = f"http://{_HOST}:{mlflow_port}"
+    service = f"http://{_HOST}:{port}"
+    environ = _environ(folder, port, mlflow)
+    with ExitStack() as stack:
+        with _steps(console) as step:
+            with step("MLflow's server"):
+                server = stack.enter_context(
+                    started(_server(folder, mlflow_port), environ, folder / "mlflow.log")
+                )
+                _wait(lambda: _get(f"{mlflow}/health") is not None, server.check, _SERVER_LIMIT_S)
+            if _registered(mlflow):
+                with step("version 1 promoted, version 2 waiting, as an earlier run left them"):
+                    _promote(mlflow, "1")
+            else:
+                with step("training and registering two versions"):
+                    command = [sys.executable, "-m", "service.demo.model", mlflow]
+                    with started(command, environ, folder / "train.log") as training:
+                        training.wait(_TRAIN_LIMIT_S)
+            with step("the service, and version 1 in it"):
+                served = stack.enter_context(
+                    started(
+                        [sys.executable, "-m", "service", "serve"], environ, folder / "service.log"
+                    )
+                )
+                _wait(lambda: _get(f"{service}/health") is not None, served.check, _READY_LIMIT_S)
+        console.print(story(service=service, mlflow=mlflow, name=NAME, alias=ALIAS))
+        # What the service logs from now on is the story of the promotion.
+        served.follow(console)
+        while True:
+            server.check()
+            served.check()
+            time.sleep(0.2)
+
+
+def _server(folder: Path, port: int) -> list[str]:
+    return [
+        *(sys.executable, "-m", "mlflow", "server"),
+        *("--backend-store-uri", f"sqlite:///{(folder / 'mlflow.db').as_posix()}"),
+        *("--artifacts-destination", (folder / "artifacts").as_uri()),
+        *("--host", _HOST, "--port", str(port), "--workers", "1"),
+    ]
+
+
+def _environ(folder: Path, port: int, mlflow: str) -> Mapping[str, str]:
+    """Our environment, in which the demo's own settings replace any of the caller's."""
+    names = {field.name.upper() for field in msgspec.structs.fields(Settings)}
+    kept = {name: value for name, value in os.environ.items() if name.upper() not in names}
+    package_root = str(Path(__file__).resolve().parents[2])
+    return kept | {
+        "MODEL_NAME": NAME,
+        "MODEL_ALIAS": ALIAS,
+        "MLFLOW_TRACKING_URI": mlflow,
+        "HOST": _HOST,
+        "PORT": str(port),
+        "CACHE_DIR": str(folder / "cache"),
+        "DRAIN_TIMEOUT_S": "5",
+        "LOG_FORMAT": "console",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        # Without it the server starts further processes, for features that no one uses here.
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        "NO_PROXY": ",".join(filter(None, (kept.get("NO_PROXY"), _HOST, "localhost"))),
+        "PYTHONPATH": os.pathsep.join(filter(None, (package_root, kept.get("PYTHONPATH")))),
+        "PYTHONUNBUFFERED": "1",
+        "PYTHONUTF8": "1",
+    }
+
+
+@contextmanager
+def _steps(console: Console) -> Iterator[Callable[[str], Any]]:
+    """Show each step of the way, how long it took, and which one is under way."""
+    columns = (SpinnerColumn(finished_text="✓"), TextColumn("{task.description}"))
+    with Progress(*columns, TimeElapsedColumn(), console=console) as progress:
+
+        @contextmanager
+        def step(text: str) -> Iterator[None]:
+            task = progress.add_task(text, total=1)
+            yield
+            progress.advance(task)
+
+        yield step
+
+
+def _wait(ready: Callable[[], bool], check: Callable[[], None], limit_s: float) -> None:
+    """Wait for a state. Raise Crashed where the process ends, or takes too long."""
+    deadline = time.monotonic() + limit_s
+    while not ready():
+        check()
+        if time.monotonic() > deadline:
+            raise Crashed(f"not ready after {limit_s:g} s: the logs in the demo's folder say why")
+        time.sleep(0.1)
+
+
+def _get(url: str) -> bytes | None:
+    """Return what an address answers with 200, None for anything else."""
+    try:
+        with _DIRECT.open(url, timeout=5) as answer:
+            body: bytes = answer.read()
+            return body
+    except OSError:
+        return None
+
+
+def _registered(mlflow: str) -> bool:
+    """Whether an earlier run got as far as registering both versions."""
+    query = f"{mlflow}/api/2.0/mlflow/registered-models/get?name={NAME}"
+    found = _get(query)
+    if found is None:
+        return False
+    aliases = json.loads(found)["registered_model"].get("aliases", [])
+    # The alias is set last: where it is, everything is.
+    return any(alias["alias"] == ALIAS for alias in aliases)
+
+
+def _promote(mlflow: str, version: str) -> None:
+    request = urllib.request.Request(  # noqa: S310 - http, to our own machine
+        f"{mlflow}/api/2.0/mlflow/registered-models/alias",
+        data=json.dumps({"name": NAME, "alias": ALIAS, "version": version}).encode(),
+        headers={"Content-Type": "application/json"},
+    )
+    try:
+        _DIRECT.open(request, timeout=30).close()
+    except OSError as error:
+        raise Crashed(f"MLflow did not move the alias: {error}") from None
