@@ -1,6 +1,7 @@
 """Every file of a stored version, by size and sha256: what was fetched is what may be loaded.
 
-Read in the front when a version is stored, and again in each worker right before it loads.
+Read in the front when a version is stored, and again in each worker right before it loads. A file
+that can't be read (OSError) says nothing of its content, and is never taken for corruption.
 """
 
 import hashlib
@@ -62,7 +63,7 @@ def read(file: Path) -> Manifest:
     """Read what `write` wrote. Raise StoreCorruptError where it is missing or damaged."""
     try:
         recorded = msgspec.json.decode(file.read_bytes(), type=_Recorded)
-    except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (FileNotFoundError, msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise StoreCorruptError(f"{file} can't be read as a manifest: {error}") from error
     manifest = Manifest(recorded.files)
     if manifest.digest != recorded.digest:
@@ -75,6 +76,8 @@ def verify(root: Path, manifest: Manifest) -> None:
 
     Raise StoreCorruptError that names the first difference: missing, extra or changed.
     """
+    if not root.is_dir():
+        raise StoreCorruptError(f"the folder {root} is missing")
     recorded = {entry.path: entry for entry in manifest.files}
     found = dict(_files(root))
     for path in sorted(recorded.keys() | found.keys()):
@@ -84,7 +87,7 @@ def verify(root: Path, manifest: Manifest) -> None:
             raise StoreCorruptError(f"{path} in {root} was not there when it was stored")
         # The size first: it costs nothing, and spares reading what is cut short.
         if (
-            _size_bytes(found[path]) != recorded[path].size_bytes
+            found[path].stat().st_size != recorded[path].size_bytes
             or _entry(path, found[path]) != recorded[path]
         ):
             raise StoreCorruptError(f"{path} in {root} has changed since it was stored")
@@ -104,7 +107,7 @@ def verify_stored(root: Path, digest: str) -> None:
 def _files(root: Path) -> Iterator[tuple[str, Path]]:
     """Give every file below `root` as its path there and the file; folders that are links, too."""
     inside = root.resolve()
-    for folder, folders, names in os.walk(root, onerror=_raise_unreadable):
+    for folder, folders, names in os.walk(root, onerror=_raise):
         links = [name for name in folders if (Path(folder) / name).is_symlink()]
         for name in [*names, *links]:
             file = Path(folder) / name
@@ -117,21 +120,11 @@ def _files(root: Path) -> Iterator[tuple[str, Path]]:
             yield path, file
 
 
-def _raise_unreadable(error: OSError) -> None:
-    raise StoreCorruptError(f"{error.filename} can't be read: {error.strerror}") from error
+def _raise(error: OSError) -> None:
+    raise error
 
 
 def _entry(path: str, file: Path) -> FileEntry:
-    try:
-        with file.open("rb") as content:
-            digest = hashlib.file_digest(content, "sha256").hexdigest()
-            return FileEntry(path, content.tell(), digest)
-    except OSError as error:
-        raise StoreCorruptError(f"{file} can't be read: {error.strerror}") from error
-
-
-def _size_bytes(file: Path) -> int:
-    try:
-        return file.stat().st_size
-    except OSError as error:
-        raise StoreCorruptError(f"{file} can't be read: {error.strerror}") from error
+    with file.open("rb") as content:
+        digest = hashlib.file_digest(content, "sha256").hexdigest()
+        return FileEntry(path, content.tell(), digest)

@@ -1,0 +1,213 @@
+"""The store's work on files: plain functions that block, called in its threads."""
+
+import contextlib
+import errno
+import shutil
+import stat
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import filelock
+import msgspec
+
+from service.core import manifest
+from service.core.errors import FetchFailedError, StoreCorruptError
+from service.core.versions import ModelVersion
+
+T = TypeVar("T")
+
+USES = "uses.json"
+GOOD = "good.json"
+_GOOD_LIMIT = 100
+_RECORD = "version.json"
+_MODEL = "model"
+_RENAME_TRIES = 10
+_RENAME_PAUSE_S = 0.1
+
+
+class Record(msgspec.Struct, frozen=True):
+    """What version.json holds."""
+
+    version: ModelVersion
+    digest: str
+
+
+class Good(msgspec.Struct, frozen=True):
+    """A pointer in a registry, and the key of its last known good version."""
+
+    registry: str
+    ref_uri: str
+    key: str
+
+
+def explain(error: OSError, cache_dir: Path) -> str:
+    """Return a sentence on a disk that does not let us, that names what to do."""
+    if error.errno == errno.ENOSPC:
+        return f"there is no space left on the disk of CACHE_DIR ({cache_dir})"
+    if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
+        return (
+            f"CACHE_DIR ({cache_dir}) can't be written ({error.strerror}); "
+            "make it writable for this service, or set CACHE_DIR to a folder that is"
+        )
+    if error.errno in {errno.ENOTDIR, errno.EEXIST}:
+        return f"CACHE_DIR ({cache_dir}) is no folder ({error.strerror}); set it to one"
+    return f"CACHE_DIR ({cache_dir}) fails: {error}"
+
+
+def names(folder: Path) -> list[str]:
+    """Return the names in a folder, none where it is missing."""
+    try:
+        return sorted(item.name for item in folder.iterdir())
+    except FileNotFoundError:
+        return []
+
+
+def try_write(folder: Path) -> None:
+    """Raise OSError where nothing can be written there; existing folders say nothing of that."""
+    probe = folder / f"probe~{uuid.uuid4().hex}"
+    probe.touch()
+    probe.unlink()
+
+
+def record(fetched: Path, folder: Path, version: ModelVersion) -> str:
+    """Make of a fetched model a version's folder, read-only, and return the manifest's digest."""
+    if not fetched.resolve().is_relative_to(folder.parent.resolve()):
+        raise FetchFailedError(f"the model was fetched to {fetched}, which is not where it belongs")
+    folder.mkdir()
+    model = folder / _MODEL
+    move(fetched, model)
+    try:
+        content = manifest.build(model)
+    except StoreCorruptError as error:
+        raise FetchFailedError(f"the fetched model can't be stored: {error}") from error
+    manifest.write(folder / manifest.MANIFEST_NAME, content)
+    (folder / _RECORD).write_bytes(msgspec.json.encode(Record(version, content.digest)))
+    # Files alone: a folder that is read-only could not be renamed into place.
+    for file in folder.rglob("*"):
+        if file.is_file() and not file.is_symlink():
+            file.chmod(stat.S_IRUSR | stat.S_IRGRP | stat.S_IROTH)
+    return content.digest
+
+
+def read_version(folder: Path) -> Record | None:
+    """Return what a version's folder says of itself, None where it does not."""
+    try:
+        return msgspec.json.decode((folder / _RECORD).read_bytes(), type=Record)
+    except (FileNotFoundError, NotADirectoryError, msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+
+
+def check(folder: Path, version: ModelVersion) -> str:
+    """Return the digest of a stored version. Raise StoreCorruptError if it is not as recorded."""
+    recorded = read_version(folder)
+    if recorded is None or recorded.version != version:
+        raise StoreCorruptError(f"{folder.name} does not say which version it is")
+    manifest.verify_stored(folder / _MODEL, recorded.digest)
+    return recorded.digest
+
+
+def move(source: Path, target: Path) -> None:
+    """Rename a folder, or a file over another.
+
+    On Windows a scanner or a reader may hold a file for a moment: try again then.
+    """
+    for tries_left in reversed(range(_RENAME_TRIES)):
+        try:
+            source.replace(target)
+        except PermissionError:
+            if sys.platform != "win32" or not tries_left:
+                raise
+            time.sleep(_RENAME_PAUSE_S)
+        else:
+            return
+
+
+def remove(path: Path) -> None:
+    """Remove a folder or file, read-only ones too; a missing one is fine."""
+    if path.is_dir() and not path.is_symlink():
+        if sys.version_info >= (3, 12):
+            shutil.rmtree(path, onexc=_make_writable)
+        else:
+            shutil.rmtree(path, onerror=_make_writable)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _make_writable(function: Callable[..., Any], path: str, error: object) -> None:
+    """Try once more on a file that is read-only, which Windows does not delete."""
+    reason = error[1] if isinstance(error, tuple) else error
+    if isinstance(reason, FileNotFoundError):
+        return
+    if not isinstance(reason, PermissionError):
+        raise reason if isinstance(reason, BaseException) else OSError(path)
+    for writable in (Path(path).parent, Path(path)):
+        with contextlib.suppress(OSError):
+            writable.chmod(stat.S_IRWXU if writable.is_dir() else stat.S_IRUSR | stat.S_IWUSR)
+    function(path)
+
+
+def try_lock(lock: filelock.BaseFileLock) -> bool:
+    """Take a lock if nobody holds it. Its folder is made."""
+    Path(lock.lock_file).parent.mkdir(parents=True, exist_ok=True)
+    try:
+        lock.acquire(blocking=False)
+    except filelock.Timeout:
+        return False
+    return True
+
+
+def release(lock: filelock.BaseFileLock) -> None:
+    """Give a lock back. What marked a use is deleted with it; other locks' files stay."""
+    lock.release(force=True)
+    if Path(lock.lock_file).parent.parent.name == "in-use":
+        with contextlib.suppress(OSError):
+            Path(lock.lock_file).unlink(missing_ok=True)
+
+
+def is_held(folder: Path) -> bool:
+    """Whether anyone uses the version of an in-use folder; removes the marks of the dead.
+
+    The caller holds the version's lock, so that no mark is being made.
+    """
+    for name in names(folder):
+        mark = filelock.FileLock(folder / name, thread_local=False)
+        if not try_lock(mark):
+            return True
+        release(mark)
+    return False
+
+
+def read_state(file: Path, kind: type[T]) -> T:
+    """Return what a state file holds, an empty one where it is missing or damaged."""
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=kind)
+    except (FileNotFoundError, msgspec.MsgspecError, UnicodeDecodeError):
+        return kind()
+
+
+def add_use(file: Path, key: str, keys: Iterable[str]) -> None:
+    """Make `key` the last used one. Numbers, not times: a clock may be set back."""
+    uses = read_state(file, dict[str, int])
+    kept = {name: uses[name] for name in keys if name in uses}
+    _replace(file, {**kept, key: max(uses.values(), default=0) + 1})
+
+
+def add_good(file: Path, good: Good) -> None:
+    """Make this the pointer's last known good version, and the list's last entry."""
+    others = [
+        known
+        for known in read_state(file, list[Good])
+        if (known.registry, known.ref_uri) != (good.registry, good.ref_uri)
+    ]
+    _replace(file, [*others, good][-_GOOD_LIMIT:])
+
+
+def _replace(file: Path, content: object) -> None:
+    """Write a file whole or not at all; the caller holds the lock on it."""
+    aside = file.with_suffix(".new")
+    aside.write_bytes(msgspec.json.encode(content))
+    move(aside, file)

@@ -1,0 +1,129 @@
+"""A version's artifacts brought into a folder of ours, and found complete; runs in scouts alone.
+
+There is no checksum on the way: a download that was cut short can 'succeed'. So the files are
+compared with the artifact store's own listing, and with the size that the model was logged with.
+"""
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    import mlflow
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+from service.core.errors import FetchFailedError
+from service.core.redaction import redact
+from service.core.versions import ModelVersion
+from service.registry.faults import explain
+from service.registry.messages import DownloadReply, DownloadRequest
+
+_MLMODEL = "MLmodel"
+_WRITTEN_HERE = frozenset({"registered_model_meta"})
+"""What MLflow's client adds to a download, and no listing knows."""
+
+
+def download(request: DownloadRequest) -> DownloadReply:
+    """Bring a version's artifacts into the destination. Raise FetchFailedError for every fault."""
+    version = request.version
+    uri = artifact_uri(version)
+    try:
+        _must_be_the_same(version, uri)
+        # Never without a destination: a local artifact store would be used in place and written to.
+        path = Path(
+            mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=request.destination)
+        )
+        root = _model_root(path, uri)
+        files = _sizes(root)
+        _check_listing(uri, files)
+        _check_logged_size(root, files)
+        # Again: the registry may have been made anew between the two, with the same numbers.
+        _must_be_the_same(version, uri)
+    except FetchFailedError:
+        raise
+    except Exception as error:
+        raise FetchFailedError(explain(error, f"{uri} could not be fetched")) from error
+    return DownloadReply(str(root), len(files), sum(files.values()))
+
+
+def artifact_uri(version: ModelVersion) -> str:
+    """Return the URI that MLflow downloads this version from.
+
+    By number where it is registered (the registry hands out the place, and the credentials for
+    it), else by run or logged model, whose URI is the version's source.
+    """
+    of_run = version.source.startswith(f"runs:/{version.version}/")
+    if of_run or version.source == f"models:/{version.version}":
+        return version.source
+    return f"models:/{version.name}/{version.version}"
+
+
+def _must_be_the_same(version: ModelVersion, uri: str) -> None:
+    """Raise FetchFailedError where that number means another version by now."""
+    if uri == version.source:
+        return
+    found = mlflow.MlflowClient().get_model_version(version.name, version.version)
+    if (int(found.creation_timestamp or 0), redact(found.source or "")) != (
+        version.created_ms,
+        version.source,
+    ):
+        raise FetchFailedError(f"{uri} was deleted and made again; the next look finds the new one")
+
+
+def _model_root(path: Path, uri: str) -> Path:
+    if not (path / _MLMODEL).is_file():
+        raise FetchFailedError(f"{uri} holds no MLmodel file, so it is no model or not all of it")
+    return path
+
+
+def _sizes(root: Path) -> dict[str, int]:
+    return {
+        file.relative_to(root).as_posix(): file.stat().st_size
+        for file in root.rglob("*")
+        if file.is_file() and file.name not in _WRITTEN_HERE
+    }
+
+
+def _check_listing(uri: str, files: dict[str, int]) -> None:
+    """Compare with what the artifact store lists, by one call for each folder."""
+    base, below = uri, ""
+    if uri.startswith("runs:/"):
+        # Below the run itself: a listing that starts deeper names its files in two ways.
+        run_id, _, below = uri.removeprefix("runs:/").strip("/").partition("/")
+        base = f"runs:/{run_id}"
+    repository: Any = get_artifact_repository(base)
+    listed: dict[str, int | None] = {}
+    folders = [below]
+    while folders:
+        for item in repository.list_artifacts(folders.pop()):
+            if item.is_dir:
+                folders.append(item.path)
+            else:
+                listed[item.path.removeprefix(f"{below}/")] = item.file_size
+    for path, size_bytes in listed.items():
+        found = files.get(path)
+        if found is None and Path(path).name not in _WRITTEN_HERE:
+            raise FetchFailedError(f"{uri} is not complete: {path} did not arrive")
+        if None not in (found, size_bytes) and found != size_bytes:
+            raise FetchFailedError(
+                f"{uri} is not complete: {found} of {size_bytes} bytes of {path} arrived"
+            )
+
+
+def _check_logged_size(root: Path, files: dict[str, int]) -> None:
+    """Compare with MLmodel's `model_size_bytes`: the files that were there when it was written.
+
+    More may have been added since (an input example, requirements), and the MLmodel file itself.
+    """
+    described = yaml.safe_load((root / _MLMODEL).read_text("utf-8"))
+    if not isinstance(described, dict):
+        raise FetchFailedError(f"the MLmodel file of {root.name} is no mapping, or cut short")
+    logged = described.get("model_size_bytes")
+    arrived = sum(size for path, size in files.items() if path != _MLMODEL)
+    if isinstance(logged, int) and arrived < logged:
+        raise FetchFailedError(
+            f"the model is not complete: {arrived} bytes arrived of {logged} that were logged"
+        )

@@ -1,0 +1,48 @@
+"""What the front and a scout say to each other about the registry; free of MLflow."""
+
+import msgspec
+
+from service.core.versions import ModelRef, ModelVersion
+
+SCOUT_TARGET = "service.registry.client:operations"
+"""What a scout's process runs; its argument is a ScoutSettings."""
+RESOLVE = "resolve"
+DOWNLOAD = "download"
+
+
+class ScoutSettings(msgspec.Struct, frozen=True):
+    """How patient MLflow's client is in a scout: for each request, and how often it tries again.
+
+    What the user has set in MLflow's own variables counts before both.
+    """
+
+    request_timeout_s: float
+    retries: int = 0
+
+
+class ResolveRequest(msgspec.Struct, frozen=True):
+    """Ask what a pointer means now."""
+
+    ref: ModelRef
+
+
+class ResolveReply(msgspec.Struct, frozen=True):
+    """What it means, or None where the registry says that it means nothing; `note` says why."""
+
+    version: ModelVersion | None
+    note: str = ""
+
+
+class DownloadRequest(msgspec.Struct, frozen=True):
+    """Ask for a version's artifacts in `destination`, an empty or missing folder of ours."""
+
+    version: ModelVersion
+    destination: str
+
+
+class DownloadReply(msgspec.Struct, frozen=True):
+    """The folder that holds the version's MLmodel file, at or below the destination."""
+
+    path: str
+    files: int
+    size_bytes: int

@@ -1,0 +1,282 @@
+"""Versions on disk: written aside and renamed into place, read-only then, pruned while unused.
+
+Below the cache folder:
+
+    versions/<key>/model/         the artifacts, read-only
+    versions/<key>/manifest.json  every file of them
+    versions/<key>/version.json   the ModelVersion, and the manifest's digest
+    tmp/<key>...                  what is being fetched or removed
+    locks/<key>.lock              held by whoever changes that version's folders
+    locks/in-use/<key>/           one file, held, for each service that uses the version
+    uses.json  good.json          the order of last uses; each pointer's last known good
+
+Locks are the operating system's, so that a crash releases them. What lies in tmp belongs to the
+holder of the version's lock: without a holder, it is a leftover.
+"""
+
+import contextlib
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
+from pathlib import Path
+from typing import Self, TypeVar
+
+import anyio
+import anyio.to_thread
+import filelock
+import structlog
+from anyio import CapacityLimiter
+
+from service.core.errors import FetchFailedError, StoreCorruptError
+from service.core.versions import ModelVersion, StoredVersion
+from service.registry import _files as files
+
+T = TypeVar("T")
+
+_LOCK_POLL_S = 0.05
+_THREADS = 4
+_MODEL = "model"
+_STATE_LOCK = "state"
+
+_log = structlog.get_logger("store")
+
+
+class InUse:
+    """A version that this service uses: no service prunes it until `release`."""
+
+    def __init__(
+        self, stored: StoredVersion, lock: filelock.BaseFileLock, store: "ArtifactStore"
+    ) -> None:
+        self.stored = stored
+        self._lock = lock
+        self._store = store
+
+    async def release(self) -> None:
+        """Let the version be pruned; may be called twice."""
+        await self._store.run(files.release, self._lock)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        with anyio.CancelScope(shield=True):
+            await self.release()
+
+
+class ArtifactStore:
+    """A folder of versions that several services may share.
+
+    `fetch(version, folder)` brings a version's artifacts into a new folder and returns the one
+    that holds its MLmodel file. Every method works on files in threads of the store's own, and
+    raises FetchFailedError where the disk does not let it.
+    """
+
+    def __init__(
+        self,
+        cache_dir: Path,
+        keep_versions: int,
+        fetch: Callable[[ModelVersion, Path], Awaitable[Path]],
+    ) -> None:
+        self.cache_dir = cache_dir
+        self._keep_versions = keep_versions
+        self._fetch = fetch
+        self._limiter = CapacityLimiter(_THREADS)
+        self._versions = cache_dir / "versions"
+        self._tmp = cache_dir / "tmp"
+        self._locks = cache_dir / "locks"
+        self._good_here: dict[str, str] = {}
+
+    async def open(self) -> None:
+        """Make the folders, and remove what dead processes left half done."""
+        for folder in (self._versions, self._tmp, self._locks / "in-use"):
+            await self.run(partial(folder.mkdir, parents=True, exist_ok=True))
+        await self.run(files.try_write, self._tmp)
+        for leftover in await self.run(files.names, self._tmp):
+            lock = self._lock(leftover.partition("~")[0])
+            if await self.run(files.try_lock, lock):
+                try:
+                    await self.run(files.remove, self._tmp / leftover)
+                finally:
+                    await self._release(lock)
+
+    async def ensure(self, version: ModelVersion) -> StoredVersion:
+        """Return the version on disk, fetched where it is missing or not what was recorded.
+
+        Two services that want it at once fetch it once. Cancelling leaves nothing behind.
+        Raise what `fetch` raises.
+        """
+        async with self._locked(version.key):
+            stored = await self._intact(version)
+            if stored is None:
+                stored = await self._bring(version)
+        await self._note_use(version.key)
+        return stored
+
+    async def use(self, stored: StoredVersion) -> InUse:
+        """Mark a stored version as used by this service.
+
+        Raise StoreCorruptError where another service has pruned it since it was ensured.
+        """
+        key = stored.version.key
+        async with self._locked(key):
+            if not await self.run(stored.path.is_dir):
+                raise StoreCorruptError(f"{key} was pruned before it was used")
+            # All that can be cancelled comes before the mark: nobody would take it away.
+            await self._note_use(key)
+            # A name that nobody reuses: whoever finds it unlocked may delete it.
+            mark = self._locks / "in-use" / key / f"{uuid.uuid4().hex}.lock"
+            lock = filelock.FileLock(mark, thread_local=False)
+            await self.run(files.try_lock, lock)
+        return InUse(stored, lock, self)
+
+    async def ensure_in_use(self, version: ModelVersion) -> InUse:
+        """Ensure a version and mark it as used, again where it was pruned between the two."""
+        while True:
+            stored = await self.ensure(version)
+            with contextlib.suppress(StoreCorruptError):
+                return await self.use(stored)
+
+    async def prune(self) -> list[str]:
+        """Remove all but the newest versions by last use; return the keys of what was removed.
+
+        Never removes a version that any service uses, or whose folders someone changes just now,
+        nor the last known good one of a pointer that this service follows.
+        """
+        uses = await self.run(files.read_state, self.cache_dir / files.USES, dict[str, int])
+        keys = await self.run(files.names, self._versions)
+        oldest_first = sorted(keys, key=lambda key: (uses.get(key, 0), key))
+        doomed = oldest_first[: max(0, len(keys) - self._keep_versions)]
+        return [
+            key
+            for key in doomed
+            if key not in self._good_here.values() and await self._remove_unused(key)
+        ]
+
+    async def mark_good(self, stored: StoredVersion, ref_uri: str) -> None:
+        """Remember the version as the last known good one of a pointer in its registry."""
+        version = stored.version
+        good = files.Good(version.registry, ref_uri, version.key)
+        async with self._locked(_STATE_LOCK):
+            await self.run(files.add_good, self.cache_dir / files.GOOD, good)
+        self._good_here[ref_uri] = version.key
+        await self._note_use(version.key)
+
+    async def last_good(self, ref_uri: str, registry: str = "") -> StoredVersion | None:
+        """Return a pointer's last known good version if it is on disk and intact.
+
+        `registry` is the redacted URI that ModelVersion carries; '' takes any registry's, the one
+        that was marked last.
+        """
+        goods = await self.run(files.read_state, self.cache_dir / files.GOOD, list[files.Good])
+        for good in reversed(goods):
+            if good.ref_uri == ref_uri and registry in {"", good.registry}:
+                async with self._locked(good.key):
+                    version = await self.run(files.read_version, self._versions / good.key)
+                    stored = await self._intact(version.version) if version else None
+                if stored is not None:
+                    self._good_here[ref_uri] = good.key
+                return stored
+        return None
+
+    async def known(self) -> list[StoredVersion]:
+        """Return every version on disk, the last used first, without reading its artifacts."""
+        uses = await self.run(files.read_state, self.cache_dir / files.USES, dict[str, int])
+        keys = await self.run(files.names, self._versions)
+        found: list[StoredVersion] = []
+        for key in sorted(keys, key=lambda key: -uses.get(key, 0)):
+            recorded = await self.run(files.read_version, self._versions / key)
+            if recorded is not None:
+                found.append(self._stored(recorded.version, recorded.digest))
+        return found
+
+    async def run(self, function: Callable[..., T], *arguments: object, abandon: bool = False) -> T:
+        """Run file work in one of the store's threads, to its end even if cancelled.
+
+        `abandon` is for what only reads: a cancelled caller goes on at once.
+        """
+        try:
+            return await anyio.to_thread.run_sync(
+                partial(function, *arguments), limiter=self._limiter, abandon_on_cancel=abandon
+            )
+        except OSError as error:
+            raise FetchFailedError(files.explain(error, self.cache_dir)) from error
+
+    async def _bring(self, version: ModelVersion) -> StoredVersion:
+        """Fetch into tmp, record, and rename into place; the caller holds the version's lock."""
+        key = version.key
+        aside = self._tmp / key
+        try:
+            await self.run(files.remove, aside)
+            await self.run(partial((aside / "download").mkdir, parents=True))
+            fetched = await self._fetch(version, aside / "download")
+            digest = await self.run(files.record, fetched, aside / "version", version)
+            await self.run(files.move, aside / "version", self._versions / key)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await self._remove_quietly(aside)
+        return self._stored(version, digest)
+
+    async def _intact(self, version: ModelVersion) -> StoredVersion | None:
+        """Return the version if its files are those recorded; remove what is not."""
+        folder = self._versions / version.key
+        if not await self.run(folder.exists):
+            return None
+        try:
+            digest = await self.run(files.check, folder, version, abandon=True)
+        except StoreCorruptError as error:
+            _log.warning("stored version is damaged and goes", key=version.key, reason=str(error))
+            await self._discard(version.key)
+            return None
+        return self._stored(version, digest)
+
+    def _stored(self, version: ModelVersion, digest: str) -> StoredVersion:
+        return StoredVersion(version, self._versions / version.key / _MODEL, digest)
+
+    async def _remove_unused(self, key: str) -> bool:
+        lock = self._lock(key)
+        if not await self.run(files.try_lock, lock):
+            return False
+        try:
+            if await self.run(files.is_held, self._locks / "in-use" / key):
+                return False
+            await self._discard(key)
+        finally:
+            await self._release(lock)
+        return True
+
+    async def _discard(self, key: str) -> None:
+        """Rename out of sight first, so that no half-removed version can be seen."""
+        aside = self._tmp / f"{key}~{uuid.uuid4().hex}"
+        await self.run(files.move, self._versions / key, aside)
+        with anyio.CancelScope(shield=True):
+            await self._remove_quietly(aside)
+
+    async def _remove_quietly(self, folder: Path) -> None:
+        try:
+            await self.run(files.remove, folder)
+        except FetchFailedError as error:
+            # The next open tries again.
+            _log.warning("leftover could not be removed", folder=folder.name, reason=str(error))
+
+    async def _note_use(self, key: str) -> None:
+        async with self._locked(_STATE_LOCK):
+            keys = await self.run(files.names, self._versions)
+            await self.run(files.add_use, self.cache_dir / files.USES, key, keys)
+
+    def _lock(self, name: str) -> filelock.BaseFileLock:
+        return filelock.FileLock(self._locks / f"{name}.lock", thread_local=False)
+
+    @contextlib.asynccontextmanager
+    async def _locked(self, name: str) -> AsyncIterator[None]:
+        """Hold a lock, waiting for it without holding a thread."""
+        lock = self._lock(name)
+        while not await self.run(files.try_lock, lock):  # noqa: ASYNC110 - another process's lock
+            await anyio.sleep(_LOCK_POLL_S)
+        try:
+            yield
+        finally:
+            await self._release(lock)
+
+    async def _release(self, lock: filelock.BaseFileLock) -> None:
+        with anyio.CancelScope(shield=True):
+            await self.run(files.release, lock)
