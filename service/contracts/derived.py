@@ -120,6 +120,7 @@ def _row_type(
         rename=dict(zip(identifiers, (spec.name for spec in inputs), strict=True)),
         forbid_unknown_fields=refuse_unknown,
         array_like=layout is Layout.POSITIONAL,
+        kw_only=layout is not Layout.POSITIONAL,  # optional columns may come first
         gc=False,
     )
     get = attrgetter(*identifiers)

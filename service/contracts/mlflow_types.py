@@ -2,7 +2,7 @@
 
 The words are those of `mlflow.types.schema` (3.17): a scalar is written `{"type": "double"}`, the
 nested ones `array` (with `items`), `object` (with `properties`), `map` (with `values`), `any` and
-`sparkml vector`, a tensor's element is a numpy dtype.
+`sparkml_vector`, a tensor's element is a numpy dtype.
 """
 
 from collections.abc import Callable
@@ -111,7 +111,7 @@ def nested_type(spec: dict[str, Any]) -> Any:  # noqa: PLR0911 - one for each ki
     match kind:
         case "array":
             return list[nested_type(spec["items"])]  # type: ignore[misc]
-        case "sparkml vector":
+        case "sparkml_vector":
             return list[float]
         case "map":
             return dict[str, nested_type(spec["values"])]  # type: ignore[misc]

@@ -1,0 +1,117 @@
+"""Turn the columns of a call into what a pyfunc model takes.
+
+The dtypes are those that MLflow's own schema enforcement accepts unchanged
+(`mlflow.models.utils._enforce_schema`, 3.17). In three places pandas has a choice:
+
+- strings are pandas' own `str` from pandas 3 on, as in any frame that pandas made; objects before;
+- an optional integer column with a null in it is float64 with NaN, the way in which MLflow
+  documents integers with missing values; without a null it is the signature's integer type;
+- nested values stay Python's own, but for 32-bit numbers and datetimes, which MLflow accepts only
+  as numpy's.
+"""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from service.contracts.contract import Call, Column, Contract, InputSpec, Layout
+
+_STRING = "str" if int(pd.__version__.split(".")[0]) >= 3 else "object"  # noqa: PLR2004
+_INTEGERS = {"integer": "int32", "long": "int64"}
+_NUMPY_ONLY = {"integer": "int32", "float": "float32", "datetime": "datetime64[ns]"}
+
+ModelInput = pd.DataFrame | np.ndarray[Any, Any] | dict[str, np.ndarray[Any, Any]]
+
+
+def to_model_input(contract: Contract, call: Call) -> ModelInput:
+    """Return the call as the model's signature has it: a frame, an array, or named arrays."""
+    specs = contract.inputs
+    raw = contract.signature["inputs"]
+    match contract.layout:
+        case Layout.TENSOR:
+            return _tensor(specs[0], raw[0], call.columns[0], call.rows)
+        case Layout.TENSORS:
+            return {
+                spec.name: _tensor(spec, described, column, call.rows)
+                for spec, described, column in zip(specs, raw, call.columns, strict=True)
+            }
+        case _:
+            return _frame(contract, call)
+
+
+def _frame(contract: Contract, call: Call) -> pd.DataFrame:
+    specs = contract.inputs
+    positional = contract.layout is Layout.POSITIONAL
+    names: Any = range(len(specs)) if positional else [spec.name for spec in specs]
+    dtypes = {spec.dtype for spec in specs}
+    if len(dtypes) == 1 and specs[0].dtype:
+        block = _array(b"".join(call.columns), specs[0].dtype)  # type: ignore[arg-type]
+        return pd.DataFrame(block.reshape(len(specs), call.rows).T, columns=names, copy=False)
+    columns = {
+        name: _series(spec, described, column)
+        for name, spec, described, column in zip(
+            names, specs, contract.signature["inputs"], call.columns, strict=True
+        )
+    }
+    return pd.DataFrame(columns, copy=False)
+
+
+def _array(column: bytes, dtype: str) -> "np.ndarray[Any, Any]":
+    # Over a bytearray, since a model may write into its input.
+    return np.frombuffer(bytearray(column), dtype)
+
+
+def _series(spec: InputSpec, described: dict[str, Any], column: Column) -> Any:
+    if isinstance(column, bytes):
+        return _array(column, spec.dtype)
+    if spec.type == "string":
+        return pd.Series(column, dtype=_STRING)
+    if spec.type in _INTEGERS:
+        missing = any(value is None for value in column)
+        return np.array(column, "float64" if missing else _INTEGERS[spec.type])
+    if spec.type == "boolean" and all(value is not None for value in column):
+        return np.array(column, "bool")
+    return _objects([revive(value, described) for value in column])
+
+
+def _objects(values: list[Any]) -> "np.ndarray[Any, Any]":
+    array = np.empty(len(values), dtype=object)
+    for index, value in enumerate(values):  # a slice would spread lists over dimensions
+        array[index] = value
+    return array
+
+
+def revive(value: Any, described: dict[str, Any]) -> Any:  # noqa: PLR0911 - one a kind
+    """Return a nested value with the numpy types that MLflow insists on."""
+    if value is None:
+        return None
+    kind = described["type"]
+    match kind:
+        case "integer" | "float" | "datetime":
+            return np.array(value, _NUMPY_ONLY[kind])[()]
+        case "array":
+            items = described["items"]
+            if items["type"] in _NUMPY_ONLY:
+                return np.array(value, _NUMPY_ONLY[items["type"]])
+            return [revive(item, items) for item in value]
+        case "map":
+            return {key: revive(item, described["values"]) for key, item in value.items()}
+        case "object":
+            properties = described["properties"]
+            return {key: revive(item, properties[key]) for key, item in value.items()}
+    return value
+
+
+def _tensor(
+    spec: InputSpec, described: dict[str, Any], column: Column, rows: int
+) -> "np.ndarray[Any, Any]":
+    if isinstance(column, bytes):
+        return _array(column, spec.dtype).reshape(rows, *spec.shape)
+    dtype = described["tensor-spec"]["dtype"]
+    if dtype == "object" and not spec.shape:
+        return _objects(column)
+    try:
+        return np.array(column, dtype)
+    except ValueError:  # rows of different shapes
+        return _objects([np.array(value, dtype) for value in column])

@@ -1,0 +1,69 @@
+"""Call a model through MLflow's own pyfunc interface: right for every flavour."""
+
+import copy
+from typing import Any
+
+import pandas as pd
+from mlflow.models import ModelSignature
+from mlflow.types.schema import ColSpec, DataType, Schema
+
+from service.contracts.contract import Call, Contract, Predictions
+from service.predictors.inputs import ModelInput, to_model_input
+from service.predictors.outputs import to_predictions
+
+
+class PyfuncPredictor:
+    """A model that `mlflow.pyfunc.load_model` returned."""
+
+    name = "pyfunc"
+
+    def __init__(self, model: Any, contract: Contract) -> None:
+        self._model = model
+        self._contract = contract
+        self._optional_integers = frozenset(
+            spec.name
+            for spec in contract.inputs
+            if not spec.required and spec.type in {"integer", "long"}
+        )
+        self._widened: dict[frozenset[str], Any] = {frozenset(): model}
+
+    def predict(self, call: Call) -> Predictions:
+        """Answer every row; see Predictor."""
+        data = to_model_input(self._contract, call)
+        model = self._model_for(data)
+        if call.params is None:
+            output = model.predict(data)
+        else:
+            output = model.predict(data, params=copy.deepcopy(call.params))  # the model's own
+        return to_predictions(self._contract, output, call.rows)
+
+    def _model_for(self, data: ModelInput) -> Any:
+        """Return the model, with a schema that lets integers with missing values pass.
+
+        MLflow's enforcement takes no null in an optional integer column, whatever its dtype; its
+        documentation says to declare such a column double, which is done here for that call.
+        """
+        if not self._optional_integers or not isinstance(data, pd.DataFrame):
+            return self._model
+        missing = frozenset(
+            name for name in self._optional_integers if data.dtypes[name].kind == "f"
+        )
+        if missing not in self._widened:
+            self._widened[missing] = _widened(self._model, missing)
+        return self._widened[missing]
+
+
+def _widened(model: Any, columns: frozenset[str]) -> Any:
+    """Return the same model behind a schema in which these columns are double."""
+    signature = model.metadata.signature
+    inputs = Schema(
+        [
+            ColSpec(DataType.double, spec.name, spec.required) if spec.name in columns else spec
+            for spec in signature.inputs
+        ]
+    )
+    metadata = copy.copy(model.metadata)
+    metadata.signature = ModelSignature(inputs, signature.outputs, signature.params)
+    widened = copy.copy(model)
+    widened._model_meta = metadata  # noqa: SLF001 - PyFuncModel has no other way
+    return widened

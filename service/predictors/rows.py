@@ -1,0 +1,118 @@
+"""Rows for the checks at load time: the model's own example, made-up ones, and what they show."""
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from service.contracts.contract import Call, Contract, Layout, Predictions
+from service.contracts.merge import take
+from service.core.errors import ContractViolationError, MalformedBodyError
+from service.predictors._example_json import NoExampleError, read_example
+from service.predictors._probe_values import PROBE_ROWS, distinct, made_up, varied
+from service.predictors.likeness import unlike
+
+EXAMPLE_ROWS = 16
+_STRINGS = ("a", "2024-01-01")
+
+Predict = Callable[[Call], Predictions]
+
+
+class Example(NamedTuple):
+    """A model's own input example, or why there is none that can be used."""
+
+    call: Call | None
+    reason: str
+
+
+def example_call(contract: Contract, model_dir: Path) -> Example:
+    """Return up to EXAMPLE_ROWS rows of the example that was logged with the model."""
+    try:
+        body = read_example(contract, model_dir)
+        body["instances"] = body["instances"][:EXAMPLE_ROWS]
+        call = contract.decode(json.dumps(body).encode())
+    except NoExampleError as error:
+        return Example(None, str(error))
+    except (ContractViolationError, MalformedBodyError) as error:
+        return Example(None, f"the input example breaks the model's own signature: {error}")
+    return Example(call, f"{call.rows} rows of the input example")
+
+
+def probe_calls(contract: Contract, example: Call | None) -> list[Call]:
+    """Return calls of distinct rows, the boldest first, the example's own rows last.
+
+    Those that come later are for a model that raises on the earlier ones. Without an example the
+    rows come from the signature alone. A call whose rows are all the same shows nothing, and is
+    left out.
+    """
+    base = example or _from_signature(contract)
+    if base is None:
+        return []
+    calls = [
+        varied(contract, base, bold=True, nulls=True),
+        varied(contract, base, bold=True, nulls=False),
+        varied(contract, base, bold=False, nulls=False),
+    ]
+    if example is not None:
+        calls.append(take(example, range(min(example.rows, PROBE_ROWS))))
+    return [call for call in calls if distinct(call) > 1]
+
+
+def judge_row_wise(predict: Predict, calls: Sequence[Call]) -> tuple[bool, str]:
+    """Tell whether the model is row-wise, by the first of the calls on which it does not raise."""
+    reason = "there are no two different rows to try"
+    for call in calls:
+        try:
+            together = predict(call)
+        except Exception as error:  # noqa: BLE001 - a model may raise anything
+            reason = _raised("the probe rows", error)
+            continue
+        return _compare(predict, call, together)
+    return False, f"not shown to be row-wise: {reason}"
+
+
+def is_row_wise(predict: Predict, call: Call) -> tuple[bool, str]:
+    """Tell whether rows answered one by one, together and in reverse get the same answers."""
+    if distinct(call) < 2:  # noqa: PLR2004 - a pair
+        return False, "not shown to be row-wise: there are no two different rows to try"
+    return judge_row_wise(predict, [call])
+
+
+def _compare(predict: Predict, call: Call, together: Predictions) -> tuple[bool, str]:
+    backwards = range(call.rows - 1, -1, -1)
+    try:
+        reverse = predict(take(call, backwards))
+    except Exception as error:  # noqa: BLE001
+        return False, _raised("the same rows in reverse", error)
+    if difference := unlike(together, range(call.rows), reverse, backwards):
+        return False, f"rows in reverse order get other answers: {difference}"
+    for row in range(call.rows):
+        try:
+            alone = predict(take(call, [row]))
+        except Exception as error:  # noqa: BLE001
+            return False, _raised("a row alone", error)
+        if difference := unlike(together, [row], alone, [0]):
+            return False, f"a row alone gets another answer than among others: {difference}"
+    return True, f"{call.rows} rows got the same answers alone, together and in reverse"
+
+
+def _raised(what: str, error: Exception) -> str:
+    return f"the model raised {type(error).__name__} on {what}"
+
+
+def _from_signature(contract: Contract) -> Call | None:
+    """Return one row made of the signature alone, where the contract takes it."""
+    for string in _STRINGS:
+        values = made_up(contract.signature["inputs"], string)
+        instance = (
+            dict(zip((spec.name for spec in contract.inputs), values, strict=True))
+            if contract.layout in {Layout.COLUMNS, Layout.TENSORS}
+            else values[0]
+            if contract.layout is Layout.TENSOR
+            else values
+        )
+        try:
+            return contract.decode(json.dumps({"instances": [instance]}).encode())
+        except (ContractViolationError, MalformedBodyError):
+            continue
+    return None
