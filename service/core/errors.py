@@ -8,12 +8,16 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from service.core.verdicts import Verdict
+from service.core.versions import ModelVersion
 
 
 class ServiceError(Exception):
     """The base of all; its message is a sentence that a caller may see."""
 
     code: ClassVar[str] = "internal"
+
+    answered_by: ModelVersion | None = None
+    """The version that was to answer the request which failed, where one was."""
 
     def extras(self) -> dict[str, Any]:
         """Return what belongs into a machine-readable report of this error, JSON-ready."""

@@ -4,7 +4,7 @@ import re
 
 HIDDEN = "***"
 
-_SECRET_WORD = (
+_TELLTALE = (
     r"(?:token|sig|signature|secret|password|passwd|pwd|credential|apikey|api[_-]key|"
     r"access[_-]?key(?:id)?|account[_-]?key|private[_-]?key|sharedaccesssignature|authorization)"
 )
@@ -14,7 +14,7 @@ _USERINFO = re.compile(r"(?P<scheme>[A-Za-z][\w+.-]*://)(?P<who>[^\s/?#'\"<>]*)@
 # A password with an unescaped slash. Digits up to a slash are a port, and what follows a path.
 _SLASHED = re.compile(r"(?P<scheme>[A-Za-z][\w+.-]*://)[^\s/@:'\"<>]*:(?!\d+[/?#])[^\s@'\"<>]*@")
 _PARAMETER = re.compile(
-    rf"(?P<key>\b[\w.-]*{_SECRET_WORD}[\w.-]*\s*=\s*)(?P<quote>['\"]?)[^&;\s'\"<>#]+", re.IGNORECASE
+    rf"(?P<key>\b[\w.-]*{_TELLTALE}[\w.-]*\s*=\s*)(?P<quote>['\"]?)[^&;\s'\"<>#]+", re.IGNORECASE
 )
 _HEADER = re.compile(
     r"(?P<key>\bauthorization['\"]?\s*[:=]\s*['\"]?(?:basic|bearer)\s+)[^\s'\"]+", re.IGNORECASE

@@ -13,18 +13,18 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from multiprocessing.connection import Connection, Pipe
+from multiprocessing.connection import Pipe
 from multiprocessing.process import BaseProcess
 from multiprocessing.util import Finalize
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import anyio.to_thread
 import msgspec
 import structlog
 from anyio import CapacityLimiter
 
-from service.core.errors import ChildLostError, ChildStartError, ChildTimeoutError
+from service.core.errors import ChildLostError, ChildStartError, ChildTimeoutError, ServiceError
 from service.runtimes import windows_job
 from service.runtimes.launch import launch
 from service.runtimes.output import OutputReader
@@ -140,17 +140,7 @@ class Child:
             self._send(frame)
             answered = await self._answer(answer, timeout_s, op)
         else:
-            # A large frame blocks its sender until the child has read it, so a thread sends it;
-            # killing the child ends that thread, too.
-            async with anyio.create_task_group() as sending:
-                sending.start_soon(self._send_in_thread, frame)
-                try:
-                    answered = await self._answer(answer, timeout_s, op)
-                except (ChildLostError, ChildTimeoutError) as error:
-                    failure = error
-                    answered = None
-            if answered is None:
-                raise failure
+            answered = await self._answer_to_large(frame, answer, timeout_s, op)
         if not answered.ok:
             raise to_error(_decode_fault(answered.body))
         return msgspec.msgpack.decode(answered.body, type=reply)
@@ -212,6 +202,24 @@ class Child:
         with contextlib.suppress(OSError):
             self._connection.send_bytes(frame)
 
+    async def _answer_to_large(
+        self, frame: bytes, answer: "asyncio.Future[Reply]", timeout_s: float, op: str
+    ) -> Reply:
+        """Send in a thread what blocks its sender until the child has read it.
+
+        Killing the child ends that thread, too.
+        """
+        async with anyio.create_task_group() as sending:
+            sending.start_soon(self._send_in_thread, frame)
+            try:
+                answered: Reply | ServiceError = await self._answer(answer, timeout_s, op)
+            except ServiceError as error:
+                answered = error
+        if isinstance(answered, ServiceError):
+            # Raised out here: the task group would wrap it.
+            raise answered
+        return answered
+
     async def _send_in_thread(self, frame: bytes) -> None:
         await anyio.to_thread.run_sync(self._send, frame, limiter=self._threads.sending)
 
@@ -258,7 +266,7 @@ class Child:
         try:
             reply = _decode_reply(frame)
         except msgspec.DecodeError:
-            _log.error("child sent what is no frame", child=self.name)  # noqa: TRY400
+            _log.error("child sent what is no frame", child=self.name)
             self.kill()
             return
         if self._waiting is None or self._waiting[0] != reply.id:

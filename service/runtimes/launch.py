@@ -49,7 +49,7 @@ def launch(
     """
     context = multiprocessing.get_context("forkserver" if sys.platform == "linux" else "spawn")
     if sys.platform == "linux":
-        context.set_forkserver_preload(_PRELOADED)  # type: ignore[attr-defined]
+        context.set_forkserver_preload(_PRELOADED)
     process: BaseProcess = context.Process(  # type: ignore[attr-defined]
         target=bootstrap.run,
         name=name,

@@ -66,7 +66,9 @@ class Worker:
 class Pool:
     """The workers of one version. `run` hosts them; everything else may be called while it does."""
 
-    def __init__(self, stored: StoredVersion, settings: PoolSettings, threads: ChildThreads) -> None:
+    def __init__(
+        self, stored: StoredVersion, settings: PoolSettings, threads: ChildThreads
+    ) -> None:
         self.stored = stored
         self.settings = settings
         self._threads = threads
@@ -84,7 +86,7 @@ class Pool:
 
     @property
     def size(self) -> int:
-        """How many workers can answer now: in a call, or idle with a heartbeat that is not overdue."""
+        """How many workers can answer now: in a call, or idle with a heartbeat in time."""
         overdue = time.monotonic() - _OVERDUE_HEARTBEATS * self.settings.heartbeat_interval_s
         return sum(
             worker in self._busy or worker.child.last_seen >= overdue for worker in self._workers

@@ -4,11 +4,9 @@ Everything of ours is imported before the model is: a model may bring modules of
 and from then on those names are its own.
 """
 
-import contextlib
 import json
 import os
 import platform
-import sys
 import time
 import traceback
 from pathlib import Path
@@ -22,10 +20,10 @@ from mlflow.version import VERSION as MLFLOW_VERSION
 from service.contracts.choose import contract_for
 from service.contracts.contract import Call, Contract, Predictions
 from service.core.errors import ModelFailedError, ServiceError
-from service.core.manifest import Manifest, verify
+from service.core.manifest import verify_stored
 from service.predictors.predictor import Predictor
 from service.predictors.pyfunc import PyfuncPredictor
-from service.predictors.rows import example_call, is_row_wise, probe_calls
+from service.predictors.rows import example_call, judge_row_wise, probe_calls
 from service.runtimes.bootstrap import Operations
 from service.runtimes.messages import (
     LoadReply,
@@ -54,7 +52,7 @@ class Worker:
         """
         started = time.perf_counter()
         self._path = Path(request.path)
-        verify(self._path, request.digest)
+        verify_stored(self._path, request.digest)
         _use_threads(request.threads)
         described = yaml.safe_load((self._path / "MLmodel").read_text(encoding="utf-8"))
         signature = _parsed(described.get("signature"))
@@ -72,8 +70,21 @@ class Worker:
         )
 
     def smoke(self, _: SmokeRequest) -> SmokeReply:
-        """Predict on example rows, and find out whether the model is row-wise."""
-        raise NotImplementedError
+        """Predict on the model's own example, and find out whether it is row-wise."""
+        example = example_call(self._contract, self._path)
+        row_wise, why = judge_row_wise(
+            self._predictor.predict, probe_calls(self._contract, example.call)
+        )
+        if example.call is None:
+            return SmokeReply("", 0, "", row_wise, f"{example.reason}; {why}")
+        rows_from = "its input example"
+        try:
+            predictions = self.predict(example.call)
+        except ServiceError as error:
+            refusal = f"it does not answer its own input example: {error}"
+        else:
+            refusal = _non_finite(predictions)
+        return SmokeReply(rows_from, example.call.rows, refusal, row_wise, why)
 
     def predict(self, call: Call) -> Predictions:
         """Answer a call. Raise ModelFailedError for whatever the model raises."""
@@ -104,6 +115,13 @@ def operations(_: bytes) -> Operations:
         "predict": (Call, worker.predict),
         "predict_raw": (RawRequest, worker.predict_raw),
     }
+
+
+def _non_finite(predictions: Predictions) -> str:
+    """Say which row of an example got NaN or infinity, '' where none did."""
+    if not predictions.non_finite:
+        return ""
+    return f"its answer to row {predictions.non_finite[0]} of its input example is not finite"
 
 
 def _use_threads(threads: int) -> None:

@@ -186,7 +186,7 @@ class Batcher:
                     await self._run_alone(worker, items[0])
                 elif items:
                     await self._run_together(worker, items)
-        except Exception:
+        except Exception:  # noqa: BLE001 - a crash barrier
             # A defect of ours must not end the queue that all other requests wait in.
             _log.exception("batch failed", requests=len(items))
             for item in items:

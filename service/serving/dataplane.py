@@ -4,8 +4,10 @@ import anyio.to_thread
 import msgspec
 from anyio import CapacityLimiter
 
+from service.core.errors import ServiceError
 from service.core.versions import ModelVersion
 from service.runtimes.messages import RawReply
+from service.serving.model import LoadedModel
 from service.serving.slot import Slot
 
 _ENCODED_ON_LOOP_ROWS = 1_000
@@ -32,27 +34,30 @@ class DataPlane:
         """Answer a JSON body by the version that serves when it comes.
 
         Everything happens inside one lease, so contract, model and the version that is named
-        always belong together. Raise what `Contract.decode` and `Batcher.submit` raise, and
-        NoVersionError.
+        always belong together. Raise what `Contract.decode` and `Batcher.submit` raise, with the
+        version in `answered_by`, and NoVersionError.
         """
         with self._slot.lease() as model:
-            if len(body) > self._raw_body_bytes:
-                # Decoding it here would hold up everyone else; the worker has the same contract.
-                answer = await model.batcher.submit(body)
-            else:
-                answer = await model.batcher.submit(model.contract.decode(body))
-            if isinstance(answer, RawReply):
-                return Prediction(answer.predictions, answer.rows, model.version)
-            rows = answer.stop - answer.start
-            encoded = (
-                model.contract.encode(answer.predictions, answer.start, answer.stop)
-                if rows <= _ENCODED_ON_LOOP_ROWS
-                else await anyio.to_thread.run_sync(
-                    model.contract.encode,
-                    answer.predictions,
-                    answer.start,
-                    answer.stop,
-                    limiter=self._encoding,
-                )
+            try:
+                return await self._infer(model, body)
+            except ServiceError as error:
+                error.answered_by = model.version
+                raise
+
+    async def _infer(self, model: LoadedModel, body: bytes) -> Prediction:
+        if len(body) > self._raw_body_bytes:
+            # Decoding it here would hold up everyone else; the worker has the same contract.
+            answer = await model.batcher.submit(body)
+        else:
+            answer = await model.batcher.submit(model.contract.decode(body))
+        if isinstance(answer, RawReply):
+            return Prediction(answer.predictions, answer.rows, model.version)
+        share = (answer.predictions, answer.start, answer.stop)
+        rows = answer.stop - answer.start
+        if rows <= _ENCODED_ON_LOOP_ROWS:
+            encoded = model.contract.encode(*share)
+        else:
+            encoded = await anyio.to_thread.run_sync(
+                model.contract.encode, *share, limiter=self._encoding
             )
-            return Prediction(encoded, rows, model.version)
+        return Prediction(encoded, rows, model.version)

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 import anyio
 import anyio.to_thread
 import msgspec
+import structlog
 from anyio.abc import TaskStatus
 
 from service.contracts.choose import contract_for
@@ -15,6 +16,8 @@ from service.runtimes.child import ChildThreads
 from service.runtimes.messages import LoadReply
 from service.runtimes.pool import Pool, PoolSettings
 from service.serving.batcher import Batcher, BatchSettings
+
+_log = structlog.get_logger("model")
 
 
 class LoadedModel:
@@ -97,20 +100,28 @@ class ModelHost(msgspec.Struct, frozen=True):
         nothing is raised: what fails then must not take down what else serves.
         """
         pool = Pool(stored, self.pool, self.threads)
+        model: LoadedModel | None = None
         failure: ServiceError | None = None
-        async with anyio.create_task_group() as parts:
-            try:
-                loaded = await parts.start(pool.run)
-                contract = await anyio.to_thread.run_sync(self._contract, stored, loaded)
-            except ServiceError as error:
-                failure = error
+        try:
+            async with anyio.create_task_group() as parts:
+                try:
+                    loaded = await parts.start(pool.run)
+                    contract = await anyio.to_thread.run_sync(self._contract, stored, loaded)
+                except ServiceError as error:
+                    failure = error
+                else:
+                    model = LoadedModel(stored, contract, loaded, pool, self.batching)
+                    parts.start_soon(model.batcher.run)
+                    task_status.started(model)
+                    await model.wait_closing()
                 parts.cancel_scope.cancel()
-            else:
-                model = LoadedModel(stored, contract, loaded, pool, self.batching)
-                parts.start_soon(model.batcher.run)
-                task_status.started(model)
-                await model.wait_closing()
-                parts.cancel_scope.cancel()
+        except Exception:
+            if model is None:
+                raise
+            _log.exception("version collapsed", version=stored.version.version)
+        finally:
+            if model is not None:
+                model.closed.set()
         if failure is not None:
             raise failure
 

@@ -1,5 +1,6 @@
-"""What a candidate must pass before it sees traffic. A further gate is a class here and a place in
-GATES; it gets the candidate and the version that serves, and returns one Verdict.
+"""What a candidate must pass before it sees traffic.
+
+A further gate is a class here and a place in the row that `app` hands to the rollout.
 """
 
 import time

@@ -11,6 +11,7 @@ from service.watcher.reconciler import Reconciler
 
 _JITTER = 0.1
 _LONGEST_BACKOFF_S = 30.0
+_MOST_DOUBLINGS = 10
 
 _log = structlog.get_logger("watcher")
 
@@ -23,9 +24,10 @@ async def watch(
         delay_s = poll_interval_s * random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311
         try:
             await reconciler.run_once()
-        except Exception:
+        except Exception:  # noqa: BLE001 - a crash barrier: the watcher cannot die
             monitor.passes_failed += 1
-            delay_s = min(poll_interval_s * 2**monitor.passes_failed, _LONGEST_BACKOFF_S)
+            doublings = min(monitor.passes_failed, _MOST_DOUBLINGS)
+            delay_s = min(poll_interval_s * 2**doublings, _LONGEST_BACKOFF_S)
             _log.exception("watcher pass failed", retry_in_s=delay_s)
         else:
             monitor.passes_failed = 0

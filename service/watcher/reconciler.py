@@ -73,7 +73,7 @@ class Reconciler:
         if wishes or not self._is_settled_for_good():
             await self._look(wishes)
         trigger = Trigger.RELOAD if wishes else Trigger.POLL
-        await self._act(next_action(self._snapshot()), trigger if self._started else Trigger.START)
+        self._act(next_action(self._snapshot()), trigger if self._started else Trigger.START)
         self._settle()
 
     def _is_settled_for_good(self) -> bool:
@@ -124,13 +124,13 @@ class Reconciler:
         )
 
     def _serving(self) -> ModelVersion | None:
-        """What answers requests; a version that has collapsed does not, whatever the slot holds."""
+        """Return what answers requests: a version that collapsed does not, even in the slot."""
         current = self._slot.current
         if current is None or current.closed.is_set():
             return None
         return current.version
 
-    async def _act(self, action: Action, trigger: Trigger) -> None:
+    def _act(self, action: Action, trigger: Trigger) -> None:
         match action:
             case Load(version):
                 self._started = True
@@ -141,7 +141,7 @@ class Reconciler:
             case Cancel():
                 self._loading_scope.cancel()
             case Unload():
-                await self._rollout.unload()
+                self._rollout.unload()
             case Keep():
                 pass
 
@@ -157,7 +157,7 @@ class Reconciler:
             self._note_failure(version, error)
         except OSError as error:
             self._note_failure(version, FetchFailedError(f"{type(error).__name__}: {error}"))
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - a crash barrier: tried again
             self._log.exception("rollout broke off", version=version.version)
             self._note_failure(version, ServiceError(f"{type(error).__name__}: {error}"))
         finally:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import anyio
+import anyio.lowlevel
 import msgspec
 import structlog
 from anyio.abc import TaskGroup, TaskStatus
@@ -72,6 +73,8 @@ class Rollout:
             candidate = Candidate(stored, self._slot.current, self._open)
             life.move(State.LOADING)
             await self._prove(candidate, life, telling, log)
+            # A wish that was given up while the last gate decided is given up all the same.
+            await anyio.lowlevel.checkpoint_if_cancelled()
         except BaseException as error:
             ending, reason = _ending_of(error)
             life.move(State.FAILED, reason)
@@ -88,11 +91,11 @@ class Rollout:
         log.info("version serves", replaced=previous.version.version if previous else None)
         self._nursery.start_soon(self._settle_in, stored, previous, telling)
 
-    async def unload(self) -> None:
-        """Serve nothing any more."""
+    def unload(self) -> None:
+        """Serve nothing any more; the version that served is drained and closed on the side."""
         previous = self._slot.swap(None)
         if previous is not None:
-            await self._retire(previous)
+            self._nursery.start_soon(self._retire, previous)
 
     async def _fetch(
         self, version: ModelVersion, telling: "_Telling", log: structlog.typing.FilteringBoundLogger
@@ -116,9 +119,7 @@ class Rollout:
             telling.took(step, telling.duration(step) + verdict.duration_s)
             if life.status.state is State.LOADING:
                 life.move(State.GATING)
-            log.info(
-                "gate", gate=verdict.gate, outcome=str(verdict.outcome), reason=verdict.reason
-            )
+            log.info("gate", gate=verdict.gate, outcome=str(verdict.outcome), reason=verdict.reason)
 
         await pass_gates(self._gates, candidate, tell)
 
@@ -130,7 +131,7 @@ class Rollout:
         self, stored: StoredVersion, *, task_status: TaskStatus[LoadedModel]
     ) -> None:
         """Host a version, whose files nobody prunes meanwhile."""
-        async with self._store.use(stored):
+        async with await self._store.use(stored):
             await self._host.run(stored, task_status=task_status)
 
     async def _settle_in(
@@ -142,7 +143,7 @@ class Rollout:
             await self._retire(previous)
             telling.took("drain", time.monotonic() - started)
         try:
-            await self._store.mark_good(self._pointer, stored)
+            await self._store.mark_good(stored, self._pointer)
             await self._store.prune()
         except (OSError, ServiceError) as error:
             self._log.warning("store not tidied", reason=str(error))

@@ -1,9 +1,13 @@
 """Real servers for the integration tests."""
 
+import logging
+import os
+import warnings
 from collections.abc import Iterator
 
 import pytest
 
+from service.registry import client
 from tests.support import mlflow_server as mlflow_server_module
 from tests.support.mlflow_server import MlflowServer
 
@@ -14,3 +18,18 @@ def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowSe
     server = mlflow_server_module.start(tmp_path_factory.mktemp("mlflow"))
     yield server
     server.stop()
+
+
+@pytest.fixture
+def scout_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Set this process up as a scout for one test, and leave no trace."""
+    for variable in [name for name in os.environ if name.startswith("MLFLOW_")]:
+        monkeypatch.delenv(variable)
+    before = dict(os.environ)
+    level = logging.getLogger("mlflow").level
+    with warnings.catch_warnings():
+        client.configure(2)
+        yield
+    logging.getLogger("mlflow").setLevel(level)
+    os.environ.clear()
+    os.environ.update(before)

@@ -1,0 +1,232 @@
+"""Wire the service: the only place where its parts meet, and the only lifespan."""
+
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.to_thread
+import msgspec
+from litestar import Litestar
+from litestar.di import Provide
+from litestar.exceptions import HTTPException
+from litestar.openapi import OpenAPIConfig
+
+from service.core.errors import ServiceError
+from service.core.versions import ModelVersion
+from service.handlers import health, model, predict, problems
+from service.handlers.request_id import RequestIdMiddleware
+from service.registry.messages import (
+    DOWNLOAD,
+    RESOLVE,
+    SCOUT_TARGET,
+    DownloadReply,
+    DownloadRequest,
+    ResolveReply,
+    ResolveRequest,
+    ScoutSettings,
+)
+from service.registry.scout import Scout
+from service.registry.sources import ScoutSource
+from service.registry.store import ArtifactStore
+from service.runtimes.child import ChildSpec, ChildThreads
+from service.runtimes.cpus import threads_for_each_worker
+from service.runtimes.launch import use_temp_dir
+from service.runtimes.pool import PoolSettings
+from service.serving.batcher import BatchSettings
+from service.serving.dataplane import DataPlane
+from service.serving.desired import DesiredState
+from service.serving.journal import Journal, MemoryJournal
+from service.serving.model import ModelHost
+from service.serving.slot import Slot
+from service.settings import Settings, SettingsError, load_settings, read_dotenv
+from service.single_process import refuse_many_workers
+from service.telemetry.logging import configure_logging
+from service.telemetry.monitor import StateMonitor
+from service.watcher.gate import ContractGate, Gate, LoadGate, SmokeGate
+from service.watcher.loop import watch
+from service.watcher.reconciler import Reconciler
+from service.watcher.rollout import Rollout
+
+_POLL_SHARE = 0.8
+"""Of REGISTRY_TIMEOUT_S: what one HTTP request may take, so that its own error comes first."""
+
+
+class Backstage(msgspec.Struct, frozen=True):
+    """What brings a version from the registry into workers; knows nothing of HTTP."""
+
+    source: ScoutSource
+    store: ArtifactStore
+    host: ModelHost
+    gates: tuple[Gate, ...]
+
+
+@asynccontextmanager
+async def open_backstage(settings: Settings) -> AsyncIterator[Backstage]:
+    """Open the scouts, the store and what hosts versions; end every scout afterwards."""
+    threads = ChildThreads()
+    temp_dir = settings.cache_dir / "temp"
+    await anyio.to_thread.run_sync(use_temp_dir, temp_dir)
+    patience_s = settings.registry_timeout_s * _POLL_SHARE
+    poller = _scout("scout-poll", ScoutSettings(patience_s), settings, threads, temp_dir)
+    fetcher = _scout("scout-fetch", ScoutSettings(60.0, retries=2), settings, threads, temp_dir)
+
+    async def ask(request: ResolveRequest) -> ResolveReply:
+        return await poller.ask(RESOLVE, request, ResolveReply, settings.registry_timeout_s)
+
+    async def fetch(version: ModelVersion, destination: Path) -> Path:
+        request = DownloadRequest(version, str(destination))
+        reply = await fetcher.ask(DOWNLOAD, request, DownloadReply, settings.fetch_timeout_s)
+        return Path(reply.path)
+
+    store = ArtifactStore(settings.cache_dir, settings.keep_versions, fetch)
+    await store.open()
+    pool = PoolSettings(
+        workers=settings.workers,
+        threads=threads_for_each_worker(settings.threads_per_worker, settings.workers),
+        start_timeout_s=settings.start_timeout_s,
+        load_timeout_s=settings.load_timeout_s,
+        heartbeat_interval_s=settings.heartbeat_interval_s,
+        heartbeat_timeout_s=10 * settings.heartbeat_interval_s,
+        refuse_unknown=settings.unknown_fields == "refuse",
+        temp_dir=temp_dir,
+    )
+    batching = BatchSettings(
+        max_rows=settings.max_batch_rows,
+        max_wait_s=settings.max_batch_wait_ms / 1000,
+        request_timeout_s=settings.request_timeout_s,
+    )
+    gates = (LoadGate(), ContractGate(), SmokeGate(settings.load_timeout_s))
+    try:
+        yield Backstage(
+            ScoutSource(settings.ref, ask), store, ModelHost(pool, batching, threads), gates
+        )
+    finally:
+        with anyio.CancelScope(shield=True):
+            await poller.close()
+            await fetcher.close()
+
+
+def create_app(settings: Settings | None = None) -> Litestar:
+    """Make the service as an ASGI application.
+
+    Without settings they are read from `.env` and the environment, and a wrong one ends the
+    process with one line and status 2, so that any ASGI server can be given this as a factory.
+    """
+    if settings is None:
+        refuse_many_workers()
+        settings = _settings_or_exit()
+        configure_logging(settings.log_level, settings.log_format)
+    slot, desired, monitor = Slot(), DesiredState(), StateMonitor()
+    journal: Journal = MemoryJournal()
+    wired = settings
+
+    @asynccontextmanager
+    async def lifespan(_: Litestar) -> AsyncIterator[None]:
+        async with (
+            open_backstage(wired) as backstage,
+            _watching(wired, backstage, slot, desired, monitor, journal),
+        ):
+            yield
+
+    app = Litestar(
+        route_handlers=[
+            predict.predict,
+            health.live,
+            health.health,
+            model.info,
+            model.reload_model,
+        ],
+        lifespan=[lifespan],
+        dependencies={
+            "dataplane": _given(DataPlane(slot, settings.raw_body_bytes)),
+            "slot": _given(slot),
+            "desired": _given(desired),
+            "monitor": _given(monitor),
+            "journal": _given(journal),
+            "settings": _given(settings),
+            "ref": _given(settings.ref),
+        },
+        exception_handlers={
+            ServiceError: problems.answer_service_error,
+            HTTPException: problems.answer_http_error,
+            Exception: problems.answer_unexpected,
+        },
+        middleware=[RequestIdMiddleware()],
+        request_max_body_size=settings.max_body_bytes,
+        openapi_config=OpenAPIConfig(
+            title="mlflow-hotswap",
+            version="1",
+            description="Serves what the MLflow registry promotes.",
+        ),
+        logging_config=None,
+    )
+    app.state.settings = settings
+    return app
+
+
+@asynccontextmanager
+async def _watching(
+    settings: Settings,
+    backstage: Backstage,
+    slot: Slot,
+    desired: DesiredState,
+    monitor: StateMonitor,
+    journal: Journal,
+) -> AsyncIterator[None]:
+    """Follow the registry meanwhile; then let accepted requests finish, and end every worker."""
+    async with anyio.create_task_group() as nursery:
+        rollout = Rollout(
+            store=backstage.store,
+            host=backstage.host,
+            gates=backstage.gates,
+            slot=slot,
+            monitor=monitor,
+            journal=journal,
+            nursery=nursery,
+            drain_timeout_s=settings.drain_timeout_s,
+            pointer=settings.ref.uri,
+        )
+        reconciler = Reconciler(
+            source=backstage.source,
+            rollout=rollout,
+            slot=slot,
+            desired=desired,
+            monitor=monitor,
+            nursery=nursery,
+            on_unpromoted=settings.on_unpromoted,
+        )
+        async with anyio.create_task_group() as watching:
+            watching.start_soon(watch, reconciler, desired, monitor, settings.poll_interval_s)
+            yield
+            watching.cancel_scope.cancel()
+        current = slot.current
+        if current is not None:
+            with anyio.move_on_after(settings.drain_timeout_s):
+                await current.drained()
+        nursery.cancel_scope.cancel()
+
+
+def _scout(
+    name: str, patience: ScoutSettings, settings: Settings, threads: ChildThreads, temp_dir: Path
+) -> Scout:
+    arguments = msgspec.msgpack.encode(patience)
+    spec = ChildSpec(SCOUT_TARGET, name, arguments, temp_dir)
+    return Scout(spec, threads, settings.start_timeout_s)
+
+
+def _settings_or_exit() -> Settings:
+    try:
+        read_dotenv()
+        return load_settings()
+    except SettingsError as error:
+        sys.stderr.write(f"hotswap: {error}\n")
+        raise SystemExit(2) from None
+
+
+def _given(value: Any) -> Provide:
+    """Provide a part that was made before the application was."""
+    give: Callable[[], Any] = lambda: value  # noqa: E731 - a def would be no shorter
+    return Provide(give, sync_to_thread=False)

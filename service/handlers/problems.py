@@ -1,0 +1,115 @@
+"""Errors as RFC 9457 problem details: the one place where our errors meet HTTP's."""
+
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+import structlog
+from litestar import Request, Response
+from litestar.exceptions import HTTPException
+
+from service.core import errors
+from service.core.errors import ServiceError
+from service.handlers.naming import version_headers
+
+MEDIA_TYPE = "application/problem+json"
+TYPE_PREFIX = "urn:mlflow-hotswap:"
+
+STATUS_BY_ERROR: dict[type[ServiceError], HTTPStatus] = {
+    errors.MalformedBodyError: HTTPStatus.BAD_REQUEST,
+    errors.ContractViolationError: HTTPStatus.BAD_REQUEST,
+    errors.UnauthorizedError: HTTPStatus.UNAUTHORIZED,
+    errors.BodyTooLargeError: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    errors.UnsupportedContentTypeError: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    errors.RefusedError: HTTPStatus.CONFLICT,
+    errors.SupersededError: HTTPStatus.CONFLICT,
+    errors.NothingPromotedError: HTTPStatus.CONFLICT,
+    errors.ModelFailedError: HTTPStatus.INTERNAL_SERVER_ERROR,
+    errors.NonFinitePredictionError: HTTPStatus.INTERNAL_SERVER_ERROR,
+    errors.ChildLostError: HTTPStatus.INTERNAL_SERVER_ERROR,
+    errors.SourceUnavailableError: HTTPStatus.BAD_GATEWAY,
+    errors.FetchFailedError: HTTPStatus.BAD_GATEWAY,
+    errors.NoVersionError: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.ShuttingDownError: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.RequestTimeoutError: HTTPStatus.GATEWAY_TIMEOUT,
+    errors.ReloadTimeoutError: HTTPStatus.GATEWAY_TIMEOUT,
+}
+"""An error that is not here is our own fault, and answered with 500."""
+
+_TITLES: dict[type[ServiceError], str] = {
+    errors.MalformedBodyError: "The body can't be read",
+    errors.ContractViolationError: "The request breaks the model's contract",
+    errors.UnauthorizedError: "A token is wanted",
+    errors.BodyTooLargeError: "The body is too large",
+    errors.UnsupportedContentTypeError: "The body is of a kind that is not spoken here",
+    errors.RefusedError: "The version was refused",
+    errors.SupersededError: "A newer promotion came first",
+    errors.NothingPromotedError: "Nothing is promoted",
+    errors.ModelFailedError: "The model raised",
+    errors.NonFinitePredictionError: "The model's answer is not a finite number",
+    errors.ChildLostError: "The model's process ended over this request",
+    errors.SourceUnavailableError: "The registry can't be asked",
+    errors.FetchFailedError: "The version can't be fetched",
+    errors.NoVersionError: "No version can answer",
+    errors.ShuttingDownError: "The service is ending",
+    errors.RequestTimeoutError: "No answer in time",
+    errors.ReloadTimeoutError: "The reload is still under way",
+}
+
+_log = structlog.get_logger("http")
+
+
+def answer_service_error(_: Request[Any, Any, Any], error: ServiceError) -> Response[bytes]:
+    """Answer one of our own errors; what a caller must not see goes into the log."""
+    status = STATUS_BY_ERROR.get(type(error), HTTPStatus.INTERNAL_SERVER_ERROR)
+    version = error.answered_by
+    log = _log.bind(model=version.name, version=version.version) if version else _log
+    if isinstance(error, errors.ModelFailedError):
+        log.error("model raised", reason=str(error), exception=error.detail)
+    elif isinstance(error, errors.ChildLostError):
+        log.error("request lost its workers", last_lines=error.last_lines)
+    elif status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        log.warning("request failed", code=error.code, reason=str(error))
+    headers = version_headers(version) if version else {}
+    if status is HTTPStatus.UNAUTHORIZED:
+        headers["www-authenticate"] = "Bearer"
+    if status is HTTPStatus.SERVICE_UNAVAILABLE:
+        headers["retry-after"] = "1"
+    title = _TITLES.get(type(error), "The service failed")
+    return problem(status, TYPE_PREFIX + error.code, title, str(error), error.extras(), headers)
+
+
+def answer_http_error(_: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
+    """Answer an error of the framework's: a path or method that does not exist, and the like."""
+    status = HTTPStatus(error.status_code)
+    if status is HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+        return answer_service_error(_, errors.BodyTooLargeError(error.detail))
+    return problem(
+        status, "about:blank", status.phrase, error.detail, {}, dict(error.headers or {})
+    )
+
+
+def answer_unexpected(_: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    """Answer a defect of ours: nothing of it to the caller, all of it in the log."""
+    _log.error("request broke off", exc_info=error)
+    status = HTTPStatus.INTERNAL_SERVER_ERROR
+    detail = "the service failed; its log says how"
+    return problem(status, TYPE_PREFIX + ServiceError.code, "The service failed", detail, {}, {})
+
+
+def problem(
+    status: HTTPStatus,
+    kind: str,
+    title: str,
+    detail: str,
+    extras: dict[str, Any],
+    headers: dict[str, str],
+) -> Response[bytes]:
+    """Build a problem details answer (RFC 9457, section 3)."""
+    body = {"type": kind, "title": title, "status": int(status), "detail": detail, **extras}
+    return Response(
+        content=msgspec.json.encode(body),
+        status_code=int(status),
+        media_type=MEDIA_TYPE,
+        headers=headers,
+    )

@@ -1,0 +1,57 @@
+import pytest
+
+from service.core.errors import ChildLostError, FetchFailedError, SourceUnavailableError
+from service.core.versions import ModelRef
+from service.registry.messages import ResolveReply, ResolveRequest
+from service.registry.sources import ScoutSource
+from tests.support.fake_source import a_version
+
+pytestmark = pytest.mark.anyio
+
+REF = ModelRef.parse("models:/m@champion")
+
+
+async def test_the_scouts_answer_is_the_sources() -> None:
+    """Version and note come from the reply, the pointer is what was given."""
+    asked: list[ResolveRequest] = []
+
+    async def ask(request: ResolveRequest) -> ResolveReply:
+        asked.append(request)
+        return ResolveReply(a_version(3), "told")
+
+    source = ScoutSource(REF, ask)
+    assert await source.resolve() == a_version(3)
+    assert (source.ref, source.immutable, source.note) == (REF, False, "told")
+    assert asked == [ResolveRequest(REF)]
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        SourceUnavailableError("registry down"),
+        ChildLostError("registry down"),
+        FetchFailedError("registry down"),
+        TimeoutError("registry down"),
+        BrokenPipeError("registry down"),
+    ],
+)
+async def test_whatever_fails_on_the_way_is_an_outage(fault: Exception) -> None:
+    """Never None: that would mean that nothing is promoted."""
+
+    async def ask(_: ResolveRequest) -> ResolveReply:
+        raise fault
+
+    with pytest.raises(SourceUnavailableError, match="registry down"):
+        await ScoutSource(REF, ask).resolve()
+
+
+@pytest.mark.parametrize(
+    ("uri", "immutable"), [("models:/m/3", True), ("models:/m/latest", False), ("runs:/1/a", True)]
+)
+def test_a_pinned_pointer_is_immutable(uri: str, immutable: bool) -> None:  # noqa: FBT001
+    """There is nothing to poll for."""
+
+    async def ask(_: ResolveRequest) -> ResolveReply:
+        raise AssertionError
+
+    assert ScoutSource(ModelRef.parse(uri), ask).immutable is immutable
