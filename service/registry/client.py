@@ -64,7 +64,7 @@ def configure(timeout_s: float, *, retries: int = 0) -> None:
 
 
 def resolve(request: ResolveRequest) -> ResolveReply:
-    """Ask the registry what a pointer means now, by one call (three for a run).
+    """Ask the registry what a pointer means now, by one call (a few for a run).
 
     Raise SourceUnavailableError for whatever is not a well-formed answer.
     """

@@ -28,6 +28,7 @@ def scout_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     before = dict(os.environ)
     level = logging.getLogger("mlflow").level
     with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
         client.configure(2)
         yield
     logging.getLogger("mlflow").setLevel(level)

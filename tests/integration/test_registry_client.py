@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import mlflow
 import pytest
 
 from service.core.errors import FetchFailedError, SourceUnavailableError
@@ -196,7 +197,7 @@ def test_a_database_as_registry_says_the_same(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{(tmp_path / 'm.db').as_posix()}")
     try:
         assert ask("models:/none@champion").version is None
-        made = client.mlflow.MlflowClient()
+        made = mlflow.MlflowClient()
         made.create_registered_model("m")
         made.create_model_version("m", "file:///nowhere")
         assert ask("models:/m@champion").version is None
@@ -395,7 +396,7 @@ def test_a_file_that_was_cut_short_on_the_way_is_told(
     own_version: ModelVersion, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A download that 'succeeds' is compared with the listing."""
-    whole = client.mlflow.artifacts.download_artifacts
+    whole = mlflow.artifacts.download_artifacts
 
     def cut_short(**arguments: Any) -> str:
         path: str = whole(**arguments)
@@ -403,7 +404,7 @@ def test_a_file_that_was_cut_short_on_the_way_is_told(
             file.truncate(3)
         return path
 
-    monkeypatch.setattr(client.mlflow.artifacts, "download_artifacts", cut_short)
+    monkeypatch.setattr(mlflow.artifacts, "download_artifacts", cut_short)
     with pytest.raises(FetchFailedError, match=r"3 of \d+ bytes of input_example.json arrived"):
         fetch(own_version, tmp_path)
 
@@ -412,14 +413,14 @@ def test_a_file_that_did_not_arrive_is_told(
     own_version: ModelVersion, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By name."""
-    whole = client.mlflow.artifacts.download_artifacts
+    whole = mlflow.artifacts.download_artifacts
 
     def lose(**arguments: Any) -> str:
         path: str = whole(**arguments)
         (Path(path) / "input_example.json").unlink()
         return path
 
-    monkeypatch.setattr(client.mlflow.artifacts, "download_artifacts", lose)
+    monkeypatch.setattr(mlflow.artifacts, "download_artifacts", lose)
     with pytest.raises(FetchFailedError, match=r"input_example.json did not arrive"):
         fetch(own_version, tmp_path)
 
@@ -477,6 +478,7 @@ def test_a_missing_library_names_its_extra(
     server: MlflowServer,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
+    *,
     module: str,
     source: str,
     extra: str,

@@ -21,7 +21,9 @@ pytestmark = pytest.mark.anyio
 class Registry(Protocol):
     """A registry with one pointer that a test can move."""
 
-    source: Source
+    @property
+    def source(self) -> Source:
+        """The pointer's Source."""
 
     def promote(self, number: int) -> None:
         """Point at version 1 or 2."""

@@ -70,7 +70,8 @@ class MlflowServer:
     def active(self) -> Iterator[Any]:
         """Point the mlflow module of this process at the server, and give it, warnings off."""
         os.environ.update({key: os.environ.get(key, value) for key, value in _QUIET.items()})
-        with warnings.catch_warnings():
+        # Recorded: some of MLflow's warnings pass a filter.
+        with warnings.catch_warnings(record=True):
             warnings.simplefilter("ignore")
             import mlflow  # noqa: PLC0415 - slow, and only wanted where a server runs
 
@@ -83,6 +84,8 @@ class MlflowServer:
                 # None is 'not set', so that the environment counts again.
                 mlflow.set_tracking_uri(None)
                 mlflow.set_registry_uri(None)
+                for key in _URIS:
+                    os.environ.pop(key, None)
                 os.environ.update({key: value for key, value in before.items() if value})
 
     def register(self, name: str, log_model: Callable[..., Any], /, **arguments: Any) -> str:

@@ -10,7 +10,9 @@ from typing import Any
 class Answer:
     """What to say to every request, and which requests came."""
 
-    def __init__(self, status: int = 200, body: bytes = b"{}", kind: str = "application/json"):
+    def __init__(
+        self, status: int = 200, body: bytes = b"{}", kind: str = "application/json"
+    ) -> None:
         self.status = status
         self.body = body
         self.kind = kind

@@ -1,3 +1,7 @@
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from service.core.errors import ChildLostError, FetchFailedError, SourceUnavailableError
@@ -55,3 +59,15 @@ def test_a_pinned_pointer_is_immutable(uri: str, immutable: bool) -> None:  # no
         raise AssertionError
 
     assert ScoutSource(ModelRef.parse(uri), ask).immutable is immutable
+
+
+def test_the_fronts_side_of_the_registry_imports_no_mlflow() -> None:
+    """Nor pandas: the front is up at once, and small."""
+    code = (
+        "import sys, service.registry.sources, service.registry.store, service.registry.messages;"
+        "print({'mlflow', 'pandas'} & set(sys.modules))"
+    )
+    printed = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, check=True, cwd=Path(__file__).parents[3]
+    ).stdout
+    assert printed.strip() == b"set()"
