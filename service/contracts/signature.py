@@ -66,7 +66,7 @@ def _input_spec(index: int, spec: dict[str, Any]) -> InputSpec:
         return InputSpec(name, kind, required, column_dtype(kind, required=required))
     dtype, shape = spec["tensor-spec"]["dtype"], tuple(spec["tensor-spec"]["shape"])
     if not shape:
-        raise SignatureError(f"the tensor {name!r} has no dimension for rows")
+        raise SignatureError(f"the signature's tensor {name!r} has no dimension for rows")
     # A dimension that may vary from row to row leaves no common shape: such rows stay lists.
     buffered = element_type(dtype)[1] and all(size >= 0 for size in shape[1:])
     return InputSpec(name, kind, True, dtype if buffered else "", shape[1:])  # noqa: FBT003

@@ -113,6 +113,7 @@ def _serving(model: LoadedModel) -> dict[str, Any]:
         "pool": {
             "workers": pool.settings.workers,
             "alive": pool.size,
+            "pids": pool.pids,
             "threads_per_worker": pool.settings.threads,
             "restarts": pool.restarts,
             "load_timeout_s": pool.settings.load_timeout_s,

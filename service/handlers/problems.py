@@ -84,6 +84,8 @@ def answer_http_error(_: Request[Any, Any, Any], error: HTTPException) -> Respon
     status = HTTPStatus(error.status_code)
     if status is HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
         return answer_service_error(_, errors.BodyTooLargeError(error.detail))
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return answer_unexpected(_, error)
     return problem(
         status, "about:blank", status.phrase, error.detail, {}, dict(error.headers or {})
     )

@@ -1,13 +1,14 @@
 """Every promotion that was noticed, and what came of it."""
 
 from collections import deque
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from service.core.events import Promotion
 
 KEPT_PROMOTIONS = 200
 
 
+@runtime_checkable
 class Journal(Protocol):
     """Where promotions are written down and read back."""
 

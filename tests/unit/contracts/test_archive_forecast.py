@@ -37,7 +37,9 @@ def contract(
     name: str = "archive-forecast-rf", *, refuse: bool = False, outputs: Any = None, **kinds: str
 ) -> Contract:
     """Choose the contract of a model with these columns."""
-    inputs = [{"type": kind, "name": key, "required": True} for key, kind in (KINDS | kinds).items()]
+    inputs = [
+        {"type": kind, "name": key, "required": True} for key, kind in (KINDS | kinds).items()
+    ]
     signature = {"inputs": json.dumps(inputs), "outputs": json.dumps(outputs or TWO_COLUMNS)}
     return contract_for(name, signature, refuse_unknown=refuse)
 

@@ -250,7 +250,7 @@ def test_a_fixed_number_of_rows_is_held_to() -> None:
     assert violation(subject, [1]).path == "instances"
 
 
-PARAMS = [
+PARAMS: list[dict[str, Any]] = [
     {"name": "k", "type": "long", "default": 3, "shape": None},
     {"name": "scale", "type": "double", "default": None, "shape": None},
     {"name": "words", "type": "string", "default": ["a"], "shape": [-1]},
@@ -268,7 +268,13 @@ PARAMS = [
 def test_params_are_filled_with_their_defaults() -> None:
     """So that requests with equal params may be merged."""
     subject = contract(column("long", "x"), params=PARAMS)
-    defaults = {"k": 3, "scale": None, "words": ["a"], "since": "2020-01-01T00:00:00", "o": {"n": 1}}
+    defaults = {
+        "k": 3,
+        "scale": None,
+        "words": ["a"],
+        "since": "2020-01-01T00:00:00",
+        "o": {"n": 1},
+    }
     assert decode(subject, {"x": 1}).params == defaults
     given = {"k": 5, "scale": 1, "since": "2024-01-01T01:00:00+01:00", "o": {"n": 2}, "new": 1}
     expected = {**defaults, **given, "since": "2024-01-01T00:00:00"}
@@ -349,9 +355,7 @@ def test_what_came_is_shown_in_a_few_words() -> None:
     assert violation(subject, {"x": [1, 2]}).got == "an array of 2 items"
     assert violation(subject, {"x": {"a": 1}}).got == "an object with a"
     assert violation(subject, {"x": 1.5}).got == "the number 1.5"
-    assert str(violation(subject, {"x": None})) == (
-        "instances[0].x: expected an integer, got null"
-    )
+    assert str(violation(subject, {"x": None})) == ("instances[0].x: expected an integer, got null")
 
 
 @pytest.mark.parametrize(

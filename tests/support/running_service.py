@@ -1,0 +1,177 @@
+"""A real service process for tests: started as users start it, watched from outside.
+
+`start(...)` gives a RunningService, which is also a context manager; everything waits for a state
+under a limit, and what the service logged is in the error where a state does not come.
+"""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import httpx
+import psutil
+
+from tests.support.mlflow_server import free_port
+
+START_TIMEOUT_S = 100.0
+STATE_TIMEOUT_S = 60.0
+STOP_TIMEOUT_S = 20.0
+_POLL_S = 0.05
+_SETTINGS = ("MODEL_", "MLFLOW_", "ADMIN_")
+
+
+@dataclass
+class RunningService:
+    """One service process on loopback; `log` is the file of its stderr, a JSON line an event."""
+
+    url: str
+    process: subprocess.Popen[bytes]
+    log: Path
+    client: httpx.Client
+
+    # -- talking to it ---------------------------------------------------------------------------
+
+    def get(self, path: str) -> httpx.Response:
+        """Call with GET."""
+        return self.client.get(path)
+
+    def post(self, path: str, body: object = None, **arguments: Any) -> httpx.Response:
+        """Call with POST; a body that is not bytes is sent as JSON."""
+        if body is None or isinstance(body, bytes):
+            headers = {"content-type": "application/json", **arguments.pop("headers", {})}
+            return self.client.post(path, content=body or b"", headers=headers, **arguments)
+        return self.client.post(path, json=body, **arguments)
+
+    def predict(self, *instances: object, **more: object) -> httpx.Response:
+        """Ask for predictions."""
+        return self.post("/predict", {"instances": list(instances), **more})
+
+    def info(self) -> dict[str, Any]:
+        """Return `/model/info`."""
+        answer: dict[str, Any] = self.get("/model/info").raise_for_status().json()
+        return answer
+
+    def events(self) -> list[dict[str, Any]]:
+        """Return what it has logged so far; lines that are no JSON as `{"raw": line}`."""
+        events = []
+        for line in self.log.read_text("utf-8", "replace").splitlines():
+            try:
+                events.append(json.loads(line))
+            except ValueError:
+                events.append({"raw": line})
+        return events
+
+    # -- waiting ---------------------------------------------------------------------------------
+
+    def wait_until(
+        self, is_so: Callable[[], object], what: str, timeout_s: float = STATE_TIMEOUT_S
+    ) -> None:
+        """Wait for a state; a refused or broken connection means 'not yet'."""
+        deadline = time.monotonic() + timeout_s
+        while True:
+            with contextlib.suppress(httpx.TransportError):
+                if is_so():
+                    return
+            if time.monotonic() > deadline:
+                said = self.log.read_text("utf-8", "replace")[-6000:]
+                raise AssertionError(f"not within {timeout_s} s: {what}; the service said:\n{said}")
+            time.sleep(_POLL_S)
+
+    def wait_healthy(self, timeout_s: float = START_TIMEOUT_S) -> None:
+        """Wait until a version can answer."""
+        self.wait_until(lambda: self.get("/health").status_code == 200, "healthy", timeout_s)
+
+    def wait_serving(self, version: str | int, timeout_s: float = STATE_TIMEOUT_S) -> None:
+        """Wait until a version serves."""
+        self.wait_until(
+            lambda: self.get("/health").json().get("model_version") == str(version),
+            f"version {version} serves",
+            timeout_s,
+        )
+
+    # -- its processes ---------------------------------------------------------------------------
+
+    def children(self) -> list[psutil.Process]:
+        """Return every process below it: fork server, resource tracker, scouts, workers."""
+        with contextlib.suppress(psutil.NoSuchProcess):
+            return psutil.Process(self.process.pid).children(recursive=True)
+        return []
+
+    def worker_pids(self) -> list[int]:
+        """Return the process ids of the workers of the serving version."""
+        pids: list[int] = self.info()["serving"]["pool"]["pids"]
+        return pids
+
+    def stop(self, signal_number: int = signal.SIGTERM) -> int:
+        """End it as an operator would, and return its exit status."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal_number)
+        try:
+            return self.process.wait(STOP_TIMEOUT_S)
+        finally:
+            self._end_whatever_is_left()
+            self.client.close()
+
+    def _end_whatever_is_left(self) -> None:
+        for child in self.children():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                child.kill()
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait(STOP_TIMEOUT_S)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+
+def start(
+    folder: Path,
+    tracking_uri: str,
+    *,
+    wait: bool = True,
+    port: int | None = None,
+    **settings: object,
+) -> RunningService:
+    """Start `python -m service serve` with these settings (lower case names) below `folder`.
+
+    Polls every 0.2 s unless told otherwise; `wait=False` returns before it is healthy.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    port = port or free_port()
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(_SETTINGS)}
+    defaults = {"poll_interval_s": 0.2, "cache_dir": folder / "cache", "log_format": "json"}
+    chosen = {**defaults, "mlflow_tracking_uri": tracking_uri, "port": port, **settings}
+    environment.update({key.upper(): str(value) for key, value in chosen.items()})
+    log = folder / "service.log"
+    with log.open("ab") as stderr:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "service", "serve"],
+            cwd=folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=stderr,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    url = f"http://127.0.0.1:{port}"
+    # Without trust_env: a proxy of this machine's has no business on loopback.
+    client = httpx.Client(base_url=url, timeout=60, trust_env=False)
+    service = RunningService(url, process, log, client)
+    if wait:
+        try:
+            service.wait_healthy()
+        except BaseException:
+            service.stop()
+            raise
+    return service

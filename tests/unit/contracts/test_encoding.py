@@ -1,0 +1,48 @@
+"""How predictions are written."""
+
+import json
+
+import numpy as np
+
+from service.contracts.contract import Predictions
+from service.contracts.encoding import encode_rows
+
+
+def test_each_row_is_an_object_with_the_outputs_names() -> None:
+    """Strings, booleans, integers, floats, datetimes, bytes and nested arrays."""
+    at = np.array(["2024-01-01T00:00:00.5", "NaT", "2024-01-03"], "datetime64[us]")
+    predictions = Predictions(
+        rows=3,
+        names=["label", "ok", "n", "p", "at", "v", "b"],
+        columns=[
+            ["a", None, "c"],
+            np.array([True, False, True]).tobytes(),
+            np.array([1, 2, 3], "int64").tobytes(),
+            np.array([0.1, 1e300, -0.5]).tobytes(),
+            at.tobytes(),
+            np.arange(12, dtype="float32").tobytes(),
+            [b"a", b"b", b"c"],
+        ],
+        dtypes=["", "bool", "int64", "float64", "datetime64[us]", "float32", ""],
+        shapes=[[], [], [], [], [], [2, 2], []],
+        non_finite=[],
+    )
+    rows = json.loads(encode_rows(predictions, 0, 3))
+    assert rows[0] == {
+        "label": "a",
+        "ok": True,
+        "n": 1,
+        "p": 0.1,
+        "at": "2024-01-01T00:00:00.500000Z",
+        "v": [[0.0, 1.0], [2.0, 3.0]],
+        "b": "YQ==",
+    }
+    assert rows[1]["at"] is None
+    assert json.loads(encode_rows(predictions, 1, 2)) == rows[1:2]
+    assert encode_rows(predictions, 1, 1) == b"[]"
+
+
+def test_one_output_is_an_object_too() -> None:
+    """Under its name."""
+    predictions = Predictions(1, ["prediction"], [["x"]], [""], [[]], [])
+    assert encode_rows(predictions, 0, 1) == b'[{"prediction":"x"}]'
