@@ -128,11 +128,15 @@ def _choose(contract: Contract, found: list[_Found]) -> list[_Found]:
         together = [to_list(column.values) for column in found]
         found = [_Found(None, _rectangle([list(row) for row in zip(*together, strict=True)]))]
     if len(found) != len(wanted):
-        names = ", ".join(column.name or "one without a name" for column in found)
+        names = ", ".join(column.name or _shape(column.values) for column in found)
         raise ModelOutputError(
             f"the model answered {len(found)} columns ({names}), wanted were {', '.join(wanted)}"
         )
     return [_Found(name, column.values) for name, column in zip(wanted, found, strict=True)]
+
+
+def _shape(values: Any) -> str:
+    return f"without a name, of shape {np.shape(values)}" if hasattr(values, "shape") else "a list"
 
 
 def to_list(values: Any) -> list[Any]:

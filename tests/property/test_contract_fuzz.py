@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from service.contracts.choose import contract_for
 from service.contracts.contract import Call, Contract, Predictions
 from service.contracts.merge import merge, take
-from service.core.errors import ContractViolationError, MalformedBodyError
+from service.core.errors import ContractViolationError, MalformedBodyError, ServiceError
 
 SCALARS = ("boolean", "integer", "long", "float", "double", "string", "binary", "datetime")
 NESTED: list[dict[str, Any]] = [
@@ -80,12 +80,14 @@ bodies = st.fixed_dictionaries(
 
 
 def _answer(subject: Contract, body: bytes) -> Call | None:
+    refusal: ServiceError
     try:
         return subject.decode(body)
     except (ContractViolationError, MalformedBodyError) as error:
-        assert str(error)
-        assert json.dumps(error.extras())
-        return None
+        refusal = error
+    assert str(refusal)
+    assert json.dumps(refusal.extras())
+    return None
 
 
 @pytest.mark.parametrize("subject", CONTRACTS)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-import scipy.sparse
+import scipy.sparse  # type: ignore[import-untyped]
 
 from service.contracts.choose import contract_for
 from service.contracts.contract import Contract
@@ -130,7 +130,7 @@ def test_a_single_answer_is_taken_for_a_single_row(output: Any) -> None:
         (np.array([1, 2], dtype="uint64"), [1, 2]),
         (["a", ["b"]], ["a", ["b"]]),
         ([[1], [2, 3]], [[1], [2, 3]]),
-        ([{"k": np.float32(0.5)}, {"k": None}], [0.5, None]),
+        ([{"k": np.float32(0.5)}, {"k": 1}], [0.5, 1]),
         (np.array([b"ab", b"c"]), ["YWI=", "Yw=="]),
         ([np.array([1, 2]), np.array([3])], [[1, 2], [3]]),
         (
@@ -183,8 +183,9 @@ def test_a_column_of_nothing_is_judged_by_the_signature() -> None:
 @pytest.mark.parametrize(
     ("output", "says"),
     [
-        (np.zeros(3), "3 values .* for 2 rows"),
-        ([1], "1 values .* for 2 rows"),
+        ({"a": [1, 2], "b": np.zeros(3)}, "3 values of 'b' for 2 rows"),
+        ({"a": [1], "b": [2]}, "1 values of 'a' for 2 rows"),
+        (np.zeros(3), r"without a name, of shape \(3,\)"),
         (np.zeros((2, 3)), "1 columns .* wanted were a, b"),
         (pd.DataFrame({"a": [1, 2], "c": [1, 2], "d": [1, 2]}), "3 columns .a, c, d."),
         (None, "one NoneType for 2 rows"),
