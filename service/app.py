@@ -1,6 +1,7 @@
 """Wire the service: the only place where its parts meet, and the only lifespan."""
 
 import sys
+import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,7 +15,7 @@ from litestar.di import Provide
 from litestar.exceptions import HTTPException
 from litestar.openapi import OpenAPIConfig
 
-from service.core.errors import ServiceError
+from service.core.errors import FetchFailedError, ServiceError, SourceUnavailableError
 from service.core.versions import ModelVersion
 from service.handlers import health, model, predict, problems
 from service.handlers.request_id import RequestIdMiddleware
@@ -50,6 +51,8 @@ from service.watcher.loop import watch
 from service.watcher.reconciler import Reconciler
 from service.watcher.rollout import Rollout
 
+_FETCH_READ_S = 60.0
+"""How long a download may bring nothing at all before it is tried again."""
 _POLL_SHARE = 0.8
 """Of REGISTRY_TIMEOUT_S: what one HTTP request may take, so that its own error comes first."""
 
@@ -70,8 +73,21 @@ async def open_backstage(settings: Settings) -> AsyncIterator[Backstage]:
     temp_dir = settings.cache_dir / "temp"
     await anyio.to_thread.run_sync(use_temp_dir, temp_dir)
     patience_s = settings.registry_timeout_s * _POLL_SHARE
-    poller = _scout("scout-poll", ScoutSettings(patience_s), settings, threads, temp_dir)
-    fetcher = _scout("scout-fetch", ScoutSettings(60.0, retries=2), settings, threads, temp_dir)
+    environment = {"MLFLOW_TRACKING_URI": settings.mlflow_tracking_uri}
+    if settings.mlflow_registry_uri:
+        environment["MLFLOW_REGISTRY_URI"] = settings.mlflow_registry_uri
+
+    def scout(
+        name: str,
+        patience: ScoutSettings,
+        unanswered: type[SourceUnavailableError | FetchFailedError],
+    ) -> Scout:
+        arguments = msgspec.msgpack.encode(patience)
+        spec = ChildSpec(SCOUT_TARGET, name, arguments, temp_dir, environment)
+        return Scout(spec, threads, settings.start_timeout_s, unanswered)
+
+    poller = scout("scout-poll", ScoutSettings(patience_s), SourceUnavailableError)
+    fetcher = scout("scout-fetch", ScoutSettings(_FETCH_READ_S, retries=2), FetchFailedError)
 
     async def ask(request: ResolveRequest) -> ResolveReply:
         return await poller.ask(RESOLVE, request, ResolveReply, settings.registry_timeout_s)
@@ -92,6 +108,7 @@ async def open_backstage(settings: Settings) -> AsyncIterator[Backstage]:
         heartbeat_timeout_s=10 * settings.heartbeat_interval_s,
         refuse_unknown=settings.unknown_fields == "refuse",
         temp_dir=temp_dir,
+        environment=environment,
     )
     batching = BatchSettings(
         max_rows=settings.max_batch_rows,
@@ -114,11 +131,14 @@ def create_app(settings: Settings | None = None) -> Litestar:
 
     Without settings they are read from `.env` and the environment, and a wrong one ends the
     process with one line and status 2, so that any ASGI server can be given this as a factory.
+    Raise SettingsError, given settings, where CACHE_DIR can't be written to.
     """
     if settings is None:
         refuse_many_workers()
         settings = _settings_or_exit()
         configure_logging(settings.log_level, settings.log_format)
+    else:
+        require_writable(settings.cache_dir)
     slot, desired, monitor = Slot(), DesiredState(), StateMonitor()
     journal: Journal = MemoryJournal()
     wired = settings
@@ -209,21 +229,28 @@ async def _watching(
         nursery.cancel_scope.cancel()
 
 
-def _scout(
-    name: str, patience: ScoutSettings, settings: Settings, threads: ChildThreads, temp_dir: Path
-) -> Scout:
-    arguments = msgspec.msgpack.encode(patience)
-    spec = ChildSpec(SCOUT_TARGET, name, arguments, temp_dir)
-    return Scout(spec, threads, settings.start_timeout_s)
-
-
 def _settings_or_exit() -> Settings:
     try:
         read_dotenv()
-        return load_settings()
+        settings = load_settings()
+        require_writable(settings.cache_dir)
     except SettingsError as error:
         sys.stderr.write(f"hotswap: {error}\n")
         raise SystemExit(2) from None
+    return settings
+
+
+def require_writable(cache_dir: Path) -> None:
+    """Raise SettingsError where nothing can be written below CACHE_DIR."""
+    try:
+        cache_dir.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=cache_dir):
+            pass
+    except OSError as error:
+        raise SettingsError(
+            f"CACHE_DIR: {cache_dir} can't be written to ({error.strerror}); allowed is a folder "
+            "that this user may write to"
+        ) from None
 
 
 def _given(value: Any) -> Provide:

@@ -1,4 +1,4 @@
-"""What is asked for (ModelRef), what it resolved to (ModelVersion), that on disk (StoredVersion)."""
+"""What is asked for (ModelRef), what it means (ModelVersion), and that on disk (StoredVersion)."""
 
 import hashlib
 import re

@@ -83,7 +83,9 @@ def _run(console: Console, port: int, mlflow_port: int, folder: Path) -> None:
                     )
                 )
                 _wait(lambda: _get(f"{service}/health") is not None, served.check, _READY_LIMIT_S)
-        console.print(story(service=service, mlflow=mlflow, name=NAME, alias=ALIAS))
+        text = story(service=service, mlflow=mlflow, name=NAME, alias=ALIAS)
+        # Soft: a command that is broken over lines can't be copied.
+        console.print(text, soft_wrap=True, highlight=False)
         # What the service logs from now on is the story of the promotion.
         served.follow(console)
         while True:

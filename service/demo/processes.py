@@ -100,8 +100,10 @@ class Running:
 
     def _read(self) -> None:
         stream = self._process.stdout
-        with self._log.open("w", encoding="utf-8") as file, contextlib.suppress(ValueError):
-            for line in stream or ():
+        if stream is None:
+            return
+        with stream, self._log.open("w", encoding="utf-8") as file:
+            for line in stream:
                 file.write(line)
                 file.flush()
                 self._last.append(line.rstrip())

@@ -3,6 +3,8 @@
 import json
 import sys
 
+from rich.markup import escape
+
 EXAMPLE = {
     "month": "2025-12-01",
     "total_files": 42_000,
@@ -50,17 +52,12 @@ def _post(url: str, body: object) -> str:
     if sys.platform == "win32":
         return (
             f"[cyan]Invoke-RestMethod -Method Post -ContentType application/json -Uri {url} "
-            f"-Body '{text}' | ConvertTo-Json -Depth 9[/cyan]"
+            f"-Body '{escape(text)}' | ConvertTo-Json -Depth 9[/cyan]"
         )
-    return f"[cyan]curl -s -H 'Content-Type: application/json' {url} -d '{_escaped(text)}'[/cyan]"
+    return f"[cyan]curl -s -H 'Content-Type: application/json' {url} -d '{escape(text)}'[/cyan]"
 
 
 def _get(url: str) -> str:
     if sys.platform == "win32":
         return f"[cyan]Invoke-RestMethod {url} | ConvertTo-Json -Depth 9[/cyan]"
     return f"[cyan]curl -s {url}[/cyan]"
-
-
-def _escaped(text: str) -> str:
-    """Keep the console from reading a list in JSON as markup."""
-    return text.replace("[", r"\[")

@@ -10,6 +10,7 @@ from service.core.errors import (
     ChildRaisedError,
     ChildStartError,
     ChildTimeoutError,
+    FetchFailedError,
     SourceUnavailableError,
 )
 from service.runtimes.child import Child, ChildSpec, ChildThreads, start_child
@@ -22,7 +23,14 @@ _log = structlog.get_logger("scout")
 class Scout:
     """Starts its process at the first call, and a new one after each that was killed or lost."""
 
-    def __init__(self, spec: ChildSpec, threads: ChildThreads, start_timeout_s: float) -> None:
+    def __init__(
+        self,
+        spec: ChildSpec,
+        threads: ChildThreads,
+        start_timeout_s: float,
+        unanswered: type[SourceUnavailableError | FetchFailedError],
+    ) -> None:
+        self._unanswered = unanswered
         self._spec = spec
         self._threads = threads
         self._start_timeout_s = start_timeout_s
@@ -37,22 +45,20 @@ class Scout:
     async def ask(self, op: str, request: object, reply: type[T], timeout_s: float) -> T:
         """Have the scout run an operation of `registry/client`; calls wait for each other.
 
-        Raise the operation's own ServiceError, and SourceUnavailableError where the scout gave no
-        answer: it took longer than `timeout_s`, or it ended. A cancelled call ends the process,
-        which is how a download is stopped.
+        Raise the operation's own ServiceError, and `unanswered` where the scout gave no answer: it
+        took longer than `timeout_s`, or it ended. A cancelled call ends the process, which is how
+        a download is stopped.
         """
         async with self._one_call:
             try:
                 child = await self._running()
                 return await child.call(op, request, reply, timeout_s=timeout_s)
             except ChildTimeoutError as error:
-                raise SourceUnavailableError(
+                raise self._unanswered(
                     f"the registry gave no answer within {timeout_s:g} s"
                 ) from error
             except (ChildLostError, ChildStartError) as error:
-                raise SourceUnavailableError(f"the process that asks the registry: {error}") from (
-                    error
-                )
+                raise self._unanswered(f"the process that asks the registry: {error}") from error
             except ChildRaisedError as error:
                 _log.warning("scout raised", scout=self._spec.name, exception=error.detail)
                 raise

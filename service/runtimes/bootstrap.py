@@ -25,7 +25,11 @@ Operations = Mapping[str, Operation]
 
 
 def run(
-    target: str, connection: Connection, output: OutputEnd, arguments: bytes, temp_dir: str
+    target: str,
+    connection: Connection,
+    output: OutputEnd,
+    arguments: bytes,
+    environment: dict[str, str],
 ) -> None:
     """Be a child: import `target` (`module:function`), call it for its operations, serve them.
 
@@ -37,8 +41,8 @@ def run(
     end_with_parent()
     output.take_over()
     sys.dont_write_bytecode = True
-    os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
-    os.environ["TMPDIR"] = tempfile.tempdir = temp_dir
+    os.environ.update(environment, PYTHONDONTWRITEBYTECODE="1")
+    tempfile.tempdir = environment.get("TMPDIR")
     module, _, function = target.partition(":")
     operations: Operations = getattr(importlib.import_module(module), function)(arguments)
     connection.send_bytes(_reply(WARM_ID, Nothing()))

@@ -46,13 +46,15 @@ class ChildSpec(msgspec.Struct, frozen=True):
     """What a child is to run.
 
     `target` is `module:function`, imported there and never here; `arguments` is what it is called
-    with, encoded by msgpack; `log_fields` tag each line that it prints.
+    with, encoded by msgpack; `environment` is set there before that; `log_fields` tag each line
+    that it prints.
     """
 
     target: str
     name: str
     arguments: bytes
     temp_dir: Path
+    environment: dict[str, str] = {}
     log_fields: dict[str, str] = {}
 
 
@@ -177,7 +179,7 @@ class Child:
             self._child_connection,
             self._output.end,
             self._spec.arguments,
-            self._spec.temp_dir,
+            {**self._spec.environment, "TMPDIR": str(self._spec.temp_dir)},
         )
         self.pid = process.pid or 0
         if hasattr(os, "pidfd_open"):

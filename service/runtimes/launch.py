@@ -41,7 +41,7 @@ def launch(
     connection: "Connection[Any, Any]",
     output: OutputEnd,
     arguments: bytes,
-    temp_dir: Path,
+    environment: dict[str, str],
 ) -> BaseProcess:
     """Start a child that runs `target` and return its process. Blocks, for seconds the first time.
 
@@ -53,7 +53,7 @@ def launch(
     process: BaseProcess = context.Process(  # type: ignore[attr-defined]
         target=bootstrap.run,
         name=name,
-        args=(target, connection, output, arguments, str(temp_dir)),
+        args=(target, connection, output, arguments, environment),
         daemon=True,
     )
     with _one_at_a_time, _main_not_imported(), _group_signals_blocked():

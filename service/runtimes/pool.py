@@ -42,6 +42,7 @@ class PoolSettings(msgspec.Struct, frozen=True):
     heartbeat_timeout_s: float
     refuse_unknown: bool
     temp_dir: Path
+    environment: dict[str, str]
 
 
 class Worker:
@@ -146,6 +147,7 @@ class Pool:
             name=f"worker-{version.version}-{self._started}",
             arguments=b"",
             temp_dir=self.settings.temp_dir,
+            environment=self.settings.environment,
             log_fields={"model": version.name, "version": version.version},
         )
         child = await start_child(spec, self._threads, self.settings.start_timeout_s)

@@ -34,7 +34,7 @@ class Candidate:
         self,
         stored: StoredVersion,
         incumbent: LoadedModel | None,
-        open_model: Callable[[StoredVersion], Awaitable[LoadedModel]],
+        open_model: Callable[[], Awaitable[LoadedModel]],
     ) -> None:
         self.stored = stored
         self.incumbent = incumbent
@@ -56,7 +56,7 @@ class Candidate:
 
     async def open(self) -> None:
         """Load it in workers of its own."""
-        self._model = await self._open_model(self.stored)
+        self._model = await self._open_model()
 
 
 class Finding(msgspec.Struct, frozen=True):

@@ -6,6 +6,7 @@ Whatever fails on the way ends the candidate and changes nothing that is served.
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import partial
 
 import anyio
 import anyio.lowlevel
@@ -18,7 +19,7 @@ from service.core.events import Ending, Promotion, Trigger
 from service.core.states import State
 from service.core.verdicts import Verdict
 from service.core.versions import ModelVersion, StoredVersion
-from service.registry.store import ArtifactStore
+from service.registry.store import ArtifactStore, InUse
 from service.serving.journal import Journal
 from service.serving.model import LoadedModel, ModelHost
 from service.serving.slot import Slot
@@ -66,11 +67,12 @@ class Rollout:
         telling = _Telling(Promotion(version, trigger, datetime.now(UTC)), self._journal)
         log = self._log.bind(model=version.name, version=version.version)
         log.info("promotion noticed", trigger=str(trigger))
+        in_use: InUse | None = None
         candidate: Candidate | None = None
         try:
             life.move(State.FETCHING)
-            stored = await self._fetch(version, telling, log)
-            candidate = Candidate(stored, self._slot.current, self._open)
+            in_use = await self._fetch(version, telling, log)
+            candidate = Candidate(in_use.stored, self._slot.current, partial(self._open, in_use))
             life.move(State.LOADING)
             await self._prove(candidate, life, telling, log)
             # A wish that was given up while the last gate decided is given up all the same.
@@ -82,6 +84,9 @@ class Rollout:
             log.warning("promotion ended", ending=str(ending), reason=reason)
             if candidate is not None and candidate.is_open:
                 await _close(candidate.model)
+            elif in_use is not None:
+                with anyio.CancelScope(shield=True):
+                    await in_use.release()
             raise
         # Nothing may be awaited from here to the end: the swap is one step of the event loop.
         life.move(State.READY)
@@ -89,7 +94,7 @@ class Rollout:
         previous = self._slot.swap(candidate.model)
         telling.end(Ending.SERVING, "it serves")
         log.info("version serves", replaced=previous.version.version if previous else None)
-        self._nursery.start_soon(self._settle_in, stored, previous, telling)
+        self._nursery.start_soon(self._settle_in, in_use.stored, previous, telling)
 
     def unload(self) -> None:
         """Serve nothing any more; the version that served is drained and closed on the side."""
@@ -99,12 +104,13 @@ class Rollout:
 
     async def _fetch(
         self, version: ModelVersion, telling: "_Telling", log: structlog.typing.FilteringBoundLogger
-    ) -> StoredVersion:
+    ) -> InUse:
         started = time.monotonic()
-        stored = await self._store.ensure(version)
+        in_use = await self._store.ensure_in_use(version)
         telling.took("fetch", time.monotonic() - started)
-        log.info("version in the store", took_s=telling.duration("fetch"), digest=stored.digest)
-        return stored
+        digest = in_use.stored.digest
+        log.info("version in the store", took_s=telling.duration("fetch"), digest=digest)
+        return in_use
 
     async def _prove(
         self,
@@ -123,16 +129,14 @@ class Rollout:
 
         await pass_gates(self._gates, candidate, tell)
 
-    async def _open(self, stored: StoredVersion) -> LoadedModel:
-        opened: LoadedModel = await self._nursery.start(self._host_stored, stored)
+    async def _open(self, in_use: InUse) -> LoadedModel:
+        opened: LoadedModel = await self._nursery.start(self._host_in_use, in_use)
         return opened
 
-    async def _host_stored(
-        self, stored: StoredVersion, *, task_status: TaskStatus[LoadedModel]
-    ) -> None:
+    async def _host_in_use(self, in_use: InUse, *, task_status: TaskStatus[LoadedModel]) -> None:
         """Host a version, whose files nobody prunes meanwhile."""
-        async with await self._store.use(stored):
-            await self._host.run(stored, task_status=task_status)
+        async with in_use:
+            await self._host.run(in_use.stored, task_status=task_status)
 
     async def _settle_in(
         self, stored: StoredVersion, previous: LoadedModel | None, telling: "_Telling"
