@@ -9,7 +9,7 @@ import pytest
 
 from service.contracts.choose import contract_for
 from service.contracts.contract import Call, Contract, Layout
-from service.core.errors import ContractViolationError, MalformedBodyError, SignatureError
+from service.core.errors import ContractViolationError, MalformedBodyError
 
 
 def column(kind: str, name: str | None, *, required: bool = True, **more: Any) -> dict[str, Any]:
@@ -356,51 +356,3 @@ def test_what_came_is_shown_in_a_few_words() -> None:
     assert violation(subject, {"x": {"a": 1}}).got == "an object with a"
     assert violation(subject, {"x": 1.5}).got == "the number 1.5"
     assert str(violation(subject, {"x": None})) == ("instances[0].x: expected an integer, got null")
-
-
-@pytest.mark.parametrize(
-    "signature",
-    [
-        None,
-        {},
-        {"inputs": None},
-        {"inputs": "[]"},
-        {"inputs": "no JSON"},
-        {"inputs": 3},
-        {"inputs": '[{"type": "quaternion", "name": "x"}]'},
-        {"inputs": '[{"name": "x"}]'},
-        {"inputs": '[{"type": "array", "name": "x"}]'},
-        {"inputs": '[{"type": "tensor", "tensor-spec": {"dtype": "complex128", "shape": [-1]}}]'},
-        {"inputs": '[{"type": "tensor", "tensor-spec": {"dtype": "float64", "shape": []}}]'},
-        {"inputs": '[{"type": "long", "name": "x"}, {"type": "long", "name": "x"}]'},
-        {"inputs": '[{"type": "long", "name": "x"}, {"type": "long"}]'},
-    ],
-)
-def test_a_signature_that_cannot_be_served_is_refused(signature: dict[str, Any] | None) -> None:
-    """With a sentence."""
-    with pytest.raises(SignatureError, match="signature"):
-        contract_for("some-model", signature, refuse_unknown=False)
-
-
-def test_a_missing_signature_says_what_to_log() -> None:
-    """The sentence names MLflow's function."""
-    with pytest.raises(SignatureError, match="infer_signature"):
-        contract_for("some-model", None, refuse_unknown=False)
-
-
-@pytest.mark.parametrize(
-    ("outputs", "names"),
-    [
-        (None, []),
-        ([column("long", "a"), column("string", "b")], ["a", "b"]),
-        ([column("long", None)], ["prediction"]),
-        ([column("long", None), column("long", None)], ["prediction"]),
-        ([tensor("float64", [-1, 3])], ["prediction"]),
-        ([tensor("float64", [-1], "y")], ["y"]),
-    ],
-)
-def test_outputs_have_the_names_of_the_signature(outputs: Any, names: list[str]) -> None:
-    """Or `prediction`, or none where there is no word of outputs."""
-    signature = {"inputs": [column("long", "x")], "outputs": outputs, "params": None}
-    subject = contract_for("some-model", signature, refuse_unknown=False)
-    assert [spec.name for spec in subject.outputs] == names
