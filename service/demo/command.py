@@ -61,29 +61,28 @@ def _run(console: Console, port: int, mlflow_port: int, folder: Path) -> None:
     mlflow = f"http://{_HOST}:{mlflow_port}"
     service = f"http://{_HOST}:{port}"
     environ = _environ(folder, port, mlflow)
+    registered = folder / "registered"
+    train = ([sys.executable, "-m", "service.demo.model", mlflow], environ, folder / "train.log")
+    serve = ([sys.executable, "-m", "service", "serve"], environ, folder / "service.log")
     with ExitStack() as stack:
+        server = stack.enter_context(
+            started(_server(folder, mlflow_port), environ, folder / "mlflow.log")
+        )
+        # What takes seconds to start does so beside the server, and waits for it by itself.
+        first_run = not registered.exists()
+        beside = stack.enter_context(started(*(train if first_run else serve)))
         with _steps(console) as step:
             with step("MLflow's server"):
-                server = stack.enter_context(
-                    started(_server(folder, mlflow_port), environ, folder / "mlflow.log")
-                )
                 _wait(lambda: _get(f"{mlflow}/health") is not None, server.check, _SERVER_LIMIT_S)
-            if _registered(mlflow):
-                with step("version 1 promoted, version 2 waiting, as an earlier run left them"):
-                    _promote(mlflow, "1")
-            else:
-                with step("training and registering two versions"):
-                    command = [sys.executable, "-m", "service.demo.model", mlflow]
-                    with started(command, environ, folder / "train.log") as training:
-                        training.wait(_TRAIN_LIMIT_S)
-            with step("the service, and version 1 in it"):
-                served = stack.enter_context(
-                    started(
-                        [sys.executable, "-m", "service", "serve"], environ, folder / "service.log"
-                    )
-                )
+            if first_run:
+                with step("two versions trained and registered"):
+                    beside.wait(_TRAIN_LIMIT_S)
+                    registered.touch()
+            served = stack.enter_context(started(*serve)) if first_run else beside
+            version = _promoted(mlflow)
+            with step(f"the service, with version {version}"):
                 _wait(lambda: _get(f"{service}/health") is not None, served.check, _READY_LIMIT_S)
-        text = story(service=service, mlflow=mlflow, name=NAME, alias=ALIAS)
+        text = story(service=service, mlflow=mlflow, name=NAME, alias=ALIAS, version=version)
         # Soft: a command that is broken over lines can't be copied.
         console.print(text, soft_wrap=True, highlight=False)
         # What the service logs from now on is the story of the promotion.
@@ -162,24 +161,11 @@ def _get(url: str) -> bytes | None:
         return None
 
 
-def _registered(mlflow: str) -> bool:
-    """Whether an earlier run got as far as registering both versions."""
-    query = f"{mlflow}/api/2.0/mlflow/registered-models/get?name={NAME}"
-    found = _get(query)
+def _promoted(mlflow: str) -> str:
+    """Return the version that the alias names: 1, or what an earlier run left promoted."""
+    found = _get(f"{mlflow}/api/2.0/mlflow/registered-models/alias?name={NAME}&alias={ALIAS}")
     if found is None:
-        return False
-    aliases = json.loads(found)["registered_model"].get("aliases", [])
-    # The alias is set last: where it is, everything is.
-    return any(alias["alias"] == ALIAS for alias in aliases)
-
-
-def _promote(mlflow: str, version: str) -> None:
-    request = urllib.request.Request(  # noqa: S310 - http, to our own machine
-        f"{mlflow}/api/2.0/mlflow/registered-models/alias",
-        data=json.dumps({"name": NAME, "alias": ALIAS, "version": version}).encode(),
-        headers={"Content-Type": "application/json"},
-    )
-    try:
-        _DIRECT.open(request, timeout=30).close()
-    except OSError as error:
-        raise Crashed(f"MLflow did not move the alias: {error}") from None
+        raise Crashed(
+            f"MLflow has no alias {ALIAS} of {NAME}: delete the demo's folder to begin anew"
+        )
+    return str(json.loads(found)["model_version"]["version"])

@@ -22,20 +22,21 @@ EXAMPLE = {
 """One instance that the demo's model answers."""
 
 
-def story(*, service: str, mlflow: str, name: str, alias: str) -> str:
+def story(*, service: str, mlflow: str, name: str, alias: str, version: str) -> str:
     """Return the three things to try, as commands of this machine's shell."""
+    other = "1" if version == "2" else "2"
     predict = _post(f"{service}/predict", {"instances": [EXAMPLE]})
     promote = _post(
         f"{mlflow}/api/2.0/mlflow/registered-models/alias",
-        {"name": name, "alias": alias, "version": "2"},
+        {"name": name, "alias": alias, "version": other},
     )
     return f"""
-[bold]Everything runs.[/bold] The service follows models:/{name}@{alias}, which is version 1.
+[bold]Everything runs.[/bold] The service follows models:/{name}@{alias}, which is version {version}.
 
 [bold]1. Ask for a forecast[/bold] (in another terminal); the answer names its version:
 {predict}
 
-[bold]2. Promote version 2[/bold]: give it the alias [cyan]{alias}[/cyan] in MLflow's page,
+[bold]2. Promote version {other}[/bold]: give it the alias [cyan]{alias}[/cyan] in MLflow's page,
 {mlflow}/#/models/{name}, or with a command:
 {promote}
 Then ask again. The lines below tell how it went live.

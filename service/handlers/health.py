@@ -5,6 +5,7 @@ from typing import Any
 
 from litestar import Response, get
 from litestar.di import NamedDependency
+from litestar.openapi.datastructures import ResponseSpec
 
 from service.core.redaction import redact
 from service.core.versions import ModelRef
@@ -19,7 +20,16 @@ async def live() -> dict[str, str]:
     return {"status": "alive"}
 
 
-@get(["/health", "/health/ready"], tags=["health"], summary="Can a version answer?")
+@get(
+    ["/health", "/health/ready"],
+    tags=["health"],
+    summary="Can a version answer?",
+    responses={
+        503: ResponseSpec(
+            dict[str, Any], description="No, and why: `error`", generate_examples=False
+        )
+    },
+)
 async def health(
     slot: NamedDependency[Slot],
     ref: NamedDependency[ModelRef],

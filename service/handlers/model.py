@@ -1,5 +1,6 @@
 """`GET /model/info` and `POST /reload-model`."""
 
+from http import HTTPStatus
 from typing import Any
 
 import anyio
@@ -11,6 +12,7 @@ from service.core.errors import ReloadTimeoutError
 from service.core.events import Promotion
 from service.core.redaction import redact
 from service.core.versions import ModelRef, ModelVersion
+from service.handlers.described import problem_responses
 from service.handlers.guards import administrators
 from service.serving.desired import DesiredState
 from service.serving.journal import Journal
@@ -75,6 +77,14 @@ async def info(
     guards=[administrators],
     tags=["model"],
     summary="Look at the registry now",
+    responses=problem_responses(
+        {
+            HTTPStatus.UNAUTHORIZED: "From beyond loopback, without the ADMIN_TOKEN",
+            HTTPStatus.CONFLICT: "Refused: with its `verdicts`; superseded; or nothing is promoted",
+            HTTPStatus.BAD_GATEWAY: "The registry can't be asked",
+            HTTPStatus.GATEWAY_TIMEOUT: "Not done within LOAD_TIMEOUT_S; it goes on",
+        }
+    ),
 )
 async def reload_model(
     desired: NamedDependency[DesiredState],
@@ -100,7 +110,7 @@ async def reload_model(
 
 
 def _serving(model: LoadedModel) -> dict[str, Any]:
-    pool = model.pool
+    pool, batching = model.pool, model.batcher.settings
     return {
         **_named(model.version),
         "digest": model.stored.digest,
@@ -109,6 +119,7 @@ def _serving(model: LoadedModel) -> dict[str, Any]:
         "mlflow_version": model.loaded.mlflow_version,
         "python_version": model.loaded.python_version,
         "batched": model.batcher.row_wise,
+        "requests": model.leases,
         "waiting_requests": model.batcher.waiting,
         "pool": {
             "workers": pool.settings.workers,
@@ -117,6 +128,9 @@ def _serving(model: LoadedModel) -> dict[str, Any]:
             "threads_per_worker": pool.settings.threads,
             "restarts": pool.restarts,
             "load_timeout_s": pool.settings.load_timeout_s,
+            "request_timeout_s": batching.request_timeout_s,
+            "max_batch_rows": batching.max_rows,
+            "max_batch_wait_ms": batching.max_wait_s * 1000,
         },
     }
 

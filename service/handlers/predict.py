@@ -1,13 +1,17 @@
 """`POST /predict`: rows in, predictions out."""
 
+from http import HTTPStatus
+from typing import Any
+
 import msgspec
-from litestar import MediaType, Response, post
+from litestar import MediaType, Request, Response, post
 from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
-from litestar.params import FromHeader, RawBody
+from litestar.params import RawBody
 
 from service.core.errors import UnsupportedContentTypeError
 from service.core.versions import ModelRef
+from service.handlers.described import PredictOperation, problem_responses
 from service.handlers.naming import version_headers
 from service.serving.dataplane import DataPlane, Prediction
 
@@ -21,24 +25,38 @@ class PredictReply(msgspec.Struct):
     model_version: str
 
 
+_FAULTS = {
+    HTTPStatus.BAD_REQUEST: "No JSON, or not what the served version takes: with `path` and `row`",
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "Over MAX_BODY_BYTES",
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "Not JSON",
+    HTTPStatus.INTERNAL_SERVER_ERROR: "The model raised, or its answer is not finite: with `row`",
+    HTTPStatus.SERVICE_UNAVAILABLE: "No version can answer",
+    HTTPStatus.GATEWAY_TIMEOUT: "No answer within REQUEST_TIMEOUT_S",
+}
+
+
 @post(
     "/predict",
     status_code=200,
     tags=["predict"],
     summary="Predict",
-    responses={200: ResponseSpec(PredictReply, description="Predictions", generate_examples=False)},
+    operation_class=PredictOperation,
+    responses={
+        200: ResponseSpec(PredictReply, description="Predictions", generate_examples=False),
+        **problem_responses(_FAULTS),
+    },
 )
 async def predict(
+    request: Request[Any, Any, Any],
     body: RawBody,
     dataplane: NamedDependency[DataPlane],
     ref: NamedDependency[ModelRef],
-    content_type: FromHeader[str | None] = None,
 ) -> Response[bytes]:
     """Predict for `{"instances": [...]}`, by the version that serves when the request comes.
 
     What an instance holds is the served version's signature, which `GET /model/info` shows.
     """
-    _refuse_other_types(content_type)
+    _refuse_other_types(request.headers.get("content-type"))
     prediction = await dataplane.infer(body)
     return Response(
         content=_encoded(prediction, ref),

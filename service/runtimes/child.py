@@ -311,6 +311,7 @@ async def start_child(spec: ChildSpec, threads: ChildThreads, start_timeout_s: f
     except BaseException:
         await child.end()
         raise
+    _log.info("child started", child=child.name, pid=child.pid, **spec.log_fields)
     return child
 
 

@@ -122,12 +122,13 @@ class Batcher:
     def __init__(self, workers: BatchWorkers, settings: BatchSettings, *, row_wise: bool) -> None:
         self.row_wise = row_wise
         self._workers = workers
-        self._settings = settings
+        self.settings = settings
         self._open: set[_Item] = set()
         self._queue: deque[_Item] = deque()
         self._again: deque[_Item] = deque()
         """Requests of failed batches: each is run alone, before new ones."""
         self._arrived = anyio.Event()
+        self._ended = False
         self._last_batch_requests = 1
         self._typical_run_s = 0.0
 
@@ -140,12 +141,14 @@ class Batcher:
         """Wait for the answer to a validated call, or to a body that the worker will decode.
 
         Raise RequestTimeoutError past the request's time limit, ModelFailedError,
-        NonFinitePredictionError, ChildLostError where the request cost its worker twice, and for
-        a body what decoding raises.
+        NonFinitePredictionError, ChildLostError where the request cost its worker twice, for a body
+        what decoding raises, and ShuttingDownError where `run` has ended.
         """
+        if self._ended:
+            raise ShuttingDownError("this version has ended")
         loop = asyncio.get_running_loop()
         item = _Item(payload, loop.create_future())
-        expiry = loop.call_later(self._settings.request_timeout_s, self._expire, item)
+        expiry = loop.call_later(self.settings.request_timeout_s, self._expire, item)
         self._open.add(item)
         self._queue.append(item)
         self._arrived.set()
@@ -166,6 +169,8 @@ class Batcher:
                     batches.start_soon(self._run_batch, taken)
                     await taken.wait()
         finally:
+            # First, so that nobody can join those who are told: they would wait for nothing.
+            self._ended = True
             for item in self._open:
                 item.fail(ShuttingDownError("the service ended before this was answered"))
 
@@ -197,9 +202,9 @@ class Batcher:
     async def _gather(self) -> None:
         """Give the callers of the last batch a moment to come back, if it held several."""
         expected = self._last_batch_requests
-        if self._again or expected <= 1 or self._settings.max_wait_s <= 0 or not self.row_wise:
+        if self._again or expected <= 1 or self.settings.max_wait_s <= 0 or not self.row_wise:
             return
-        with anyio.move_on_after(self._settings.max_wait_s):
+        with anyio.move_on_after(self.settings.max_wait_s):
             while len(self._queue) < expected:
                 self._arrived = anyio.Event()
                 await self._arrived.wait()
@@ -222,23 +227,25 @@ class Batcher:
                 continue
             items.append(item)
             rows += item.rows
-            if rows >= self._settings.max_rows or item.key is None or not self.row_wise:
+            if rows >= self.settings.max_rows or item.key is None or not self.row_wise:
                 break
         self._queue.extendleft(reversed(left))
         self._last_batch_requests = len(items)
         return items
 
     def _fits(self, first: _Item, item: _Item, rows: int) -> bool:
-        return item.key == first.key and rows + item.rows <= self._settings.max_rows
+        return item.key == first.key and rows + item.rows <= self.settings.max_rows
 
     async def _run_together(self, worker: BatchWorker, items: Sequence[_Item]) -> None:
         """Answer several requests by one call, or send each of them to be run alone."""
         calls = [item.payload for item in items if isinstance(item.payload, Call)]
-        limit_s = self._settings.request_timeout_s * BATCH_TIMEOUT_SHARE
+        limit_s = self.settings.request_timeout_s * BATCH_TIMEOUT_SHARE
         started = time.monotonic()
         try:
             predictions = await worker.predict(merge(calls), limit_s)
-        except ServiceError as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, it may be one request's alone
+            if not isinstance(error, ServiceError):
+                _log.exception("batch failed", requests=len(items))
             for item in items:
                 item.losses += isinstance(error, ChildLostError)
                 self._run_again(item)
@@ -255,7 +262,7 @@ class Batcher:
         The limit counts from here, not from the request's arrival: a queue that is too long must
         not make workers that do their best look hung.
         """
-        limit_s = self._settings.request_timeout_s
+        limit_s = self.settings.request_timeout_s
         patience_s = limit_s * PATIENCE_SHARE
         if item.again:
             limit_s = max(limit_s * RERUN_TIMEOUT_SHARE, _TYPICAL_RUNS * self._typical_run_s)
@@ -291,7 +298,7 @@ class Batcher:
 
     def _give_way(self, worker: BatchWorker, item: _Item, patience_s: float) -> None:
         """End a run that takes very long, if others wait who can still be answered in time."""
-        if self.waiting:
+        if any(not other.answer.done() for other in (*self._queue, *self._again)):
             item.fail(
                 RequestTimeoutError(
                     f"the model gave no answer within {patience_s:g} s, and others wait"
@@ -303,7 +310,7 @@ class Batcher:
         self._typical_run_s += (duration_s - self._typical_run_s) / 8
 
     def _expire(self, item: _Item) -> None:
-        limit_s = self._settings.request_timeout_s
+        limit_s = self.settings.request_timeout_s
         item.fail(RequestTimeoutError(f"no answer within {limit_s:g} s (REQUEST_TIMEOUT_S)"))
 
 

@@ -18,6 +18,7 @@ from service.core.errors import (
     ServiceError,
     SignatureError,
 )
+from service.core.redaction import redact
 from service.core.verdicts import Outcome, Verdict
 from service.core.versions import StoredVersion
 from service.serving.model import LoadedModel
@@ -156,7 +157,9 @@ async def pass_gates(
     for gate in gates:
         started = time.monotonic()
         found = await gate.check(candidate)
-        verdict = Verdict(gate.name, found.outcome, found.reason, time.monotonic() - started)
+        # A model may name the place where it looked for something, with the password.
+        reason = redact(found.reason)
+        verdict = Verdict(gate.name, found.outcome, reason, time.monotonic() - started)
         verdicts.append(verdict)
         on_verdict(verdict)
         if verdict.outcome is Outcome.REFUSE:

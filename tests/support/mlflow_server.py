@@ -25,6 +25,7 @@ import psutil
 START_TIMEOUT_S = 90.0
 STOP_TIMEOUT_S = 10.0
 _TINY_MODEL = Path(__file__).with_name("tiny_model.py")
+_UNRULY_MODEL = Path(__file__).with_name("unruly_model.py")
 _URIS = ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")
 _QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -127,6 +128,23 @@ class MlflowServer:
                 )
             self._tiny_sources[factor] = info.model_uri
         return self._tiny_sources[factor]
+
+    def register_unruly(self, name: str, factor: float = 1.0, on_load: str = "") -> str:
+        """Register a model that misbehaves as its rows say; see tests/support/unruly_model.py."""
+        with self.active() as mlflow:
+            import pandas as pd  # noqa: PLC0415 - slow, as mlflow is
+
+            example = pd.DataFrame({"a": [1.0, 2.0], "do": ["", ""]})
+            answer = pd.DataFrame({"y": [1.0, 2.0]})
+            arguments = {} if on_load else {"input_example": example}
+            return self.register(
+                name,
+                mlflow.pyfunc.log_model,
+                python_model=str(_UNRULY_MODEL),
+                model_config={"factor": factor, "on_load": on_load},
+                signature=mlflow.models.infer_signature(example, answer),
+                **arguments,
+            )
 
     def register_source(self, name: str, source: str, run_id: str | None = None) -> str:
         """Register what lies at `source` (`models:/m-...`, `runs:/...`) as the next version."""

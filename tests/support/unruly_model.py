@@ -1,0 +1,56 @@
+"""A model that misbehaves on request: `do` says how, for a row or (in its config) at load.
+
+`y = a * factor` where it behaves. Logged from this file as code. In a row, `do` may be `raise`,
+`exit`, `hang`, `spin` (hang and never let go of the GIL), `nan`, or `sleep:SECONDS`; for all rows
+of a call, `short` leaves one answer out. The config's `on_load` may be `raise`, `exit` or `hang`.
+"""
+
+import os
+import re
+import time
+import warnings
+from typing import Any
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    import mlflow
+    from mlflow.pyfunc.model import PythonModel
+
+
+class Unruly(PythonModel):  # type: ignore[misc]  # MLflow is untyped
+    """Answer `y = a * factor`, except where it was told to misbehave."""
+
+    def load_context(self, context: Any) -> None:
+        """Load, or don't."""
+        _misbehave(context.model_config.get("on_load", ""))
+
+    # MLflow reads a type hint on `model_input` as a wish to be validated, and warns of most.
+    def predict(self, context: Any, model_input, params: Any = None):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+        """Do what the rows say, then answer."""
+        del params
+        answers = (model_input["a"] * context.model_config["factor"]).to_frame("y")
+        for row, wish in enumerate(model_input["do"]):
+            if wish == "nan":
+                answers.loc[row, "y"] = float("nan")
+            _misbehave(wish)
+        if "short" in set(model_input["do"]):
+            return answers.iloc[:-1]
+        return answers
+
+
+def _misbehave(wish: str) -> None:
+    if wish == "raise":
+        raise ValueError("told to raise")
+    if wish == "exit":
+        print("told to exit", flush=True)  # noqa: T201 - last words, for the verdict
+        os._exit(3)
+    if wish == "hang":
+        time.sleep(3600)
+    if wish == "spin":
+        # One call into C that holds the GIL for ever: this pattern backtracks exponentially.
+        re.match(r"(a+)+$", "a" * 60 + "b")
+    if wish.startswith("sleep:"):
+        time.sleep(float(wish.partition(":")[2]))
+
+
+mlflow.models.set_model(Unruly())
