@@ -131,12 +131,12 @@ def main(tracking_uri: str) -> None:
         score = float(pipeline.score(next_months, truth))
         sys.stdout.write(f"version {version}: {months} months, r2 {score:.3f} on the next year\n")
         sys.stdout.flush()
-        trained.append((pipeline, inputs, {"months": months, "r2_next_year": score}))
+        trained.append((pipeline, inputs, months, score))
     from mlflow import MlflowClient  # noqa: PLC0415 - as above
 
     _wait_for(tracking_uri)
-    for pipeline, inputs, metrics in trained:
-        register(tracking_uri, pipeline, inputs, **metrics)
+    for pipeline, inputs, months, score in trained:
+        register(tracking_uri, pipeline, inputs, months=months, r2_next_year=score)
     MlflowClient(tracking_uri).set_registered_model_alias(NAME, ALIAS, "1")
 
 

@@ -31,7 +31,7 @@ def story(*, service: str, mlflow: str, name: str, alias: str, version: str) -> 
         {"name": name, "alias": alias, "version": other},
     )
     return f"""
-[bold]Everything runs.[/bold] The service follows models:/{name}@{alias}, which is version {version}.
+[bold]Everything runs.[/bold] The service follows models:/{name}@{alias}, now version {version}.
 
 [bold]1. Ask for a forecast[/bold] (in another terminal); the answer names its version:
 {predict}
