@@ -99,9 +99,12 @@ async def open_backstage(settings: Settings) -> AsyncIterator[Backstage]:
 
     store = ArtifactStore(settings.cache_dir, settings.keep_versions, fetch)
     await store.open()
+    threads_per_worker = await anyio.to_thread.run_sync(
+        threads_for_each_worker, settings.threads_per_worker, settings.workers
+    )
     pool = PoolSettings(
         workers=settings.workers,
-        threads=threads_for_each_worker(settings.threads_per_worker, settings.workers),
+        threads=threads_per_worker,
         start_timeout_s=settings.start_timeout_s,
         load_timeout_s=settings.load_timeout_s,
         heartbeat_interval_s=settings.heartbeat_interval_s,

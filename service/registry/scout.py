@@ -70,7 +70,7 @@ class Scout:
             await child.end()
 
     async def _running(self) -> Child:
-        if self._child is not None and self._child.lost.is_set():
+        if self._child is not None and not self._child.is_alive:
             await self.close()
         if self._child is None:
             self._child = await start_child(self._spec, self._threads, self._start_timeout_s)

@@ -8,6 +8,7 @@ children when the fork server ends.
 import asyncio
 import contextlib
 import os
+import select
 import signal
 import sys
 import threading
@@ -80,17 +81,25 @@ class Child:
         """Monotonic seconds at which it last gave a sign of life."""
         self.lost = asyncio.Event()
         """Set once its pipe is closed, which is when it can never answer again."""
+        self.killed = False
+        """Whether it was told to end, which it may not have done yet."""
         self._spec = spec
         self._threads = threads
         self._loop = asyncio.get_running_loop()
         self._process: BaseProcess | None = None
         self._pidfd: int | None = None
         self._connection, self._child_connection = Pipe()
+        self._sending = threading.Lock()
         self._output = OutputReader(self._log_line)
         self._ids = WARM_ID
         self._waiting: tuple[int, asyncio.Future[Reply]] | None = None
         self._readers: list[threading.Thread] = []
         self._finalizer: Finalize | None = None
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it can be called; it may be busy, or hang."""
+        return not (self.killed or self.lost.is_set())
 
     @property
     def last_lines(self) -> tuple[str, ...]:
@@ -108,8 +117,6 @@ class Child:
                 self._launch, limiter=self._threads.starting
             )
         except (OSError, EOFError) as error:
-            self.lost.set()
-            self._close_unstarted()
             raise ChildStartError(f"{self.name} could not be started: {error}") from error
         warm: asyncio.Future[Reply] = self._loop.create_future()
         self._waiting = (WARM_ID, warm)
@@ -131,13 +138,14 @@ class Child:
         """
         if self._waiting is not None:
             raise RuntimeError(f"{self.name} is in a call already")
-        if self.lost.is_set():
+        if not self.is_alive:
             raise self._loss()
         self._ids += 1
-        answer: asyncio.Future[Reply] = self._loop.create_future()
-        self._waiting = (self._ids, answer)
+        # First what may raise: nobody waits for an answer then.
         encoded = msgspec.Raw(msgspec.msgpack.encode(body))
         frame = msgspec.msgpack.encode(Request(self._ids, op, encoded))
+        answer: asyncio.Future[Reply] = self._loop.create_future()
+        self._waiting = (self._ids, answer)
         if len(frame) <= DIRECT_SEND_BYTES:
             self._send(frame)
             answered = await self._answer(answer, timeout_s, op)
@@ -155,6 +163,7 @@ class Child:
         """End the process, and what it has started, at once."""
         if self._process is None or self.lost.is_set():
             return
+        self.killed = True
         _kill(self.pid, self._pidfd, self._process)
 
     async def end(self) -> None:
@@ -162,6 +171,7 @@ class Child:
         self.kill()
         process = self._process
         if process is None:
+            self._close_unstarted()
             return
         with anyio.CancelScope(shield=True):
             with anyio.move_on_after(END_TIMEOUT_S) as scope:
@@ -194,14 +204,17 @@ class Child:
         return process
 
     def _close_unstarted(self) -> None:
+        """Close all pipes: it could not be started, or its start was given up before it began."""
+        self.lost.set()
         for end in (self._connection, self._child_connection, self._output.end):
             with contextlib.suppress(OSError):
                 end.close()
         self._output.close()
 
     def _send(self, frame: bytes) -> None:
-        # A broken pipe is told by the reader, which finds out at the same moment.
-        with contextlib.suppress(OSError):
+        # A broken pipe is told by the reader, which finds out at the same moment. The lock keeps
+        # the pipe's descriptor from being closed, and given to another file, under a late sender.
+        with self._sending, contextlib.suppress(OSError):
             self._connection.send_bytes(frame)
 
     async def _answer_to_large(
@@ -287,10 +300,12 @@ class Child:
         return ChildLostError(f"{self.name} ended", self.last_lines)
 
     def _join(self, process: BaseProcess) -> None:
+        _await_end(self._pidfd)
         process.join(END_TIMEOUT_S)
         for reader in self._readers:
             reader.join(END_TIMEOUT_S)
-        self._connection.close()
+        with self._sending:
+            self._connection.close()
         if self._finalizer is not None:
             self._finalizer.cancel()
         if self._pidfd is not None:
@@ -313,6 +328,15 @@ async def start_child(spec: ChildSpec, threads: ChildThreads, start_timeout_s: f
         raise
     _log.info("child started", child=child.name, pid=child.pid, **spec.log_fields)
     return child
+
+
+def _await_end(pidfd: int | None) -> None:
+    """Wait for the process itself: `join` returns at once where the fork server has ended."""
+    if sys.platform == "win32" or pidfd is None:
+        return
+    ended = select.poll()
+    ended.register(pidfd, select.POLLIN)
+    ended.poll(END_TIMEOUT_S * 1000)
 
 
 def _kill(pid: int, pidfd: int | None, process: BaseProcess) -> None:

@@ -120,23 +120,27 @@ class Pool:
     @asynccontextmanager
     async def acquire(self) -> AsyncIterator[Worker]:
         """Wait for an idle worker and hold it."""
-        while not self._idle:
+        while (worker := self._next_idle()) is None:
             await self._became_idle.wait()
-        worker = self._idle.popleft()
         self._busy.add(worker)
         try:
             yield worker
         finally:
             if worker in self._busy:
                 self._busy.discard(worker)
-                if not worker.child.lost.is_set():
+                if worker.child.is_alive:
                     self._put_idle(worker)
 
     async def smoke(self, timeout_s: float) -> SmokeReply:
-        """Predict on example rows in one of the workers. Raise as loading does."""
-        async with self.acquire() as worker:
-            request = SmokeRequest()
-            return await worker.child.call("smoke", request, SmokeReply, timeout_s=timeout_s)
+        """Predict on example rows in one of the workers. Raise as loading does.
+
+        The limit holds for the wait for a worker, too: what loaded once may never load again.
+        """
+        with anyio.move_on_after(timeout_s):
+            async with self.acquire() as worker:
+                request = SmokeRequest()
+                return await worker.child.call("smoke", request, SmokeReply, timeout_s=timeout_s)
+        raise ChildTimeoutError(f"no worker answered its example within {timeout_s:.3g} s")
 
     async def _load(self) -> tuple[Child, LoadReply]:
         """Start a worker and have it load the version."""
@@ -219,6 +223,14 @@ class Pool:
                 self._log.warning("worker gave no heartbeat", reason=str(error))
             else:
                 self._put_idle(worker)
+
+    def _next_idle(self) -> Worker | None:
+        """Take an idle worker; one that ended meanwhile is left to its keeper."""
+        while self._idle:
+            worker = self._idle.popleft()
+            if worker.child.is_alive:
+                return worker
+        return None
 
     def _put_idle(self, worker: Worker) -> None:
         self._idle.append(worker)

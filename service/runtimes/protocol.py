@@ -70,10 +70,23 @@ _PLAIN: dict[str, type[ServiceError]] = {
 
 def to_fault(error: BaseException) -> Fault:
     """Turn an exception into data. In the child."""
-    detail = "".join(traceback.format_exception(error))[-MAX_DETAIL_CHARACTERS:]
+    detail = _plain("".join(traceback.format_exception(error))[-MAX_DETAIL_CHARACTERS:])
     if isinstance(error, ServiceError):
-        return Fault(error.code, str(error), detail, error.extras())
-    return Fault(ChildRaisedError.code, f"{type(error).__name__}: {error}", detail, {})
+        return Fault(error.code, _plain(str(error)), detail, error.extras())
+    return Fault(ChildRaisedError.code, _plain(describe(error)), detail, {})
+
+
+def describe(error: BaseException) -> str:
+    """Name an exception with its message, even where its own `__str__` raises."""
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception:  # noqa: BLE001 - a model's class, which may do anything
+        return type(error).__name__
+
+
+def _plain(text: str) -> str:
+    """Replace what UTF-8 has no bytes for, as in the name of a file that is none."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def to_error(fault: Fault) -> ServiceError:

@@ -33,6 +33,7 @@ from service.runtimes.messages import (
     SmokeReply,
     SmokeRequest,
 )
+from service.runtimes.protocol import describe
 from service.runtimes.shadowing import give_way
 
 
@@ -94,7 +95,7 @@ class Worker:
             raise
         except BaseException as error:
             raise ModelFailedError(
-                f"the model raised {type(error).__name__}: {error}", traceback.format_exc()
+                f"the model raised {describe(error)}", traceback.format_exc()
             ) from error
 
     def predict_raw(self, request: RawRequest) -> RawReply:

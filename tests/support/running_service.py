@@ -25,6 +25,7 @@ START_TIMEOUT_S = 100.0
 STATE_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 20.0
 _POLL_S = 0.05
+_ROOT = Path(__file__).resolve().parents[2]
 _SETTINGS = ("MODEL_", "MLFLOW_", "ADMIN_")
 
 
@@ -80,9 +81,11 @@ class RunningService:
             with contextlib.suppress(httpx.TransportError):
                 if is_so():
                     return
-            if time.monotonic() > deadline:
+            ended = self.process.poll()
+            if ended is not None or time.monotonic() > deadline:
                 said = self.log.read_text("utf-8", "replace")[-6000:]
-                raise AssertionError(f"not within {timeout_s} s: {what}; the service said:\n{said}")
+                why = f"within {timeout_s} s" if ended is None else f"before it ended with {ended}"
+                raise AssertionError(f"not {why}: {what}; the service said:\n{said}")
             time.sleep(_POLL_S)
 
     def wait_healthy(self, timeout_s: float = START_TIMEOUT_S) -> None:
@@ -141,6 +144,7 @@ def start(
     *,
     wait: bool = True,
     port: int | None = None,
+    command: tuple[str, ...] = ("-m", "service", "serve"),
     **settings: object,
 ) -> RunningService:
     """Start `python -m service serve` with these settings (lower case names) below `folder`.
@@ -153,10 +157,11 @@ def start(
     defaults = {"poll_interval_s": 0.2, "cache_dir": folder / "cache", "log_format": "json"}
     chosen = {**defaults, "mlflow_tracking_uri": tracking_uri, "port": port, **settings}
     environment.update({key.upper(): str(value) for key, value in chosen.items()})
+    environment["PYTHONPATH"] = str(_ROOT)
     log = folder / "service.log"
     with log.open("ab") as stderr:
         process = subprocess.Popen(
-            [sys.executable, "-m", "service", "serve"],
+            [sys.executable, *command],
             cwd=folder,
             env=environment,
             stdin=subprocess.DEVNULL,

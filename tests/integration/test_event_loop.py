@@ -1,0 +1,42 @@
+"""Our code never holds the event loop."""
+
+from pathlib import Path
+
+from tests.support import running_service, watched_service
+from tests.support.load import Hammer
+from tests.support.mlflow_server import MlflowServer, unique_name
+
+ROWS = 10_000
+
+
+def test_nothing_blocks_the_event_loop(mlflow_server: MlflowServer, tmp_path: Path) -> None:
+    """Start, poll, load and swap under load, a 10,000-row body, every other call: none blocks."""
+    name = unique_name("watched")
+    for factor in (2.0, 3.0):
+        mlflow_server.register_tiny(name, factor)
+    mlflow_server.set_alias(name, "champion", 1)
+    with running_service.start(
+        tmp_path,
+        mlflow_server.uri,
+        command=("-m", watched_service.__name__),
+        model_uri=f"models:/{name}@champion",
+    ) as service:
+        with Hammer(service.url, 4) as hammer:
+            mlflow_server.set_alias(name, "champion", 2)
+            service.wait_serving(2)
+            rows = [{"a": float(row)} for row in range(ROWS)]
+            answer = service.post("/predict", {"instances": rows})
+            assert [p["y"] for p in answer.json()["predictions"]] == [3.0 * r["a"] for r in rows]
+            mlflow_server.set_alias(name, "champion", 1)
+            assert service.post("/reload-model").json()["model_version"] == "1"
+            assert service.predict({"a": "x"}).status_code == 400
+            assert service.info()["loaded"]
+            service.wait_until(
+                lambda: any(e.get("event") == "version gone" for e in service.events()),
+                "the version before is gone",
+            )
+        assert hammer.failed == []
+        assert service.stop() in {0, -15, 143}
+        log = service.log.read_text("utf-8")
+    assert watched_service.WORST_GAP in log, "the watch was not on"
+    assert watched_service.BLOCKED not in log

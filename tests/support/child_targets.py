@@ -1,0 +1,132 @@
+"""What the tests' children run: small operations, good and bad."""
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import time
+from typing import NoReturn
+
+import msgspec
+
+from service.core.errors import ContractViolationError, SourceUnavailableError
+from service.runtimes.bootstrap import Operations
+from service.runtimes.protocol import Nothing
+
+
+class Text(msgspec.Struct, frozen=True):
+    """A word."""
+
+    text: str
+
+
+class Data(msgspec.Struct, frozen=True):
+    """A lot."""
+
+    data: bytes
+
+
+class Number(msgspec.Struct, frozen=True):
+    """A number."""
+
+    number: float
+
+
+class OnlyHereError(Exception):
+    """Unpickling it would give it away: it says so in a file of the front's."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Have whoever unpickles it run code."""
+        return os.mkdir, ("unpickled-in-the-front",)
+
+
+class SilentError(Exception):
+    """Can't even say what it is."""
+
+    def __str__(self) -> str:
+        """Raise."""
+        raise RuntimeError("no message either")
+
+
+def operations(arguments: bytes) -> Operations:
+    """Return what these children can be asked for."""
+    print("begun", file=sys.stderr)
+    return {
+        "arguments": (Nothing, lambda _: Data(arguments)),
+        "echo": (Data, lambda given: given),
+        "pid": (Nothing, lambda _: Number(os.getpid())),
+        "environment": (Text, lambda name: Text(os.environ.get(name.text, ""))),
+        "say": (Text, _say),
+        "fail": (Text, _fail),
+        "end": (Text, _end),
+        "sleep": (Number, _sleep),
+        "busy": (Number, _busy),
+        "signal_group": (Nothing, _signal_group),
+        "start_grandchild": (Nothing, _start_grandchild),
+        "unencodable": (Nothing, lambda _: object()),
+    }
+
+
+def slow_to_warm(_: bytes) -> Operations:
+    """Take long to become warm."""
+    time.sleep(60)
+    return {}
+
+
+def broken(_: bytes) -> NoReturn:
+    """Never become warm."""
+    print("this will not do")
+    raise RuntimeError("broken at start")
+
+
+def _say(words: Text) -> Nothing:
+    print(words.text)
+    print(words.text, file=sys.stderr)
+    os.write(1, b"written below Python\n")
+    return Nothing()
+
+
+def _fail(how: Text) -> NoReturn:
+    match how.text:
+        case "unknown class":
+            raise OnlyHereError("only here")
+        case "silent":
+            raise SilentError
+        case "surrogate":
+            raise ValueError("no UTF-8: \udcff")
+        case "exit":
+            raise SystemExit(3)
+        case "ours":
+            raise SourceUnavailableError("the registry is down")
+        case _:
+            raise ContractViolationError("instances[3].a", 3, "a number", "a string")
+
+
+def _end(words: Text) -> NoReturn:
+    print("one line")
+    print(words.text)
+    sys.stdout.flush()
+    os._exit(7)
+
+
+def _sleep(seconds: Number) -> Nothing:
+    time.sleep(seconds.number)
+    return Nothing()
+
+
+def _busy(seconds: Number) -> Nothing:
+    """Hold the GIL in C code: no thread and no signal handler of Python's can run."""
+    ctypes.PyDLL(None).sleep(int(seconds.number))
+    return Nothing()
+
+
+def _signal_group(_: Nothing) -> Nothing:
+    os.kill(os.getpid(), signal.SIGINT)
+    os.kill(os.getpid(), signal.SIGTERM)
+    return Nothing()
+
+
+def _start_grandchild(_: Nothing) -> Number:
+    """Start what a model might: a process of its own, with our pipes."""
+    return Number(subprocess.Popen(["sleep", "600"], close_fds=False).pid)  # noqa: S607

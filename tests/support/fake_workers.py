@@ -1,0 +1,139 @@
+"""BatchWorkers without processes: each row says what it does to the model that reads it.
+
+A row is a double. A positive one is answered by itself plus 0.5; the others are BAD's, KILLING's and
+HANGING's, which raise, lose the worker and never answer, whoever shares their batch.
+"""
+
+import asyncio
+import struct
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import anyio
+
+from service.contracts.contract import Call, Predictions
+from service.core.errors import ChildLostError, ChildTimeoutError, ModelFailedError
+from service.runtimes.messages import RawReply
+from service.serving.batcher import Share
+
+RAISING = -1.0
+KILLING = -2.0
+HANGING = -3.0
+NAN_ROW = -4.0
+"""Answered, by what is no number."""
+
+
+def a_call(*rows: float, params: dict[str, object] | None = None) -> Call:
+    """Return a request for these rows."""
+    return Call(len(rows), [struct.pack(f"<{len(rows)}d", *rows)], params)
+
+
+def rows_of(call: Call) -> list[float]:
+    """Return a request's rows."""
+    column = call.columns[0]
+    assert isinstance(column, bytes)
+    return [row for (row,) in struct.iter_unpack("<d", column)]
+
+
+def answers_in(share: object) -> list[float]:
+    """Return the answers in a request's share of a batch."""
+    assert isinstance(share, Share)
+    column = share.predictions.columns[0]
+    assert isinstance(column, list)
+    return column[share.start : share.stop]
+
+
+def right_answers(rows: Sequence[float]) -> list[float]:
+    """Return what the model says to good rows."""
+    return [row + 0.5 for row in rows]
+
+
+class FakeWorker:
+    """One worker; `seen` has the rows of each call that it was given."""
+
+    def __init__(self, workers: "FakeWorkers") -> None:
+        self._workers = workers
+        self._killed = asyncio.Event()
+        self.lost = False
+        self.calls = 0
+
+    async def predict(self, call: Call, timeout_s: float) -> Predictions:
+        """Do what the rows say."""
+        rows = rows_of(call)
+        self._workers.seen.append(rows)
+        self._workers.params.append(call.params)
+        if KILLING in rows:
+            self.lost = True
+            raise ChildLostError("the worker ended")
+        await self._work(timeout_s, hang=HANGING in rows)
+        if RAISING in rows:
+            raise ModelFailedError("the model raised")
+        non_finite = [index for index, row in enumerate(rows) if row == NAN_ROW]
+        return Predictions(len(rows), ["y"], [right_answers(rows)], [""], [[]], non_finite)
+
+    async def predict_raw(self, body: bytes, timeout_s: float) -> RawReply:
+        """Answer a body by itself."""
+        self._workers.bodies.append(body)
+        await self._work(timeout_s, hang=False)
+        return RawReply(1, body, 0 if body == b"nan" else None)
+
+    def kill(self) -> None:
+        """End it, and the call that is under way."""
+        self._killed.set()
+
+    async def _work(self, timeout_s: float, *, hang: bool) -> None:
+        """Take the time that the model takes, unless it is too long or ended."""
+        self.calls += 1
+        assert self.calls == 1, "a worker takes one call at a time"
+        takes_s = float("inf") if hang else self._workers.takes_s
+        try:
+            with anyio.move_on_after(min(takes_s, timeout_s)):
+                await self._killed.wait()
+                self.lost = True
+                raise ChildLostError("the worker was ended")
+            if takes_s > timeout_s:
+                self.lost = True
+                raise ChildTimeoutError(f"no answer within {timeout_s:g} s")
+        except asyncio.CancelledError:
+            self.lost = True  # as a child whose call is cancelled
+            raise
+        finally:
+            self.calls -= 1
+
+
+class FakeWorkers:
+    """A pool of `count` of them; a lost one is replaced after `reload_s`."""
+
+    def __init__(self, count: int = 1, *, takes_s: float = 0.01, reload_s: float = 0.05) -> None:
+        self.takes_s = takes_s
+        self._reload_s = reload_s
+        self._idle = [FakeWorker(self) for _ in range(count)]
+        self._became_idle = asyncio.Event()
+        self.seen: list[list[float]] = []
+        """The rows of each call."""
+        self.params: list[dict[str, object] | None] = []
+        """The params of each call."""
+        self.bodies: list[bytes] = []
+        self.lost = 0
+
+    @asynccontextmanager
+    async def acquire(self) -> AsyncIterator[FakeWorker]:
+        """Wait for an idle worker and hold it."""
+        while not self._idle:
+            await self._became_idle.wait()
+        worker = self._idle.pop(0)
+        try:
+            yield worker
+        finally:
+            if worker.lost:
+                self.lost += 1
+                worker = FakeWorker(self)
+                loop = asyncio.get_running_loop()
+                loop.call_later(self._reload_s, self._put_idle, worker)
+            else:
+                self._put_idle(worker)
+
+    def _put_idle(self, worker: FakeWorker) -> None:
+        self._idle.append(worker)
+        self._became_idle.set()
+        self._became_idle = asyncio.Event()

@@ -1,0 +1,35 @@
+"""A front without a service: it starts children, tells their ids, makes one busy, and waits."""
+
+import sys
+from multiprocessing import forkserver
+from pathlib import Path
+
+import anyio
+
+from service.runtimes.child import ChildSpec, ChildThreads, start_child
+from service.runtimes.protocol import Nothing
+from tests.support.child_targets import Number
+
+
+async def main(temp_dir: Path) -> None:
+    """Start an idle child and one that holds its GIL for a minute."""
+    threads = ChildThreads()
+    children = [
+        await start_child(
+            ChildSpec("tests.support.child_targets:operations", name, b"", temp_dir), threads, 60
+        )
+        for name in ("idle", "busy")
+    ]
+    async with anyio.create_task_group() as calls:
+
+        async def be_busy() -> None:
+            await children[1].call("busy", Number(60), Nothing, timeout_s=60)
+
+        calls.start_soon(be_busy)
+        await anyio.sleep(0.3)
+        server = forkserver._forkserver._forkserver_pid  # type: ignore[attr-defined]
+        print(server, *(child.pid for child in children), flush=True)
+
+
+if __name__ == "__main__":
+    anyio.run(main, Path(sys.argv[1]))

@@ -1,0 +1,56 @@
+"""The guide's model behind a service, beside the same model as mlflow.pyfunc loads it."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from service.demo.model import NAME, OUTPUTS, generate, train
+from tests.support.mlflow_server import MlflowServer, unique_name
+from tests.support.running_service import RunningService, start
+
+
+class Guide(NamedTuple):
+    """A service with the guide's model, its pointer, and how to know what it must answer."""
+
+    service: RunningService
+    version: str
+    alias: str
+    pyfunc: Any
+    months: pd.DataFrame
+    """Rows that the model has not seen."""
+
+    def instances(self, rows: int) -> list[dict[str, Any]]:
+        """Return the first rows as a caller writes them."""
+        instances: list[dict[str, Any]] = self.months.head(rows).to_dict(orient="records")  # type: ignore[assignment]
+        return instances
+
+    def expected(self, rows: int) -> "np.ndarray[Any, Any]":
+        """Return what mlflow.pyfunc answers to them, a row each."""
+        return np.asarray(self.pyfunc.predict(self.months.head(rows)))
+
+
+@contextlib.contextmanager
+def serve_guide(server: MlflowServer, folder: Path) -> Iterator[Guide]:
+    """Train a small forest, register it under the guide's name, and serve it by its own alias."""
+    alias = unique_name("guide")
+    with server.active() as mlflow:
+        pipeline, inputs, _ = train(months=12, n_trees=20)
+        example = inputs.head(3)
+        answers = pd.DataFrame(pipeline.predict(example), columns=list(OUTPUTS))
+        version = server.register(
+            NAME,
+            mlflow.sklearn.log_model,
+            sk_model=pipeline,
+            signature=mlflow.models.infer_signature(inputs, answers),
+            input_example=example,
+            serialization_format="cloudpickle",
+        )
+        pyfunc = mlflow.pyfunc.load_model(f"models:/{NAME}/{version}")
+    server.set_alias(NAME, alias, version)
+    # Shared by many tests, beside which it should cost little: so it looks seldom.
+    with start(folder, server.uri, model_alias=alias, poll_interval_s=2) as service:
+        yield Guide(service, version, alias, pyfunc, generate(60, seed=5)[0])

@@ -1,0 +1,68 @@
+"""`hotswap serve` with a watch on its event loop: `python -m tests.support.watched_service`.
+
+Every call that can block, made on the loop's thread, raises (and so shows in the log and in the
+answer); the worst time that the loop took to come round is logged as it grows.
+"""
+
+import asyncio
+import sys
+import time
+from typing import Any
+
+import structlog
+from blockbuster import BlockBuster
+
+from service import server
+from service.__main__ import main
+
+BLOCKED = "BlockingError"
+WORST_GAP = "worst heartbeat gap"
+_BEAT_S = 0.005
+
+
+def _forbid_blocking() -> None:
+    """Have every blocking call on an event loop raise, except for those that can't block here."""
+    blocker = BlockBuster()
+    # A frame of at most DIRECT_SEND_BYTES into a pipe that is empty, since its child waits.
+    blocker.functions["os.write"].can_block_in("service/runtimes/child.py", {"_send"})
+    # A line of log, into the standard error that the operator gave us.
+    for name in ("os.write", "io.TextIOWrapper.write", "io.BufferedWriter.write"):
+        blocker.functions[name].can_block_in("logging/__init__.py", {"emit", "flush"})
+    blocker.activate()
+
+
+async def _beat() -> None:
+    log = structlog.get_logger("heartbeat")
+    worst_s = 0.0
+    while True:
+        began = time.monotonic()
+        await asyncio.sleep(_BEAT_S)
+        gap_s = time.monotonic() - began - _BEAT_S
+        if gap_s > worst_s:
+            worst_s = gap_s
+            log.info(WORST_GAP, gap_ms=round(gap_s * 1000, 2))
+
+
+def _with_heartbeat(create_app: Any) -> Any:
+    def create(*arguments: Any) -> Any:
+        app = create_app(*arguments)
+        tasks = []
+
+        async def begin() -> None:
+            tasks.append(asyncio.create_task(_beat()))
+
+        async def end() -> None:
+            tasks.pop().cancel()
+
+        app.on_startup.append(begin)
+        app.on_shutdown.append(end)
+        return app
+
+    return create
+
+
+if __name__ == "__main__":
+    _forbid_blocking()
+    server.create_app = _with_heartbeat(server.create_app)
+    sys.argv[1:] = ["serve"]
+    main()
