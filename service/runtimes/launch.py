@@ -6,6 +6,7 @@ import signal
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing import resource_tracker
@@ -20,7 +21,8 @@ from service.runtimes.output import OutputEnd
 _PRELOADED = ["service.runtimes.preload"]
 _LONGEST_SOCKET_FOLDER = 60
 """Characters: a Unix socket's path holds 107, and multiprocessing adds two random names to ours."""
-_ATTEMPTS = 2
+_ATTEMPTS = 20
+_PAUSE_S = 0.1
 
 _one_at_a_time = threading.Lock()
 
@@ -61,10 +63,11 @@ def launch(
             try:
                 process.start()
             except (ConnectionError, EOFError):
-                # The fork server was killed between its last answer and this call: the next
-                # start finds it gone and makes a new one.
+                # The fork server was killed between its last answer and this call. A start makes
+                # a new one once the old one is reaped, which takes as long as its threads do.
                 if attempt == _ATTEMPTS - 1:
                     raise
+                time.sleep(_PAUSE_S)
             else:
                 break
     return process
