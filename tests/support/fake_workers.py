@@ -1,13 +1,14 @@
 """BatchWorkers without processes: each row says what it does to the model that reads it.
 
-A row is a double. A positive one is answered by itself plus 0.5; the others are BAD's, KILLING's and
-HANGING's, which raise, lose the worker and never answer, whoever shares their batch.
+A row is a double. A positive one is answered by itself plus 0.5; RAISING, KILLING and HANGING
+raise, lose the worker and never answer, whoever shares their batch.
 """
 
 import asyncio
 import struct
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 
 import anyio
 
@@ -23,7 +24,7 @@ NAN_ROW = -4.0
 """Answered, by what is no number."""
 
 
-def a_call(*rows: float, params: dict[str, object] | None = None) -> Call:
+def a_call(*rows: float, params: dict[str, Any] | None = None) -> Call:
     """Return a request for these rows."""
     return Call(len(rows), [struct.pack(f"<{len(rows)}d", *rows)], params)
 
@@ -111,7 +112,7 @@ class FakeWorkers:
         self._became_idle = asyncio.Event()
         self.seen: list[list[float]] = []
         """The rows of each call."""
-        self.params: list[dict[str, object] | None] = []
+        self.params: list[dict[str, Any] | None] = []
         """The params of each call."""
         self.bodies: list[bytes] = []
         self.lost = 0

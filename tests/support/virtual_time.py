@@ -1,4 +1,4 @@
-"""An event loop whose clock jumps to the next timer: hours of waiting in no time, the same each run.
+"""An event loop whose clock jumps to the next timer: hours pass in no time, alike in each run.
 
 Nothing but the loop may be waited for: no threads, no sockets. A loop that would wait for ever says
 so at once.

@@ -1,0 +1,178 @@
+"""Neighbours in a batch never harm each other: invariant 11, whatever they do and in what order.
+
+The real batcher over workers without processes, on a clock that jumps. There is one bound, which
+the batcher's shares of a request's limit imply: a request that hangs takes a third of the limit
+with its batch and a tenth alone, or three quarters if it runs alone while others wait. Beside
+several such, good requests may run out of their own time, and are told so. One in a mix is always
+survived, and so are up to four that share one batch.
+"""
+
+import asyncio
+from collections import Counter
+
+import anyio
+from hypothesis import event, given, settings
+from hypothesis import strategies as st
+
+from service.core.errors import (
+    ChildLostError,
+    ModelFailedError,
+    NonFinitePredictionError,
+    RequestTimeoutError,
+    ServiceError,
+)
+from service.serving.batcher import Batcher, BatchSettings
+from tests.support.fake_workers import (
+    HANGING,
+    KILLING,
+    NAN_ROW,
+    RAISING,
+    FakeWorkers,
+    a_call,
+    answers_in,
+    right_answers,
+)
+from tests.support.virtual_time import VirtualTimeLoop
+
+LIMIT_S = 30.0
+TAKES_S = 0.01
+MAX_ROWS = 8
+
+OWN_ERROR: dict[float, type[ServiceError]] = {
+    RAISING: ModelFailedError,
+    KILLING: ChildLostError,
+    HANGING: RequestTimeoutError,
+    NAN_ROW: NonFinitePredictionError,
+}
+
+
+class Asked:
+    """One request of a mix."""
+
+    def __init__(
+        self,
+        rows: int,
+        culprit: float | None,
+        at_s: float,
+        leaves_after_s: float | None,
+        params: int,
+    ) -> None:
+        self.rows = rows
+        self.culprit = culprit
+        self.at_s = at_s
+        self.leaves_after_s = leaves_after_s
+        self.params = params
+
+    def __repr__(self) -> str:
+        """Show it as Hypothesis would call it."""
+        culprit, leaves = self.culprit, self.leaves_after_s
+        return f"Asked({self.rows}, {culprit}, {self.at_s}, {leaves}, {self.params})"
+
+
+MOMENTS = st.sampled_from([0.0, 0.0, 0.0, 0.005, 0.01, 0.015, 0.1])
+LEAVES = st.sampled_from([0.0, 0.002, 0.012, 0.03, 5.0])
+
+
+def requests(culprits: st.SearchStrategy[float | None]) -> st.SearchStrategy[Asked]:
+    """Return requests of which some do harm, and some go away before they are answered."""
+    return st.builds(
+        Asked, st.integers(1, 4), culprits, MOMENTS, st.none() | LEAVES, st.integers(0, 1)
+    )
+
+
+HARMLESS_IN_TIME = st.sampled_from([None, None, None, RAISING, KILLING, NAN_ROW])
+MIXES = st.tuples(
+    st.lists(requests(HARMLESS_IN_TIME), max_size=10),
+    st.lists(requests(st.just(HANGING)), max_size=1),
+).flatmap(lambda parts: st.permutations(parts[0] + parts[1]))
+
+
+async def _submit_all(
+    asked: list[Asked], workers: FakeWorkers, *, row_wise: bool
+) -> list[list[float] | ServiceError | None]:
+    """Send every request at its moment; return answers and errors, None for who went away."""
+    settings = BatchSettings(MAX_ROWS, 0.002, LIMIT_S)
+    batcher = Batcher(workers, settings, row_wise=row_wise)
+    got: list[list[float] | ServiceError | None] = [None] * len(asked)
+
+    async def ask(index: int, one: Asked) -> None:
+        await anyio.sleep(one.at_s)
+        with anyio.move_on_after(one.leaves_after_s):
+            rows = [1000.0 * (index + 1) + row for row in range(one.rows)]
+            if one.culprit is not None:
+                rows[-1] = one.culprit
+            try:
+                answer = await batcher.submit(a_call(*rows, params={"p": one.params}))
+            except ServiceError as error:
+                got[index] = error
+            else:
+                got[index] = answers_in(answer)
+
+    async with anyio.create_task_group() as host:
+        host.start_soon(batcher.run)
+        async with anyio.create_task_group() as callers:
+            for index, one in enumerate(asked):
+                callers.start_soon(ask, index, one)
+        # Whatever went on for callers who have gone ends, too.
+        await anyio.sleep(10 * LIMIT_S)
+        assert batcher.waiting == 0, "something is left waiting"
+        assert not batcher._open, "somebody is left without an answer"
+        host.cancel_scope.cancel()
+    return got
+
+
+def _check(asked: list[Asked], got: list[list[float] | ServiceError | None]) -> None:
+    """Each good request has exactly its own answer, each culprit its own error."""
+    for index, (one, answer) in enumerate(zip(asked, got, strict=True)):
+        if answer is None:
+            assert one.leaves_after_s is not None, f"request {index} was not answered"
+        elif one.culprit is None:
+            expected = right_answers([1000.0 * (index + 1) + row for row in range(one.rows)])
+            assert answer == expected, f"good request {index} was harmed"
+        else:
+            assert type(answer) is OWN_ERROR[one.culprit], f"culprit {index} was told another's"
+
+
+def _check_batches(asked: list[Asked], workers: FakeWorkers, *, row_wise: bool) -> None:
+    """No call held more than fits, or mixed what may not be mixed."""
+    for rows, params in zip(workers.seen, workers.params, strict=True):
+        # A culprit's last row tells no owner.
+        owners = {int(row // 1000) - 1 for row in rows if row > 0}
+        assert len(rows) <= MAX_ROWS
+        assert all(params == {"p": asked[owner].params} for owner in owners), "params were mixed"
+        if not row_wise:
+            assert len(owners) <= 1
+            assert sum(row < 0 for row in rows) <= 1
+
+
+@settings(max_examples=300, deadline=None)
+@given(asked=MIXES, count=st.integers(1, 2), row_wise=st.booleans())
+def test_neighbours_in_a_batch_never_harm_each_other(
+    asked: list[Asked], count: int, *, row_wise: bool
+) -> None:
+    """Good, raising, killing, hanging and cancelled requests in any mix, with 1 or 2 workers."""
+    workers = FakeWorkers(count, takes_s=TAKES_S)
+    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+        got = runner.run(_submit_all(asked, workers, row_wise=row_wise))
+    _check(asked, got)
+    _check_batches(asked, workers, row_wise=row_wise)
+    for name, often in Counter(type(one).__name__ for one in got).items():
+        event(f"{name}: {min(often, 3)}")
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    culprits=st.lists(st.sampled_from([None, HANGING]), max_size=MAX_ROWS).filter(
+        lambda culprits: culprits.count(HANGING) <= 4
+    ),
+    count=st.integers(1, 2),
+)
+def test_several_that_hang_in_one_batch_share_one_limit(
+    culprits: list[float | None], count: int
+) -> None:
+    """A third of the limit for their batch and a tenth for each: four leave time for the others."""
+    workers = FakeWorkers(count, takes_s=TAKES_S)
+    asked = [Asked(1, culprit, 0.0, None, 0) for culprit in culprits]
+    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+        got = runner.run(_submit_all(asked, workers, row_wise=True))
+    _check(asked, got)

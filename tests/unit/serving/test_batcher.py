@@ -1,0 +1,389 @@
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio
+import pytest
+
+from service.contracts.contract import Call, Predictions
+from service.core.errors import (
+    ChildLostError,
+    ModelFailedError,
+    NonFinitePredictionError,
+    RequestTimeoutError,
+    ServiceError,
+    ShuttingDownError,
+)
+from service.runtimes.messages import RawReply
+from service.serving.batcher import (
+    BATCH_TIMEOUT_SHARE,
+    PATIENCE_SHARE,
+    RERUN_TIMEOUT_SHARE,
+    Batcher,
+    BatchSettings,
+    BatchWorkers,
+)
+from tests.support.fake_workers import (
+    HANGING,
+    KILLING,
+    NAN_ROW,
+    RAISING,
+    FakeWorker,
+    FakeWorkers,
+    a_call,
+    answers_in,
+    right_answers,
+)
+from tests.support.virtual_time import VirtualTimeLoop
+
+pytestmark = pytest.mark.anyio
+
+LIMIT_S = 30.0
+WAIT_S = 0.002
+
+
+@pytest.fixture(scope="module")
+def anyio_backend() -> tuple[str, dict[str, Any]]:
+    """Run on a clock that jumps: a limit of 30 s is reached in no time."""
+    return "asyncio", {"loop_factory": VirtualTimeLoop}
+
+
+@asynccontextmanager
+async def running(
+    workers: BatchWorkers, *, row_wise: bool = True, max_rows: int = 100
+) -> AsyncIterator[Batcher]:
+    """Host a batcher."""
+    batcher = Batcher(workers, BatchSettings(max_rows, WAIT_S, LIMIT_S), row_wise=row_wise)
+    async with anyio.create_task_group() as host:
+        host.start_soon(batcher.run)
+        yield batcher
+        host.cancel_scope.cancel()
+
+
+async def outcome(batcher: Batcher, payload: Call | bytes) -> Any:
+    """Return a request's answers, or its error."""
+    try:
+        answer = await batcher.submit(payload)
+    except ServiceError as error:
+        return error
+    return answer if isinstance(answer, RawReply) else answers_in(answer)
+
+
+async def outcomes(batcher: Batcher, *payloads: Call | bytes) -> list[Any]:
+    """Return the answers or errors of requests that come in one moment."""
+    return list(await asyncio.gather(*(outcome(batcher, payload) for payload in payloads)))
+
+
+def now() -> float:
+    """Return the loop's time."""
+    return asyncio.get_running_loop().time()
+
+
+async def until(condition: Callable[[], bool], limit_s: float = LIMIT_S) -> None:
+    """Wait for a state."""
+    with anyio.fail_after(limit_s):
+        while not condition():  # noqa: ASYNC110 - virtual time
+            await anyio.sleep(0.0001)
+
+
+async def test_a_lone_request_never_waits() -> None:
+    """It takes as long as the model does, however long a batch may gather."""
+    async with running(FakeWorkers(takes_s=0.01)) as batcher:
+        for _ in range(3):
+            began = now()
+            assert await outcome(batcher, a_call(1.0)) == [1.5]
+            assert now() - began == pytest.approx(0.01)
+
+
+async def test_requests_gather_while_the_workers_are_busy() -> None:
+    """What comes during a call is answered together by the next one."""
+    workers = FakeWorkers()
+    async with running(workers) as batcher, anyio.create_task_group() as callers:
+        callers.start_soon(outcome, batcher, a_call(1.0))
+        await until(lambda: bool(workers.seen))
+        assert await outcomes(batcher, a_call(2.0), a_call(3.0, 4.0)) == [[2.5], [3.5, 4.5]]
+        assert workers.seen == [[1.0], [2.0, 3.0, 4.0]]
+
+
+async def test_each_of_two_workers_has_a_call_of_its_own() -> None:
+    """A second request goes to the second worker at once."""
+    workers = FakeWorkers(2)
+    async with running(workers) as batcher, anyio.create_task_group() as callers:
+        began = now()
+        callers.start_soon(outcome, batcher, a_call(1.0))
+        await until(lambda: bool(workers.seen))
+        assert await outcome(batcher, a_call(2.0)) == [2.5]
+        assert now() - began < 0.015
+
+
+async def test_after_a_batch_of_several_the_next_waits_for_as_many() -> None:
+    """Callers that were answered together tend to come back together, one a moment later."""
+    workers = FakeWorkers()
+    async with running(workers) as batcher:
+        await outcomes(batcher, a_call(1.0), a_call(2.0))
+        async with anyio.create_task_group() as callers:
+            callers.start_soon(outcome, batcher, a_call(3.0))
+            await anyio.sleep(WAIT_S / 2)
+            callers.start_soon(outcome, batcher, a_call(4.0))
+    assert workers.seen == [[1.0, 2.0], [3.0, 4.0]]
+
+
+async def test_the_wait_for_company_ends() -> None:
+    """A request whose company does not come back goes after MAX_BATCH_WAIT_MS, the next at once."""
+    workers = FakeWorkers(takes_s=0.01)
+    async with running(workers) as batcher:
+        await outcomes(batcher, a_call(1.0), a_call(2.0))
+        for expected_s in (WAIT_S + 0.01, 0.01):
+            began = now()
+            await outcome(batcher, a_call(3.0))
+            assert now() - began == pytest.approx(expected_s)
+
+
+async def test_a_batch_has_at_most_max_batch_rows() -> None:
+    """What does not fit goes next, and what is larger goes alone; in order of arrival."""
+    workers = FakeWorkers()
+    payloads = [a_call(1, 2), a_call(3, 4), a_call(5), a_call(6, 7, 8, 9), a_call(10)]
+    async with running(workers, max_rows=3) as batcher:
+        got = await outcomes(batcher, *payloads)
+    assert workers.seen == [[1, 2, 5], [3, 4, 10], [6, 7, 8, 9]]
+    assert got == [[1.5, 2.5], [3.5, 4.5], [5.5], [6.5, 7.5, 8.5, 9.5], [10.5]]
+
+
+async def test_params_are_never_mixed() -> None:
+    """Requests are merged if their params are equal, in whatever order they were written."""
+    workers = FakeWorkers()
+    first, second = {"a": 1, "b": 2}, {"a": 2, "b": 2}
+    async with running(workers) as batcher:
+        await outcomes(
+            batcher,
+            a_call(1, params=first),
+            a_call(2, params=second),
+            a_call(3, params={"b": 2, "a": 1}),
+            a_call(4),
+        )
+    assert workers.seen == [[1, 3], [2], [4]]
+    assert workers.params == [first, second, None]
+
+
+async def test_true_is_not_one_where_params_are_compared() -> None:
+    """Python holds them for equal; a model need not."""
+    workers = FakeWorkers()
+    async with running(workers) as batcher:
+        await outcomes(batcher, *(a_call(1, params={"p": p}) for p in (True, 1, 1.0)))
+    assert len(workers.seen) == 3
+
+
+async def test_a_version_that_is_not_row_wise_is_never_merged() -> None:
+    """Its answer to a row depends on the rows beside it."""
+    workers = FakeWorkers()
+    async with running(workers, row_wise=False) as batcher:
+        await outcomes(batcher, a_call(1), a_call(2), a_call(3))
+    assert workers.seen == [[1], [2], [3]]
+
+
+async def test_a_body_goes_alone() -> None:
+    """What the worker is to decode is merged with nothing."""
+    workers = FakeWorkers()
+    async with running(workers) as batcher:
+        got = await outcomes(batcher, a_call(1), b"one", a_call(2), b"two")
+    assert got == [[1.5], RawReply(1, b"one", None), [2.5], RawReply(1, b"two", None)]
+    assert workers.bodies == [b"one", b"two"]
+    assert workers.seen == [[1, 2]]
+
+
+async def test_only_the_request_with_the_row_that_is_not_finite_fails() -> None:
+    """It is told the row as it counts its own."""
+    async with running(FakeWorkers()) as batcher:
+        good, bad, also_good = await outcomes(batcher, a_call(1, 2), a_call(3, NAN_ROW), a_call(4))
+        assert (good, also_good) == ([1.5, 2.5], [4.5])
+        assert isinstance(bad, NonFinitePredictionError)
+        assert bad.row == 1
+        raw = await outcome(batcher, b"nan")
+        assert isinstance(raw, NonFinitePredictionError)
+
+
+@pytest.mark.parametrize(
+    ("culprit", "error", "workers_lost"),
+    [
+        (RAISING, ModelFailedError, 0),
+        (KILLING, ChildLostError, 2),
+        (HANGING, RequestTimeoutError, 2),
+    ],
+)
+async def test_only_the_culprit_in_a_batch_fails(
+    culprit: float, error: type[ServiceError], workers_lost: int
+) -> None:
+    """The batch is run again request by request, and each answers for itself."""
+    workers = FakeWorkers()
+    async with running(workers) as batcher:
+        before, at_fault, after = await outcomes(batcher, a_call(1), a_call(culprit), a_call(2))
+        assert (before, after) == ([1.5], [2.5])
+        assert type(at_fault) is error
+    assert workers.lost == workers_lost
+
+
+async def test_a_batch_and_its_reruns_are_shorter_than_a_request() -> None:
+    """Neighbours of a request that hangs are answered within their own limit."""
+    workers = FakeWorkers()
+    async with running(workers) as batcher:
+        began = now()
+        await outcomes(batcher, a_call(1), a_call(HANGING), a_call(2))
+        assert now() - began == pytest.approx(
+            LIMIT_S * (BATCH_TIMEOUT_SHARE + RERUN_TIMEOUT_SHARE), abs=0.2
+        )
+
+
+async def test_a_request_is_not_failed_by_one_lost_worker() -> None:
+    """The first loss may have been another's fault; with the second it is the request's own."""
+    workers = FakeWorkers()
+    async with running(workers) as batcher, anyio.create_task_group() as callers:
+        got: list[Any] = []
+
+        async def ask() -> None:
+            got.append(await outcome(batcher, a_call(1)))
+
+        async with workers.acquire() as worker:
+            callers.start_soon(ask)
+            await until(lambda: batcher.waiting == 1)
+        await until(lambda: bool(workers.seen))
+        worker.kill()
+    assert got == [[1.5]]
+    assert workers.lost == 1
+
+
+async def test_a_request_that_is_too_slow_ends_at_its_limit() -> None:
+    """It is told so, and its worker is not left hanging."""
+    workers = FakeWorkers()
+    async with running(workers) as batcher:
+        began = now()
+        late = await outcome(batcher, a_call(HANGING))
+        assert isinstance(late, RequestTimeoutError)
+        assert now() - began == pytest.approx(LIMIT_S)
+        assert await outcome(batcher, a_call(1)) == [1.5]
+    assert workers.lost == 1
+
+
+async def test_a_request_ends_at_its_limit_though_no_worker_ever_took_it() -> None:
+    """Its time counts from its arrival."""
+    workers = FakeWorkers()
+    async with running(workers) as batcher, workers.acquire():
+        began = now()
+        assert isinstance(await outcome(batcher, a_call(1)), RequestTimeoutError)
+        assert now() - began == pytest.approx(LIMIT_S)
+
+
+async def test_a_run_that_hangs_gives_way_to_those_who_wait() -> None:
+    """They still have time for an answer."""
+    workers = FakeWorkers()
+    async with running(workers) as batcher:
+        began = now()
+        hanging, waiting = await asyncio.gather(
+            outcome(batcher, a_call(HANGING)), a_moment_later(outcome(batcher, a_call(1)))
+        )
+        assert isinstance(hanging, RequestTimeoutError)
+        assert waiting == [1.5]
+        assert now() - began == pytest.approx(LIMIT_S * PATIENCE_SHARE, abs=0.2)
+
+
+async def a_moment_later(request: Coroutine[Any, Any, Any]) -> Any:
+    """Send a request while another is under way."""
+    await anyio.sleep(0.001)
+    return await request
+
+
+async def test_nobody_gives_way_to_a_caller_who_has_gone() -> None:
+    """A slow request keeps its worker if no other is left to wait for it."""
+    workers = FakeWorkers(takes_s=LIMIT_S * 0.9)
+    async with running(workers) as batcher, anyio.create_task_group() as callers:
+
+        async def ask_and_go() -> None:
+            await until(lambda: bool(workers.seen))
+            with anyio.move_on_after(1):
+                await batcher.submit(a_call(2))
+
+        callers.start_soon(ask_and_go)
+        assert await outcome(batcher, a_call(1)) == [1.5]
+    assert workers.lost == 0
+
+
+async def test_a_caller_that_goes_away_harms_nobody() -> None:
+    """Neither those in its batch, nor those behind it."""
+    workers = FakeWorkers()
+    async with running(workers) as batcher, anyio.create_task_group() as callers:
+        got: dict[float, Any] = {}
+        gone = anyio.CancelScope()
+
+        async def ask(row: float) -> None:
+            got[row] = await outcome(batcher, a_call(row))
+
+        async def go_away() -> None:
+            with gone:
+                await ask(9.0)
+
+        callers.start_soon(ask, 1.0)
+        callers.start_soon(go_away)
+        callers.start_soon(ask, 2.0)
+        await until(lambda: bool(workers.seen))
+        gone.cancel()
+        callers.start_soon(ask, 3.0)
+    assert got == {row: right_answers([row]) for row in (1.0, 2.0, 3.0)}
+    assert workers.lost == 0
+
+
+async def test_a_caller_that_went_before_its_turn_is_not_computed() -> None:
+    """Nobody would read the answer."""
+    workers = FakeWorkers()
+    async with running(workers) as batcher:
+        async with workers.acquire():
+            with anyio.move_on_after(0.01):
+                await outcome(batcher, a_call(9))
+        assert await outcome(batcher, a_call(1)) == [1.5]
+    assert workers.seen == [[1.0]]
+
+
+async def test_whoever_waits_when_it_ends_is_told() -> None:
+    """Nothing is left waiting."""
+    workers = FakeWorkers()
+    got: list[Any] = []
+
+    async def ask(batcher: Batcher, row: float) -> None:
+        got.append(await outcome(batcher, a_call(row)))
+
+    async with anyio.create_task_group() as callers, running(workers) as batcher:
+        callers.start_soon(ask, batcher, HANGING)
+        await until(lambda: bool(workers.seen))
+        callers.start_soon(ask, batcher, 1.0)
+        await until(lambda: batcher.waiting == 1)
+    assert [type(error) for error in got] == [ShuttingDownError] * 2
+
+
+async def test_whoever_comes_after_its_end_is_told_at_once() -> None:
+    """A version may collapse while it serves: its callers must not wait for their whole limit."""
+    async with running(FakeWorkers()) as batcher:
+        await outcome(batcher, a_call(1))
+    began = now()
+    assert isinstance(await outcome(batcher, a_call(2)), ShuttingDownError)
+    assert now() == began
+
+
+class BrokenWorker(FakeWorker):
+    """Fails as nothing of ours should."""
+
+    async def predict(self, call: Call, timeout_s: float) -> Predictions:
+        """Raise what no caller expects if the batch has a 7 in it."""
+        predictions = await super().predict(call, timeout_s)
+        if 7.5 in predictions.columns[0]:
+            raise ZeroDivisionError
+        return predictions
+
+
+async def test_a_defect_of_ours_is_one_requests_and_does_not_end_the_queue() -> None:
+    """Even then the others of the batch are answered, and those after it."""
+    workers = FakeWorkers()
+    workers._idle = [BrokenWorker(workers)]
+    async with running(workers) as batcher:
+        first, broken, second = await outcomes(batcher, a_call(1), a_call(7), a_call(2))
+        assert (first, second) == ([1.5], [2.5])
+        assert type(broken) is ServiceError
+        assert await outcome(batcher, a_call(3)) == [3.5]
