@@ -18,7 +18,7 @@ from litestar.openapi import OpenAPIConfig
 from service.core.errors import FetchFailedError, ServiceError, SourceUnavailableError
 from service.core.versions import ModelVersion
 from service.handlers import health, model, predict, problems
-from service.handlers.request_id import RequestIdMiddleware
+from service.handlers.request_id import RequestIdMiddleware, send_request_id
 from service.registry.messages import (
     DOWNLOAD,
     RESOLVE,
@@ -90,7 +90,12 @@ async def open_backstage(settings: Settings) -> AsyncIterator[Backstage]:
     fetcher = scout("scout-fetch", ScoutSettings(_FETCH_READ_S, retries=2), FetchFailedError)
 
     async def ask(request: ResolveRequest) -> ResolveReply:
-        return await poller.ask(RESOLVE, request, ResolveReply, settings.registry_timeout_s)
+        reply = await poller.ask(RESOLVE, request, ResolveReply, settings.registry_timeout_s)
+        if reply.version is None or request.ref.name or not settings.model_name:
+            return reply
+        # A run or logged model under the name that the operator gave it, and with its contract.
+        named = msgspec.structs.replace(reply.version, name=settings.model_name)
+        return ResolveReply(named, reply.note)
 
     async def fetch(version: ModelVersion, destination: Path) -> Path:
         request = DownloadRequest(version, str(destination))
@@ -178,6 +183,7 @@ def create_app(settings: Settings | None = None) -> Litestar:
             Exception: problems.answer_unexpected,
         },
         middleware=[RequestIdMiddleware()],
+        before_send=[send_request_id],
         request_max_body_size=settings.max_body_bytes,
         openapi_config=OpenAPIConfig(
             title="mlflow-hotswap",

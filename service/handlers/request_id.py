@@ -9,26 +9,35 @@ from litestar.middleware import ASGIMiddleware
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 HEADER = b"x-request-id"
+_KEY = "request_id"
 _ACCEPTED = re.compile(rb"[\w.-]{1,128}", re.ASCII)
 
 
 class RequestIdMiddleware(ASGIMiddleware):
-    """Take the caller's `x-request-id` if it is 1 to 128 letters, digits, `_`, `.` or `-`."""
+    """Bind the id to all that is logged meanwhile."""
 
     scopes = (ScopeType.HTTP,)
 
     async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
-        """Bind the id to the log, and send it back."""
-        given = next((value for name, value in scope["headers"] if name == HEADER), b"")
-        request_id = given if _ACCEPTED.fullmatch(given) else str(uuid.uuid4()).encode()
-
-        async def send_with_id(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], (HEADER, request_id)]
-            await send(message)
-
-        tokens = structlog.contextvars.bind_contextvars(request_id=request_id.decode())
+        """Bind the id to the log."""
+        tokens = structlog.contextvars.bind_contextvars(request_id=_id_of(scope).decode())
         try:
-            await next_app(scope, receive, send_with_id)
+            await next_app(scope, receive, send)
         finally:
             structlog.contextvars.reset_contextvars(**tokens)
+
+
+async def send_request_id(message: Message, scope: Scope) -> None:
+    """Put the id into the answer; a hook, since no middleware sees a path that does not exist."""
+    if message["type"] == "http.response.start":
+        message["headers"] = [*message["headers"], (HEADER, _id_of(scope))]
+
+
+def _id_of(scope: Scope) -> bytes:
+    """Take the caller's `x-request-id` if it is 1 to 128 letters, digits, `_`, `.` or `-`."""
+    known: bytes | None = scope["state"].get(_KEY)
+    if known is None:
+        given = next((value for name, value in scope["headers"] if name == HEADER), b"")
+        known = given if _ACCEPTED.fullmatch(given) else str(uuid.uuid4()).encode()
+        scope["state"][_KEY] = known
+    return known
