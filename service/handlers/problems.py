@@ -79,13 +79,16 @@ def answer_service_error(_: Request[Any, Any, Any], error: ServiceError) -> Resp
     return problem(status, TYPE_PREFIX + error.code, title, str(error), error.extras(), headers)
 
 
-def answer_http_error(_: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
+def answer_http_error(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
     """Answer an error of the framework's: a path or method that does not exist, and the like."""
     status = HTTPStatus(error.status_code)
     if status is HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
-        return answer_service_error(_, errors.BodyTooLargeError(error.detail))
+        limit = request.app.state.settings.max_body_bytes
+        return answer_service_error(
+            request, errors.BodyTooLargeError(f"the body is over {limit} bytes (MAX_BODY_BYTES)")
+        )
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        return answer_unexpected(_, error)
+        return answer_unexpected(request, error)
     return problem(
         status, "about:blank", status.phrase, error.detail, {}, dict(error.headers or {})
     )
