@@ -9,7 +9,10 @@ from service.contracts.contract import InputSpec, Layout, OutputSpec
 from service.contracts.mlflow_types import element_type, nested_type
 from service.core.errors import SignatureError
 
-WHAT_TO_LOG = "log it with signature=mlflow.models.infer_signature(X, y), or with input_example="
+# Without "signature=", after which a credential may follow, so that it would not be shown.
+WHAT_TO_LOG = (
+    "log it with mlflow.models.infer_signature(X, y) as its signature, or with an input_example"
+)
 DEFAULT_OUTPUT = "prediction"
 
 
