@@ -61,6 +61,35 @@ def demo(port: int, mlflow_port: int, folder: Path) -> None:
     sys.exit(run_demo(port=port, mlflow_port=mlflow_port, folder=folder.absolute()))
 
 
+@cli.command()
+def check() -> None:
+    """Say whether the promoted version would load and pass, without serving it."""
+    import anyio  # noqa: PLC0415 - see the module's docstring
+
+    from service.check import check_promoted  # noqa: PLC0415 - the same
+    from service.settings import (  # noqa: PLC0415 - the same
+        SettingsError,
+        load_settings,
+        read_dotenv,
+    )
+    from service.telemetry.logging import configure_logging  # noqa: PLC0415 - the same
+
+    colours = {"pass": "green", "skip": "yellow"}
+
+    def say(what: str, outcome: str, sentence: str) -> None:
+        told = click.style(f"{outcome:8}", fg=colours.get(outcome, "red"))
+        click.echo(f"{what:10}{told}{sentence}")
+
+    try:
+        read_dotenv()
+        settings = load_settings()
+        configure_logging("error", settings.log_format)
+        status = anyio.run(check_promoted, settings, say)
+    except SettingsError as error:
+        _end(str(error), WRONG_SETTING)
+    sys.exit(status)
+
+
 def _end(line: str, status: int) -> NoReturn:
     click.echo(line, err=True)
     sys.exit(status)

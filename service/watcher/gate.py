@@ -93,7 +93,7 @@ class LoadGate:
         except SignatureError as error:
             return Finding(Outcome.REFUSE, str(error))
         except ChildRaisedError as error:
-            _log.warning("version raised while loading", exception=error.detail)
+            _log_of(candidate).warning("version raised while loading", exception=error.detail)
             return Finding(Outcome.REFUSE, f"loading raised {error}")
         except ChildLostError as error:
             return Finding(Outcome.REFUSE, _with_last_lines("its process ended", error))
@@ -134,7 +134,7 @@ class SmokeGate:
         except ChildTimeoutError as error:
             return Finding(Outcome.REFUSE, str(error))
         except ChildRaisedError as error:
-            _log.warning("version raised on its example", exception=error.detail)
+            _log_of(candidate).warning("version raised on its example", exception=error.detail)
             return Finding(Outcome.REFUSE, f"predicting on its example raised {error}")
         if reply.refusal:
             return Finding(Outcome.REFUSE, reply.refusal)
@@ -164,6 +164,14 @@ async def pass_gates(
         on_verdict(verdict)
         if verdict.outcome is Outcome.REFUSE:
             raise RefusedError(f"refused by the {gate.name} gate: {verdict.reason}", verdicts)
+
+
+def _log_of(candidate: Candidate) -> structlog.typing.FilteringBoundLogger:
+    version = candidate.stored.version
+    bound: structlog.typing.FilteringBoundLogger = _log.bind(
+        model=version.name, version=version.version
+    )
+    return bound
 
 
 def _with_last_lines(what: str, error: ServiceError) -> str:

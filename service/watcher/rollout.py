@@ -4,7 +4,7 @@ Whatever fails on the way ends the candidate and changes nothing that is served.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
 
@@ -85,8 +85,7 @@ class Rollout:
             if candidate is not None and candidate.is_open:
                 await _close(candidate.model)
             elif in_use is not None:
-                with anyio.CancelScope(shield=True):
-                    await in_use.release()
+                await self._release(in_use)
             raise
         # Nothing may be awaited from here to the end: the swap is one step of the event loop.
         life.move(State.READY)
@@ -94,13 +93,24 @@ class Rollout:
         previous = self._slot.swap(candidate.model)
         telling.end(Ending.SERVING, "it serves")
         log.info("version serves", replaced=previous.version.version if previous else None)
-        self._nursery.start_soon(self._settle_in, in_use.stored, previous, telling)
+        self._start_aside(self._settle_in, in_use.stored, previous, telling)
 
     def unload(self) -> None:
         """Serve nothing any more; the version that served is drained and closed on the side."""
         previous = self._slot.swap(None)
         if previous is not None:
-            self._nursery.start_soon(self._retire, previous)
+            self._start_aside(self._retire, previous)
+
+    def _start_aside(self, work: Callable[..., Awaitable[None]], *arguments: object) -> None:
+        """Start what comes after a swap; what it raises must not end what else is served."""
+
+        async def run() -> None:
+            try:
+                await work(*arguments)
+            except Exception:  # noqa: BLE001 - a crash barrier: all versions live in the nursery
+                self._log.exception("work after a swap broke off")
+
+        self._nursery.start_soon(run)
 
     async def _fetch(
         self, version: ModelVersion, telling: "_Telling", log: structlog.typing.FilteringBoundLogger
@@ -135,8 +145,18 @@ class Rollout:
 
     async def _host_in_use(self, in_use: InUse, *, task_status: TaskStatus[LoadedModel]) -> None:
         """Host a version, whose files nobody prunes meanwhile."""
-        async with in_use:
+        try:
             await self._host.run(in_use.stored, task_status=task_status)
+        finally:
+            await self._release(in_use)
+
+    async def _release(self, in_use: InUse) -> None:
+        """Let files be pruned again; a lock that can't be given back ends nothing that serves."""
+        try:
+            with anyio.CancelScope(shield=True):
+                await in_use.release()
+        except (OSError, ServiceError) as error:
+            self._log.warning("version not released in the store", reason=str(error))
 
     async def _settle_in(
         self, stored: StoredVersion, previous: LoadedModel | None, telling: "_Telling"

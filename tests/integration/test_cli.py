@@ -27,7 +27,7 @@ def hotswap(folder: Path, *arguments: str, **environ: str) -> subprocess.Complet
     )
 
 
-@pytest.mark.parametrize("command", ["serve"])
+@pytest.mark.parametrize("command", ["serve", "check"])
 def test_a_wrong_setting_is_one_line_and_status_2(tmp_path: Path, command: str) -> None:
     """Also where it stands in `.env`."""
     (tmp_path / ".env").write_text("POLL_INTERVAL_S=never\n")

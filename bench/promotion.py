@@ -1,0 +1,100 @@
+"""How long a promotion takes to be live, under load, and what it does to those who are served.
+
+    python -m bench.promotion [--promotions 10] [--clients 4]
+
+Starts an MLflow server and the service on this machine, registers two versions of the forest that
+the demo trains, and moves the alias back and forth. Prints, for each promotion, the seconds from
+the alias's move to the first answer by the new version, beside the load time that the journal has
+for it; and over all, failed requests and the worst gap in the event loop's heartbeat.
+"""
+
+import argparse
+import json
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from service.demo import model as forest
+from tests.support import mlflow_server, running_service, watched_service
+from tests.support.load import Hammer
+from tests.support.running_service import RunningService
+
+POLL_INTERVAL_S = 2.0
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--promotions", type=int, default=10)
+    parser.add_argument("--clients", type=int, default=4)
+    chosen = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        server = mlflow_server.start(Path(folder) / "mlflow")
+        try:
+            _measure(server, Path(folder) / "service", chosen.promotions, chosen.clients)
+        finally:
+            server.stop()
+
+
+def _measure(
+    server: mlflow_server.MlflowServer, folder: Path, promotions: int, clients: int
+) -> None:
+    for months in (9, 24):
+        pipeline, inputs, _ = forest.train(months=months)
+        version = forest.register(server.uri, pipeline, inputs)
+        if version == "1":
+            server.set_alias(forest.NAME, forest.ALIAS, version)
+    row: dict[str, Any] = json.loads(inputs.head(1).to_json(orient="records"))[0]
+    with running_service.start(
+        folder,
+        server.uri,
+        command=("-m", watched_service.__name__, watched_service.ONLY_BEAT),
+        model_uri=f"models:/{forest.NAME}@{forest.ALIAS}",
+        poll_interval_s=POLL_INTERVAL_S,
+    ) as service:
+        print(f"{'noticed':>8} {'fetch':>7} {'load':>7} {'gates':>7} {'live':>7}  (seconds)")
+        with Hammer(
+            service.url, clients, instance=lambda _: row, output=forest.OUTPUTS[0]
+        ) as hammer:
+            noticing = [
+                _promote(server, service, hammer, str(2 - number % 2))
+                for number in range(promotions)
+            ]
+        print(
+            f"\nlive less load: median {statistics.median(noticing):.2f} s, "
+            f"{min(noticing):.2f} to {max(noticing):.2f} s, at a poll interval of "
+            f"{POLL_INTERVAL_S:g} s"
+        )
+        print(f"requests: {len(hammer.all)}, failed: {len(hammer.failed)}")
+        gaps = [
+            e["gap_ms"] for e in service.events() if e.get("event") == watched_service.WORST_GAP
+        ]
+        print(f"worst gap of the event loop: {max(gaps):.1f} ms")
+
+
+def _promote(
+    server: mlflow_server.MlflowServer, service: RunningService, hammer: Hammer, version: str
+) -> float:
+    """Move the alias, wait for the first answer; return the seconds to it less the load time."""
+    began = time.monotonic()
+    server.set_alias(forest.NAME, forest.ALIAS, version)
+    while not any(seen[-1].version == version for seen in hammer.seen if seen):
+        time.sleep(0.005)
+    live_s = time.monotonic() - began
+    promotion: dict[str, Any] = service.info()["promotions"][0]
+    took = promotion["durations_s"]
+    load_s: float = took["load"]
+    noticed_s = live_s - sum(took.get(step, 0.0) for step in ("fetch", "load", "gates"))
+    steps = (noticed_s, took["fetch"], load_s, took["gates"], live_s)
+    print(" ".join(f"{step:7.2f}" for step in steps))
+    service.wait_until(
+        lambda: all(v["state"] in {"ready", "unloaded"} for v in service.info()["versions"]),
+        "the version before is gone",
+    )
+    return live_s - load_s
+
+
+if __name__ == "__main__":
+    main()
