@@ -9,6 +9,7 @@ import pytest
 
 from service.registry import client
 from tests.support import mlflow_server as mlflow_server_module
+from tests.support.guide import Guide, serve_guide
 from tests.support.mlflow_server import MlflowServer
 
 
@@ -18,6 +19,13 @@ def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowSe
     server = mlflow_server_module.start(tmp_path_factory.mktemp("mlflow"))
     yield server
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def guide(mlflow_server: MlflowServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guide]:
+    """Serve the guide's model, for tests that ask it things and change nothing."""
+    with serve_guide(mlflow_server, tmp_path_factory.mktemp("guide")) as guide:
+        yield guide
 
 
 @pytest.fixture

@@ -1,8 +1,8 @@
 """A model that can be brought to fail in every way; logged from this file as code.
 
 Its config says how it loads: `factor`, `load_s` and `first_s` (seconds that loading and the first
-prediction take), `load_fault` (what loading raises) and `wants` (a file without which it raises).
-Some inputs make it misbehave: see RAISES, NOT_FINITE and HANGS.
+prediction take), `load_fault` (what loading raises) and `wants` (a file without which it raises);
+and which inputs make it misbehave: `raises`, `not_finite` and `hangs`.
 """
 
 import time
@@ -14,10 +14,6 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     import mlflow
     from mlflow.pyfunc.model import PythonModel
-
-RAISES = 666_000.5
-NOT_FINITE = 777_000.5
-HANGS = 999_000.5
 
 
 class Picky(PythonModel):  # type: ignore[misc]  # MLflow is untyped
@@ -38,12 +34,12 @@ class Picky(PythonModel):  # type: ignore[misc]  # MLflow is untyped
         del context, params
         time.sleep(self.config.pop("first_s", 0))
         column = model_input["a"]
-        if (column == RAISES).any():
+        if (column == self.config["raises"]).any():
             _raise_deep_inside()
-        if (column == HANGS).any():
+        if (column == self.config["hangs"]).any():
             time.sleep(3600)
         answers = column * self.config.get("factor", 1.0)
-        return answers.mask(column == NOT_FINITE).to_frame("y")
+        return answers.mask(column == self.config["not_finite"]).to_frame("y")
 
 
 def _raise_deep_inside() -> None:

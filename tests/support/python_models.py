@@ -1,6 +1,6 @@
 """Register models that are a file of code: no pickle, and ready in well under a second."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,30 +13,39 @@ PICKY = SUPPORT / "picky_model.py"
 ZOO = SUPPORT / "zoo_model.py"
 SHIPPING = SUPPORT / "shipping_model.py"
 
+RAISES, NOT_FINITE, HANGS = 666_000.5, 777_000.5, 999_000.5
+"""What brings the picky model to raise, to answer NaN, and not to answer."""
+
+
+def register_picky(server: MlflowServer, name: str, **config: object) -> str:
+    """Register the picky model, whose file says what the config may hold."""
+    config = {"raises": RAISES, "not_finite": NOT_FINITE, "hangs": HANGS, **config}
+    return register_python_model(server, name, PICKY, config)
+
 
 def register_python_model(
     server: MlflowServer,
     name: str,
     file: Path,
+    config: Mapping[str, object],
     *,
     example: Any = None,
     signature: Any = None,
     code_paths: Sequence[Path] = (),
-    **config: object,
 ) -> str:
     """Register what `file` makes of the config; without a signature it is `a` in, `y` out.
 
-    Returns the version number.
+    With an example MLflow loads the model here, and has it predict. Returns the version number.
     """
     with server.active() as mlflow:
         if signature is None:
-            example = pd.DataFrame({"a": [1.0, 2.0, 5.0]})
-            signature = mlflow.models.infer_signature(example, pd.DataFrame({"y": [1.0]}))
+            inputs, outputs = pd.DataFrame({"a": [1.0]}), pd.DataFrame({"y": [1.0]})
+            signature = mlflow.models.infer_signature(inputs, outputs)
         return server.register(
             name,
             mlflow.pyfunc.log_model,
             python_model=str(file),
-            model_config=config,
+            model_config=dict(config),
             input_example=example,
             signature=signature,
             code_paths=[str(path) for path in code_paths] or None,
