@@ -1,5 +1,7 @@
 """What the tests' children run: small operations, good and bad."""
 
+# ruff: noqa: T201 - what children print is what is tested
+
 import ctypes
 import os
 import signal

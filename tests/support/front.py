@@ -28,7 +28,8 @@ async def main(temp_dir: Path) -> None:
         calls.start_soon(be_busy)
         await anyio.sleep(0.3)
         server = forkserver._forkserver._forkserver_pid  # type: ignore[attr-defined]
-        print(server, *(child.pid for child in children), flush=True)
+        sys.stdout.write(f"pids {server} {children[0].pid} {children[1].pid}\n")
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -1,0 +1,386 @@
+"""Real child processes: whatever they do, the front can end them and goes on."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from multiprocessing import forkserver
+from pathlib import Path
+
+import anyio
+import psutil
+import pytest
+import structlog
+from anyio.lowlevel import checkpoint
+
+from service.core.errors import (
+    ChildLostError,
+    ChildRaisedError,
+    ChildStartError,
+    ChildTimeoutError,
+    ContractViolationError,
+    ServiceError,
+    SourceUnavailableError,
+)
+from service.runtimes import child as child_module
+from service.runtimes import launch as launch_module
+from service.runtimes.child import Child, ChildSpec, ChildThreads, start_child
+from service.runtimes.protocol import Nothing
+from tests.support.child_targets import Data, Number, Text
+
+pytestmark = pytest.mark.anyio
+
+ROOT = Path(__file__).parents[2]
+START_S = 60.0
+CALL_S = 20.0
+GONE_WITHIN_S = 5.0
+LARGE = bytes(range(256)) * (8 * 2**20 // 256)
+
+posix_only = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals and descriptors")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def short_temp_dir(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Put nothing of these tests' fork server anywhere else."""
+    launch_module.use_temp_dir(tmp_path_factory.mktemp("children"))
+
+
+@asynccontextmanager
+async def a_child(
+    temp_dir: Path, target: str = "operations", arguments: bytes = b"", name: str = "tested"
+) -> AsyncIterator[Child]:
+    """Start a child and end it afterwards."""
+    spec = ChildSpec(
+        f"tests.support.child_targets:{target}",
+        name,
+        arguments,
+        temp_dir,
+        environment={"SET_FOR_IT": "yes"},
+        log_fields={"version": "7"},
+    )
+    child = await start_child(spec, ChildThreads(), START_S)
+    try:
+        yield child
+    finally:
+        await child.end()
+
+
+async def until(condition: Callable[[], bool], limit_s: float = GONE_WITHIN_S) -> None:
+    """Wait for a state that nothing tells of."""
+    with anyio.fail_after(limit_s):
+        while not condition():  # noqa: ASYNC110 - other processes ring no bell
+            await anyio.sleep(0.01)
+
+
+def is_gone(pid: int) -> bool:
+    """Tell whether a process has ended; one that nobody has reaped has."""
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+def fork_server() -> int:
+    """Return the fork server's process."""
+    pid = forkserver._forkserver._forkserver_pid  # type: ignore[attr-defined]
+    assert isinstance(pid, int)
+    return pid
+
+
+async def test_a_child_is_warm_once_it_is_started_and_answers_calls(tmp_path: Path) -> None:
+    """It is a process of its own, called with its arguments, in an environment of its own."""
+    async with a_child(tmp_path, arguments=b"given") as child:
+        pid = await child.call("pid", Nothing(), Number, timeout_s=CALL_S)
+        assert pid.number == child.pid != os.getpid()
+        assert (await child.call("arguments", Nothing(), Data, timeout_s=CALL_S)).data == b"given"
+        for variable, value in (("SET_FOR_IT", "yes"), ("TMPDIR", str(tmp_path))):
+            told = await child.call("environment", Text(variable), Text, timeout_s=CALL_S)
+            assert told.text == value
+        before = child.last_seen
+        await child.ping(CALL_S)
+        assert child.last_seen > before
+    assert is_gone(child.pid)
+
+
+@pytest.mark.parametrize(
+    ("how", "error", "message"),
+    [
+        ("unknown class", ChildRaisedError, "OnlyHereError: only here"),
+        ("silent", ChildRaisedError, "SilentError"),
+        ("surrogate", ChildRaisedError, r"ValueError: no UTF-8: \?"),
+        ("exit", ChildRaisedError, "SystemExit: 3"),
+        ("ours", SourceUnavailableError, "the registry is down"),
+        ("contract", ContractViolationError, "expected a number, got a string"),
+    ],
+)
+async def test_errors_come_back_as_plain_data(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    how: str,
+    error: type[ServiceError],
+    message: str,
+) -> None:
+    """Nothing is unpickled here, and the child lives on."""
+    monkeypatch.chdir(tmp_path)
+    async with a_child(tmp_path) as child:
+        with pytest.raises(error, match=message) as raised:
+            await child.call("fail", Text(how), Nothing, timeout_s=CALL_S)
+        assert type(raised.value) is error
+        if isinstance(raised.value, ChildRaisedError):
+            assert "child_targets.py" in raised.value.detail
+        await child.ping(CALL_S)
+    assert not (tmp_path / "unpickled-in-the-front").exists()
+
+
+async def test_an_answer_that_cannot_travel_is_an_error_of_that_call(tmp_path: Path) -> None:
+    """The child lives on."""
+    async with a_child(tmp_path) as child:
+        with pytest.raises(ChildRaisedError, match="object"):
+            await child.call("unencodable", Nothing(), Nothing, timeout_s=CALL_S)
+        await child.ping(CALL_S)
+
+
+async def test_a_call_that_cannot_travel_leaves_the_child_free_for_the_next(tmp_path: Path) -> None:
+    """The error is that call's alone."""
+    async with a_child(tmp_path) as child:
+        with pytest.raises(OverflowError):
+            await child.call("sleep", {"number": 2**70}, Nothing, timeout_s=CALL_S)
+        await child.ping(CALL_S)
+
+
+async def test_a_call_past_its_deadline_ends_the_child(tmp_path: Path) -> None:
+    """It can't be known what state it is in."""
+    async with a_child(tmp_path) as child:
+        began = time.monotonic()
+        with pytest.raises(ChildTimeoutError, match=r"sleep within 0\.2 s"):
+            await child.call("sleep", Number(60), Nothing, timeout_s=0.2)
+        assert time.monotonic() - began < 2
+        assert not child.is_alive
+        await until(lambda: is_gone(child.pid))
+        with pytest.raises(ChildLostError):
+            await child.ping(CALL_S)
+
+
+async def test_a_child_that_ends_in_a_call_tells_its_last_lines(tmp_path: Path) -> None:
+    """They often are all that is known."""
+    async with a_child(tmp_path) as child:
+        with pytest.raises(ChildLostError) as lost:
+            await child.call("end", Text("out of luck"), Nothing, timeout_s=CALL_S)
+        assert lost.value.last_lines[-2:] == ("one line", "out of luck")
+        assert child.lost.is_set()
+
+
+async def test_a_child_that_is_killed_between_calls_is_noticed(tmp_path: Path) -> None:
+    """Nobody has to call it for that."""
+    async with a_child(tmp_path) as child:
+        psutil.Process(child.pid).kill()
+        with anyio.fail_after(GONE_WITHIN_S):
+            await child.lost.wait()
+
+
+async def test_large_frames_travel_both_ways(tmp_path: Path) -> None:
+    """8 MB is far more than a pipe holds, and holds up nobody meanwhile."""
+    async with a_child(tmp_path) as child:
+        echoed = await child.call("echo", Data(LARGE), Data, timeout_s=CALL_S)
+        assert echoed.data == LARGE
+        await child.ping(CALL_S)
+
+
+@posix_only
+async def test_a_child_that_does_not_read_a_large_frame_is_ended_at_the_deadline(
+    tmp_path: Path,
+) -> None:
+    """The thread that sends is not left hanging either."""
+    async with a_child(tmp_path) as child:
+        os.kill(child.pid, signal.SIGSTOP)
+        with anyio.fail_after(GONE_WITHIN_S), pytest.raises(ChildTimeoutError):
+            await child.call("echo", Data(LARGE), Data, timeout_s=0.3)
+        assert child._threads.sending.borrowed_tokens == 0
+
+
+@pytest.mark.parametrize("size", [100, len(LARGE)])
+@posix_only
+async def test_a_cancelled_call_ends_the_child(tmp_path: Path, size: int) -> None:
+    """Between sending and answer as well as while a large frame is sent."""
+    async with a_child(tmp_path) as child:
+        os.kill(child.pid, signal.SIGSTOP)
+        with anyio.fail_after(GONE_WITHIN_S):
+            with anyio.move_on_after(0.2) as scope:
+                await child.call("echo", Data(LARGE[:size]), Data, timeout_s=CALL_S)
+            assert scope.cancelled_caught
+            assert not child.is_alive
+            await child.lost.wait()
+        assert child._threads.sending.borrowed_tokens == 0
+
+
+async def test_a_child_takes_one_call_at_a_time(tmp_path: Path) -> None:
+    """A second one is a defect of ours, and changes nothing for the first."""
+    async with a_child(tmp_path) as child, anyio.create_task_group() as calls:
+
+        async def first() -> None:
+            await child.call("sleep", Number(0.3), Nothing, timeout_s=CALL_S)
+
+        calls.start_soon(first)
+        await checkpoint()
+        with pytest.raises(RuntimeError, match="in a call already"):
+            await child.ping(CALL_S)
+
+
+@posix_only
+async def test_a_child_leaves_the_groups_signals_to_the_front(tmp_path: Path) -> None:
+    """Ctrl-C and a service manager's SIGTERM reach every process of the group."""
+    async with a_child(tmp_path) as child:
+        await child.call("signal_group", Nothing(), Nothing, timeout_s=CALL_S)
+        assert os.getpgid(child.pid) != os.getpgid(0)
+        await child.ping(CALL_S)
+
+
+@posix_only
+async def test_what_a_child_has_started_ends_with_it(tmp_path: Path) -> None:
+    """A model's own helper processes hold its memory and its files."""
+    async with a_child(tmp_path) as child:
+        grandchild = await child.call("start_grandchild", Nothing(), Number, timeout_s=CALL_S)
+    await until(lambda: is_gone(int(grandchild.number)))
+
+
+async def test_what_a_child_prints_is_logged_with_its_fields(tmp_path: Path) -> None:
+    """From Python and from below it, on both streams."""
+    with structlog.testing.capture_logs() as logs:
+        async with a_child(tmp_path) as child:
+            await child.call("say", Text("hello"), Nothing, timeout_s=CALL_S)
+    said = [line for line in logs if line["event"] in {"hello", "written below Python"}]
+    assert [line["event"] for line in said] == ["hello", "hello", "written below Python"]
+    assert all((line["child"], line["version"]) == ("tested", "7") for line in said)
+    assert child.last_lines[-3:] == ("hello", "hello", "written below Python")
+
+
+async def test_a_child_that_breaks_at_start_says_how(tmp_path: Path) -> None:
+    """Its last lines are in the error."""
+    with pytest.raises(ChildStartError, match="broken at start"):
+        async with a_child(tmp_path, "broken"):
+            pass
+
+
+async def test_a_child_that_does_not_become_warm_is_ended(tmp_path: Path) -> None:
+    """START_TIMEOUT_S is the limit."""
+    spec = ChildSpec("tests.support.child_targets:slow_to_warm", "slow", b"", tmp_path)
+    children: list[Child] = []
+
+    class Seen(Child):
+        def __init__(self, spec: ChildSpec, threads: ChildThreads) -> None:
+            super().__init__(spec, threads)
+            children.append(self)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(child_module, "Child", Seen)
+        with pytest.raises(ChildStartError, match=r"no answer to start within 0\.2 s"):
+            await start_child(spec, ChildThreads(), 0.2)
+    assert is_gone(children[0].pid)
+
+
+@posix_only
+async def test_a_start_that_is_given_up_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither while it runs, which it does to its end, nor while it waits for another's."""
+    go_on, begun = threading.Event(), threading.Event()
+    started: list[int] = []
+    launch = launch_module.launch
+
+    def slowly(*arguments: object) -> object:
+        begun.set()
+        go_on.wait(CALL_S)
+        process = launch(*arguments)  # type: ignore[arg-type]
+        started.append(process.pid or 0)
+        return process
+
+    async with a_child(tmp_path):
+        pass
+    before = counted()
+    monkeypatch.setattr(child_module, "launch", slowly)
+    threads = ChildThreads()
+    spec = ChildSpec("tests.support.child_targets:operations", "unwanted", b"", tmp_path)
+    async with anyio.create_task_group() as starts:
+        starts.start_soon(start_child, spec, threads, START_S)
+        starts.start_soon(start_child, spec, threads, START_S)
+        await until(begun.is_set)
+        starts.cancel_scope.cancel()
+        go_on.set()
+    assert len(started) == 1
+    assert is_gone(started[0])
+    await until(lambda: counted() == before)
+
+
+@posix_only
+async def test_children_outlive_their_fork_server_and_new_ones_can_be_started(
+    tmp_path: Path,
+) -> None:
+    """A child's health is its pipe, and the next start makes a new fork server."""
+    async with a_child(tmp_path, name="old") as old:
+        server = fork_server()
+        os.kill(server, signal.SIGKILL)
+        await until(lambda: is_gone(server))
+        await old.ping(CALL_S)
+        async with a_child(tmp_path, name="new") as new:
+            await new.ping(CALL_S)
+            await old.ping(CALL_S)
+        assert fork_server() != server
+    assert is_gone(old.pid)
+
+
+def counted() -> tuple[int, int]:
+    """Return how many files this process has open, and how many processes it has."""
+    this = psutil.Process()
+    return this.num_fds(), len(this.children(recursive=True))
+
+
+@posix_only
+async def test_nothing_is_left_of_children_that_have_ended(tmp_path: Path) -> None:
+    """Twenty times: ended idle, killed in a call, ended by themselves."""
+
+    async def one(ending: int) -> None:
+        async with a_child(tmp_path) as child:
+            if ending == 1:
+                with pytest.raises(ChildTimeoutError):
+                    await child.call("sleep", Number(60), Nothing, timeout_s=0.01)
+            elif ending == 2:
+                with pytest.raises(ChildLostError):
+                    await child.call("end", Text("bye"), Nothing, timeout_s=CALL_S)
+
+    for ending in range(3):
+        await one(ending)
+    before, readers = counted(), reader_threads()
+    for number in range(20):
+        await one(number % 3)
+    await until(lambda: counted() == before)
+    assert reader_threads() == readers == 0
+
+
+def reader_threads() -> int:
+    """Return how many threads read from children."""
+    return sum(thread.name.endswith("-reader") for thread in threading.enumerate())
+
+
+@posix_only
+def test_children_end_with_a_front_that_is_killed(tmp_path: Path) -> None:
+    """Even one that holds its GIL in C code, and the fork server."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "tests.support.front", str(tmp_path)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as front:
+        try:
+            assert front.stdout is not None
+            told = next(line for line in front.stdout if line.startswith("pids "))
+            pids = [int(pid) for pid in told.split()[1:]]
+            assert len(pids) == 3
+            processes = [psutil.Process(pid) for pid in pids]
+        finally:
+            front.kill()
+        _, alive = psutil.wait_procs(processes, timeout=GONE_WITHIN_S)
+    assert [process for process in alive if process.status() != psutil.STATUS_ZOMBIE] == []

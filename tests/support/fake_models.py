@@ -1,0 +1,173 @@
+"""A store and a host without files and processes, whose versions do as they are told."""
+
+from pathlib import Path
+
+import anyio
+import msgspec
+from anyio.abc import TaskStatus
+
+from service.contracts.choose import contract_for
+from service.core.errors import ChildTimeoutError, ServiceError
+from service.core.versions import ModelVersion, StoredVersion
+from service.registry.store import ArtifactStore, InUse
+from service.runtimes.child import ChildThreads
+from service.runtimes.messages import LoadReply, SmokeReply
+from service.runtimes.pool import Pool, PoolSettings
+from service.serving.batcher import BatchSettings
+from service.serving.model import LoadedModel, ModelHost
+
+POOL = PoolSettings(
+    workers=1,
+    threads=1,
+    start_timeout_s=60,
+    load_timeout_s=300,
+    heartbeat_interval_s=1,
+    heartbeat_timeout_s=10,
+    refuse_unknown=False,
+    temp_dir=Path("nowhere"),
+    environment={},
+)
+BATCHING = BatchSettings(100, 0.002, 30)
+CONTRACT = contract_for(
+    "m",
+    {
+        "inputs": '[{"type": "double", "name": "a", "required": true}]',
+        "outputs": '[{"type": "double", "name": "y", "required": true}]',
+        "params": None,
+    },
+    refuse_unknown=False,
+)
+
+
+class Fate(msgspec.Struct):
+    """What happens to a version, step by step: how long it takes, and what it raises."""
+
+    fetch_s: float = 1.0
+    fetch_error: Exception | None = None
+    load_s: float = 1.0
+    load_error: Exception | None = None
+    smoke_s: float = 1.0
+    smoke_error: Exception | None = None
+    smoke_refusal: str = ""
+
+
+class Fates:
+    """Each version's fate, by its number; a version that has none does well."""
+
+    def __init__(self) -> None:
+        self.by_number: dict[str, Fate] = {}
+
+    def of(self, version: ModelVersion) -> Fate:
+        """Return a version's fate."""
+        return self.by_number.get(version.version, Fate())
+
+
+class FakeInUse(InUse):
+    """A mark without a lock."""
+
+    def __init__(self, stored: StoredVersion, store: "FakeStore") -> None:
+        self.stored = stored
+        self._fake_store = store
+
+    async def release(self) -> None:
+        """Take the mark away, or say what went wrong."""
+        self._fake_store.marks.discard(self)
+        if self._fake_store.release_error is not None:
+            raise self._fake_store.release_error
+
+
+class FakeStore(ArtifactStore):
+    """Versions that are nowhere; `marks` are those in use, `good` those marked good."""
+
+    def __init__(self, fates: Fates) -> None:
+        self._fates = fates
+        self.fetched: list[ModelVersion] = []
+        self.marks: set[FakeInUse] = set()
+        self.good: list[ModelVersion] = []
+        self.tidying_error: Exception | None = None
+        self.release_error: Exception | None = None
+
+    async def ensure_in_use(self, version: ModelVersion) -> InUse:
+        """Take the time that fetching takes."""
+        self.fetched.append(version)
+        fate = self._fates.of(version)
+        await anyio.sleep(fate.fetch_s)
+        if fate.fetch_error is not None:
+            raise fate.fetch_error
+        mark = FakeInUse(StoredVersion(version, Path(version.key), "digest"), self)
+        self.marks.add(mark)
+        return mark
+
+    async def mark_good(self, stored: StoredVersion, ref_uri: str) -> None:
+        """Remember it."""
+        del ref_uri
+        if self.tidying_error is not None:
+            raise self.tidying_error
+        self.good.append(stored.version)
+
+    async def prune(self) -> list[str]:
+        """Remove nothing."""
+        return []
+
+
+class FakePool(Pool):
+    """A pool without workers: alive while it is hosted."""
+
+    def __init__(self, stored: StoredVersion, fate: Fate) -> None:
+        super().__init__(stored, POOL, ChildThreads())
+        self.alive = True
+        self._fate = fate
+
+    @property
+    def size(self) -> int:
+        """One worker while it is hosted."""
+        return int(self.alive)
+
+    async def smoke(self, timeout_s: float) -> SmokeReply:
+        """Take the time that a prediction takes."""
+        with anyio.move_on_after(timeout_s):
+            await anyio.sleep(self._fate.smoke_s)
+            if self._fate.smoke_error is not None:
+                raise self._fate.smoke_error
+            return SmokeReply("its input example", 1, self._fate.smoke_refusal, True, "shown")  # noqa: FBT003
+        raise ChildTimeoutError("smoke took too long")
+
+
+class FakeHost(ModelHost, frozen=True):
+    """Hosts models without processes; `opened` has every one that was ever loaded."""
+
+    fates: Fates = msgspec.field(default_factory=Fates)
+    opened: list[LoadedModel] = msgspec.field(default_factory=list)
+    opening: list[ModelVersion] = msgspec.field(default_factory=list)
+    """What loads, has loaded and is not closed."""
+
+    async def run(self, stored: StoredVersion, *, task_status: TaskStatus[LoadedModel]) -> None:
+        """Take the time that loading takes, and host until it is closed or collapses."""
+        fate = self.fates.of(stored.version)
+        self.opening.append(stored.version)
+        try:
+            await anyio.sleep(fate.load_s)
+            if fate.load_error is not None:
+                raise fate.load_error
+            loaded = LoadReply({}, "3", "3.11", fate.load_s)
+            pool = FakePool(stored, fate)
+            model = LoadedModel(stored, CONTRACT, loaded, pool, BATCHING)
+            self.opened.append(model)
+            task_status.started(model)
+            try:
+                await model.wait_closing()
+            finally:
+                pool.alive = False
+                model.closed.set()
+        finally:
+            self.opening.remove(stored.version)
+
+
+def a_host(fates: Fates) -> FakeHost:
+    """Return a host of versions with these fates."""
+    return FakeHost(POOL, BATCHING, ChildThreads(), fates=fates)
+
+
+def a_failure() -> ServiceError:
+    """Return something that passes."""
+    return ServiceError("for now")

@@ -1,0 +1,90 @@
+"""The watcher over fakes; policy, gates, rollout, reconciler, slot and monitor are real."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Literal
+
+import anyio
+from anyio.abc import TaskGroup
+
+from service.core.events import Ending
+from service.core.versions import ModelRef
+from service.serving.desired import DesiredState
+from service.serving.journal import MemoryJournal
+from service.serving.slot import Slot
+from service.telemetry.monitor import StateMonitor
+from service.watcher.gate import ContractGate, LoadGate, SmokeGate
+from service.watcher.reconciler import Reconciler
+from service.watcher.rollout import Rollout
+from tests.support.fake_models import FakeStore, Fates, a_host
+from tests.support.fake_source import FakeSource
+
+DRAIN_S = 30.0
+
+
+class FakeWatcher:
+    """Everything that a promotion passes, on one clock."""
+
+    def __init__(
+        self,
+        nursery: TaskGroup,
+        *,
+        uri: str = "models:/m@champion",
+        on_unpromoted: Literal["keep", "unload"] = "keep",
+    ) -> None:
+        self.fates = Fates()
+        self.store = FakeStore(self.fates)
+        self.host = a_host(self.fates)
+        self.slot = Slot()
+        self.monitor = StateMonitor()
+        self.journal = MemoryJournal()
+        self.desired = DesiredState()
+        self.source = FakeSource(ModelRef.parse(uri))
+        self.nursery = nursery
+        self.rollout = Rollout(
+            store=self.store,
+            host=self.host,
+            gates=(LoadGate(), ContractGate(), SmokeGate(300)),
+            slot=self.slot,
+            monitor=self.monitor,
+            journal=self.journal,
+            nursery=nursery,
+            drain_timeout_s=DRAIN_S,
+            pointer=uri,
+        )
+        self.reconciler = Reconciler(
+            source=self.source,
+            rollout=self.rollout,
+            slot=self.slot,
+            desired=self.desired,
+            monitor=self.monitor,
+            nursery=nursery,
+            on_unpromoted=on_unpromoted,
+        )
+
+    @property
+    def serving(self) -> str | None:
+        """The number of the version that the next request would get."""
+        return self.slot.current.version.version if self.slot.current else None
+
+    @property
+    def endings(self) -> list[tuple[str, Ending]]:
+        """Every promotion's version and ending, oldest first."""
+        last = self.journal.last(200)
+        return [(promotion.version.version, promotion.ending) for promotion in reversed(last)]
+
+    async def until(self, condition: Callable[[], bool], limit_s: float = 60.0) -> None:
+        """Wait for a state."""
+        with anyio.fail_after(limit_s):
+            while not condition():  # noqa: ASYNC110 - virtual time
+                await anyio.sleep(0.01)
+
+
+@asynccontextmanager
+async def a_watcher(
+    *, uri: str = "models:/m@champion", on_unpromoted: Literal["keep", "unload"] = "keep"
+) -> AsyncIterator[FakeWatcher]:
+    """Make a watcher, whose versions end with the block."""
+    async with anyio.create_task_group() as nursery:
+        yield FakeWatcher(nursery, uri=uri, on_unpromoted=on_unpromoted)
+        nursery.cancel_scope.cancel()

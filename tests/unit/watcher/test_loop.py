@@ -1,0 +1,96 @@
+import itertools
+from collections.abc import Callable
+
+import anyio
+import pytest
+
+from service.core.versions import ModelVersion
+from service.watcher.loop import watch
+from tests.support.fake_source import a_version
+from tests.support.fake_watcher import FakeWatcher, a_watcher
+
+pytestmark = pytest.mark.anyio
+
+POLL_S = 2.0
+
+
+def start(watcher: FakeWatcher, poll_s: float = POLL_S) -> None:
+    """Watch until the block ends."""
+    watcher.nursery.start_soon(watch, watcher.reconciler, watcher.desired, watcher.monitor, poll_s)
+
+
+def raising(watcher: FakeWatcher, error: Callable[[], Exception]) -> None:
+    """Have the source raise at every look, as no Source may."""
+
+    async def resolve() -> ModelVersion | None:
+        watcher.source.asked += 1
+        raise error()
+
+    watcher.source.resolve = resolve  # type: ignore[method-assign]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError,
+        OSError,
+        TimeoutError,
+        MemoryError,
+        RecursionError,
+        StopIteration,
+        lambda: ExceptionGroup("several", [ValueError()]),
+    ],
+)
+async def test_the_watcher_outlives_whatever_a_pass_raises(error: Callable[[], Exception]) -> None:
+    """What serves keeps serving, the failures are counted, and the next good pass clears them."""
+    async with a_watcher() as watcher:
+        resolve = watcher.source.resolve
+        watcher.source.version = a_version(1)
+        start(watcher)
+        await watcher.until(lambda: watcher.serving == "1")
+        raising(watcher, error)
+        await watcher.until(lambda: watcher.monitor.passes_failed >= 3)
+        assert watcher.serving == "1"
+        watcher.source.resolve = resolve  # type: ignore[method-assign]
+        watcher.source.version = a_version(2)
+        await watcher.until(lambda: watcher.serving == "2")
+        assert watcher.monitor.passes_failed == 0
+
+
+async def test_passes_that_fail_are_made_less_often() -> None:
+    """At most every half minute."""
+    async with a_watcher() as watcher:
+        raising(watcher, lambda: RuntimeError("a defect"))
+        start(watcher)
+        await anyio.sleep(3600)
+        assert 3600 / 30 <= watcher.source.asked <= 3600 / 30 + 5
+
+
+async def test_it_looks_at_each_poll_with_jitter() -> None:
+    """A fleet does not ask in step."""
+    async with a_watcher() as watcher:
+        times: list[float] = []
+
+        async def resolve() -> ModelVersion | None:
+            times.append(anyio.current_time())
+            return None
+
+        watcher.source.resolve = resolve  # type: ignore[method-assign]
+        start(watcher)
+        await anyio.sleep(400)
+        gaps = [after - before for before, after in itertools.pairwise(times)]
+        assert all(0.9 * POLL_S <= gap <= 1.1 * POLL_S + 0.001 for gap in gaps)
+        assert max(gaps) - min(gaps) > 0.05 * POLL_S
+
+
+async def test_somebody_who_rings_is_heard_at_once() -> None:
+    """Also during a pass, which may have looked too early."""
+    async with a_watcher() as watcher:
+        watcher.source.version = a_version(1)
+        start(watcher, poll_s=3600)
+        await watcher.until(lambda: watcher.serving == "1")
+        began = anyio.current_time()
+        assert await watcher.desired.reload().settled() == a_version(1)
+        watcher.source.version = a_version(2)
+        assert await watcher.desired.reload().settled() == a_version(2)
+        assert anyio.current_time() - began < 10
