@@ -46,7 +46,8 @@ from service.settings import Settings, SettingsError, load_settings, read_dotenv
 from service.single_process import refuse_many_workers
 from service.telemetry.logging import configure_logging
 from service.telemetry.monitor import StateMonitor
-from service.watcher.gate import ContractGate, Gate, LoadGate, SmokeGate
+from service.watcher.gates.gate import Gate
+from service.watcher.gates.row import row_of_gates
 from service.watcher.loop import watch
 from service.watcher.reconciler import Reconciler
 from service.watcher.rollout import Rollout
@@ -123,7 +124,7 @@ async def open_backstage(settings: Settings) -> AsyncIterator[Backstage]:
         max_wait_s=settings.max_batch_wait_ms / 1000,
         request_timeout_s=settings.request_timeout_s,
     )
-    gates = (LoadGate(), ContractGate(), SmokeGate(settings.load_timeout_s))
+    gates = row_of_gates(settings)
     try:
         yield Backstage(
             ScoutSource(settings.ref, ask), store, ModelHost(pool, batching, threads), gates

@@ -16,7 +16,7 @@ from service.core.verdicts import Verdict
 from service.registry.store import InUse
 from service.serving.model import LoadedModel
 from service.settings import Settings
-from service.watcher.gate import Candidate, pass_gates
+from service.watcher.gates.gate import Candidate, pass_gates
 
 GOOD = 0
 NOT_GOOD = 1

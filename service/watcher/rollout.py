@@ -24,7 +24,7 @@ from service.serving.journal import Journal
 from service.serving.model import LoadedModel, ModelHost
 from service.serving.slot import Slot
 from service.telemetry.monitor import Life, StateMonitor
-from service.watcher.gate import Candidate, Gate, pass_gates
+from service.watcher.gates.gate import Candidate, Gate, pass_gates
 
 _LOAD_GATE = "load"
 
@@ -133,7 +133,7 @@ class Rollout:
             step = _LOAD_GATE if verdict.gate == _LOAD_GATE else "gates"
             telling.judged(verdict)
             telling.took(step, telling.duration(step) + verdict.duration_s)
-            if life.status.state is State.LOADING:
+            if verdict.gate == _LOAD_GATE:
                 life.move(State.GATING)
             log.info("gate", gate=verdict.gate, outcome=str(verdict.outcome), reason=verdict.reason)
 

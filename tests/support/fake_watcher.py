@@ -13,7 +13,9 @@ from service.serving.desired import DesiredState
 from service.serving.journal import MemoryJournal
 from service.serving.slot import Slot
 from service.telemetry.monitor import StateMonitor
-from service.watcher.gate import ContractGate, LoadGate, SmokeGate
+from service.watcher.gates.contract import ContractGate
+from service.watcher.gates.load import LoadGate
+from service.watcher.gates.smoke import SmokeGate
 from service.watcher.reconciler import Reconciler
 from service.watcher.rollout import Rollout
 from tests.support.fake_models import FakeStore, Fates, a_host

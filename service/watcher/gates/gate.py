@@ -1,0 +1,108 @@
+"""What a gate is, and how a candidate passes a row of them."""
+
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol
+
+import msgspec
+import structlog
+
+from service.core.errors import ChildLostError, RefusedError
+from service.core.redaction import redact
+from service.core.verdicts import Outcome, Verdict
+from service.core.versions import StoredVersion
+from service.serving.model import LoadedModel
+
+_TOLD_LINES = 5
+
+_log = structlog.get_logger("gate")
+
+
+class Candidate:
+    """A version on its way: on disk at first, loaded once the load gate has opened it."""
+
+    def __init__(
+        self,
+        stored: StoredVersion,
+        incumbent: LoadedModel | None,
+        open_model: Callable[[], Awaitable[LoadedModel]],
+    ) -> None:
+        self.stored = stored
+        self.incumbent = incumbent
+        """What serves while the candidate is proved; None at the first start."""
+        self._open_model = open_model
+        self._model: LoadedModel | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it is loaded."""
+        return self._model is not None
+
+    @property
+    def model(self) -> LoadedModel:
+        """The loaded version. Raise RuntimeError before the load gate."""
+        if self._model is None:
+            raise RuntimeError("the candidate is not loaded yet")
+        return self._model
+
+    @property
+    def log(self) -> structlog.typing.FilteringBoundLogger:
+        """A logger that names the version."""
+        version = self.stored.version
+        bound: structlog.typing.FilteringBoundLogger = _log.bind(
+            model=version.name, version=version.version
+        )
+        return bound
+
+    async def open(self) -> None:
+        """Load it in workers of its own."""
+        self._model = await self._open_model()
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """What a gate found; the runner adds its name and how long it took."""
+
+    outcome: Outcome
+    reason: str
+
+
+class Gate(Protocol):
+    """One check of a candidate."""
+
+    name: str
+
+    async def check(self, candidate: Candidate) -> Finding:
+        """Pass or refuse the candidate.
+
+        A failure that says nothing of the candidate (a full disk, no process to be had) is raised
+        as it is: the rollout tries again later.
+        """
+        ...
+
+
+async def pass_gates(
+    gates: Sequence[Gate], candidate: Candidate, on_verdict: Callable[[Verdict], None]
+) -> None:
+    """Check a candidate gate by gate; tell each verdict as it falls.
+
+    Raise RefusedError, with all verdicts so far, at the first gate that refuses.
+    """
+    verdicts: list[Verdict] = []
+    for gate in gates:
+        started = time.monotonic()
+        found = await gate.check(candidate)
+        # A model may name the place where it looked for something, with the password.
+        reason = redact(found.reason)
+        verdict = Verdict(gate.name, found.outcome, reason, time.monotonic() - started)
+        verdicts.append(verdict)
+        on_verdict(verdict)
+        if verdict.outcome is Outcome.REFUSE:
+            raise RefusedError(f"refused by the {gate.name} gate: {verdict.reason}", verdicts)
+
+
+def last_words(error: ChildLostError) -> str:
+    """Say that the candidate's process ended, and what it printed last."""
+    lines = error.last_lines[-_TOLD_LINES:]
+    if not lines:
+        return "its process ended without a word"
+    return f"its process ended; it printed last: {' | '.join(lines)}"

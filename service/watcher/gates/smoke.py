@@ -1,0 +1,35 @@
+"""The gate that asks whether it answers."""
+
+from service.core.errors import ChildLostError, ChildRaisedError, ChildTimeoutError
+from service.core.verdicts import Outcome
+from service.watcher.gates.gate import Candidate, Finding, last_words
+
+
+class SmokeGate:
+    """It predicts on its own input example: right row count, finite numbers."""
+
+    name = "smoke"
+
+    def __init__(self, timeout_s: float) -> None:
+        self._timeout_s = timeout_s
+
+    async def check(self, candidate: Candidate) -> Finding:
+        """Predict, and allow batching for a model that was shown to be row-wise."""
+        model = candidate.model
+        try:
+            reply = await model.pool.smoke(self._timeout_s)
+        except ChildLostError as error:
+            return Finding(Outcome.REFUSE, last_words(error))
+        except ChildTimeoutError as error:
+            return Finding(Outcome.REFUSE, str(error))
+        except ChildRaisedError as error:
+            candidate.log.warning("version raised on its example", exception=error.detail)
+            return Finding(Outcome.REFUSE, f"predicting on its example raised {error}")
+        if reply.refusal:
+            return Finding(Outcome.REFUSE, reply.refusal)
+        model.batcher.row_wise = reply.row_wise
+        batched = "batched" if reply.row_wise else "not batched"
+        reason = f"{reply.row_wise_why}: requests are {batched}"
+        if not reply.rows:
+            return Finding(Outcome.SKIP, reason)
+        return Finding(Outcome.PASS, f"predicted {reply.rows} rows of {reply.rows_from}; {reason}")
