@@ -16,7 +16,7 @@ from tests.support.python_models import register_picky
 from tests.support.running_service import RunningService, start
 
 PREFIX = "urn:mlflow-hotswap:"
-LOAD_TIMEOUT_S = 4
+LOAD_TIMEOUT_S = 5
 ALIAS = "live"
 AFAR = {"x-forwarded-for": "192.0.2.7"}
 
@@ -257,7 +257,7 @@ def test_a_superseded_version_is_a_conflict(
 
 def test_a_reload_that_takes_too_long_goes_on(late: Late) -> None:
     """Past LOAD_TIMEOUT_S the caller is answered 504, and later the version serves."""
-    version = late.register(load_s=2.2, first_s=2.2)
+    version = late.register(load_s=2.7, first_s=2.7)
     late.promote(version)
     told = problem(late.reload(), 504, "reload-timeout")
     assert "LOAD_TIMEOUT_S" in told["detail"]
