@@ -9,6 +9,7 @@ import asyncio
 import anyio
 
 from service.core.errors import ServiceError
+from service.core.events import Trigger
 from service.core.versions import ModelVersion
 
 
@@ -34,6 +35,7 @@ class Reload:
         """Say why the target does not serve, or could not be found."""
         if not self._settled.done():
             self._settled.set_exception(error)
+            self._settled.exception()  # read, or asyncio logs it where the waiter has gone
 
     async def settled(self) -> ModelVersion:
         """Wait until the target serves and return it; raise what was said to `fail`."""
@@ -50,6 +52,7 @@ class DesiredState:
         self.generation = 0
         self._reloads: list[Reload] = []
         self._bell = anyio.Event()
+        self._rung_by = Trigger.POLL
 
     def reload(self) -> Reload:
         """Wish for a look at the registry; return what to wait on."""
@@ -69,9 +72,16 @@ class DesiredState:
         """The wishes that are not withdrawn, oldest first."""
         return tuple(self._reloads)
 
-    def wake(self) -> None:
-        """Have the watcher make a pass now."""
+    def wake(self, trigger: Trigger = Trigger.POLL) -> None:
+        """Have the watcher make a pass now, and say why where it is for more than the usual."""
+        if trigger is not Trigger.POLL:
+            self._rung_by = trigger
         self._bell.set()
+
+    def take_trigger(self) -> Trigger:
+        """Return by what the pass that begins was called for; what is rung later is the next's."""
+        trigger, self._rung_by = self._rung_by, Trigger.POLL
+        return trigger
 
     async def woken(self) -> None:
         """Return once somebody has called `wake` since the last return."""
