@@ -17,7 +17,7 @@ from litestar.openapi import OpenAPIConfig
 
 from service.core.errors import FetchFailedError, ServiceError, SourceUnavailableError
 from service.core.versions import ModelVersion
-from service.handlers import health, model, predict, problems
+from service.handlers import health, model, predict, problems, webhooks
 from service.handlers.request_id import RequestIdMiddleware, send_request_id
 from service.registry.messages import (
     DOWNLOAD,
@@ -42,6 +42,7 @@ from service.serving.desired import DesiredState
 from service.serving.journal import Journal, MemoryJournal
 from service.serving.model import ModelHost
 from service.serving.slot import Slot
+from service.serving.webhook import Deliveries
 from service.settings import Settings, SettingsError, load_settings, read_dotenv
 from service.single_process import refuse_many_workers
 from service.telemetry.logging import configure_logging
@@ -167,12 +168,14 @@ def create_app(settings: Settings | None = None) -> Litestar:
             health.health,
             model.info,
             model.reload_model,
+            *([webhooks.mlflow_webhook] if settings.webhook_secret else []),
         ],
         lifespan=[lifespan],
         dependencies={
             "dataplane": _given(DataPlane(slot, settings.raw_body_bytes)),
             "slot": _given(slot),
             "desired": _given(desired),
+            "deliveries": _given(Deliveries(settings.webhook_secret)),
             "monitor": _given(monitor),
             "journal": _given(journal),
             "settings": _given(settings),

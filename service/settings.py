@@ -17,7 +17,7 @@ from service.core.redaction import redact
 from service.core.versions import InvalidModelUriError, ModelRef
 
 _DAY_S = 86_400
-_SECRETS = frozenset({"admin_token"})
+_SECRETS = frozenset({"admin_token", "webhook_secret"})
 
 Seconds = Annotated[float, Meta(gt=0, le=_DAY_S)]
 """A duration that has to pass: over 0, at most a day."""
@@ -119,6 +119,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     admin_open: bool = False
     """Whether `/reload-model` is open to all where the service listens beyond loopback."""
+
+    webhook_secret: Annotated[str, Meta(pattern=r"^[!-~]*$")] = ""
+    """The secret that MLflow signs its webhooks with; without one, `/webhooks/mlflow` does not
+    exist."""
 
     log_level: Literal["debug", "info", "warning", "error", "critical"] = "info"
     """The least severe lines to log."""

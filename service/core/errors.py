@@ -70,6 +70,18 @@ class UnauthorizedError(ServiceError):
     code = "unauthorized"
 
 
+class UnsignedWebhookError(ServiceError):
+    """A webhook's delivery that the sender can't have signed with our secret."""
+
+    code = "webhook-unsigned"
+
+
+class SpentWebhookError(ServiceError):
+    """A delivery that was signed for us, and is stale or was accepted before."""
+
+    code = "webhook-spent"
+
+
 class NoVersionError(ServiceError):
     """No version can answer."""
 

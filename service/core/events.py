@@ -15,6 +15,7 @@ class Trigger(StrEnum):
     START = "start"
     POLL = "poll"
     RELOAD = "reload"
+    WEBHOOK = "webhook"
 
 
 class Ending(StrEnum):

@@ -19,6 +19,8 @@ STATUS_BY_ERROR: dict[type[ServiceError], HTTPStatus] = {
     errors.MalformedBodyError: HTTPStatus.BAD_REQUEST,
     errors.ContractViolationError: HTTPStatus.BAD_REQUEST,
     errors.UnauthorizedError: HTTPStatus.UNAUTHORIZED,
+    errors.UnsignedWebhookError: HTTPStatus.UNAUTHORIZED,
+    errors.SpentWebhookError: HTTPStatus.BAD_REQUEST,
     errors.BodyTooLargeError: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     errors.UnsupportedContentTypeError: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     errors.RefusedError: HTTPStatus.CONFLICT,
@@ -40,6 +42,8 @@ _TITLES: dict[type[ServiceError], str] = {
     errors.MalformedBodyError: "The body can't be read",
     errors.ContractViolationError: "The request breaks the model's contract",
     errors.UnauthorizedError: "A token is wanted",
+    errors.UnsignedWebhookError: "The delivery is not signed as MLflow signs",
+    errors.SpentWebhookError: "The delivery comes too late, or again",
     errors.BodyTooLargeError: "The body is too large",
     errors.UnsupportedContentTypeError: "The body is of a kind that is not spoken here",
     errors.RefusedError: "The version was refused",
@@ -72,7 +76,8 @@ def answer_service_error(_: Request[Any, Any, Any], error: ServiceError) -> Resp
         log.warning("request failed", code=error.code, reason=str(error))
     headers = version_headers(version) if version else {}
     if status is HTTPStatus.UNAUTHORIZED:
-        headers["www-authenticate"] = "Bearer"
+        signed = isinstance(error, errors.UnsignedWebhookError)
+        headers["www-authenticate"] = "X-MLflow-Signature" if signed else "Bearer"
     if status is HTTPStatus.SERVICE_UNAVAILABLE:
         headers["retry-after"] = "1"
     title = _TITLES.get(type(error), "The service failed")
@@ -83,9 +88,10 @@ def answer_http_error(request: Request[Any, Any, Any], error: HTTPException) -> 
     """Answer an error of the framework's: a path or method that does not exist, and the like."""
     status = HTTPStatus(error.status_code)
     if status is HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
-        limit = request.app.state.settings.max_body_bytes
+        limit = request.route_handler.resolve_request_max_body_size()
+        ours = " (MAX_BODY_BYTES)" if limit == request.app.state.settings.max_body_bytes else ""
         return answer_service_error(
-            request, errors.BodyTooLargeError(f"the body is over {limit} bytes (MAX_BODY_BYTES)")
+            request, errors.BodyTooLargeError(f"the body is over {limit} bytes{ours}")
         )
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return answer_unexpected(request, error)

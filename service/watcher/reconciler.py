@@ -69,10 +69,11 @@ class Reconciler:
 
     async def run_once(self) -> None:
         """Make one pass."""
+        woken_by = self._desired.take_trigger()
         wishes = [wish for wish in self._desired.open_reloads if not wish.observed]
         if wishes or not self._is_settled_for_good():
             await self._look(wishes)
-        trigger = Trigger.RELOAD if wishes else Trigger.POLL
+        trigger = Trigger.RELOAD if wishes else woken_by
         self._act(next_action(self._snapshot()), trigger if self._started else Trigger.START)
         self._settle()
 

@@ -1,0 +1,60 @@
+"""`POST /webhooks/mlflow`: MLflow says that something moved; it is only ever a reason to look."""
+
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+from litestar import Request, post
+from litestar.di import NamedDependency
+from litestar.params import RawBody
+
+from service.core.events import Trigger
+from service.core.versions import ModelRef
+from service.handlers.described import problem_responses
+from service.serving.desired import DesiredState
+from service.serving.webhook import Deliveries, is_of_another_model
+
+_MAX_BODY_BYTES = 1_048_576
+"""Events have some hundred bytes; a description within one may be long."""
+
+
+class WebhookReply(msgspec.Struct):
+    """What a delivery led to: `looking` at the registry now, or `ignored` as another model's."""
+
+    status: str
+
+
+@post(
+    "/webhooks/mlflow",
+    status_code=200,
+    request_max_body_size=_MAX_BODY_BYTES,
+    tags=["model"],
+    summary="Be told by MLflow that something moved",
+    responses=problem_responses(
+        {
+            HTTPStatus.BAD_REQUEST: "Stale, or accepted before: nothing was changed",
+            HTTPStatus.UNAUTHORIZED: "Not signed with the WEBHOOK_SECRET: nothing was changed",
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "No event of MLflow's is that long",
+        }
+    ),
+)
+async def mlflow_webhook(
+    request: Request[Any, Any, Any],
+    body: RawBody,
+    deliveries: NamedDependency[Deliveries],
+    desired: NamedDependency[DesiredState],
+    ref: NamedDependency[ModelRef],
+) -> WebhookReply:
+    """Look at the registry now, if MLflow signed this, just now, and for the first time.
+
+    What the event says moved is not believed: the registry is asked what is promoted.
+    """
+    delivery_id, timestamp, signature = (
+        request.headers.get(f"x-mlflow-{name}", "")
+        for name in ("delivery-id", "timestamp", "signature")
+    )
+    deliveries.accept(delivery_id, timestamp, signature, body)
+    if is_of_another_model(body, ref.name):
+        return WebhookReply("ignored")
+    desired.wake(Trigger.WEBHOOK)
+    return WebhookReply("looking")
