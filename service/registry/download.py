@@ -2,8 +2,10 @@
 
 There is no checksum on the way: a download that was cut short can 'succeed'. So the files are
 compared with the artifact store's own listing, and with the size that the model was logged with.
+What is listed must fit on the disk before any of it is fetched.
 """
 
+import shutil
 import warnings
 from pathlib import Path
 from typing import Any
@@ -32,13 +34,15 @@ def download(request: DownloadRequest) -> DownloadReply:
     uri = artifact_uri(version)
     try:
         _must_be_the_same(version, uri)
+        listed = _listing(uri)
+        _must_have_room(uri, listed, Path(request.destination))
         # Never without a destination: a local artifact store would be used in place and written to.
         path = Path(
             mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=request.destination)
         )
         root = _model_root(path, uri)
         files = _sizes(root)
-        _check_listing(uri, files)
+        _check_listing(uri, listed, files)
         _check_logged_size(root, files)
         # Again: the registry may have been made anew between the two, with the same numbers.
         _must_be_the_same(version, uri)
@@ -87,8 +91,11 @@ def _sizes(root: Path) -> dict[str, int]:
     }
 
 
-def _check_listing(uri: str, files: dict[str, int]) -> None:
-    """Compare with what the artifact store lists, by one call for each folder."""
+def _listing(uri: str) -> dict[str, int | None]:
+    """Return what the artifact store lists, with sizes where it has them.
+
+    One call for each folder.
+    """
     base, below = uri, ""
     if uri.startswith("runs:/"):
         # Below the run itself: a listing that starts deeper names its files in two ways.
@@ -103,6 +110,27 @@ def _check_listing(uri: str, files: dict[str, int]) -> None:
                 folders.append(item.path)
             else:
                 listed[item.path.removeprefix(f"{below}/")] = item.file_size
+    return listed
+
+
+def _must_have_room(uri: str, listed: dict[str, int | None], destination: Path) -> None:
+    """Raise FetchFailedError where what is listed can't fit on the disk of the destination.
+
+    A download that fills the disk takes room from everything else that is on it. Files whose size
+    the store does not list count as nothing.
+    """
+    needed = sum(size_bytes or 0 for size_bytes in listed.values())
+    existing = next(folder for folder in (destination, *destination.parents) if folder.exists())
+    free = shutil.disk_usage(existing).free
+    if needed > free:
+        raise FetchFailedError(
+            f"{uri} needs {needed} bytes, and {free} are free on the disk of CACHE_DIR: make room "
+            "there, or set CACHE_DIR to a folder on another disk"
+        )
+
+
+def _check_listing(uri: str, listed: dict[str, int | None], files: dict[str, int]) -> None:
+    """Compare what arrived with what the artifact store lists."""
     for path, size_bytes in listed.items():
         found = files.get(path)
         if found is None and Path(path).name not in _WRITTEN_HERE:

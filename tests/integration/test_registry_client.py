@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -423,6 +424,17 @@ def test_a_file_that_did_not_arrive_is_told(
     monkeypatch.setattr(mlflow.artifacts, "download_artifacts", lose)
     with pytest.raises(FetchFailedError, match=r"input_example.json did not arrive"):
         fetch(own_version, tmp_path)
+
+
+def test_what_does_not_fit_on_the_disk_is_not_begun(
+    own_version: ModelVersion, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both figures are told, and nothing was written."""
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=7))
+    with pytest.raises(FetchFailedError, match=r"needs \d{3,} bytes, and 7 are free"):
+        fetch(own_version, tmp_path / "new")
+    assert not (tmp_path / "new").exists()
 
 
 def test_no_mlmodel_file_is_told(
