@@ -108,6 +108,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     on_unpromoted: Literal["keep", "unload"] = "keep"
     """What becomes of the served version when nothing is promoted any more."""
 
+    on_mismatch: Literal["warn", "refuse"] = "warn"
+    """What becomes of a version that wants another Python or other packages than are installed."""
+
     keep_versions: Annotated[int, Meta(ge=1, le=10_000)] = 3
     """Versions to keep on disk; one that is served is never removed."""
 

@@ -1,0 +1,59 @@
+from pathlib import Path
+
+import pytest
+
+from service.core import manifest
+from service.core.errors import StoreCorruptError
+from service.core.verdicts import Outcome
+from service.core.versions import StoredVersion
+from service.watcher.gates.artifacts import ArtifactsGate, _size
+from service.watcher.gates.gate import Candidate
+from tests.support.fake_source import a_version
+
+pytestmark = pytest.mark.anyio
+
+
+def a_candidate(folder: Path, digest: str = "") -> Candidate:
+    """Return a version on disk as the store leaves it; its digest may be another's."""
+    model = folder / "model"
+    model.mkdir()
+    (model / "MLmodel").write_bytes(b"x" * 1500)
+    (model / "data").write_bytes(b"y" * 500)
+    recorded = manifest.build(model)
+    manifest.write(folder / manifest.MANIFEST_NAME, recorded)
+
+    async def open_nothing() -> None:
+        raise AssertionError
+
+    stored = StoredVersion(a_version(1), model, digest or recorded.digest)
+    return Candidate(stored, None, open_nothing)  # type: ignore[arg-type]
+
+
+async def test_files_bytes_and_digest_are_told(tmp_path: Path) -> None:
+    """So that two people can tell whether they speak of the same version."""
+    candidate = a_candidate(tmp_path)
+    found = await ArtifactsGate().check(candidate)
+    assert found.outcome is Outcome.PASS
+    assert found.reason.startswith("2 files, 2 kB, complete")
+    assert found.reason.endswith(candidate.stored.digest[:12])
+
+
+async def test_another_record_says_nothing_of_the_version(tmp_path: Path) -> None:
+    """It is raised, so that the store fetches it again."""
+    with pytest.raises(StoreCorruptError):
+        await ArtifactsGate().check(a_candidate(tmp_path, "another"))
+    (tmp_path / manifest.MANIFEST_NAME).unlink()
+    (tmp_path / "model").rename(tmp_path / "old")
+    candidate = a_candidate(tmp_path)
+    (tmp_path / manifest.MANIFEST_NAME).unlink()
+    with pytest.raises(StoreCorruptError):
+        await ArtifactsGate().check(candidate)
+
+
+@pytest.mark.parametrize(
+    ("size_bytes", "text"),
+    [(0, "0 bytes"), (999, "999 bytes"), (1234, "1.23 kB"), (5e8, "500 MB"), (2.5e10, "25 GB")],
+)
+def test_sizes_are_written_as_people_do(size_bytes: float, text: str) -> None:
+    """Three digits and a unit."""
+    assert _size(size_bytes) == text

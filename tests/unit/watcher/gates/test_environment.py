@@ -1,0 +1,133 @@
+import platform
+import sys
+from pathlib import Path
+
+import pytest
+
+from service.core.verdicts import Outcome
+from service.core.versions import StoredVersion
+from service.watcher.gates.environment import EnvironmentGate, compare, installed_version
+from service.watcher.gates.gate import Candidate, Finding
+from tests.support.fake_source import a_version
+
+pytestmark = pytest.mark.anyio
+
+INSTALLED = {"numpy": "2.3.1", "scikit-learn": "1.7.2", "torch": "2.1.0+cpu", "odd": "dev"}
+
+
+def differences(requirements: str, python: str = "") -> list[str]:
+    """Return what differs from a Python 3.11.9 with INSTALLED."""
+    return compare(python, requirements, "3.11.9", INSTALLED.get).differences
+
+
+@pytest.mark.parametrize(
+    ("requirements", "found"),
+    [
+        ("", []),
+        ("numpy==2.3.1", []),
+        ("numpy", []),
+        ("numpy>=2,<3", []),
+        ("numpy[extra]==2.3.1", []),
+        ("torch==2.1.0", []),
+        ("numpy==2.3.*  # why", []),
+        ("numpy==2.3.1 --hash=sha256:00", []),
+        ("numpy==2.3.1 \\\n    --hash=sha256:00", []),
+        ('absent==1; python_version < "3"', []),
+        ("numpy==2.3.0", ["numpy ==2.3.0 wanted, 2.3.1 found"]),
+        ("torch==2.1.0+cu118", ["torch ==2.1.0+cu118 wanted, 2.1.0+cpu found"]),
+        ("absent==1", ["absent ==1 wanted, none found"]),
+        ("absent", ["absent wanted, none found"]),
+        ("odd>=1", ["odd >=1 wanted, dev found"]),
+        (
+            "scikit-learn==1.5.0\nnumpy==2.3.1\nabsent",
+            ["scikit-learn ==1.5.0 wanted, 1.7.2 found", "absent wanted, none found"],
+        ),
+    ],
+)
+def test_each_package_is_named_with_what_is_wanted_and_found(
+    requirements: str, found: list[str]
+) -> None:
+    """A version that meets its requirement is no difference."""
+    assert differences(requirements) == found
+
+
+@pytest.mark.parametrize(
+    ("python", "found"),
+    [
+        ("", []),
+        ("3.11.2", []),
+        ("3.11", []),
+        ("3.10.4", ["Python 3.10.4 wanted, 3.11.9 found"]),
+        ("3.1.1", ["Python 3.1.1 wanted, 3.11.9 found"]),
+    ],
+)
+def test_python_counts_by_major_and_minor(python: str, found: list[str]) -> None:
+    """A patch release changes no model."""
+    assert differences("", python) == found
+
+
+@pytest.mark.parametrize(
+    "line", ["-r more.txt", "--extra-index-url somewhere", "code/mine-1.0-py3-none-any.whl"]
+)
+def test_what_is_no_requirement_is_told_and_not_compared(line: str) -> None:
+    """Options and paths say nothing of what is installed."""
+    assert compare("", f"{line}\nnumpy", "3.11.9", INSTALLED.get) == (1, [], [line])
+
+
+def test_what_is_installed_is_read_without_importing_it() -> None:
+    """From its metadata."""
+    assert installed_version("litestar")
+    assert installed_version("no-such-thing") is None
+    assert "import_linter" not in sys.modules
+    assert installed_version("import-linter")
+    assert "importlinter" not in sys.modules
+
+
+def a_candidate(folder: Path, python: str | None, requirements: str | None) -> Candidate:
+    """Return a version on disk that was logged with these."""
+    named = {} if python is None else {"python_version": python}
+    (folder / "MLmodel").write_text(f"flavors: {{python_function: {named}}}\n", "utf-8")
+    if requirements is not None:
+        (folder / "requirements.txt").write_text(requirements, "utf-8")
+
+    async def open_nothing() -> None:
+        raise AssertionError
+
+    stored = StoredVersion(a_version(1), folder, "digest")
+    return Candidate(stored, None, open_nothing)  # type: ignore[arg-type]
+
+
+HERE = platform.python_version()
+
+
+async def test_a_difference_warns_or_refuses_as_was_set(tmp_path: Path) -> None:
+    """The reason is the same, and names the setting."""
+    candidate = a_candidate(tmp_path, HERE, "no-such-thing==1\nmsgspec")
+    told = "no-such-thing ==1 wanted, none found"
+    assert await EnvironmentGate("warn").check(candidate) == Finding(
+        Outcome.PASS, f"warning: {told} (ON_MISMATCH=warn)"
+    )
+    assert await EnvironmentGate("refuse").check(candidate) == Finding(
+        Outcome.REFUSE, f"{told}: install what is wanted (ON_MISMATCH)"
+    )
+
+
+async def test_what_fits_passes_and_what_says_nothing_is_skipped(tmp_path: Path) -> None:
+    """Whatever was set."""
+    gate = EnvironmentGate("refuse")
+    assert await gate.check(a_candidate(tmp_path, None, None)) == Finding(
+        Outcome.SKIP, "the version names nothing that it needs"
+    )
+    assert await gate.check(a_candidate(tmp_path, HERE, "msgspec\n-c limits.txt")) == Finding(
+        Outcome.PASS, "all 2 that it needs are installed; not compared: -c limits.txt"
+    )
+
+
+@pytest.mark.parametrize("content", ["{", "- 1", "flavors: 3", ""])
+async def test_a_file_that_cannot_be_read_is_left_to_the_load_gate(
+    tmp_path: Path, content: str
+) -> None:
+    """It names no Python."""
+    candidate = a_candidate(tmp_path, None, "msgspec")
+    (tmp_path / "MLmodel").write_text(content, "utf-8")
+    assert (await EnvironmentGate("refuse").check(candidate)).outcome is Outcome.PASS
