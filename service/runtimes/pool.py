@@ -90,7 +90,8 @@ class Pool:
         """How many workers can answer now: in a call, or idle with a heartbeat in time."""
         overdue = time.monotonic() - _OVERDUE_HEARTBEATS * self.settings.heartbeat_interval_s
         return sum(
-            worker in self._busy or worker.child.last_seen >= overdue for worker in self._workers
+            worker.child.is_alive and (worker in self._busy or worker.child.last_seen >= overdue)
+            for worker in self._workers
         )
 
     @property
