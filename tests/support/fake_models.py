@@ -82,6 +82,7 @@ class FakeStore(ArtifactStore):
     def __init__(self, fates: Fates) -> None:
         self._fates = fates
         self.fetched: list[ModelVersion] = []
+        self.fetching: list[ModelVersion] = []
         self.marks: set[FakeInUse] = set()
         self.good: list[ModelVersion] = []
         self.tidying_error: Exception | None = None
@@ -91,7 +92,11 @@ class FakeStore(ArtifactStore):
         """Take the time that fetching takes."""
         self.fetched.append(version)
         fate = self._fates.of(version)
-        await anyio.sleep(fate.fetch_s)
+        self.fetching.append(version)
+        try:
+            await anyio.sleep(fate.fetch_s)
+        finally:
+            self.fetching.remove(version)
         if fate.fetch_error is not None:
             raise fate.fetch_error
         mark = FakeInUse(StoredVersion(version, Path(version.key), "digest"), self)
@@ -116,6 +121,8 @@ class FakePool(Pool):
     def __init__(self, stored: StoredVersion, fate: Fate) -> None:
         super().__init__(stored, POOL, ChildThreads())
         self.alive = True
+        self.proved = False
+        """Whether it has ever answered its example rightly."""
         self._fate = fate
 
     @property
@@ -129,6 +136,7 @@ class FakePool(Pool):
             await anyio.sleep(self._fate.smoke_s)
             if self._fate.smoke_error is not None:
                 raise self._fate.smoke_error
+            self.proved = not self._fate.smoke_refusal
             return SmokeReply("its input example", 1, self._fate.smoke_refusal, True, "shown")  # noqa: FBT003
         raise ChildTimeoutError("smoke took too long")
 

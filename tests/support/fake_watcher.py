@@ -33,11 +33,12 @@ class FakeWatcher:
         *,
         uri: str = "models:/m@champion",
         on_unpromoted: Literal["keep", "unload"] = "keep",
+        slot: Slot | None = None,
     ) -> None:
         self.fates = Fates()
         self.store = FakeStore(self.fates)
         self.host = a_host(self.fates)
-        self.slot = Slot()
+        self.slot = slot or Slot()
         self.monitor = StateMonitor()
         self.journal = MemoryJournal()
         self.desired = DesiredState()

@@ -3,6 +3,7 @@ import pytest
 from anyio.lowlevel import checkpoint
 
 from service.core.errors import SupersededError
+from service.core.events import Trigger
 from service.serving.desired import DesiredState
 from tests.support.fake_source import a_version
 
@@ -71,3 +72,15 @@ async def test_a_wish_outlives_a_waiter_who_went_away() -> None:
     wish.fail(SupersededError("nobody listens"))
     del wish
     await checkpoint()
+
+
+async def test_a_pass_is_told_by_what_it_was_called_for() -> None:
+    """Once: the next one is the timer's again."""
+    desired = DesiredState()
+    assert desired.take_trigger() is Trigger.POLL
+    desired.wake(Trigger.WEBHOOK)
+    # The end of a rollout rings too, and is no reason worth telling.
+    desired.wake()
+    await desired.woken()
+    assert desired.take_trigger() is Trigger.WEBHOOK
+    assert desired.take_trigger() is Trigger.POLL

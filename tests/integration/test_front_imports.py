@@ -1,0 +1,56 @@
+"""The front is up at once, and small: it imports nothing that models need."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+HEAVY = ("mlflow", "pandas", "sklearn", "scipy", "skops")
+MAKE = """
+import sys
+from pathlib import Path
+from service.app import create_app
+from service.settings import Settings
+app = create_app(Settings(cache_dir=Path(sys.argv[1])))
+"""
+ASK = """
+import anyio, httpx
+
+async def ask():
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(app), base_url="http://front.test"
+    ) as client:
+        alive = await client.get("/health/live")
+        assert alive.status_code == 200, alive.text
+        nothing = await client.post("/predict", json={"instances": [{"a": 1}]})
+        assert nothing.status_code == 503, nothing.text
+
+anyio.run(ask)
+"""
+TELL = "print('imported:', *sorted({name.split('.')[0] for name in sys.modules}))"
+
+
+def imported(tmp_path: Path, code: str) -> set[str]:
+    """Return the top-level names that a process has imported after running the code."""
+    ended = subprocess.run(
+        [sys.executable, "-c", code + TELL, str(tmp_path)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert ended.returncode == 0, ended.stderr
+    return set(ended.stdout.splitlines()[-1].removeprefix("imported: ").split())
+
+
+def test_the_front_imports_neither_mlflow_nor_what_models_compute_with(tmp_path: Path) -> None:
+    """Making the application is all that it takes to find out."""
+    names = imported(tmp_path, MAKE)
+    assert "litestar" in names
+    assert names.isdisjoint(HEAVY)
+
+
+def test_answering_requests_imports_nothing_more_of_that_kind(tmp_path: Path) -> None:
+    """Nor does whatever a handler imports when it is first called."""
+    assert imported(tmp_path, MAKE + ASK).isdisjoint(HEAVY)

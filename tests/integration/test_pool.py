@@ -1,0 +1,271 @@
+"""Real worker processes of one version: kept, replaced, and gone at its end."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+
+import anyio
+import msgspec
+import psutil
+import pytest
+
+from service.core.errors import (
+    ChildLostError,
+    ChildRaisedError,
+    ChildTimeoutError,
+    ModelFailedError,
+    ShuttingDownError,
+    StoreCorruptError,
+)
+from service.core.versions import StoredVersion
+from service.runtimes import launch
+from service.runtimes.child import ChildThreads
+from service.runtimes.pool import Pool, PoolSettings
+from service.serving.batcher import BatchSettings
+from service.serving.model import LoadedModel, ModelHost
+from tests.support import handmade_model
+from tests.support.fake_workers import a_call
+from tests.support.handmade_model import CONTROL, HANGING, KILLING, RAISING
+
+pytestmark = [
+    pytest.mark.anyio,
+    pytest.mark.skipif(sys.platform == "win32", reason="sends POSIX signals to workers"),
+]
+
+CALL_S = 20.0
+SOON_S = 60.0
+"""Ten times what replacing a worker takes on a busy machine."""
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory: pytest.TempPathFactory) -> StoredVersion:
+    """Write the version once."""
+    launch.use_temp_dir(tmp_path_factory.mktemp("children"))
+    return handmade_model.make(tmp_path_factory.mktemp("stored"))
+
+
+@pytest.fixture
+def pool_settings(tmp_path: Path) -> PoolSettings:
+    """Return what a service would have, with one worker and a quick heartbeat."""
+    return PoolSettings(
+        workers=1,
+        threads=1,
+        start_timeout_s=60,
+        load_timeout_s=60,
+        heartbeat_interval_s=0.1,
+        heartbeat_timeout_s=1,
+        refuse_unknown=False,
+        temp_dir=tmp_path,
+        environment={CONTROL: str(tmp_path)},
+    )
+
+
+@asynccontextmanager
+async def running(stored: StoredVersion, settings: PoolSettings) -> AsyncIterator[Pool]:
+    """Host a pool and check that nothing is left of it."""
+    pool = Pool(stored, settings, ChildThreads())
+    seen: set[int] = set()
+    async with anyio.create_task_group() as host:
+        await host.start(pool.run)
+        await until(lambda: pool.size == settings.workers)
+        seen.update(pool.pids)
+        yield pool
+        seen.update(pool.pids)
+        pool.close()
+    assert pool.size == 0
+    assert [pid for pid in seen if psutil.pid_exists(pid)] == []
+
+
+async def until(condition: Callable[[], bool], limit_s: float = SOON_S) -> None:
+    """Wait for a state that nothing tells of."""
+    with anyio.fail_after(limit_s):
+        while not condition():  # noqa: ASYNC110 - other processes ring no bell
+            await anyio.sleep(0.01)
+
+
+async def ask(pool: Pool, *rows: float, timeout_s: float = CALL_S) -> bytes:
+    """Return the buffer of the answers."""
+    async with pool.acquire() as worker:
+        predictions = await worker.predict(a_call(*rows), timeout_s)
+    column = predictions.columns[0]
+    assert isinstance(column, bytes)
+    return column
+
+
+def answer(*rows: float) -> bytes:
+    """Return the buffer of the right answers."""
+    column = a_call(*(row + 0.5 for row in rows)).columns[0]
+    assert isinstance(column, bytes)
+    return column
+
+
+async def test_workers_answer_and_are_held_by_one_call_each(
+    stored: StoredVersion, pool_settings: PoolSettings
+) -> None:
+    """Two of them at the same time, a third call waits."""
+    settings = msgspec.structs.replace(pool_settings, workers=2)
+    async with running(stored, settings) as pool:
+        async with pool.acquire() as first, pool.acquire() as second:
+            assert first is not second
+            with anyio.move_on_after(0.3) as scope:
+                await ask(pool, 1.0)
+            assert scope.cancelled_caught
+        assert await ask(pool, 1.0, 2.0) == answer(1.0, 2.0)
+        assert (await pool.smoke(CALL_S)).refusal == ""
+
+
+async def test_a_model_that_raises_keeps_its_worker(
+    stored: StoredVersion, pool_settings: PoolSettings
+) -> None:
+    """It is the caller's error alone."""
+    async with running(stored, pool_settings) as pool:
+        before = pool.pids
+        with pytest.raises(ModelFailedError, match="ValueError: as told"):
+            await ask(pool, RAISING)
+        assert await ask(pool, 1.0) == answer(1.0)
+        assert pool.pids == before
+
+
+async def test_a_worker_that_is_lost_in_a_call_is_replaced(
+    stored: StoredVersion, pool_settings: PoolSettings
+) -> None:
+    """Its caller is told what it printed last, the next one is answered."""
+    async with running(stored, pool_settings) as pool:
+        before = pool.pids
+        with pytest.raises(ChildLostError) as lost:
+            await ask(pool, KILLING)
+        assert lost.value.last_lines[-1] == "as told"
+        with anyio.fail_after(SOON_S):
+            assert await ask(pool, 1.0) == answer(1.0)
+        assert set(pool.pids).isdisjoint(before)
+        assert pool.restarts == 1
+
+
+async def test_a_worker_that_hangs_in_a_call_is_replaced(
+    stored: StoredVersion, pool_settings: PoolSettings
+) -> None:
+    """At the call's own limit."""
+    async with running(stored, pool_settings) as pool:
+        with pytest.raises(ChildTimeoutError):
+            await ask(pool, HANGING, timeout_s=0.3)
+        with anyio.fail_after(SOON_S):
+            assert await ask(pool, 1.0) == answer(1.0)
+
+
+@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGSTOP])
+async def test_an_idle_worker_that_ends_or_hangs_is_replaced_before_anyone_asks(
+    stored: StoredVersion, pool_settings: PoolSettings, sent: signal.Signals
+) -> None:
+    """By its pipe or its heartbeat; meanwhile it does not count as alive."""
+    async with running(stored, pool_settings) as pool:
+        (before,) = pool.pids
+        os.kill(before, sent)
+        await until(lambda: pool.size == 0)
+        await until(lambda: pool.size == 1 and pool.pids != [before])
+        assert await ask(pool, 1.0) == answer(1.0)
+
+
+async def test_no_worker_that_has_just_ended_is_handed_out(
+    stored: StoredVersion, pool_settings: PoolSettings
+) -> None:
+    """A request would lose it for nothing."""
+    settings = msgspec.structs.replace(pool_settings, heartbeat_interval_s=60.0)
+    async with running(stored, settings) as pool:
+        async with pool.acquire() as worker:
+            pass
+        worker.kill()
+        with anyio.fail_after(SOON_S):
+            assert await ask(pool, 1.0) == answer(1.0)
+
+
+async def test_replacing_is_tried_until_it_works(
+    stored: StoredVersion, pool_settings: PoolSettings, tmp_path: Path
+) -> None:
+    """What loaded once may fail for a while, as on a full machine."""
+    async with running(stored, pool_settings) as pool:
+        (tmp_path / "refuse").touch()
+        started = pool._started
+        os.kill(pool.pids[0], signal.SIGKILL)
+        await until(lambda: pool._started >= started + 2)
+        assert pool.size == 0
+        with pytest.raises(ChildTimeoutError, match="no worker"):
+            await pool.smoke(0.1)
+        (tmp_path / "refuse").unlink()
+        await until(lambda: pool.size == 1)
+        assert await ask(pool, 1.0) == answer(1.0)
+
+
+async def test_a_version_that_does_not_load_leaves_nothing(
+    stored: StoredVersion, pool_settings: PoolSettings, tmp_path: Path
+) -> None:
+    """What it raised is raised before anything is reported."""
+    (tmp_path / "refuse").touch()
+    children = psutil.Process().children(recursive=True)
+    async with anyio.create_task_group() as host:
+        with pytest.raises(ChildRaisedError, match="not this time"):
+            await host.start(Pool(stored, pool_settings, ChildThreads()).run)
+        damaged = msgspec.structs.replace(stored, digest="another")
+        with pytest.raises(StoreCorruptError):
+            await host.start(Pool(damaged, pool_settings, ChildThreads()).run)
+    left = [child for child in psutil.Process().children(recursive=True) if child not in children]
+    assert [child for child in left if "forkserver" not in " ".join(child.cmdline())] == []
+
+
+@asynccontextmanager
+async def hosted(stored: StoredVersion, settings: PoolSettings) -> AsyncIterator[LoadedModel]:
+    """Host a whole model: pool, contract and batcher."""
+    host = ModelHost(settings, BatchSettings(100, 0.002, CALL_S), ChildThreads())
+    async with anyio.create_task_group() as nursery:
+        model: LoadedModel = await nursery.start(partial(host.run, stored))
+        await until(lambda: model.can_answer)
+        yield model
+        model.close()
+        await model.closed.wait()
+
+
+async def test_a_models_end_ends_its_workers_and_its_queue(
+    stored: StoredVersion, pool_settings: PoolSettings
+) -> None:
+    """Whoever still waits is told."""
+    async with hosted(stored, pool_settings) as model, anyio.create_task_group() as callers:
+        (pid,) = model.pool.pids
+        told: list[Exception] = []
+
+        async def hang() -> None:
+            try:
+                await model.batcher.submit(a_call(HANGING))
+            except ShuttingDownError as error:
+                told.append(error)
+
+        callers.start_soon(hang)
+        await until(lambda: bool(model.pool._busy))
+        model.close()
+        with anyio.fail_after(SOON_S):
+            await model.closed.wait()
+        assert not psutil.pid_exists(pid)
+    assert len(told) == 1
+
+
+async def test_a_version_that_collapses_ends_nothing_else_and_says_so_at_once(
+    stored: StoredVersion, pool_settings: PoolSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A defect of ours in keeping workers is that version's end, not the service's."""
+
+    async def defect(*_: object) -> None:
+        raise ZeroDivisionError
+
+    async with hosted(stored, pool_settings) as model:
+        monkeypatch.setattr(model.pool, "_load_again", defect)
+        os.kill(model.pool.pids[0], signal.SIGKILL)
+        with anyio.fail_after(SOON_S):
+            await model.closed.wait()
+        assert not model.can_answer
+        began = asyncio.get_running_loop().time()
+        with pytest.raises(ShuttingDownError):
+            await model.batcher.submit(a_call(1.0))
+        assert asyncio.get_running_loop().time() - began < 1

@@ -1,0 +1,96 @@
+import msgspec
+import pytest
+
+from service.core.errors import (
+    ChildRaisedError,
+    ContractViolationError,
+    FetchFailedError,
+    MalformedBodyError,
+    ModelFailedError,
+    ServiceError,
+    SignatureError,
+    SourceUnavailableError,
+    StoreCorruptError,
+)
+from service.runtimes.protocol import MAX_DETAIL_CHARACTERS, Fault, to_error, to_fault
+
+
+class SilentError(Exception):
+    def __str__(self) -> str:
+        """Raise."""
+        raise RuntimeError
+
+
+def travelled(error: BaseException) -> ServiceError:
+    """Return an error as the front sees what a child raised."""
+    with pytest.raises(BaseException) as raised:
+        _raise(error)
+    frame = msgspec.msgpack.encode(to_fault(raised.value))
+    return to_error(msgspec.msgpack.decode(frame, type=Fault))
+
+
+def _raise(error: BaseException) -> None:
+    raise error
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        MalformedBodyError,
+        SourceUnavailableError,
+        FetchFailedError,
+        StoreCorruptError,
+        SignatureError,
+    ],
+)
+def test_our_own_errors_keep_their_class_and_sentence(kind: type[ServiceError]) -> None:
+    """A caller treats them as if they were raised here."""
+    error = travelled(kind("what is wrong"))
+    assert type(error) is kind
+    assert str(error) == "what is wrong"
+
+
+def test_a_contract_violation_keeps_its_parts() -> None:
+    """Path and row reach the HTTP edge."""
+    error = travelled(ContractViolationError("instances[3].a", 3, "a number", "a string"))
+    assert isinstance(error, ContractViolationError)
+    assert error.extras() == {
+        "path": "instances[3].a",
+        "row": 3,
+        "expected": "a number",
+        "got": "a string",
+    }
+
+
+def test_a_models_failure_keeps_its_traceback_for_the_log() -> None:
+    """The sentence is for the caller, the rest is not."""
+    error = travelled(ModelFailedError("the model raised ValueError: no", "where"))
+    assert isinstance(error, ModelFailedError)
+    assert str(error) == "the model raised ValueError: no"
+    assert "Traceback" in error.detail
+
+
+@pytest.mark.parametrize(
+    ("raised", "sentence"),
+    [
+        (KeyError("a"), "KeyError: 'a'"),
+        (SystemExit(3), "SystemExit: 3"),
+        (SilentError(), "SilentError"),
+        (ValueError("no UTF-8: \udcff"), "ValueError: no UTF-8: ?"),
+        (ServiceError("some other of ours"), "some other of ours"),
+    ],
+)
+def test_anything_else_is_told_in_words(raised: BaseException, sentence: str) -> None:
+    """Whatever a class does when it is asked for its message."""
+    error = travelled(raised)
+    assert type(error) is ChildRaisedError
+    assert str(error) == sentence
+    assert type(raised).__name__ in error.detail
+
+
+def test_a_long_traceback_is_cut_at_its_beginning() -> None:
+    """What raised stands at the end."""
+    error = travelled(ValueError("x" * 2 * MAX_DETAIL_CHARACTERS + "the end"))
+    assert isinstance(error, ChildRaisedError)
+    assert len(error.detail) == MAX_DETAIL_CHARACTERS
+    assert error.detail.rstrip().endswith("the end")

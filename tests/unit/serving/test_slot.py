@@ -1,0 +1,85 @@
+from pathlib import Path
+
+import anyio
+import pytest
+
+from service.core.errors import NoVersionError
+from service.core.versions import StoredVersion
+from service.runtimes.messages import LoadReply
+from service.serving.model import LoadedModel
+from service.serving.slot import Slot
+from tests.support.fake_models import BATCHING, CONTRACT, FakePool, Fate
+from tests.support.fake_source import a_version
+
+pytestmark = pytest.mark.anyio
+
+
+def a_model(number: int) -> LoadedModel:
+    """Return a loaded version without processes."""
+    stored = StoredVersion(a_version(number), Path("nowhere"), "digest")
+    loaded = LoadReply({}, "3", "3.11", 0.1)
+    return LoadedModel(stored, CONTRACT, loaded, FakePool(stored, Fate()), BATCHING)
+
+
+async def test_an_empty_slot_has_no_lease_to_give() -> None:
+    """The caller is told that no version can answer."""
+    slot = Slot()
+    assert slot.current is None
+    with pytest.raises(NoVersionError), slot.lease():
+        pass
+
+
+async def test_a_lease_keeps_its_version_over_a_swap() -> None:
+    """Who came before it has the old one to the end, who comes after it the new one."""
+    slot, old, new = Slot(), a_model(1), a_model(2)
+    assert slot.swap(old) is None
+    with slot.lease() as before:
+        assert slot.swap(new) is old
+        with slot.lease() as after:
+            assert (before, after) == (old, new)
+            assert (old.leases, new.leases) == (1, 1)
+    assert (old.leases, new.leases) == (0, 0)
+
+
+async def test_a_version_is_drained_once_its_last_lease_is_gone() -> None:
+    """However many there are, and in whatever order they go."""
+    slot, model = Slot(), a_model(1)
+    slot.swap(model)
+    await model.drained()
+    drained = anyio.Event()
+
+    async def drain() -> None:
+        await model.drained()
+        drained.set()
+
+    first, second = slot.lease(), slot.lease()
+    async with anyio.create_task_group() as waiting:
+        first.__enter__()
+        second.__enter__()
+        waiting.start_soon(drain)
+        await anyio.lowlevel.checkpoint()
+        first.__exit__(None, None, None)
+        await anyio.lowlevel.checkpoint()
+        assert not drained.is_set()
+        second.__exit__(None, None, None)
+        with anyio.fail_after(1):
+            await drained.wait()
+
+
+async def test_a_request_that_fails_gives_its_lease_back() -> None:
+    """Else the version would never be drained."""
+    slot, model = Slot(), a_model(1)
+    slot.swap(model)
+    with pytest.raises(ZeroDivisionError), slot.lease():
+        raise ZeroDivisionError
+    assert model.leases == 0
+
+
+async def test_a_version_notes_since_when_it_serves() -> None:
+    """One that never did has no such time; an empty slot serves nothing."""
+    slot, model = Slot(), a_model(1)
+    assert model.serving_since is None
+    slot.swap(model)
+    assert model.serving_since is not None
+    assert slot.swap(None) is model
+    assert slot.current is None

@@ -1,0 +1,223 @@
+import contextlib
+import sqlite3
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.to_thread
+import msgspec
+import pytest
+import structlog
+
+from service.core.events import Ending
+from service.serving import _journal_file
+from service.serving.journal import KEPT_PROMOTIONS, Journal
+from service.serving.sqlite_journal import SqliteJournal
+from tests.support.promotions import a_promotion
+
+pytestmark = pytest.mark.anyio
+
+POINTER = "models:/m@champion at http://registry.test"
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """Name a file that is not there yet."""
+    return tmp_path / "journal.db"
+
+
+async def until(condition: Callable[[], bool], limit_s: float = 10.0) -> None:
+    """Wait for a state."""
+    with anyio.fail_after(limit_s):
+        while not condition():  # noqa: ASYNC110 - written by a thread
+            await anyio.sleep(0.01)
+
+
+@asynccontextmanager
+async def opened(file: Path, pointer: str = POINTER) -> AsyncIterator[SqliteJournal]:
+    """Open a journal that has recalled what there is."""
+    journal = SqliteJournal(file, pointer)
+    async with journal.open():
+        await journal.recalled.wait()
+        yield journal
+
+
+def is_written(journal: SqliteJournal) -> bool:
+    """Whether nothing is left to write."""
+    return not journal._unwritten
+
+
+def events(logs: list[Any]) -> list[str]:
+    """Return what was logged, by name."""
+    return [entry["event"] for entry in logs]
+
+
+async def test_it_survives_a_restart(file: Path) -> None:
+    """All of each promotion, the newest first, and what is recorded then comes before it."""
+    written = [a_promotion(number, number) for number in range(3)]
+    ended = msgspec.structs.replace(
+        written[2], ending=Ending.SERVING, durations_s={"fetch": 0.5, "drain": 1.25}
+    )
+    failed = msgspec.structs.replace(written[1], ending=Ending.FAILED, reason="disk full")
+    async with opened(file) as journal:
+        for promotion in (*written, failed, ended):
+            journal.record(promotion)
+    async with opened(file) as journal:
+        assert journal.last(2) == [ended, failed]
+        journal.record(a_promotion(9, 9))
+        assert journal.last(2) == [a_promotion(9, 9), ended]
+    async with opened(file) as journal:
+        assert [promotion.version.version for promotion in journal.last(9)] == ["9", "2", "1", "0"]
+
+
+async def test_what_nobody_saw_the_end_of_is_said_so(file: Path) -> None:
+    """A service that was killed could not write what came of it."""
+    async with opened(file) as journal:
+        journal.record(a_promotion(1))
+    async with opened(file) as journal:
+        (promotion,) = journal.last(1)
+        assert promotion.ending is Ending.UNDER_WAY
+        assert "when this service started" in promotion.reason
+
+
+async def test_it_is_bounded_on_disk(file: Path) -> None:
+    """The oldest of a pointer are forgotten."""
+    async with opened(file) as journal:
+        for minute in range(KEPT_PROMOTIONS):
+            journal.record(a_promotion(1, minute))
+        await until(lambda: is_written(journal))
+        for minute in range(7):
+            journal.record(a_promotion(2, minute))
+    assert len(_journal_file.read(file, POINTER, 10_000)) == KEPT_PROMOTIONS
+    async with opened(file) as journal:
+        assert journal.last(10_000)[-1].noticed_at == a_promotion(1, 7).noticed_at
+
+
+async def test_services_share_a_file_and_keep_their_pointers_apart(file: Path) -> None:
+    """Two that write at once lose nothing; those that follow the same pointer read both."""
+    other = "models:/m/Production at http://registry.test"
+    async with opened(file) as one, opened(file) as twin, opened(file, other) as stranger:
+        for minute in range(20):
+            one.record(a_promotion(1, 2 * minute))
+            twin.record(a_promotion(1, 2 * minute + 1))
+            stranger.record(a_promotion(7, minute))
+            await anyio.sleep(0)
+    async with opened(file) as again, opened(file, other) as stranger:
+        assert {promotion.noticed_at for promotion in again.last(99)} == {
+            a_promotion(1, minute).noticed_at for minute in range(40)
+        }
+        assert {promotion.version.version for promotion in stranger.last(99)} == {"7"}
+
+
+async def test_another_writer_holds_up_nobody(file: Path) -> None:
+    """Recording and reading go on at once, and what was recorded is written later."""
+    async with opened(file) as journal:
+        journal.record(a_promotion(1))
+        await until(lambda: is_written(journal))
+        with contextlib.closing(sqlite3.connect(file, isolation_level=None)) as holder:
+            holder.execute("BEGIN EXCLUSIVE")
+            with anyio.fail_after(0.5):
+                journal.record(a_promotion(2, 1))
+                assert journal.last(1) == [a_promotion(2, 1)]
+                await anyio.sleep(0.05)
+            assert not is_written(journal)
+            holder.execute("ROLLBACK")
+        await until(lambda: is_written(journal))
+    assert len(_journal_file.read(file, POINTER, 9)) == 2
+
+
+async def test_a_journal_that_cannot_be_written_is_logged_once_and_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It goes on in memory; once the disk lets it, what was recorded meanwhile is written."""
+    monkeypatch.setattr("service.serving.sqlite_journal._FIRST_PAUSE_S", 0.02)
+    file = tmp_path / "later" / "journal.db"
+    with structlog.testing.capture_logs() as logs:
+        async with opened(file) as journal:
+            for minute in range(KEPT_PROMOTIONS + 3):
+                journal.record(a_promotion(1, minute))
+            await anyio.sleep(0.1)
+            assert len(journal._unwritten) == KEPT_PROMOTIONS
+            assert journal.last(1) == [a_promotion(1, KEPT_PROMOTIONS + 2)]
+            file.parent.mkdir()
+            await until(lambda: is_written(journal))
+    assert events(logs) == ["journal can't be written", "journal is written again"]
+    assert len(_journal_file.read(file, POINTER, 9999)) == KEPT_PROMOTIONS
+
+
+@pytest.mark.parametrize("damage", ["no database", "cut", "another layout"])
+async def test_a_damaged_file_is_moved_aside(file: Path, damage: str) -> None:
+    """A line tells of it, a new one begins, and the old one can be looked at."""
+    async with opened(file) as journal:
+        for minute in range(KEPT_PROMOTIONS):
+            journal.record(a_promotion(1, minute))
+    match damage:
+        case "no database":
+            file.write_bytes(b"something else " * 100)
+        case "cut":
+            file.write_bytes(file.read_bytes()[:5000])
+        case _:
+            with contextlib.closing(sqlite3.connect(file)) as db:
+                db.execute("PRAGMA user_version = 7")
+    before = file.read_bytes()
+    with structlog.testing.capture_logs() as logs:
+        async with opened(file) as journal:
+            assert journal.last(9) == []
+            journal.record(a_promotion(2))
+    assert events(logs) == ["journal damaged: a new one begins"]
+    assert file.with_suffix(".damaged").read_bytes() == before
+    async with opened(file) as journal:
+        assert len(journal.last(9)) == 1
+
+
+async def test_of_two_that_find_a_damaged_file_one_moves_it(file: Path) -> None:
+    """The other must not take the new one for the damaged one."""
+    file.write_bytes(b"something else " * 100)
+    with structlog.testing.capture_logs() as logs:
+        async with anyio.create_task_group() as both:
+            for number in range(4):
+                row = (str(number), msgspec.json.encode(a_promotion(number)).decode())
+                both.start_soon(
+                    anyio.to_thread.run_sync, _journal_file.write, file, POINTER, [row], 99
+                )
+    assert len(events(logs)) == 1
+    assert len(_journal_file.read(file, POINTER, 99)) == 4
+
+
+async def test_a_line_that_is_not_ours_is_passed_over(file: Path) -> None:
+    """A later version of this service may write what this one can't read."""
+    _journal_file.write(file, POINTER, [("x", "{}"), ("y", "no JSON")], 99)
+    async with opened(file) as journal:
+        journal.record(a_promotion(1))
+        assert journal.last(9) == [a_promotion(1)]
+
+
+async def test_credentials_are_not_written(file: Path) -> None:
+    """What failed may name the place, with the password."""
+    reason = "https://user:geheim@registry.test said no"
+    async with opened(file) as journal:
+        journal.record(msgspec.structs.replace(a_promotion(1), ending=Ending.FAILED, reason=reason))
+    assert b"said no" in file.read_bytes()
+    assert b"geheim" not in file.read_bytes()
+
+
+async def test_the_file_is_never_touched_on_the_event_loop(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every connection is made in another thread."""
+    threads: list[int] = []
+    connect = sqlite3.connect
+
+    def watched(*arguments: Any, **more: Any) -> sqlite3.Connection:
+        threads.append(threading.get_ident())
+        return connect(*arguments, **more)
+
+    monkeypatch.setattr(_journal_file.sqlite3, "connect", watched)
+    async with opened(file) as journal:
+        assert isinstance(journal, Journal)
+        journal.record(a_promotion(1))
+    assert len(threads) >= 2
+    assert threading.get_ident() not in threads
