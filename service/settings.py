@@ -111,6 +111,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     on_mismatch: Literal["warn", "refuse"] = "warn"
     """What becomes of a version that wants another Python or other packages than are installed."""
 
+    on_contract_change: Literal["refuse", "allow"] = "refuse"
+    """What becomes of a version that does not take what callers send, or give what they read."""
+
     keep_versions: Annotated[int, Meta(ge=1, le=10_000)] = 3
     """Versions to keep on disk; one that is served is never removed."""
 

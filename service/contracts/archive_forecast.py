@@ -62,11 +62,11 @@ class StrictArchiveRequest(msgspec.Struct, forbid_unknown_fields=True):
     instances: Annotated[list[StrictArchiveRow], Meta(min_length=1)]
 
 
-_COUNTS = ("total_files", "deleted_files_count", "tenant_count", "site_count")
+COUNTS = ("total_files", "deleted_files_count", "tenant_count", "site_count")
 _FITS = {
     "month": {"string"},
     **{
-        name: {"integer", "long", "float", "double"} if name in _COUNTS else {"float", "double"}
+        name: {"integer", "long", "float", "double"} if name in COUNTS else {"float", "double"}
         for name in ArchiveRow.__struct_fields__
         if name != "month"
     },

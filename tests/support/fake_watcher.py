@@ -47,7 +47,7 @@ class FakeWatcher:
         self.rollout = Rollout(
             store=self.store,
             host=self.host,
-            gates=(LoadGate(), ContractGate(), SmokeGate(300)),
+            gates=(LoadGate(), ContractGate("refuse", refuse_unknown=False), SmokeGate(300)),
             slot=self.slot,
             monitor=self.monitor,
             journal=self.journal,

@@ -15,6 +15,8 @@ def row_of_gates(settings: Settings) -> tuple[Gate, ...]:
         ArtifactsGate(),
         EnvironmentGate(settings.on_mismatch),
         LoadGate(),
-        ContractGate(),
+        ContractGate(
+            settings.on_contract_change, refuse_unknown=settings.unknown_fields == "refuse"
+        ),
         SmokeGate(settings.load_timeout_s),
     )

@@ -17,7 +17,6 @@ from service.core.verdicts import Outcome, Verdict
 from service.core.versions import StoredVersion
 from service.runtimes.messages import LoadReply, SmokeReply
 from service.serving.model import LoadedModel
-from service.watcher.gates.contract import ContractGate
 from service.watcher.gates.gate import Candidate, Finding, pass_gates
 from service.watcher.gates.load import LoadGate
 from service.watcher.gates.smoke import SmokeGate
@@ -135,8 +134,6 @@ async def test_a_model_that_loads_passes_the_load_gate_opened() -> None:
     found = await LoadGate().check(candidate)
     assert found == Finding(Outcome.PASS, "loaded in 0.25 s")
     assert candidate.is_open
-    told = await ContractGate().check(candidate)
-    assert told == Finding(Outcome.PASS, "takes 1 input (columns), gives y")
 
 
 @pytest.mark.parametrize(
