@@ -129,11 +129,9 @@ def test_model_info_tells_all_that_is_known(guide: Guide, mlflow_server: MlflowS
     ]
     (promotion,) = info["promotions"]
     assert (promotion["trigger"], promotion["ending"]) == ("start", "serving")
-    assert [(v["gate"], v["outcome"]) for v in promotion["verdicts"]] == [
-        ("load", "pass"),
-        ("contract", "pass"),
-        ("smoke", "pass"),
-    ]
+    verdicts = {verdict["gate"]: verdict["outcome"] for verdict in promotion["verdicts"]}
+    assert {verdicts[gate] for gate in ("load", "contract", "smoke")} == {"pass"}
+    assert "refuse" not in verdicts.values()
     assert promotion["durations_s"].keys() >= {"fetch", "load", "gates"}
     assert 0 <= info["registry"]["age_s"] < 60
     for moment in (
@@ -150,7 +148,7 @@ def test_the_openapi_schema_describes_the_calls(guide: Guide) -> None:
     """Each call is there, and the answer to `/predict` with its fields."""
     schema = guide.service.get("/schema/openapi.json").raise_for_status().json()
     calls = {(path, method) for path, item in schema["paths"].items() for method in item}
-    assert calls == {
+    assert calls >= {
         ("/predict", "post"),
         ("/health", "get"),
         ("/health/live", "get"),

@@ -95,6 +95,7 @@ def zoo(mlflow_server: MlflowServer, tmp_path_factory: pytest.TempPathFactory) -
         mlflow_server.uri,
         wait=False,
         model_uri=f"models:/{name}@{ALIAS}",
+        on_contract_change="allow",
     ) as service:
         service.wait_until(
             lambda: "failed" in service.get("/health").json()["error"], "the first is refused"
