@@ -16,8 +16,9 @@ from litestar.exceptions import HTTPException
 from litestar.openapi import OpenAPIConfig
 
 from service.core.errors import FetchFailedError, ServiceError, SourceUnavailableError
+from service.core.redaction import redact
 from service.core.versions import ModelVersion
-from service.handlers import health, model, predict, problems, webhooks
+from service.handlers import health, journal, model, predict, problems, webhooks
 from service.handlers.request_id import RequestIdMiddleware, send_request_id
 from service.registry.messages import (
     DOWNLOAD,
@@ -39,9 +40,10 @@ from service.runtimes.pool import PoolSettings
 from service.serving.batcher import BatchSettings
 from service.serving.dataplane import DataPlane
 from service.serving.desired import DesiredState
-from service.serving.journal import Journal, MemoryJournal
+from service.serving.journal import Journal
 from service.serving.model import ModelHost
 from service.serving.slot import Slot
+from service.serving.sqlite_journal import SqliteJournal
 from service.serving.webhook import Deliveries
 from service.settings import Settings, SettingsError, load_settings, read_dotenv
 from service.single_process import refuse_many_workers
@@ -150,14 +152,16 @@ def create_app(settings: Settings | None = None) -> Litestar:
     else:
         require_writable(settings.cache_dir)
     slot, desired, monitor = Slot(), DesiredState(), StateMonitor()
-    journal: Journal = MemoryJournal()
+    registry = redact(settings.mlflow_registry_uri or settings.mlflow_tracking_uri)
+    kept = SqliteJournal(settings.cache_dir / "journal.db", f"{settings.ref.uri} at {registry}")
     wired = settings
 
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
         async with (
             open_backstage(wired) as backstage,
-            _watching(wired, backstage, slot, desired, monitor, journal),
+            kept.open(),
+            _watching(wired, backstage, slot, desired, monitor, kept),
         ):
             yield
 
@@ -168,6 +172,7 @@ def create_app(settings: Settings | None = None) -> Litestar:
             health.health,
             model.info,
             model.reload_model,
+            journal.journal_entries,
             *([webhooks.mlflow_webhook] if settings.webhook_secret else []),
         ],
         lifespan=[lifespan],
@@ -177,7 +182,7 @@ def create_app(settings: Settings | None = None) -> Litestar:
             "desired": _given(desired),
             "deliveries": _given(Deliveries(settings.webhook_secret)),
             "monitor": _given(monitor),
-            "journal": _given(journal),
+            "journal": _given(kept),
             "settings": _given(settings),
             "ref": _given(settings.ref),
         },

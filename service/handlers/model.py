@@ -9,11 +9,11 @@ from litestar import get, post
 from litestar.di import NamedDependency
 
 from service.core.errors import ReloadTimeoutError
-from service.core.events import Promotion
 from service.core.redaction import redact
 from service.core.versions import ModelRef, ModelVersion
 from service.handlers.described import problem_responses
 from service.handlers.guards import administrators
+from service.handlers.journal import told
 from service.serving.desired import DesiredState
 from service.serving.journal import Journal
 from service.serving.model import LoadedModel
@@ -67,7 +67,7 @@ async def info(
             }
             for status in monitor.statuses()
         ],
-        "promotions": [_told(promotion) for promotion in journal.last(_SHOWN_PROMOTIONS)],
+        "promotions": [told(promotion) for promotion in journal.last(_SHOWN_PROMOTIONS)],
     }
 
 
@@ -141,17 +141,4 @@ def _named(version: ModelVersion) -> dict[str, Any]:
         "version": version.version,
         "run_id": version.run_id or None,
         "source": redact(version.source),
-    }
-
-
-def _told(promotion: Promotion) -> dict[str, Any]:
-    return {
-        "version": promotion.version.version,
-        "trigger": promotion.trigger,
-        "noticed_at": promotion.noticed_at,
-        "ending": promotion.ending,
-        "reason": redact(promotion.reason) or None,
-        "verdicts": promotion.verdicts,
-        "durations_s": promotion.durations_s,
-        "ended_at": promotion.ended_at,
     }

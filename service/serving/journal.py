@@ -1,6 +1,7 @@
 """Every promotion that was noticed, and what came of it."""
 
 from collections import deque
+from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
 from service.core.events import Promotion
@@ -37,6 +38,11 @@ class MemoryJournal:
                 self._promotions[index] = promotion
                 return
         self._promotions.append(promotion)
+
+    def recall(self, older: Sequence[Promotion]) -> None:
+        """Put promotions before all others, as far as there is room; the oldest first."""
+        room = KEPT_PROMOTIONS - len(self._promotions)
+        self._promotions.extendleft(older[::-1][:room])
 
     def last(self, count: int) -> list[Promotion]:
         """Return the newest promotions, the newest first."""

@@ -90,7 +90,9 @@ class Rollout:
         # Nothing may be awaited from here to the end: the swap is one step of the event loop.
         life.move(State.READY)
         self._lives[candidate.model] = life
+        started = time.monotonic()
         previous = self._slot.swap(candidate.model)
+        telling.took("swap", time.monotonic() - started)
         telling.end(Ending.SERVING, "it serves")
         log.info("version serves", replaced=previous.version.version if previous else None)
         self._start_aside(self._settle_in, in_use.stored, previous, telling)
@@ -197,7 +199,7 @@ class _Telling:
         return self._promotion.durations_s.get(step, 0.0)
 
     def took(self, step: str, seconds: float) -> None:
-        durations_s = {**self._promotion.durations_s, step: round(seconds, 4)}
+        durations_s = {**self._promotion.durations_s, step: round(seconds, 6)}
         self._note(msgspec.structs.replace(self._promotion, durations_s=durations_s))
 
     def judged(self, verdict: Verdict) -> None:

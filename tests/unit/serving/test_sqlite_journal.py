@@ -11,6 +11,7 @@ import anyio.to_thread
 import msgspec
 import pytest
 import structlog
+from anyio.lowlevel import checkpoint
 
 from service.core.events import Ending
 from service.serving import _journal_file
@@ -53,6 +54,23 @@ def is_written(journal: SqliteJournal) -> bool:
 def events(logs: list[Any]) -> list[str]:
     """Return what was logged, by name."""
     return [entry["event"] for entry in logs]
+
+
+def content(file: Path) -> bytes:
+    """Return what is in a file."""
+    return file.read_bytes()
+
+
+def harm(file: Path, how: str) -> None:
+    """Do what a failing disk, a careless hand or a later version of this service may do."""
+    match how:
+        case "no database":
+            file.write_bytes(b"something else " * 100)
+        case "cut":
+            file.write_bytes(file.read_bytes()[:5000])
+        case _:
+            with contextlib.closing(sqlite3.connect(file)) as db:
+                db.execute("PRAGMA user_version = 7")
 
 
 async def test_it_survives_a_restart(file: Path) -> None:
@@ -104,7 +122,7 @@ async def test_services_share_a_file_and_keep_their_pointers_apart(file: Path) -
             one.record(a_promotion(1, 2 * minute))
             twin.record(a_promotion(1, 2 * minute + 1))
             stranger.record(a_promotion(7, minute))
-            await anyio.sleep(0)
+            await checkpoint()
     async with opened(file) as again, opened(file, other) as stranger:
         assert {promotion.noticed_at for promotion in again.last(99)} == {
             a_promotion(1, minute).noticed_at for minute in range(40)
@@ -154,28 +172,21 @@ async def test_a_damaged_file_is_moved_aside(file: Path, damage: str) -> None:
     async with opened(file) as journal:
         for minute in range(KEPT_PROMOTIONS):
             journal.record(a_promotion(1, minute))
-    match damage:
-        case "no database":
-            file.write_bytes(b"something else " * 100)
-        case "cut":
-            file.write_bytes(file.read_bytes()[:5000])
-        case _:
-            with contextlib.closing(sqlite3.connect(file)) as db:
-                db.execute("PRAGMA user_version = 7")
-    before = file.read_bytes()
+    harm(file, damage)
+    before = content(file)
     with structlog.testing.capture_logs() as logs:
         async with opened(file) as journal:
             assert journal.last(9) == []
             journal.record(a_promotion(2))
     assert events(logs) == ["journal damaged: a new one begins"]
-    assert file.with_suffix(".damaged").read_bytes() == before
+    assert content(file.with_suffix(".damaged")) == before
     async with opened(file) as journal:
         assert len(journal.last(9)) == 1
 
 
 async def test_of_two_that_find_a_damaged_file_one_moves_it(file: Path) -> None:
     """The other must not take the new one for the damaged one."""
-    file.write_bytes(b"something else " * 100)
+    harm(file, "no database")
     with structlog.testing.capture_logs() as logs:
         async with anyio.create_task_group() as both:
             for number in range(4):
@@ -200,8 +211,8 @@ async def test_credentials_are_not_written(file: Path) -> None:
     reason = "https://user:geheim@registry.test said no"
     async with opened(file) as journal:
         journal.record(msgspec.structs.replace(a_promotion(1), ending=Ending.FAILED, reason=reason))
-    assert b"said no" in file.read_bytes()
-    assert b"geheim" not in file.read_bytes()
+    assert b"said no" in content(file)
+    assert b"geheim" not in content(file)
 
 
 async def test_the_file_is_never_touched_on_the_event_loop(
@@ -209,13 +220,13 @@ async def test_the_file_is_never_touched_on_the_event_loop(
 ) -> None:
     """Every connection is made in another thread."""
     threads: list[int] = []
-    connect = sqlite3.connect
+    connect: Callable[..., sqlite3.Connection] = sqlite3.connect
 
     def watched(*arguments: Any, **more: Any) -> sqlite3.Connection:
         threads.append(threading.get_ident())
         return connect(*arguments, **more)
 
-    monkeypatch.setattr(_journal_file.sqlite3, "connect", watched)
+    monkeypatch.setattr(sqlite3, "connect", watched)
     async with opened(file) as journal:
         assert isinstance(journal, Journal)
         journal.record(a_promotion(1))

@@ -1,0 +1,119 @@
+"""The journal's work on its file: plain functions that block, called in its thread.
+
+A connection lasts for one piece of work, so that no service goes on writing into a file that
+another one found damaged and moved aside.
+"""
+
+import contextlib
+import sqlite3
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import filelock
+import structlog
+
+T = TypeVar("T")
+
+_BUSY_S = 5.0
+"""How long to wait for another service that writes."""
+_MOST_ROWS = 20_000
+"""Over all pointers that were ever followed with this file."""
+_LAYOUT = 1
+"""What user_version says of a file that has these columns."""
+_DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+_CREATE = """
+CREATE TABLE IF NOT EXISTS promotions (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    pointer TEXT NOT NULL,
+    identity TEXT NOT NULL,
+    promotion TEXT NOT NULL,
+    UNIQUE (pointer, identity)
+)"""
+_UPSERT = """
+INSERT INTO promotions (pointer, identity, promotion) VALUES (?, ?, ?)
+ON CONFLICT (pointer, identity) DO UPDATE SET promotion = excluded.promotion"""
+# By id, which is the order of writing: a clock may be set back.
+_PRUNE = """
+DELETE FROM promotions WHERE pointer = ? AND id <=
+    (SELECT id FROM promotions WHERE pointer = ? ORDER BY id DESC LIMIT 1 OFFSET ?)"""
+_PRUNE_ALL = "DELETE FROM promotions WHERE id <= (SELECT max(id) FROM promotions) - ?"
+_NEWEST = "SELECT promotion FROM promotions WHERE pointer = ? ORDER BY id DESC LIMIT ?"
+
+_log = structlog.get_logger("journal")
+
+
+class _OtherLayoutError(sqlite3.DatabaseError):
+    """A file that is a database, and not ours."""
+
+
+def write(file: Path, pointer: str, rows: Sequence[tuple[str, str]], kept: int) -> None:
+    """Write identities with their promotions, over what was written of them; forget the oldest.
+
+    Raise sqlite3.Error or OSError where the disk, or who else writes, does not let us.
+    """
+
+    def work(db: sqlite3.Connection) -> None:
+        db.execute("BEGIN IMMEDIATE")
+        db.executemany(_UPSERT, [(pointer, *row) for row in rows])
+        db.execute(_PRUNE, (pointer, pointer, kept))
+        db.execute(_PRUNE_ALL, (_MOST_ROWS,))
+        db.execute("COMMIT")
+
+    _with_file(file, work)
+
+
+def read(file: Path, pointer: str, count: int) -> list[str]:
+    """Return a pointer's newest promotions, the newest first, and raise as `write` does."""
+
+    def work(db: sqlite3.Connection) -> list[str]:
+        return [row[0] for row in db.execute(_NEWEST, (pointer, count))]
+
+    return _with_file(file, work)
+
+
+def _with_file(file: Path, work: Callable[[sqlite3.Connection], T]) -> T:
+    """Do a piece of work; where the file is damaged, on a new one."""
+    try:
+        return _once(file, work)
+    except sqlite3.DatabaseError as error:
+        if not _is_damage(error):
+            raise
+    with filelock.FileLock(file.with_suffix(".lock"), timeout=_BUSY_S):
+        try:
+            # Another service may have moved it aside meanwhile.
+            return _once(file, work)
+        except sqlite3.DatabaseError as error:
+            if not _is_damage(error):
+                raise
+            aside = file.with_suffix(".damaged")
+            file.replace(aside)
+            # What was to be rolled back in the old file must not be in the new one.
+            Path(f"{file}-journal").unlink(missing_ok=True)
+            _log.warning("journal damaged: a new one begins", reason=str(error), old=str(aside))
+        return _once(file, work)
+
+
+def _once(file: Path, work: Callable[[sqlite3.Connection], T]) -> T:
+    # Closing it rolls back what was not committed.
+    with contextlib.closing(sqlite3.connect(file, _BUSY_S, isolation_level=None)) as db:
+        (layout,) = db.execute("PRAGMA user_version").fetchone()
+        if layout == 0:
+            _create(db)
+        elif layout != _LAYOUT:
+            raise _OtherLayoutError(f"its layout is {layout}, and {_LAYOUT} is known here")
+        return work(db)
+
+
+def _create(db: sqlite3.Connection) -> None:
+    db.execute("BEGIN IMMEDIATE")
+    db.execute(_CREATE)
+    db.execute(f"PRAGMA user_version = {_LAYOUT}")
+    db.execute("COMMIT")
+
+
+def _is_damage(error: sqlite3.DatabaseError) -> bool:
+    if isinstance(error, _OtherLayoutError):
+        return True
+    # The lowest byte is the kind, the others say more of it.
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGE
