@@ -40,7 +40,7 @@ FATES = st.sampled_from(
         Fate(smoke_error=ChildLostError("lost")),
     ]
 )
-LONG_ENOUGH_S = 300.0
+LONG_ENOUGH_S = 200.0
 """For any backoff to end, any fate to be met, and any drain to time out."""
 
 
@@ -280,14 +280,13 @@ class Swapping(RuleBasedStateMachine):
         for request in self.requests:
             request.end()
         watcher.source.outage = ""
-        watcher.source.version = promoted = a_version(3)
+        watcher.source.version = promoted = watcher.source.version or a_version(3)
         watcher.fates.by_number.clear()
+        await self._poll_for_long()
+        # What was refused, perhaps by its fate of before, is tried again for who asks for it.
         self.wishes.append(last := watcher.desired.reload())
         watcher.nursery.start_soon(self._await_settled, last)
-        with anyio.move_on_after(LONG_ENOUGH_S):
-            while True:
-                await watcher.reconciler.run_once()
-                await anyio.sleep(2)
+        await self._poll_for_long()
         assert self.slot.current is not None
         assert self.slot.current.version == promoted
         assert watcher.host.opening == [promoted], "something that does not serve is left"
@@ -295,6 +294,12 @@ class Swapping(RuleBasedStateMachine):
         assert self.settled == len(self.wishes), "somebody waits for ever"
         self._stopping.set()
         await self._host
+
+    async def _poll_for_long(self) -> None:
+        with anyio.move_on_after(LONG_ENOUGH_S):
+            while True:
+                await self.watcher.reconciler.run_once()
+                await anyio.sleep(2)
 
 
 Swapping.TestCase.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)

@@ -6,6 +6,8 @@ from service.core.events import Ending, Trigger
 from service.core.states import State
 from service.core.verdicts import Outcome
 from service.serving.model import LoadedModel
+from service.watcher.gates.gate import Candidate, Finding
+from service.watcher.gates.load import LoadGate
 from tests.support.fake_models import Fate
 from tests.support.fake_source import a_version
 from tests.support.fake_watcher import DRAIN_S, FakeWatcher, a_watcher
@@ -87,6 +89,27 @@ async def test_a_candidate_that_is_given_up_leaves_nothing(after_s: float) -> No
         assert watcher.host.opening == [a_version(1)]
         assert [mark.stored.version for mark in watcher.store.marks] == [a_version(1)]
         assert watcher.endings[-1] == ("2", Ending.SUPERSEDED)
+
+
+async def test_a_candidate_that_is_given_up_while_the_last_gate_decides_is_not_swapped_in() -> None:
+    """The gate passes it, but it is no longer wanted."""
+
+    class GivingUp:
+        name = "giving up"
+
+        async def check(self, candidate: Candidate) -> Finding:
+            """Pass the candidate, which somebody gives up meanwhile."""
+            assert candidate.is_open
+            given_up.cancel()
+            return Finding(Outcome.PASS, "fine")
+
+    async with a_watcher() as watcher:
+        watcher.rollout._gates = (LoadGate(), GivingUp())
+        with anyio.CancelScope() as given_up:
+            await watcher.rollout.run(a_version(1), Trigger.POLL)
+        assert given_up.cancelled_caught
+        assert watcher.slot.current is None
+        assert watcher.host.opening == []
 
 
 async def test_the_version_before_ends_after_its_last_request() -> None:
