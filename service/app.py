@@ -1,8 +1,9 @@
 """Wire the service: the only place where its parts meet, and the only lifespan."""
 
+import platform
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from litestar.exceptions import HTTPException
 from litestar.openapi import OpenAPIConfig
 
 from service.core.errors import FetchFailedError, ServiceError, SourceUnavailableError
+from service.core.herald import Herald, Silence
 from service.core.redaction import redact
 from service.core.versions import ModelVersion
 from service.handlers import health, journal, model, predict, problems, webhooks
@@ -24,15 +26,19 @@ from service.registry.messages import (
     DOWNLOAD,
     RESOLVE,
     SCOUT_TARGET,
+    TAG,
     DownloadReply,
     DownloadRequest,
     ResolveReply,
     ResolveRequest,
     ScoutSettings,
+    TagReply,
+    TagRequest,
 )
 from service.registry.scout import Scout
 from service.registry.sources import ScoutSource
 from service.registry.store import ArtifactStore
+from service.registry.write_back import WriteBack
 from service.runtimes.child import ChildSpec, ChildThreads
 from service.runtimes.cpus import threads_for_each_worker
 from service.runtimes.launch import use_temp_dir
@@ -68,6 +74,7 @@ class Backstage(msgspec.Struct, frozen=True):
     store: ArtifactStore
     host: ModelHost
     gates: tuple[Gate, ...]
+    tag: Callable[[TagRequest], Awaitable[TagReply]]
 
 
 @asynccontextmanager
@@ -92,6 +99,7 @@ async def open_backstage(settings: Settings) -> AsyncIterator[Backstage]:
 
     poller = scout("scout-poll", ScoutSettings(patience_s), SourceUnavailableError)
     fetcher = scout("scout-fetch", ScoutSettings(_FETCH_READ_S, retries=2), FetchFailedError)
+    tagger = scout("scout-tag", ScoutSettings(patience_s), SourceUnavailableError)
 
     async def ask(request: ResolveRequest) -> ResolveReply:
         reply = await poller.ask(RESOLVE, request, ResolveReply, settings.registry_timeout_s)
@@ -105,6 +113,9 @@ async def open_backstage(settings: Settings) -> AsyncIterator[Backstage]:
         request = DownloadRequest(version, str(destination))
         reply = await fetcher.ask(DOWNLOAD, request, DownloadReply, settings.fetch_timeout_s)
         return Path(reply.path)
+
+    async def tag(request: TagRequest) -> TagReply:
+        return await tagger.ask(TAG, request, TagReply, settings.registry_timeout_s)
 
     store = ArtifactStore(settings.cache_dir, settings.keep_versions, fetch)
     await store.open()
@@ -130,12 +141,13 @@ async def open_backstage(settings: Settings) -> AsyncIterator[Backstage]:
     gates = row_of_gates(settings)
     try:
         yield Backstage(
-            ScoutSource(settings.ref, ask), store, ModelHost(pool, batching, threads), gates
+            ScoutSource(settings.ref, ask), store, ModelHost(pool, batching, threads), gates, tag
         )
     finally:
         with anyio.CancelScope(shield=True):
             await poller.close()
             await fetcher.close()
+            await tagger.close()
 
 
 def create_app(settings: Settings | None = None) -> Litestar:
@@ -216,6 +228,11 @@ async def _watching(
 ) -> AsyncIterator[None]:
     """Follow the registry meanwhile; then let accepted requests finish, and end every worker."""
     async with anyio.create_task_group() as nursery:
+        herald: Herald = Silence()
+        # A run or a logged model has no version in the registry to write on.
+        if settings.write_back and settings.ref.name:
+            herald = write_back = WriteBack(backstage.tag, platform.node())
+            nursery.start_soon(write_back.run)
         rollout = Rollout(
             store=backstage.store,
             host=backstage.host,
@@ -226,6 +243,7 @@ async def _watching(
             nursery=nursery,
             drain_timeout_s=settings.drain_timeout_s,
             pointer=settings.ref.uri,
+            herald=herald,
         )
         reconciler = Reconciler(
             source=backstage.source,

@@ -130,6 +130,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """The secret that MLflow signs its webhooks with; without one, `/webhooks/mlflow` does not
     exist."""
 
+    write_back: bool = False
+    """Whether tags on the model version tell in MLflow's pages what became of it."""
+
     log_level: Literal["debug", "info", "warning", "error", "critical"] = "info"
     """The least severe lines to log."""
 

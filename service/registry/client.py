@@ -1,6 +1,6 @@
 """Everything that is asked of MLflow's client; runs in scouts alone, where it can be killed.
 
-`operations` is what such a child serves: `resolve` and `download`.
+`operations` is what such a child serves: `resolve`, `download` and `tag`.
 """
 
 import logging
@@ -29,10 +29,13 @@ from service.registry.faults import explain, is_absence
 from service.registry.messages import (
     DOWNLOAD,
     RESOLVE,
+    TAG,
     DownloadRequest,
     ResolveReply,
     ResolveRequest,
     ScoutSettings,
+    TagReply,
+    TagRequest,
 )
 
 
@@ -40,7 +43,11 @@ def operations(arguments: bytes) -> Mapping[str, tuple[type[Any], Callable[[Any]
     """Set this process up by its ScoutSettings and return what it can be asked."""
     settings = msgspec.msgpack.decode(arguments, type=ScoutSettings)
     configure(settings.request_timeout_s, retries=settings.retries)
-    return {RESOLVE: (ResolveRequest, resolve), DOWNLOAD: (DownloadRequest, download)}
+    return {
+        RESOLVE: (ResolveRequest, resolve),
+        DOWNLOAD: (DownloadRequest, download),
+        TAG: (TagRequest, tag),
+    }
 
 
 def configure(timeout_s: float, *, retries: int = 0) -> None:
@@ -76,10 +83,32 @@ def resolve(request: ResolveRequest) -> ResolveReply:
     except Exception as error:
         alias = ref.target if ref.kind is RefKind.ALIAS else ""
         if isinstance(error, MlflowException) and is_absence(
-            error, alias=alias, over_http=_over_http(ref)
+            error, alias=alias, over_http=_over_http(_uri(ref))
         ):
             return ResolveReply(None, redact(f"the registry says: {error.message}"))
         raise SourceUnavailableError(explain(error, f"the registry at {_place(ref)}")) from error
+
+
+def tag(request: TagRequest) -> TagReply:
+    """Set tags one by one; a version that is gone, or another one by now, gets none.
+
+    Raise SourceUnavailableError where the registry does not take them.
+    """
+    version, client = request.version, mlflow.MlflowClient()
+    try:
+        found = client.get_model_version(version.name, version.version)
+        # A model that was deleted and made again has a version 1 once more.
+        if int(found.creation_timestamp or 0) != version.created_ms:
+            return TagReply("the registry has another version of that number by now")
+        for key, value in request.tags.items():
+            client.set_model_version_tag(version.name, version.version, key, value)
+    except Exception as error:
+        over_http = _over_http(str(mlflow.get_registry_uri()))
+        if isinstance(error, MlflowException) and is_absence(error, over_http=over_http):
+            return TagReply("the registry has no such version any more")
+        where = f"the registry at {version.registry}"
+        raise SourceUnavailableError(explain(error, where)) from error
+    return TagReply()
 
 
 def _by_stage(ref: ModelRef, client: Any) -> ResolveReply:
@@ -195,8 +224,7 @@ def _place(ref: ModelRef) -> str:
     return redact(_uri(ref))
 
 
-def _over_http(ref: ModelRef) -> bool:
-    uri = _uri(ref)
+def _over_http(uri: str) -> bool:
     scheme = urlsplit(uri).scheme
     # Databricks is named without a scheme; a single letter is a drive of Windows.
     is_folder = scheme == "file" or (len(scheme) <= 1 and not uri.startswith("databricks"))

@@ -8,6 +8,7 @@ SCOUT_TARGET = "service.registry.client:operations"
 """What a scout's process runs; its argument is a ScoutSettings."""
 RESOLVE = "resolve"
 DOWNLOAD = "download"
+TAG = "tag"
 
 
 class ScoutSettings(msgspec.Struct, frozen=True):
@@ -30,6 +31,19 @@ class ResolveReply(msgspec.Struct, frozen=True):
     """What it means, or None where the registry says that it means nothing; `note` says why."""
 
     version: ModelVersion | None
+    note: str = ""
+
+
+class TagRequest(msgspec.Struct, frozen=True):
+    """Ask for tags on a registered version, in this order."""
+
+    version: ModelVersion
+    tags: dict[str, str]
+
+
+class TagReply(msgspec.Struct, frozen=True):
+    """They were written, unless `note` says why they never will be."""
+
     note: str = ""
 
 

@@ -16,6 +16,7 @@ from anyio.abc import TaskGroup, TaskStatus
 
 from service.core.errors import RefusedError, ServiceError
 from service.core.events import Ending, Promotion, Trigger
+from service.core.herald import Herald, Silence
 from service.core.states import State
 from service.core.verdicts import Verdict
 from service.core.versions import ModelVersion, StoredVersion
@@ -27,6 +28,7 @@ from service.telemetry.monitor import Life, StateMonitor
 from service.watcher.gates.gate import Candidate, Gate, pass_gates
 
 _LOAD_GATE = "load"
+_SILENCE = Silence()
 
 
 class Rollout:
@@ -44,6 +46,7 @@ class Rollout:
         nursery: TaskGroup,
         drain_timeout_s: float,
         pointer: str,
+        herald: Herald = _SILENCE,
     ) -> None:
         self._store = store
         self._host = host
@@ -54,6 +57,7 @@ class Rollout:
         self._nursery = nursery
         self._drain_timeout_s = drain_timeout_s
         self._pointer = pointer
+        self._herald = herald
         self._log = structlog.get_logger("rollout")
         self._lives: dict[LoadedModel, Life] = {}
 
@@ -81,6 +85,8 @@ class Rollout:
             ending, reason = _ending_of(error)
             life.move(State.FAILED, reason)
             telling.end(ending, reason)
+            if ending is Ending.REFUSED:
+                self._herald.refused(version, reason)
             log.warning("promotion ended", ending=str(ending), reason=reason)
             if candidate is not None and candidate.is_open:
                 await _close(candidate.model)
@@ -94,6 +100,7 @@ class Rollout:
         previous = self._slot.swap(candidate.model)
         telling.took("swap", time.monotonic() - started)
         telling.end(Ending.SERVING, "it serves")
+        self._herald.serving(version)
         log.info("version serves", replaced=previous.version.version if previous else None)
         self._start_aside(self._settle_in, in_use.stored, previous, telling)
 
@@ -185,6 +192,10 @@ class Rollout:
         await _close(model)
         life.move(State.UNLOADED)
         self._log.info("version gone", model=model.version.name, version=model.version.version)
+        current = self._slot.current
+        # It may have been promoted again while its first life drained.
+        if current is None or current.version != model.version:
+            self._herald.retired(model.version)
 
 
 class _Telling:

@@ -1,0 +1,161 @@
+import math
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import Any
+
+import anyio
+import pytest
+import structlog
+
+from service.core.errors import SourceUnavailableError
+from service.core.herald import Herald
+from service.registry.messages import TagReply, TagRequest
+from service.registry.write_back import WriteBack
+from tests.support.fake_source import a_version
+from tests.support.virtual_time import VirtualTimeLoop
+
+pytestmark = pytest.mark.anyio
+
+HOST = "here"
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> tuple[str, dict[str, Any]]:
+    """Run on a clock that jumps: a pause is over in no time."""
+    return "asyncio", {"loop_factory": VirtualTimeLoop}
+
+
+@pytest.fixture
+def logs() -> Iterator[list[Any]]:
+    """Keep what is logged."""
+    with structlog.testing.capture_logs() as captured:
+        yield captured
+
+
+class Registry:
+    """Takes tags, unless told otherwise, in a second."""
+
+    def __init__(self) -> None:
+        self.asked: list[TagRequest] = []
+        self.tags: dict[str, dict[str, str]] = {}
+        self.errors: list[Exception] = []
+        self.note = ""
+
+    async def tag(self, request: TagRequest) -> TagReply:
+        """Take tags."""
+        self.asked.append(request)
+        await anyio.sleep(1)
+        if self.errors:
+            raise self.errors.pop(0)
+        if not self.note:
+            self.tags[request.version.version] = request.tags
+        return TagReply(self.note)
+
+    def statuses(self) -> dict[str, str]:
+        """Return each version's status."""
+        return {number: tags["hotswap.status"] for number, tags in self.tags.items()}
+
+
+@asynccontextmanager
+async def writing(registry: Registry) -> AsyncIterator[WriteBack]:
+    """Write back meanwhile."""
+    herald = WriteBack(registry.tag, HOST)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(herald.run)
+        yield herald
+        await anyio.sleep(600)
+        tasks.cancel_scope.cancel()
+
+
+async def test_news_become_tags() -> None:
+    """A reason without credentials, a time, a host; the status is written last."""
+    registry = Registry()
+    async with writing(registry) as write_back:
+        herald: Herald = write_back
+        herald.serving(a_version(1))
+        herald.refused(a_version(2), "it wants https://user:geheim@registry.test" + "!" * 1000)
+        herald.retired(a_version(3))
+    assert registry.statuses() == {"1": "serving", "2": "refused", "3": "retired"}
+    tags = registry.tags["2"]
+    assert list(tags)[-1] == "hotswap.status"
+    assert tags["hotswap.host"] == HOST
+    assert tags["hotswap.reason"].startswith("it wants https://***@registry.test")
+    assert len(tags["hotswap.reason"]) == 500
+    assert tags["hotswap.since"].endswith("Z")
+    assert datetime.fromisoformat(tags["hotswap.since"]).tzinfo is not None
+
+
+async def test_the_latest_news_of_a_version_count() -> None:
+    """What came while older news were written is written after them; what is overtaken is not."""
+    registry = Registry()
+    async with writing(registry) as herald:
+        herald.serving(a_version(1))
+        await anyio.sleep(0.5)
+        herald.retired(a_version(1))
+        herald.refused(a_version(1), "no")
+    assert registry.statuses() == {"1": "refused"}
+    assert [request.tags["hotswap.status"] for request in registry.asked] == ["serving", "refused"]
+
+
+async def test_what_fails_is_tried_again(logs: list[Any]) -> None:
+    """It is logged once."""
+    registry = Registry()
+    registry.errors = [SourceUnavailableError("down"), OSError("no process")]
+    async with writing(registry) as herald:
+        herald.serving(a_version(1))
+    assert registry.statuses() == {"1": "serving"}
+    assert [entry["outcome"] for entry in logs if entry["log_level"] == "warning"] == [
+        "to be tried again"
+    ]
+
+
+async def test_what_fails_for_good_is_given_up(logs: list[Any]) -> None:
+    """The next news get their own tries."""
+    registry = Registry()
+    registry.errors = [SourceUnavailableError("you may not")] * 5
+    async with writing(registry) as herald:
+        herald.serving(a_version(1))
+        await anyio.sleep(100)
+        herald.serving(a_version(2))
+    assert registry.statuses() == {"2": "serving"}
+    assert len(registry.asked) == 6
+    assert [entry["outcome"] for entry in logs if entry["log_level"] == "warning"] == [
+        "to be tried again",
+        "given up",
+    ]
+
+
+@pytest.mark.parametrize("defect", [KeyError("ours"), None])
+async def test_what_will_never_be_written_is_not_tried_again(
+    logs: list[Any], defect: Exception | None
+) -> None:
+    """A version that is gone, and a defect of ours, which must not end the service."""
+    registry = Registry()
+    if defect:
+        registry.errors = [defect]
+    else:
+        registry.note = "no such version"
+    async with writing(registry) as herald:
+        herald.serving(a_version(1))
+    assert len(registry.asked) == 1
+    assert [entry["event"] for entry in logs] == ["tags not written"]
+
+
+async def test_news_are_kept_in_bounded_memory() -> None:
+    """While the registry hangs, the oldest are forgotten; telling never waits."""
+    registry = Registry()
+
+    async def hang(_: TagRequest) -> TagReply:
+        await anyio.sleep(math.inf)
+        raise AssertionError
+
+    herald = WriteBack(hang, HOST)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(herald.run)
+        for number in range(500):
+            herald.serving(a_version(number))
+        await anyio.sleep(1)
+        assert len(herald._unwritten) == 100
+        tasks.cancel_scope.cancel()
+    assert registry.tags == {}

@@ -1,0 +1,91 @@
+"""What a rollout tells of versions beyond this service."""
+
+import contextlib
+
+import anyio
+import pytest
+
+from service.core.errors import ChildLostError, FetchFailedError, ServiceError
+from service.core.events import Trigger
+from service.core.herald import Herald, Silence
+from service.core.versions import ModelVersion
+from tests.support.fake_models import Fate
+from tests.support.fake_source import a_version
+from tests.support.fake_watcher import FakeWatcher, a_watcher
+
+pytestmark = pytest.mark.anyio
+
+
+class Heard:
+    """A herald that notes what it was told."""
+
+    def __init__(self, watcher: FakeWatcher) -> None:
+        self.news: list[tuple[str, str]] = []
+        herald: Herald = self
+        watcher.rollout._herald = herald
+
+    def serving(self, version: ModelVersion) -> None:
+        """Note it."""
+        self.news.append((version.version, "serving"))
+
+    def refused(self, version: ModelVersion, reason: str) -> None:
+        """Note it with the gate that stands in the reason."""
+        self.news.append((version.version, reason.partition(":")[0]))
+
+    def retired(self, version: ModelVersion) -> None:
+        """Note it."""
+        self.news.append((version.version, "retired"))
+
+
+async def roll_out(watcher: FakeWatcher, number: int, fate: Fate | None = None) -> None:
+    """Try a version."""
+    if fate:
+        watcher.fates.by_number[str(number)] = fate
+    with contextlib.suppress(ServiceError):
+        await watcher.rollout.run(a_version(number), Trigger.POLL)
+
+
+async def test_what_serves_was_refused_or_is_gone_is_told() -> None:
+    """A failure that passes is not: it is tried again."""
+    async with a_watcher() as watcher:
+        heard = Heard(watcher)
+        await roll_out(watcher, 1)
+        await roll_out(watcher, 2, Fate(fetch_error=FetchFailedError("disk full")))
+        await roll_out(watcher, 3, Fate(load_error=ChildLostError("lost")))
+        await roll_out(watcher, 4)
+        await watcher.until(lambda: len(heard.news) == 4)
+        watcher.rollout.unload()
+        await watcher.until(lambda: len(heard.news) == 5)
+        assert heard.news == [
+            ("1", "serving"),
+            ("3", "refused by the load gate"),
+            ("4", "serving"),
+            ("1", "retired"),
+            ("4", "retired"),
+        ]
+
+
+async def test_a_version_that_serves_again_is_not_told_gone() -> None:
+    """Its first life drains while its second one answers."""
+    async with a_watcher() as watcher:
+        heard = Heard(watcher)
+        await roll_out(watcher, 1)
+        with watcher.slot.lease():
+            await roll_out(watcher, 2)
+            await roll_out(watcher, 1)
+        await watcher.until(lambda: watcher.host.opening == [a_version(1)])
+        await anyio.sleep(1)
+        assert heard.news == [
+            ("1", "serving"),
+            ("2", "serving"),
+            ("1", "serving"),
+            ("2", "retired"),
+        ]
+
+
+async def test_silence_is_a_herald() -> None:
+    """It tells nobody."""
+    herald: Herald = Silence()
+    herald.serving(a_version(1))
+    herald.refused(a_version(1), "no")
+    herald.retired(a_version(1))
