@@ -78,7 +78,7 @@ def check() -> None:
 
     def say(what: str, outcome: str, sentence: str) -> None:
         told = click.style(f"{outcome:8}", fg=colours.get(outcome, "red"))
-        click.echo(f"{what:10}{told}{sentence}")
+        click.echo(f"{what:12}{told}{sentence}")
 
     try:
         read_dotenv()

@@ -45,7 +45,7 @@ def probe_calls(contract: Contract, example: Call | None) -> list[Call]:
     rows come from the signature alone. A call whose rows are all the same shows nothing, and is
     left out.
     """
-    base = example or _from_signature(contract)
+    base = example or made_up_call(contract)
     if base is None:
         return []
     calls = [
@@ -72,35 +72,42 @@ def judge_row_wise(predict: Predict, calls: Sequence[Call]) -> tuple[bool, str]:
 
 
 def is_row_wise(predict: Predict, call: Call) -> tuple[bool, str]:
-    """Tell whether rows answered one by one, together and in reverse get the same answers."""
+    """Tell whether rows answered together, apart and in reverse get the same answers."""
     if distinct(call) < 2:  # noqa: PLR2004 - a pair
         return False, "not shown to be row-wise: there are no two different rows to try"
     return judge_row_wise(predict, [call])
 
 
 def _compare(predict: Predict, call: Call, together: Predictions) -> tuple[bool, str]:
-    backwards = range(call.rows - 1, -1, -1)
-    try:
-        reverse = predict(take(call, backwards))
-    except Exception as error:  # noqa: BLE001
-        return False, _raised("the same rows in reverse", error)
-    if difference := unlike(together, range(call.rows), reverse, backwards):
-        return False, f"rows in reverse order get other answers: {difference}"
-    for row in range(call.rows):
+    for rows, how in _partings(call.rows):
         try:
-            alone = predict(take(call, [row]))
+            apart = predict(take(call, rows))
         except Exception as error:  # noqa: BLE001
-            return False, _raised("a row alone", error)
-        if difference := unlike(together, [row], alone, [0]):
-            return False, f"a row alone gets another answer than among others: {difference}"
-    return True, f"{call.rows} rows got the same answers alone, together and in reverse"
+            return False, _raised(how, error)
+        if difference := unlike(together, rows, apart, range(len(rows))):
+            return False, f"{how} gets another answer than among others: {difference}"
+    return True, f"{call.rows} rows got the same answers together, apart and in reverse"
+
+
+def _partings(rows: int) -> list[tuple[Sequence[int], str]]:
+    """Return parts of a call that show together what each row alone would, in fewer calls.
+
+    Every other row, in reverse, and the rest of them: whatever a row takes from all others
+    (a mean, a largest value, a count), from its neighbours or from its place is another then. One
+    alone, too, since a single row is a case of its own for many a model.
+    """
+    backwards = range(rows - 1, -1, -1)
+    some, rest = backwards[::2], backwards[1::2]
+    what = "every other row, in reverse,"
+    return [(some, what), (rest, what), ([0], "a row alone"), ([rows - 1], "a row alone")]
 
 
 def _raised(what: str, error: Exception) -> str:
-    return f"the model raised {type(error).__name__} on {what}"
+    # What a model raises may come wrapped into an error of ours.
+    return f"the model raised {type(error.__cause__ or error).__name__} on {what}"
 
 
-def _from_signature(contract: Contract) -> Call | None:
+def made_up_call(contract: Contract) -> Call | None:
     """Return one row made of the signature alone, where the contract takes it."""
     for string in _STRINGS:
         values = made_up(contract.signature["inputs"], string)

@@ -29,7 +29,12 @@ class LoadReply(msgspec.Struct, frozen=True):
 
 
 class SmokeRequest(msgspec.Struct, frozen=True):
-    """Predict on the model's own input example, or on rows made from its contract."""
+    """Predict on the model's own input example, on the incumbent's, or on rows that are made up.
+
+    `incumbent_path` is the folder of the version that serves, '' where none does.
+    """
+
+    incumbent_path: str = ""
 
 
 class SmokeReply(msgspec.Struct, frozen=True):
@@ -45,6 +50,26 @@ class SmokeReply(msgspec.Struct, frozen=True):
     refusal: str
     row_wise: bool
     row_wise_why: str
+
+
+class SpeedRequest(msgspec.Struct, frozen=True):
+    """Time calls on the rows that a SmokeRequest would find."""
+
+    incumbent_path: str = ""
+
+
+class Timing(msgspec.Struct, frozen=True):
+    """What one call with so many rows took: the median of `runs`."""
+
+    rows: int
+    ms: float
+    runs: int
+
+
+class SpeedReply(msgspec.Struct, frozen=True):
+    """The timings, by rows; none where the model raises on what it could be timed with."""
+
+    timings: tuple[Timing, ...]
 
 
 class RawRequest(msgspec.Struct, frozen=True):

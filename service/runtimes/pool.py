@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import anyio
 import msgspec
@@ -22,7 +23,11 @@ from service.runtimes.messages import (
     RawRequest,
     SmokeReply,
     SmokeRequest,
+    SpeedReply,
+    SpeedRequest,
 )
+
+T = TypeVar("T")
 
 _FIRST_BACKOFF_S = 0.5
 _LONGEST_BACKOFF_S = 30.0
@@ -132,15 +137,24 @@ class Pool:
                 if worker.child.is_alive:
                     self._put_idle(worker)
 
-    async def smoke(self, timeout_s: float) -> SmokeReply:
-        """Predict on example rows in one of the workers. Raise as loading does.
+    async def smoke(self, timeout_s: float, incumbent_path: Path | None = None) -> SmokeReply:
+        """Predict on example rows in one of the workers. Raise as loading does."""
+        request = SmokeRequest(str(incumbent_path or ""))
+        return await self._try("smoke", request, SmokeReply, timeout_s)
+
+    async def speed(self, timeout_s: float, incumbent_path: Path | None = None) -> SpeedReply:
+        """Time calls on the same rows. Raise as loading does."""
+        request = SpeedRequest(str(incumbent_path or ""))
+        return await self._try("speed", request, SpeedReply, timeout_s)
+
+    async def _try(self, op: str, request: object, reply: type[T], timeout_s: float) -> T:
+        """Call one of the workers.
 
         The limit holds for the wait for a worker, too: what loaded once may never load again.
         """
         with anyio.move_on_after(timeout_s):
             async with self.acquire() as worker:
-                request = SmokeRequest()
-                return await worker.child.call("smoke", request, SmokeReply, timeout_s=timeout_s)
+                return await worker.child.call(op, request, reply, timeout_s=timeout_s)
         raise ChildTimeoutError(f"no worker answered its example within {timeout_s:.3g} s")
 
     async def _load(self) -> tuple[Child, LoadReply]:

@@ -21,9 +21,9 @@ from service.contracts.choose import contract_for
 from service.contracts.contract import Call, Contract, Predictions
 from service.core.errors import ModelFailedError, ServiceError
 from service.core.manifest import verify_stored
+from service.predictors import trial
 from service.predictors.predictor import Predictor
 from service.predictors.pyfunc import PyfuncPredictor
-from service.predictors.rows import example_call, judge_row_wise, probe_calls
 from service.runtimes.bootstrap import Operations
 from service.runtimes.messages import (
     LoadReply,
@@ -32,6 +32,9 @@ from service.runtimes.messages import (
     RawRequest,
     SmokeReply,
     SmokeRequest,
+    SpeedReply,
+    SpeedRequest,
+    Timing,
 )
 from service.runtimes.protocol import describe
 from service.runtimes.shadowing import give_way
@@ -70,22 +73,19 @@ class Worker:
             load_s=time.perf_counter() - started,
         )
 
-    def smoke(self, _: SmokeRequest) -> SmokeReply:
-        """Predict on the model's own example, and find out whether it is row-wise."""
-        example = example_call(self._contract, self._path)
-        row_wise, why = judge_row_wise(
-            self._predictor.predict, probe_calls(self._contract, example.call)
+    def smoke(self, request: SmokeRequest) -> SmokeReply:
+        """Predict on an example or on made-up rows, and find out whether it is row-wise."""
+        rows = self._rows_to_try(request.incumbent_path)
+        answered = trial.try_to_answer(self._contract, self.predict, rows)
+        return SmokeReply(*answered)
+
+    def speed(self, request: SpeedRequest) -> SpeedReply:
+        """Time calls on the same rows."""
+        rows = self._rows_to_try(request.incumbent_path)
+        timed = trial.time_calls(self._contract, self._predictor.predict, rows)
+        return SpeedReply(
+            tuple(Timing(rows, seconds * 1000, runs) for rows, seconds, runs in timed)
         )
-        if example.call is None:
-            return SmokeReply("", 0, "", row_wise, f"{example.reason}; {why}")
-        rows_from = "its input example"
-        try:
-            predictions = self.predict(example.call)
-        except ServiceError as error:
-            refusal = f"it does not answer its own input example: {error}"
-        else:
-            refusal = _non_finite(predictions)
-        return SmokeReply(rows_from, example.call.rows, refusal, row_wise, why)
 
     def predict(self, call: Call) -> Predictions:
         """Answer a call. Raise ModelFailedError for whatever the model raises."""
@@ -97,6 +97,10 @@ class Worker:
             raise ModelFailedError(
                 f"the model raised {describe(error)}", traceback.format_exc()
             ) from error
+
+    def _rows_to_try(self, incumbent_path: str) -> trial.Rows:
+        incumbent = Path(incumbent_path) if incumbent_path else None
+        return trial.rows_to_try(self._contract, self._path, incumbent)
 
     def predict_raw(self, request: RawRequest) -> RawReply:
         """Decode, answer and encode a whole body here, where its size holds up nobody."""
@@ -113,16 +117,10 @@ def operations(_: bytes) -> Operations:
     return {
         "load": (LoadRequest, worker.load),
         "smoke": (SmokeRequest, worker.smoke),
+        "speed": (SpeedRequest, worker.speed),
         "predict": (Call, worker.predict),
         "predict_raw": (RawRequest, worker.predict_raw),
     }
-
-
-def _non_finite(predictions: Predictions) -> str:
-    """Say which row of an example got NaN or infinity, '' where none did."""
-    if not predictions.non_finite:
-        return ""
-    return f"its answer to row {predictions.non_finite[0]} of its input example is not finite"
 
 
 def _use_threads(threads: int) -> None:

@@ -13,7 +13,7 @@ from service.contracts.contract import Contract
 from service.core.errors import ServiceError
 from service.core.versions import ModelVersion, StoredVersion
 from service.runtimes.child import ChildThreads
-from service.runtimes.messages import LoadReply
+from service.runtimes.messages import LoadReply, Timing
 from service.runtimes.pool import Pool, PoolSettings
 from service.serving.batcher import Batcher, BatchSettings
 
@@ -41,6 +41,8 @@ class LoadedModel:
         self.batcher = Batcher(pool, batching, row_wise=False)
         self.serving_since: datetime | None = None
         """When it began to serve; None for one that never did."""
+        self.timings: tuple[Timing, ...] = ()
+        """How fast it was when it was loaded, by rows: what its successor is compared with."""
         self.leases = 0
         self.closed = anyio.Event()
         """Set once its processes are gone."""

@@ -44,7 +44,7 @@ def test_a_good_version_passes_every_step(mlflow_server: MlflowServer, cache_dir
     name = unique_name("good")
     mlflow_server.set_alias(name, "champion", mlflow_server.register_tiny(name))
     ended = check(cache_dir, mlflow_server.uri, f"models:/{name}@champion")
-    gates = ("artifacts", "environment", "load", "contract", "smoke")
+    gates = ("artifacts", "environment", "load", "contract", "smoke", "speed")
     steps = ("settings", "registry", "fetch", *gates)
     assert (outcomes(ended), ended.returncode) == (dict.fromkeys(steps, "pass"), 0), ended.stderr
 

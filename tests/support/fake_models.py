@@ -130,8 +130,9 @@ class FakePool(Pool):
         """One worker while it is hosted."""
         return int(self.alive)
 
-    async def smoke(self, timeout_s: float) -> SmokeReply:
+    async def smoke(self, timeout_s: float, incumbent_path: Path | None = None) -> SmokeReply:
         """Take the time that a prediction takes."""
+        del incumbent_path
         with anyio.move_on_after(timeout_s):
             await anyio.sleep(self._fate.smoke_s)
             if self._fate.smoke_error is not None:

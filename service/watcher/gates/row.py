@@ -7,6 +7,7 @@ from service.watcher.gates.environment import EnvironmentGate
 from service.watcher.gates.gate import Gate
 from service.watcher.gates.load import LoadGate
 from service.watcher.gates.smoke import SmokeGate
+from service.watcher.gates.speed import SpeedGate
 
 
 def row_of_gates(settings: Settings) -> tuple[Gate, ...]:
@@ -19,4 +20,5 @@ def row_of_gates(settings: Settings) -> tuple[Gate, ...]:
             settings.on_contract_change, refuse_unknown=settings.unknown_fields == "refuse"
         ),
         SmokeGate(settings.load_timeout_s),
+        SpeedGate(settings.load_timeout_s),
     )

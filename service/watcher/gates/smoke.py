@@ -6,7 +6,11 @@ from service.watcher.gates.gate import Candidate, Finding, last_words
 
 
 class SmokeGate:
-    """It predicts on its own input example: right row count, finite numbers."""
+    """It predicts on an example: right shape, right row count, finite numbers.
+
+    On its own, without one on the incumbent's, and without both on rows made from its signature,
+    on which it may raise.
+    """
 
     name = "smoke"
 
@@ -15,9 +19,11 @@ class SmokeGate:
 
     async def check(self, candidate: Candidate) -> Finding:
         """Predict, and allow batching for a model that was shown to be row-wise."""
-        model = candidate.model
+        model, incumbent = candidate.model, candidate.incumbent
         try:
-            reply = await model.pool.smoke(self._timeout_s)
+            reply = await model.pool.smoke(
+                self._timeout_s, incumbent.stored.path if incumbent else None
+            )
         except ChildLostError as error:
             return Finding(Outcome.REFUSE, last_words(error))
         except ChildTimeoutError as error:

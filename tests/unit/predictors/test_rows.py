@@ -209,6 +209,14 @@ def test_a_row_wise_model_is_found_to_be_one(function: Any, rows: tuple[Any, ...
         lambda df: df["x"].to_numpy()[::-1] + df["n"].to_numpy()[::-1],
         lambda df: np.random.default_rng().random(len(df)),
         lambda df: df["x"] / (len(df) - 1) if len(df) > 1 else 1 / 0,
+        lambda df: df["x"].shift(fill_value=0.0),
+        lambda df: df["x"].cumsum(),
+        lambda df: df["x"] / df["x"].max(),
+        lambda df: df["x"] - df["x"].iloc[0],
+        lambda df: df["x"] - df["x"].iloc[-1],
+        lambda df: df["s"].factorize()[0],
+        lambda df: df["x"] + (len(df) == 1),
+        lambda df: [df["x"].to_numpy()] if len(df) == 1 else df["x"],
         three_rows,
     ],
 )
@@ -219,6 +227,18 @@ def test_a_model_whose_rows_see_each_other_is_found_out(
     row_wise, reason = judge(function, *rows)
     assert not row_wise
     assert reason
+
+
+def test_a_few_calls_suffice_to_judge_a_model() -> None:
+    """Each is time in which a promotion waits."""
+    calls = []
+
+    def answer(frame: Any) -> Any:
+        calls.append(len(frame))
+        return frame["x"]
+
+    assert judge(answer, ROW)[0]
+    assert calls == [8, 4, 4, 1, 1]
 
 
 def test_a_model_that_raises_on_made_up_rows_is_judged_by_its_example() -> None:

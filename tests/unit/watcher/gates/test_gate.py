@@ -35,9 +35,9 @@ class SaidPool(FakePool):
         super().__init__(STORED, Fate())
         self._reply = reply
 
-    async def smoke(self, timeout_s: float) -> SmokeReply:
+    async def smoke(self, timeout_s: float, incumbent_path: Path | None = None) -> SmokeReply:
         """Return it."""
-        del timeout_s
+        del timeout_s, incumbent_path
         return self._reply
 
 
