@@ -5,6 +5,7 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from service.core.redaction import redact
 from service.core.versions import ModelVersion
 from service.handlers import health, journal, model, predict, problems, webhooks
 from service.handlers.request_id import RequestIdMiddleware, send_request_id
+from service.registry.finder import VersionFinder
 from service.registry.messages import (
     DOWNLOAD,
     RESOLVE,
@@ -35,6 +37,7 @@ from service.registry.messages import (
     TagReply,
     TagRequest,
 )
+from service.registry.remembered import Remembered
 from service.registry.scout import Scout
 from service.registry.sources import ScoutSource
 from service.registry.store import ArtifactStore
@@ -58,6 +61,8 @@ from service.telemetry.monitor import StateMonitor
 from service.watcher.gates.gate import Gate
 from service.watcher.gates.row import row_of_gates
 from service.watcher.loop import watch
+from service.watcher.probation import ProbationSettings
+from service.watcher.quarantine import Quarantine
 from service.watcher.reconciler import Reconciler
 from service.watcher.rollout import Rollout
 
@@ -71,6 +76,7 @@ class Backstage(msgspec.Struct, frozen=True):
     """What brings a version from the registry into workers; knows nothing of HTTP."""
 
     source: ScoutSource
+    finder: VersionFinder
     store: ArtifactStore
     host: ModelHost
     gates: tuple[Gate, ...]
@@ -141,7 +147,12 @@ async def open_backstage(settings: Settings) -> AsyncIterator[Backstage]:
     gates = row_of_gates(settings)
     try:
         yield Backstage(
-            ScoutSource(settings.ref, ask), store, ModelHost(pool, batching, threads), gates, tag
+            source=ScoutSource(settings.ref, ask),
+            finder=VersionFinder(settings.ref, ask, store),
+            store=store,
+            host=ModelHost(pool, batching, threads),
+            gates=gates,
+            tag=tag,
         )
     finally:
         with anyio.CancelScope(shield=True):
@@ -184,6 +195,8 @@ def create_app(settings: Settings | None = None) -> Litestar:
             health.health,
             model.info,
             model.reload_model,
+            model.pin,
+            model.unpin,
             journal.journal_entries,
             *([webhooks.mlflow_webhook] if settings.webhook_secret else []),
         ],
@@ -214,6 +227,7 @@ def create_app(settings: Settings | None = None) -> Litestar:
         logging_config=None,
     )
     app.state.settings = settings
+    app.state.monitor = monitor
     return app
 
 
@@ -228,6 +242,7 @@ async def _watching(
 ) -> AsyncIterator[None]:
     """Follow the registry meanwhile; then let accepted requests finish, and end every worker."""
     async with anyio.create_task_group() as nursery:
+        quarantine = Quarantine()
         herald: Herald = Silence()
         # A run or a logged model has no version in the registry to write on.
         if settings.write_back and settings.ref.name:
@@ -243,6 +258,12 @@ async def _watching(
             nursery=nursery,
             drain_timeout_s=settings.drain_timeout_s,
             pointer=settings.ref.uri,
+            probation=ProbationSettings(
+                duration_s=settings.probation_s,
+                max_error_rate=settings.probation_max_error_rate,
+                keep_warm=settings.keep_warm,
+            ),
+            quarantine=quarantine,
             herald=herald,
         )
         reconciler = Reconciler(
@@ -252,6 +273,10 @@ async def _watching(
             desired=desired,
             monitor=monitor,
             nursery=nursery,
+            quarantine=quarantine,
+            remembered=Remembered(settings.cache_dir, settings.ref.uri),
+            finder=backstage.finder,
+            last_good=partial(backstage.store.last_good, settings.ref.uri),
             on_unpromoted=settings.on_unpromoted,
         )
         async with anyio.create_task_group() as watching:

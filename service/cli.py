@@ -90,6 +90,39 @@ def check() -> None:
     sys.exit(status)
 
 
+@cli.command()
+@click.argument("version")
+def pin(version: str) -> None:
+    """Have the service serve VERSION, whatever the registry says."""
+    _call_service("POST", {"version": version})
+
+
+@cli.command()
+def unpin() -> None:
+    """Have the service follow the registry again."""
+    _call_service("DELETE", None)
+
+
+def _call_service(method: str, body: dict[str, str] | None) -> NoReturn:
+    """Call `/model/pin` of the service that these settings start; print what it says, and end."""
+    from service.remote import ServiceUnreachableError, call_pin  # noqa: PLC0415 - see above
+    from service.settings import (  # noqa: PLC0415 - the same
+        SettingsError,
+        load_settings,
+        read_dotenv,
+    )
+
+    try:
+        read_dotenv()
+        said = call_pin(load_settings(), method, body)
+    except SettingsError as error:
+        _end(str(error), WRONG_SETTING)
+    except ServiceUnreachableError as error:
+        _end(str(error), FAILED)
+    click.echo(said.sentence, err=not said.good)
+    sys.exit(0 if said.good else FAILED)
+
+
 def _end(line: str, status: int) -> NoReturn:
     click.echo(line, err=True)
     sys.exit(status)

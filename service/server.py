@@ -1,6 +1,9 @@
 """`hotswap serve`: one process, one event loop, one listening socket."""
 
 import math
+import threading
+from collections.abc import Callable
+from types import FrameType
 
 import structlog
 import uvicorn
@@ -11,6 +14,28 @@ from service.settings import Settings
 
 _KEEP_ALIVE_S = 75
 """Longer than load balancers keep idle connections, so that they close first and lose nothing."""
+
+
+class _Server(uvicorn.Server):
+    """A server that tells load balancers before it closes its listener."""
+
+    def __init__(self, config: uvicorn.Config, say_so: Callable[[], None], lead_s: float) -> None:
+        super().__init__(config)
+        self._say_so = say_so
+        self._lead_s = lead_s
+        self._signalled = False
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Turn readiness red, and end DRAIN_LEAD_S later; at once for a second signal."""
+        self._say_so()
+        if self._signalled or self._lead_s <= 0:
+            super().handle_exit(sig, frame)
+            return
+        self._signalled = True
+        # A timer's thread: this is a signal handler, and the loop may be anywhere.
+        timer = threading.Timer(self._lead_s, super().handle_exit, (sig, frame))
+        timer.daemon = True
+        timer.start()
 
 
 def serve(settings: Settings) -> int:
@@ -24,9 +49,10 @@ def serve(settings: Settings) -> int:
         log = structlog.get_logger(__name__)
         # From here on callers can connect; they are answered as soon as the loop runs.
         log.info("listening", url=url_of(listener))
-        server = uvicorn.Server(
+        app = create_app(settings)
+        server = _Server(
             uvicorn.Config(
-                create_app(settings),
+                app,
                 http="httptools",
                 ws="none",
                 lifespan="on",
@@ -36,7 +62,9 @@ def serve(settings: Settings) -> int:
                 server_header=False,
                 timeout_keep_alive=_KEEP_ALIVE_S,
                 timeout_graceful_shutdown=math.ceil(settings.drain_timeout_s),
-            )
+            ),
+            app.state.monitor.begin_draining,
+            settings.drain_lead_s,
         )
         try:
             server.run(sockets=[listener])

@@ -87,6 +87,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     drain_timeout_s: Annotated[float, Meta(ge=0, le=_DAY_S)] = 30.0
     """Seconds that accepted requests have to end, when a version or the service does."""
 
+    drain_lead_s: Annotated[float, Meta(ge=0, le=_DAY_S)] = 0.0
+    """Seconds that `/health` is red before the listener closes, for load balancers to notice."""
+
+    probation_s: Annotated[float, Meta(ge=0, le=_DAY_S)] = 120.0
+    """Seconds after a swap in which a version that fails too often is rolled back."""
+
+    probation_max_error_rate: Annotated[float, Meta(ge=0, le=1)] = 0.05
+    """The share of failed predictions above which it is, if the version before had less."""
+
+    keep_warm: bool = True
+    """Whether the version before keeps its workers while the new one is on probation; without it
+    there is no automatic rollback."""
+
     heartbeat_interval_s: Seconds = 1.0
     """Seconds between two signs of life that a worker owes."""
 

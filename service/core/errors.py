@@ -123,6 +123,9 @@ class ChildLostError(ServiceError):
 
     code = "worker-lost"
 
+    killed_from_outside = False
+    """Whether somebody else killed it (an operator, the kernel for want of memory)."""
+
     def __init__(self, message: str, last_lines: Sequence[str] = ()) -> None:
         super().__init__(message)
         self.last_lines = tuple(last_lines)
@@ -198,6 +201,12 @@ class NothingPromotedError(ServiceError):
     """The registry says that nothing is promoted at the place that is followed."""
 
     code = "nothing-promoted"
+
+
+class UnknownVersionError(ServiceError):
+    """A version that neither the registry nor the store has."""
+
+    code = "unknown-version"
 
 
 class SupersededError(ServiceError):

@@ -15,6 +15,8 @@ class Trigger(StrEnum):
     START = "start"
     POLL = "poll"
     RELOAD = "reload"
+    PIN = "pin"
+    FALLBACK = "last known good"
     WEBHOOK = "webhook"
 
 
@@ -26,6 +28,7 @@ class Ending(StrEnum):
     REFUSED = "refused"  # by a gate: final until the pointer moves or someone reloads
     FAILED = "failed"  # by something that passes: tried again
     SUPERSEDED = "superseded"  # by a newer wish, before it could serve
+    ROLLED_BACK = "rolled back"  # it failed too often on probation
 
 
 class Promotion(msgspec.Struct, frozen=True):

@@ -39,36 +39,45 @@ async def health(
     """Answer 200 while some worker that lives has a version loaded, else 503 with the reason."""
     model = slot.current
     age_s = monitor.registry_age_s
+    wanted = monitor.pin or monitor.promoted
     about: dict[str, Any] = {
         "model_name": model.version.name if model else ref.name or settings.model_name,
         "model_stage": ref.label,
         "mlflow_uri": redact(settings.mlflow_tracking_uri),
+        "promoted_version": monitor.promoted.version if monitor.promoted else None,
+        "pinned_version": monitor.pin.version if monitor.pin else None,
         "registry_age_s": None if age_s is None else round(age_s, 3),
+        "registry_last_seen": monitor.last_good_look_at,
         "registry_error": monitor.registry_error or None,
     }
-    if model is not None and model.can_answer:
-        promoted = monitor.promoted
+    if monitor.draining:
+        error = "the service is ending"
+    elif model is None:
+        error = _why_not(monitor, ref)
+    elif not model.can_answer:
+        error = "no worker of the serving version answers"
+    else:
         body = {
             "status": "healthy",
             "model_loaded": True,
             **about,
             "model_version": model.version.version,
-            "promoted_version": promoted.version if promoted else None,
+            "degraded": None if model.version == wanted else _why_not(monitor, ref),
         }
         return Response(body, status_code=HTTPStatus.OK)
-    error = "no worker of the serving version answers" if model else _why_none(monitor, ref)
     body = {"status": "unhealthy", "model_loaded": False, "error": error, **about}
     return Response(body, status_code=HTTPStatus.SERVICE_UNAVAILABLE)
 
 
-def _why_none(monitor: StateMonitor, ref: ModelRef) -> str:
-    """Say why no version serves yet."""
-    if not monitor.has_looked:
-        return monitor.registry_error or "the registry was not seen yet"
-    if monitor.promoted is None:
+def _why_not(monitor: StateMonitor, ref: ModelRef) -> str:
+    """Say why what is wanted does not serve."""
+    wanted = monitor.pin or monitor.promoted
+    if wanted is None:
+        if not monitor.has_looked:
+            return monitor.registry_error or "the registry was not seen yet"
         return f"nothing is promoted at {ref.uri}"
     for status in monitor.statuses():
-        if status.version == monitor.promoted:
+        if status.version == wanted:
             reason = f": {status.reason}" if status.reason else ""
             return f"version {status.version.version} is {status.state}{reason}"
-    return f"version {monitor.promoted.version} is to be loaded"
+    return f"version {wanted.version} is to be loaded"

@@ -1,20 +1,25 @@
-"""`GET /model/info` and `POST /reload-model`."""
+"""`GET /model/info`, `POST /reload-model`, and `/model/pin`."""
 
 from http import HTTPStatus
 from typing import Any
 
 import anyio
 import msgspec
-from litestar import get, post
+from litestar import delete, get, post
 from litestar.di import NamedDependency
+from litestar.params import RawBody
 
-from service.core.errors import ReloadTimeoutError
+from service.core.errors import (
+    ContractViolationError,
+    MalformedBodyError,
+    ReloadTimeoutError,
+)
 from service.core.redaction import redact
 from service.core.versions import ModelRef, ModelVersion
 from service.handlers.described import problem_responses
 from service.handlers.guards import administrators
 from service.handlers.journal import told
-from service.serving.desired import DesiredState
+from service.serving.desired import DesiredState, Wish
 from service.serving.journal import Journal
 from service.serving.model import LoadedModel
 from service.serving.slot import Slot
@@ -51,6 +56,7 @@ async def info(
         "tracking_uri": redact(settings.mlflow_tracking_uri),
         "loaded": model is not None and model.can_answer,
         "ref": redact(ref.uri),
+        "pin": _named(monitor.pin) if monitor.pin else None,
         "serving": _serving(model) if model else None,
         "registry": {
             "promoted_version": monitor.promoted.version if monitor.promoted else None,
@@ -96,17 +102,83 @@ async def reload_model(
     Nothing that serves already is loaded again. A refused version gets another try.
     """
     wish = desired.reload()
+    version = await _fulfilled(wish, desired, settings)
+    verb = "now serves" if wish.loaded else "served already"
+    return ReloadReply("success", f"version {version.version} {verb}", ref.label, version.version)
+
+
+@post(
+    "/model/pin",
+    status_code=200,
+    guards=[administrators],
+    tags=["model"],
+    summary="Serve one version, whatever the registry says",
+)
+async def pin(
+    body: RawBody,
+    desired: NamedDependency[DesiredState],
+    ref: NamedDependency[ModelRef],
+    settings: NamedDependency[Settings],
+) -> ReloadReply:
+    """Serve `{"version": "1"}` until it is unpinned, through the same gates as any other.
+
+    It is pinned across restarts. A version that a gate refuses is not pinned.
+    """
+    number = _pin_wish(body)
+    version = await _fulfilled(desired.pin(number), desired, settings)
+    message = f"version {version.version} is pinned and serves"
+    return ReloadReply("success", message, ref.label, version.version)
+
+
+@delete(
+    "/model/pin",
+    status_code=200,
+    guards=[administrators],
+    tags=["model"],
+    summary="Follow the registry again",
+)
+async def unpin(
+    desired: NamedDependency[DesiredState],
+    ref: NamedDependency[ModelRef],
+    settings: NamedDependency[Settings],
+) -> ReloadReply:
+    """Take the pin away, and answer once what the registry promotes serves or was refused."""
+    version = await _fulfilled(desired.unpin(), desired, settings)
+    message = f"the registry is followed again: version {version.version} serves"
+    return ReloadReply("success", message, ref.label, version.version)
+
+
+class _PinBody(msgspec.Struct):
+    version: str | int
+
+
+_decode_pin = msgspec.json.Decoder(_PinBody).decode
+
+
+def _pin_wish(body: bytes) -> str:
+    try:
+        return str(_decode_pin(body).version)
+    except msgspec.ValidationError:
+        raise ContractViolationError("version", None, "a version number", "something else") from (
+            None
+        )
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise MalformedBodyError(f'the body is no JSON such as {{"version": "1"}}: {error}') from (
+            None
+        )
+
+
+async def _fulfilled(wish: Wish, desired: DesiredState, settings: Settings) -> ModelVersion:
+    """Wait until a wish's version serves. Raise why it does not, and ReloadTimeoutError."""
     try:
         with anyio.fail_after(settings.load_timeout_s):
-            version = await wish.settled()
+            return await wish.settled()
     except TimeoutError:
         raise ReloadTimeoutError(
             f"not done within {settings.load_timeout_s:g} s (LOAD_TIMEOUT_S); it goes on"
         ) from None
     finally:
         desired.withdraw(wish)
-    verb = "now serves" if wish.loaded else "served already"
-    return ReloadReply("success", f"version {version.version} {verb}", ref.label, version.version)
 
 
 def _serving(model: LoadedModel) -> dict[str, Any]:
@@ -120,6 +192,8 @@ def _serving(model: LoadedModel) -> dict[str, Any]:
         "python_version": model.loaded.python_version,
         "batched": model.batcher.row_wise,
         "requests": model.leases,
+        "answered": model.answered,
+        "failed": model.failed,
         "waiting_requests": model.batcher.waiting,
         "pool": {
             "workers": pool.settings.workers,

@@ -193,7 +193,7 @@ def add_use(file: Path, key: str, keys: Iterable[str]) -> None:
     """Make `key` the last used one. Numbers, not times: a clock may be set back."""
     uses = read_state(file, dict[str, int])
     kept = {name: uses[name] for name in keys if name in uses}
-    _replace(file, {**kept, key: max(uses.values(), default=0) + 1})
+    write_whole(file, {**kept, key: max(uses.values(), default=0) + 1})
 
 
 def add_good(file: Path, good: Good) -> None:
@@ -203,11 +203,11 @@ def add_good(file: Path, good: Good) -> None:
         for known in read_state(file, list[Good])
         if (known.registry, known.ref_uri) != (good.registry, good.ref_uri)
     ]
-    _replace(file, [*others, good][-_GOOD_LIMIT:])
+    write_whole(file, [*others, good][-_GOOD_LIMIT:])
 
 
-def _replace(file: Path, content: object) -> None:
-    """Write a file whole or not at all; the caller holds the lock on it."""
+def write_whole(file: Path, content: object) -> None:
+    """Write a file as JSON, whole or not at all; no two may write the same one at once."""
     aside = file.with_suffix(".new")
     aside.write_bytes(msgspec.json.encode(content))
     move(aside, file)

@@ -37,6 +37,7 @@ DIRECT_SEND_BYTES = 65_536
 """A frame up to this size fits the buffer of a child's pipe, which is empty between calls."""
 END_TIMEOUT_S = 5.0
 _TOLD_LINES = 3
+_SIGKILL = 9
 
 _decode_reply = msgspec.msgpack.Decoder(Reply).decode
 _decode_fault = msgspec.msgpack.Decoder(Fault).decode
@@ -83,6 +84,10 @@ class Child:
         """Set once its pipe is closed, which is when it can never answer again."""
         self.killed = False
         """Whether it was told to end, which it may not have done yet."""
+        self.ended = asyncio.Event()
+        """Set once nothing is left of it."""
+        self.exit_code: int | None = None
+        """How it ended: a status, or the negative number of a signal; None where nobody knows."""
         self._spec = spec
         self._threads = threads
         self._loop = asyncio.get_running_loop()
@@ -180,6 +185,12 @@ class Child:
                 _log.error("child did not end", child=self.name, pid=self.pid)
                 return
             await anyio.to_thread.run_sync(self._join, process, limiter=self._threads.sending)
+            self.ended.set()
+
+    @property
+    def was_killed_from_outside(self) -> bool:
+        """Whether somebody else killed it; known once it has ended."""
+        return not self.killed and self.exit_code == -_SIGKILL
 
     def _launch(self) -> BaseProcess:
         windows_job.hold_children()
@@ -291,7 +302,9 @@ class Child:
             answer.set_result(reply)
 
     def _lose(self) -> None:
-        self.kill()  # what closed its pipe without ending is of no use
+        if self._process is not None:
+            # What closed its pipe without ending is of no use.
+            _kill(self.pid, self._pidfd, self._process)
         self.lost.set()
         if self._waiting is not None and not self._waiting[1].done():
             self._waiting[1].set_exception(self._loss())
@@ -311,7 +324,8 @@ class Child:
         if self._pidfd is not None:
             os.close(self._pidfd)
             self._pidfd = None
-        if process.exitcode is not None:
+        self.exit_code = process.exitcode
+        if self.exit_code is not None:
             process.close()
 
     def _log_line(self, line: str) -> None:

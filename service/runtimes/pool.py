@@ -154,7 +154,12 @@ class Pool:
         """
         with anyio.move_on_after(timeout_s):
             async with self.acquire() as worker:
-                return await worker.child.call(op, request, reply, timeout_s=timeout_s)
+                try:
+                    return await worker.child.call(op, request, reply, timeout_s=timeout_s)
+                except ChildLostError as error:
+                    await worker.child.ended.wait()
+                    error.killed_from_outside = worker.child.was_killed_from_outside
+                    raise
         raise ChildTimeoutError(f"no worker answered its example within {timeout_s:.3g} s")
 
     async def _load(self) -> tuple[Child, LoadReply]:
@@ -181,8 +186,10 @@ class Pool:
             loaded = await child.call(
                 "load", request, LoadReply, timeout_s=self.settings.load_timeout_s
             )
-        except BaseException:
+        except BaseException as error:
             await child.end()
+            if isinstance(error, ChildLostError):
+                error.killed_from_outside = child.was_killed_from_outside
             raise
         return child, loaded
 

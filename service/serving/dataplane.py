@@ -4,11 +4,20 @@ import anyio.to_thread
 import msgspec
 from anyio import CapacityLimiter
 
-from service.core.errors import ServiceError
+from service.core.errors import (
+    ChildLostError,
+    ModelFailedError,
+    NonFinitePredictionError,
+    RequestTimeoutError,
+    ServiceError,
+)
 from service.core.versions import ModelVersion
 from service.runtimes.messages import RawReply
 from service.serving.model import LoadedModel
 from service.serving.slot import Slot
+
+MODEL_FAULTS = (ModelFailedError, ChildLostError, RequestTimeoutError, NonFinitePredictionError)
+"""What a request can meet that speaks against the version, and not against the caller."""
 
 _ENCODED_ON_LOOP_ROWS = 1_000
 """More rows than this are encoded in a thread: a thousand take about a millisecond."""
@@ -39,10 +48,13 @@ class DataPlane:
         """
         with self._slot.lease() as model:
             try:
-                return await self._infer(model, body)
+                prediction = await self._infer(model, body)
             except ServiceError as error:
                 error.answered_by = model.version
+                model.failed += isinstance(error, MODEL_FAULTS)
                 raise
+            model.answered += 1
+            return prediction
 
     async def _infer(self, model: LoadedModel, body: bytes) -> Prediction:
         if len(body) > self._raw_body_bytes:

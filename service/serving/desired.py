@@ -13,8 +13,10 @@ from service.core.events import Trigger
 from service.core.versions import ModelVersion
 
 
-class Reload:
-    """Somebody's wish for a look at the registry, now."""
+class Wish:
+    """Somebody's wish for a look at the registry, now, and for what it finds to serve."""
+
+    trigger = Trigger.RELOAD
 
     def __init__(self, generation: int) -> None:
         self.generation = generation
@@ -45,32 +47,61 @@ class Reload:
         return self.target
 
 
+class Pin(Wish):
+    """A wish that a version serves whatever the registry says."""
+
+    trigger = Trigger.PIN
+
+    def __init__(self, generation: int, number: str) -> None:
+        super().__init__(generation)
+        self.number = number
+
+
+class Unpin(Wish):
+    """A wish that the registry is followed again."""
+
+    trigger = Trigger.PIN
+
+
 class DesiredState:
     """The wishes that are open, and the bell that wakes the watcher for them."""
 
     def __init__(self) -> None:
         self.generation = 0
-        self._reloads: list[Reload] = []
+        self._wishes: list[Wish] = []
         self._bell = anyio.Event()
         self._rung_by = Trigger.POLL
 
-    def reload(self) -> Reload:
+    def reload(self) -> Wish:
         """Wish for a look at the registry; return what to wait on."""
+        return self._add(Wish(self._next()))
+
+    def pin(self, number: str) -> Wish:
+        """Wish that this version serves, whatever is promoted; return what to wait on."""
+        return self._add(Pin(self._next(), number))
+
+    def unpin(self) -> Wish:
+        """Wish that the registry is followed again; return what to wait on."""
+        return self._add(Unpin(self._next()))
+
+    def _next(self) -> int:
         self.generation += 1
-        wish = Reload(self.generation)
-        self._reloads.append(wish)
+        return self.generation
+
+    def _add(self, wish: Wish) -> Wish:
+        self._wishes.append(wish)
         self.wake()
         return wish
 
-    def withdraw(self, wish: Reload) -> None:
+    def withdraw(self, wish: Wish) -> None:
         """Forget a wish that nobody waits for any more."""
-        if wish in self._reloads:
-            self._reloads.remove(wish)
+        if wish in self._wishes:
+            self._wishes.remove(wish)
 
     @property
-    def open_reloads(self) -> tuple[Reload, ...]:
+    def open_wishes(self) -> tuple[Wish, ...]:
         """The wishes that are not withdrawn, oldest first."""
-        return tuple(self._reloads)
+        return tuple(self._wishes)
 
     def wake(self, trigger: Trigger = Trigger.POLL) -> None:
         """Have the watcher make a pass now, and say why where it is for more than the usual."""

@@ -44,6 +44,10 @@ class LoadedModel:
         self.timings: tuple[Timing, ...] = ()
         """How fast it was when it was loaded, by rows: what its successor is compared with."""
         self.leases = 0
+        self.answered = 0
+        """Requests that it answered."""
+        self.failed = 0
+        """Requests that failed by its fault: it raised, crashed, took too long, was not finite."""
         self.closed = anyio.Event()
         """Set once its processes are gone."""
         self._closing = anyio.Event()

@@ -49,6 +49,10 @@ class StateMonitor:
         """Why the last look at the registry failed; '' where it did not."""
         self.promoted: ModelVersion | None = None
         """What the last good look found."""
+        self.pin: ModelVersion | None = None
+        """The version that serves whatever the registry says, if one was pinned."""
+        self.draining = False
+        """Whether the service is about to end, and wants no new callers."""
         self.passes_failed = 0
         """How many passes in a row the watcher could not finish."""
 
@@ -78,6 +82,10 @@ class StateMonitor:
     def look_failed(self, error: str) -> None:
         """Note that the registry could not be asked."""
         self.registry_error = error
+
+    def begin_draining(self) -> None:
+        """Note that the service is about to end."""
+        self.draining = True
 
     @property
     def has_looked(self) -> bool:

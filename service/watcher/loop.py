@@ -10,6 +10,7 @@ from service.telemetry.monitor import StateMonitor
 from service.watcher.reconciler import Reconciler
 
 _JITTER = 0.1
+_SHORTEST_DELAY_S = 0.1
 _LONGEST_BACKOFF_S = 30.0
 _MOST_DOUBLINGS = 10
 
@@ -31,5 +32,6 @@ async def watch(
             _log.exception("watcher pass failed", retry_in_s=delay_s)
         else:
             monitor.passes_failed = 0
+            delay_s = min(delay_s, max(_SHORTEST_DELAY_S, reconciler.retry_in_s))
         with anyio.move_on_after(delay_s):
             await desired.woken()

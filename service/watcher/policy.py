@@ -15,19 +15,22 @@ from service.core.versions import ModelVersion
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """How things stand.
 
-    `promoted` is what the last good look at the registry found, and means nothing before there
-    was one (`looked`). `loading` is the candidate under way, `serving` what answers requests.
-    `refused` was refused by a gate, `backing_off` failed for a reason that passes and is not yet
-    to be tried again.
+    `wanted` is what is pinned, or else what the last good look at the registry found; it means
+    nothing before there was either (`known`). `loading` is the candidate under way, `serving` what
+    answers requests. `refused` was refused by a gate or on probation, `backing_off` failed for a
+    reason that passes and is not yet to be tried again. `fallback` is the last known good version
+    in the store, `unreachable` whether the registry could not be asked the last time.
     """
 
-    looked: bool
-    promoted: ModelVersion | None
+    known: bool
+    wanted: ModelVersion | None
     serving: ModelVersion | None
     loading: ModelVersion | None
     refused: frozenset[ModelVersion] = frozenset()
     backing_off: frozenset[ModelVersion] = frozenset()
     on_unpromoted: Literal["keep", "unload"] = "keep"
+    fallback: ModelVersion | None = None
+    unreachable: bool = False
 
 
 class Keep(msgspec.Struct, frozen=True):
@@ -55,26 +58,40 @@ class Unload(msgspec.Struct, frozen=True):
 Action = Keep | Load | Cancel | Unload
 
 
-def next_action(now: Snapshot) -> Action:  # noqa: PLR0911 - a table, row by row
+def next_action(now: Snapshot) -> Action:
     """Return the one thing to do next."""
-    if not now.looked:
-        return Keep("the registry was not seen yet")
-    if now.loading is not None and now.loading != now.promoted:
-        return Cancel(now.loading)
-    if now.promoted is None:
-        return _unpromoted(now)
+    target, reason = _target(now)
     if now.loading is not None:
-        return Keep("the promoted version is under way")
-    if now.promoted == now.serving:
-        return Keep("the promoted version serves")
-    if now.promoted in now.refused:
-        return Keep("the promoted version was refused")
-    if now.promoted in now.backing_off:
-        return Keep("the promoted version failed and will be tried again")
-    return Load(now.promoted)
+        if now.loading == target:
+            return Keep("the wanted version is under way")
+        if now.serving is None and now.loading == now.fallback:
+            return Keep("nothing serves, and the last known good version is under way")
+        return Cancel(now.loading)
+    if target is not None and target != now.serving:
+        return Load(target)
+    if now.known and now.wanted is None and now.serving is not None:
+        return Unload() if now.on_unpromoted == "unload" else Keep(reason)
+    return Keep(reason)
 
 
-def _unpromoted(now: Snapshot) -> Action:
-    if now.serving is not None and now.on_unpromoted == "unload":
-        return Unload()
-    return Keep("nothing is promoted")
+def _target(now: Snapshot) -> tuple[ModelVersion | None, str]:
+    """Return the version to bring to the slot, None for none, and why."""
+    if not now.known:
+        reason = "the registry was not seen yet"
+        return (_stand_in(now) if now.unreachable else None), reason
+    if now.wanted is None:
+        return None, "nothing is promoted"
+    if now.wanted in now.refused:
+        return _stand_in(now), "the wanted version was refused"
+    if now.wanted in now.backing_off:
+        return _stand_in(now), "the wanted version failed and will be tried again"
+    return now.wanted, "the wanted version serves"
+
+
+def _stand_in(now: Snapshot) -> ModelVersion | None:
+    """Return the last known good version where nothing serves, or what serves was refused."""
+    if now.serving is not None and now.serving not in now.refused:
+        return None
+    if now.fallback is None or now.fallback in now.refused | now.backing_off:
+        return None
+    return now.fallback

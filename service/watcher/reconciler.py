@@ -1,8 +1,8 @@
 """One pass: look at the registry, decide, act, and tell those who wait what came of it."""
 
+import math
 import random
-import time
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable
 from typing import Literal
 
 import anyio
@@ -19,12 +19,15 @@ from service.core.errors import (
     SupersededError,
 )
 from service.core.events import Trigger
-from service.core.versions import ModelVersion
+from service.core.versions import ModelVersion, StoredVersion
+from service.registry.finder import VersionFinder
+from service.registry.remembered import Memory, Remembered
 from service.registry.sources import Source
-from service.serving.desired import DesiredState, Reload
+from service.serving.desired import DesiredState, Pin, Unpin, Wish
 from service.serving.slot import Slot
 from service.telemetry.monitor import StateMonitor
 from service.watcher.policy import Action, Cancel, Keep, Load, Snapshot, Unload, next_action
+from service.watcher.quarantine import Quarantine
 from service.watcher.rollout import Rollout
 
 _FIRST_BACKOFF_S = 1.0
@@ -51,6 +54,10 @@ class Reconciler:
         desired: DesiredState,
         monitor: StateMonitor,
         nursery: TaskGroup,
+        quarantine: Quarantine,
+        remembered: Remembered,
+        finder: VersionFinder,
+        last_good: Callable[[], Awaitable[StoredVersion | None]],
         on_unpromoted: Literal["keep", "unload"],
     ) -> None:
         self._source = source
@@ -62,66 +69,139 @@ class Reconciler:
         self._on_unpromoted: Literal["keep", "unload"] = on_unpromoted
         self._loading: ModelVersion | None = None
         self._loading_scope = anyio.CancelScope()
-        self._refused: dict[ModelVersion, RefusedError] = {}
+        self._quarantine = quarantine
+        self._remembered = remembered
+        self._finder = finder
+        self._last_good = last_good
+        self._fallback: ModelVersion | None = None
+        self._recalled = False
         self._failed: dict[ModelVersion, _Failure] = {}
         self._started = False
         self._log = structlog.get_logger("watcher")
 
     async def run_once(self) -> None:
         """Make one pass."""
+        if not self._recalled:
+            await self._recall()
         woken_by = self._desired.take_trigger()
-        wishes = [wish for wish in self._desired.open_reloads if not wish.observed]
+        wishes = [wish for wish in self._desired.open_wishes if not wish.observed]
         if wishes or not self._is_settled_for_good():
-            await self._look(wishes)
-        trigger = Trigger.RELOAD if wishes else woken_by
+            await self._look()
+        for wish in wishes:
+            await self._observe(wish)
+        trigger = wishes[-1].trigger if wishes else woken_by
         self._act(next_action(self._snapshot()), trigger if self._started else Trigger.START)
         self._settle()
+        await self._drop_refused_pin()
+        if self._quarantine.changed:
+            await self._remember()
+
+    @property
+    def retry_in_s(self) -> float:
+        """Seconds until something that failed is to be tried again; infinite where nothing did."""
+        now = anyio.current_time()
+        waits = (failure.retry_at - now for failure in self._failed.values())
+        return min((wait for wait in waits if wait > 0), default=math.inf)
+
+    async def _recall(self) -> None:
+        """Take up what an earlier process left: its pin, its refusals, its last good version."""
+        memory = await self._remembered.recall()
+        self._monitor.pin = memory.pin
+        self._quarantine.restore(memory.refusals)
+        if memory.pin is not None:
+            self._log.warning("a pin is in force", version=memory.pin.version)
+        try:
+            good = await self._last_good()
+        except (OSError, ServiceError) as error:
+            self._log.warning("last known good version can't be found", reason=str(error))
+        else:
+            self._fallback = good.version if good else None
+        self._recalled = True
+
+    async def _remember(self) -> None:
+        await self._remembered.remember(Memory(self._monitor.pin, self._quarantine.refusals()))
 
     def _is_settled_for_good(self) -> bool:
         """Whether a pointer that can't move serves already: then there is nothing to poll for."""
         return self._source.immutable and self._serving() is not None
 
-    async def _look(self, wishes: Iterable[Reload]) -> None:
-        """Ask the registry what is promoted, for those wishes that came before the question."""
+    async def _look(self) -> None:
+        """Ask the registry what is promoted."""
         before = self._monitor.promoted
+        had_looked = self._monitor.has_looked
         try:
             promoted = await self._source.resolve()
         except SourceUnavailableError as error:
             if self._monitor.registry_error != str(error):
                 self._log.warning("registry unavailable", reason=str(error))
             self._monitor.look_failed(str(error))
-            for wish in wishes:
-                wish.fail(error)
             return
         if self._monitor.registry_error:
             self._log.info("registry seen again")
         self._monitor.looked(promoted)
-        if promoted != before:
+        if promoted != before or not had_looked:
             # A refusal lasts until the pointer moves; so does patience with what fails.
-            self._refused.clear()
+            self._quarantine.keep_only(promoted)
             self._failed.clear()
             if promoted is None:
                 self._log.warning("nothing is promoted", pointer=self._source.ref.uri)
-        for wish in wishes:
-            wish.observed = True
-            wish.target = promoted
-            wish.loaded = promoted != self._serving()
-            if promoted is not None:
-                self._refused.pop(promoted, None)
-                self._failed.pop(promoted, None)
+
+    async def _observe(self, wish: Wish) -> None:
+        """Find out what a wish is for, now that the registry was asked after it was made."""
+        try:
+            if isinstance(wish, Pin):
+                await self._set_pin(await self._finder.find(wish.number))
+            elif isinstance(wish, Unpin):
+                await self._set_pin(None)
+            if self._monitor.pin is None and self._monitor.registry_error:
+                raise SourceUnavailableError(self._monitor.registry_error)
+        except ServiceError as error:
+            wish.fail(error)
+            return
+        wish.observed = True
+        wish.target = self._wanted()
+        wish.loaded = wish.target != self._serving()
+        self._quarantine.lift(wish.target)
+        if wish.target is not None:
+            self._failed.pop(wish.target, None)
+
+    async def _set_pin(self, version: ModelVersion | None) -> None:
+        """Pin a version, or follow the registry again, and write that down."""
+        if version != self._monitor.pin:
+            self._monitor.pin = version
+            await self._remember()
+            pinned = version.version if version else None
+            self._log.warning("pin changed", pinned=pinned, pointer=self._source.ref.uri)
+
+    async def _drop_refused_pin(self) -> None:
+        """Follow the registry again where somebody has just pinned what the gates then refused.
+
+        A pin from before a restart stays: whoever set it may not be here to set it again.
+        """
+        pin = self._monitor.pin
+        if pin is None or self._quarantine.reason(pin) is None:
+            return
+        if any(isinstance(wish, Pin) and wish.target == pin for wish in self._desired.open_wishes):
+            await self._set_pin(None)
+
+    def _wanted(self) -> ModelVersion | None:
+        """Return what is to serve: the pin, or else what the registry promotes."""
+        return self._monitor.pin or self._monitor.promoted
 
     def _snapshot(self) -> Snapshot:
-        now = time.monotonic()
+        now = anyio.current_time()
         return Snapshot(
-            looked=self._monitor.has_looked,
-            promoted=self._monitor.promoted,
+            known=self._monitor.has_looked or self._monitor.pin is not None,
+            wanted=self._wanted(),
             serving=self._serving(),
             loading=self._loading,
-            refused=frozenset(self._refused),
+            refused=self._quarantine.versions,
             backing_off=frozenset(
                 version for version, failure in self._failed.items() if failure.retry_at > now
             ),
             on_unpromoted=self._on_unpromoted,
+            fallback=self._rollout.good or self._fallback,
+            unreachable=bool(self._monitor.registry_error),
         )
 
     def _serving(self) -> ModelVersion | None:
@@ -135,6 +215,8 @@ class Reconciler:
         match action:
             case Load(version):
                 self._started = True
+                if version != self._wanted():
+                    trigger = Trigger.FALLBACK
                 # Noted before the task runs, so that no second one can begin beside it.
                 self._loading = version
                 self._loading_scope = anyio.CancelScope()
@@ -153,7 +235,7 @@ class Reconciler:
                 await self._rollout.run(version, trigger)
                 self._failed.pop(version, None)
         except RefusedError as error:
-            self._refused[version] = error
+            self._quarantine.refuse(version, error)
         except ServiceError as error:
             self._note_failure(version, error)
         except OSError as error:
@@ -170,7 +252,7 @@ class Reconciler:
         attempts = known.attempts + 1 if known else 1
         backoff_s = min(_FIRST_BACKOFF_S * 2 ** (attempts - 1), _LONGEST_BACKOFF_S)
         backoff_s *= random.uniform(0.8, 1.2)  # noqa: S311 - spreads a fleet's retries
-        self._failed[version] = _Failure(error, attempts, time.monotonic() + backoff_s)
+        self._failed[version] = _Failure(error, attempts, anyio.current_time() + backoff_s)
         self._log.warning(
             "promotion will be tried again",
             version=version.version,
@@ -181,18 +263,22 @@ class Reconciler:
 
     def _settle(self) -> None:
         """Tell each wish whose target serves, was refused, failed, or is no longer wanted."""
-        serving = self._serving()
-        for wish in self._desired.open_reloads:
-            target = wish.target
+        for wish in self._desired.open_wishes:
             if not wish.observed:
                 continue
-            if target is None:
-                wish.fail(NothingPromotedError(f"nothing is promoted at {self._source.ref.uri}"))
-            elif target == serving:
+            if wish.target is not None and wish.target == self._serving():
                 wish.succeed()
-            elif target != self._monitor.promoted:
-                wish.fail(SupersededError(f"version {target.version} was superseded by another"))
-            elif target in self._refused:
-                wish.fail(self._refused[target])
-            elif target in self._failed:
-                wish.fail(self._failed[target].error)
+            elif (error := self._why_not(wish)) is not None:
+                wish.fail(error)
+
+    def _why_not(self, wish: Wish) -> ServiceError | None:
+        """Return why a wish can't be fulfilled, None while it still may be."""
+        target = wish.target
+        if target is None:
+            return NothingPromotedError(f"nothing is promoted at {self._source.ref.uri}")
+        if target != self._wanted():
+            return SupersededError(f"version {target.version} was superseded by another")
+        if (refused := self._quarantine.reason(target)) is not None:
+            return refused
+        failure = self._failed.get(target)
+        return failure.error if failure else None

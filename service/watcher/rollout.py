@@ -19,13 +19,15 @@ from service.core.events import Ending, Promotion, Trigger
 from service.core.herald import Herald, Silence
 from service.core.states import State
 from service.core.verdicts import Verdict
-from service.core.versions import ModelVersion, StoredVersion
+from service.core.versions import ModelVersion
 from service.registry.store import ArtifactStore, InUse
 from service.serving.journal import Journal
 from service.serving.model import LoadedModel, ModelHost
 from service.serving.slot import Slot
 from service.telemetry.monitor import Life, StateMonitor
 from service.watcher.gates.gate import Candidate, Gate, pass_gates
+from service.watcher.probation import ProbationSettings, serve_probation
+from service.watcher.quarantine import Quarantine
 
 _LOAD_GATE = "load"
 _SILENCE = Silence()
@@ -46,6 +48,8 @@ class Rollout:
         nursery: TaskGroup,
         drain_timeout_s: float,
         pointer: str,
+        probation: ProbationSettings,
+        quarantine: Quarantine,
         herald: Herald = _SILENCE,
     ) -> None:
         self._store = store
@@ -57,6 +61,10 @@ class Rollout:
         self._nursery = nursery
         self._drain_timeout_s = drain_timeout_s
         self._pointer = pointer
+        self._probation = probation
+        self._quarantine = quarantine
+        self.good: ModelVersion | None = None
+        """What this process has last noted as the last known good version."""
         self._herald = herald
         self._log = structlog.get_logger("rollout")
         self._lives: dict[LoadedModel, Life] = {}
@@ -67,10 +75,15 @@ class Rollout:
         Raise RefusedError where a gate refused it, and any other ServiceError or OSError where
         something failed that may pass. Cancelled at any step before the swap, it leaves nothing.
         """
-        life = self._monitor.begin(version)
         telling = _Telling(Promotion(version, trigger, datetime.now(UTC)), self._journal)
         log = self._log.bind(model=version.name, version=version.version)
         log.info("promotion noticed", trigger=str(trigger))
+        warm = self._warm(version)
+        if warm is not None:
+            # It passed every gate when it was loaded, and has served since.
+            self._make_current(warm, telling, log)
+            return
+        life = self._monitor.begin(version)
         in_use: InUse | None = None
         candidate: Candidate | None = None
         try:
@@ -96,13 +109,27 @@ class Rollout:
         # Nothing may be awaited from here to the end: the swap is one step of the event loop.
         life.move(State.READY)
         self._lives[candidate.model] = life
+        self._make_current(candidate.model, telling, log)
+
+    def _warm(self, version: ModelVersion) -> LoadedModel | None:
+        """Return a version that is still loaded behind the one that serves, if it can answer."""
+        for model in self._lives:
+            if model.version == version and model is not self._slot.current and model.can_answer:
+                return model
+        return None
+
+    def _make_current(
+        self, model: LoadedModel, telling: "_Telling", log: structlog.typing.FilteringBoundLogger
+    ) -> None:
+        """Swap, in one step of the event loop; what follows happens aside."""
         started = time.monotonic()
-        previous = self._slot.swap(candidate.model)
+        previous = self._slot.swap(model)
         telling.took("swap", time.monotonic() - started)
         telling.end(Ending.SERVING, "it serves")
-        self._herald.serving(version)
+        self._herald.serving(model.version)
         log.info("version serves", replaced=previous.version.version if previous else None)
-        self._start_aside(self._settle_in, in_use.stored, previous, telling)
+        self._start_aside(self._remember_first_good, model)
+        self._start_aside(self._settle_in, model, previous, telling)
 
     def unload(self) -> None:
         """Serve nothing any more; the version that served is drained and closed on the side."""
@@ -168,33 +195,98 @@ class Rollout:
             self._log.warning("version not released in the store", reason=str(error))
 
     async def _settle_in(
-        self, stored: StoredVersion, previous: LoadedModel | None, telling: "_Telling"
+        self, model: LoadedModel, previous: LoadedModel | None, telling: "_Telling"
     ) -> None:
-        """Do what follows a swap: drain the version before, remember the new one, prune."""
+        """Do what follows a swap: watch the new version, end the one before, remember, prune.
+
+        The version before keeps its workers until probation is over: if the new one fails it, the
+        one before takes over again at once.
+        """
         started = time.monotonic()
-        if previous is not None:
+        if previous is not None and not self._probation.keep_warm:
             await self._retire(previous)
             telling.took("drain", time.monotonic() - started)
+            previous = None
+        failure = await serve_probation(
+            model, previous, self._probation, lambda: self._slot.current is model
+        )
+        if failure and previous is not None and previous.can_answer:
+            self._roll_back(model, previous, failure, telling)
+            await self._remember_good(previous)
+            await self._retire(model, f"rolled back: {failure}")
+            return
+        if failure:
+            self._log.error("version fails too often, and none is warm", reason=failure)
+        passed = not failure and self._slot.current is model
+        if previous is not None:
+            drained_from = time.monotonic()
+            await self._retire(previous)
+            telling.took("drain", time.monotonic() - drained_from)
+        if passed:
+            await self._remember_good(model)
         try:
-            await self._store.mark_good(stored, self._pointer)
             await self._store.prune()
         except (OSError, ServiceError) as error:
-            self._log.warning("store not tidied", reason=str(error))
+            self._log.warning("store not pruned", reason=str(error))
 
-    async def _retire(self, model: LoadedModel) -> None:
-        """Wait until the last request has left a version, within DRAIN_TIMEOUT_S, and close it."""
+    async def _remember_first_good(self, model: LoadedModel) -> None:
+        """Remember a version where none is: one that time has not proved is better than none."""
+        try:
+            known = await self._store.last_good(self._pointer)
+        except (OSError, ServiceError) as error:
+            self._log.warning("last known good version can't be found", reason=str(error))
+            return
+        if known is None:
+            await self._remember_good(model)
+
+    async def _remember_good(self, model: LoadedModel) -> None:
+        """Make this the version that serves after a start without the registry."""
+        if model.version == self.good:
+            return
+        try:
+            await self._store.mark_good(model.stored, self._pointer)
+            self.good = model.version
+        except (OSError, ServiceError) as error:
+            self._log.warning("last known good version not noted", reason=str(error))
+
+    def _roll_back(
+        self, model: LoadedModel, previous: LoadedModel, reason: str, telling: "_Telling"
+    ) -> None:
+        """Swap the version before in again and quarantine the one that failed."""
+        error = RefusedError(f"rolled back: {reason}", telling.verdicts)
+        self._quarantine.refuse(model.version, error)
+        self._slot.swap(previous)
+        telling.end(Ending.ROLLED_BACK, reason)
+        self._herald.refused(model.version, str(error))
+        self._herald.serving(previous.version)
+        self._log.error(
+            "version rolled back",
+            model=model.version.name,
+            version=model.version.version,
+            serves=previous.version.version,
+            reason=reason,
+        )
+
+    async def _retire(self, model: LoadedModel, reason: str = "") -> None:
+        """Wait until the last request has left a version, within DRAIN_TIMEOUT_S, and close it.
+
+        Does nothing for a version that serves again, or that somebody has retired already.
+        """
+        if model is self._slot.current or model not in self._lives:
+            return
         life = self._lives.pop(model)
-        life.move(State.DRAINING)
+        life.move(State.DRAINING, reason)
         with anyio.move_on_after(self._drain_timeout_s) as scope:
             await model.drained()
         if scope.cancelled_caught:
             self._log.warning("drain timed out", version=model.version.version, left=model.leases)
         await _close(model)
-        life.move(State.UNLOADED)
+        life.move(State.UNLOADED, reason)
         self._log.info("version gone", model=model.version.name, version=model.version.version)
         current = self._slot.current
-        # It may have been promoted again while its first life drained.
-        if current is None or current.version != model.version:
+        # It may have been promoted again while its first life drained; and one that was rolled back
+        # is told as refused.
+        if not reason and (current is None or current.version != model.version):
             self._herald.retired(model.version)
 
 
@@ -205,6 +297,10 @@ class _Telling:
         self._promotion = promotion
         self._journal = journal
         journal.record(promotion)
+
+    @property
+    def verdicts(self) -> tuple[Verdict, ...]:
+        return self._promotion.verdicts
 
     def duration(self, step: str) -> float:
         return self._promotion.durations_s.get(step, 0.0)

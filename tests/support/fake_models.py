@@ -9,6 +9,7 @@ from anyio.abc import TaskStatus
 from service.contracts.choose import contract_for
 from service.core.errors import ChildTimeoutError, ServiceError
 from service.core.versions import ModelVersion, StoredVersion
+from service.registry.remembered import Memory, Remembered
 from service.registry.store import ArtifactStore, InUse
 from service.runtimes.child import ChildThreads
 from service.runtimes.messages import LoadReply, SmokeReply
@@ -110,9 +111,35 @@ class FakeStore(ArtifactStore):
             raise self.tidying_error
         self.good.append(stored.version)
 
+    async def last_good(self, ref_uri: str, registry: str = "") -> StoredVersion | None:
+        """Return what was marked last."""
+        del ref_uri, registry
+        if not self.good:
+            return None
+        return StoredVersion(self.good[-1], Path(self.good[-1].key), "digest")
+
+    async def known(self) -> list[StoredVersion]:
+        """Return every version that was ever fetched, once."""
+        return [StoredVersion(v, Path(v.key), "digest") for v in dict.fromkeys(self.fetched)]
+
     async def prune(self) -> list[str]:
         """Remove nothing."""
         return []
+
+
+class FakeRemembered(Remembered):
+    """A memory without a file, that lasts as long as the object."""
+
+    def __init__(self) -> None:
+        self.memory = Memory()
+
+    async def recall(self) -> Memory:
+        """Return what was remembered."""
+        return self.memory
+
+    async def remember(self, memory: Memory) -> None:
+        """Remember it."""
+        self.memory = memory
 
 
 class FakePool(Pool):

@@ -5,6 +5,7 @@ The suite in tests/integration/test_source_contract.py holds it to what the real
 
 from service.core.errors import SourceUnavailableError
 from service.core.versions import ModelRef, ModelVersion
+from service.registry.messages import ResolveReply, ResolveRequest
 
 
 class FakeSource:
@@ -15,6 +16,7 @@ class FakeSource:
         self.version = version
         self.outage = ""
         self.asked = 0
+        self.versions: dict[str, ModelVersion] = {}
 
     @property
     def ref(self) -> ModelRef:
@@ -37,6 +39,12 @@ class FakeSource:
         if self.outage:
             raise SourceUnavailableError(self.outage)
         return self.version
+
+    async def ask(self, request: ResolveRequest) -> ResolveReply:
+        """Be the scout that is asked for a version by its number: `versions` has them."""
+        if self.outage:
+            raise SourceUnavailableError(self.outage)
+        return ResolveReply(self.versions.get(request.ref.target))
 
 
 def a_version(number: str | int = 1, *, name: str = "m", created_ms: int = 0) -> ModelVersion:

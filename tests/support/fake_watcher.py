@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Literal
 
 import anyio
@@ -9,6 +10,7 @@ from anyio.abc import TaskGroup
 
 from service.core.events import Ending
 from service.core.versions import ModelRef
+from service.registry.finder import VersionFinder
 from service.serving.desired import DesiredState
 from service.serving.journal import MemoryJournal
 from service.serving.slot import Slot
@@ -16,12 +18,15 @@ from service.telemetry.monitor import StateMonitor
 from service.watcher.gates.contract import ContractGate
 from service.watcher.gates.load import LoadGate
 from service.watcher.gates.smoke import SmokeGate
+from service.watcher.probation import ProbationSettings
+from service.watcher.quarantine import Quarantine
 from service.watcher.reconciler import Reconciler
 from service.watcher.rollout import Rollout
-from tests.support.fake_models import FakeStore, Fates, a_host
+from tests.support.fake_models import FakeRemembered, FakeStore, Fates, a_host
 from tests.support.fake_source import FakeSource
 
 DRAIN_S = 30.0
+NO_PROBATION = ProbationSettings(duration_s=0, max_error_rate=0, keep_warm=False)
 
 
 class FakeWatcher:
@@ -33,6 +38,8 @@ class FakeWatcher:
         *,
         uri: str = "models:/m@champion",
         on_unpromoted: Literal["keep", "unload"] = "keep",
+        probation: ProbationSettings = NO_PROBATION,
+        earlier: "FakeWatcher | None" = None,
         slot: Slot | None = None,
     ) -> None:
         self.fates = Fates()
@@ -43,7 +50,11 @@ class FakeWatcher:
         self.journal = MemoryJournal()
         self.desired = DesiredState()
         self.source = FakeSource(ModelRef.parse(uri))
+        self.remembered: FakeRemembered = earlier.remembered if earlier else FakeRemembered()
+        if earlier is not None:
+            self.store.good = earlier.store.good
         self.nursery = nursery
+        quarantine = Quarantine()
         self.rollout = Rollout(
             store=self.store,
             host=self.host,
@@ -54,6 +65,8 @@ class FakeWatcher:
             nursery=nursery,
             drain_timeout_s=DRAIN_S,
             pointer=uri,
+            probation=probation,
+            quarantine=quarantine,
         )
         self.reconciler = Reconciler(
             source=self.source,
@@ -62,6 +75,10 @@ class FakeWatcher:
             desired=self.desired,
             monitor=self.monitor,
             nursery=nursery,
+            quarantine=quarantine,
+            remembered=self.remembered,
+            finder=VersionFinder(ModelRef.parse(uri), self.source.ask, self.store),
+            last_good=partial(self.store.last_good, uri),
             on_unpromoted=on_unpromoted,
         )
 
@@ -76,6 +93,10 @@ class FakeWatcher:
         last = self.journal.last(200)
         return [(promotion.version.version, promotion.ending) for promotion in reversed(last)]
 
+    async def pause(self, seconds: float = 0.5) -> None:
+        """Let virtual time pass."""
+        await anyio.sleep(seconds)
+
     async def until(self, condition: Callable[[], bool], limit_s: float = 60.0) -> None:
         """Wait for a state."""
         with anyio.fail_after(limit_s):
@@ -85,9 +106,18 @@ class FakeWatcher:
 
 @asynccontextmanager
 async def a_watcher(
-    *, uri: str = "models:/m@champion", on_unpromoted: Literal["keep", "unload"] = "keep"
+    *,
+    uri: str = "models:/m@champion",
+    on_unpromoted: Literal["keep", "unload"] = "keep",
+    probation: ProbationSettings = NO_PROBATION,
+    earlier: FakeWatcher | None = None,
 ) -> AsyncIterator[FakeWatcher]:
-    """Make a watcher, whose versions end with the block."""
+    """Make a watcher, whose versions end with the block.
+
+    It has the memory and the last known good version of an `earlier` one, as after a restart.
+    """
     async with anyio.create_task_group() as nursery:
-        yield FakeWatcher(nursery, uri=uri, on_unpromoted=on_unpromoted)
+        yield FakeWatcher(
+            nursery, uri=uri, on_unpromoted=on_unpromoted, probation=probation, earlier=earlier
+        )
         nursery.cancel_scope.cancel()

@@ -129,7 +129,9 @@ class MlflowServer:
             self._tiny_sources[factor] = info.model_uri
         return self._tiny_sources[factor]
 
-    def register_unruly(self, name: str, factor: float = 1.0, on_load: str = "") -> str:
+    def register_unruly(
+        self, name: str, factor: float = 1.0, on_load: str = "", **config: float
+    ) -> str:
         """Register a model that misbehaves as its rows say; see tests/support/unruly_model.py."""
         with self.active() as mlflow:
             import pandas as pd  # noqa: PLC0415 - slow, as mlflow is
@@ -141,7 +143,7 @@ class MlflowServer:
                 name,
                 mlflow.pyfunc.log_model,
                 python_model=str(_UNRULY_MODEL),
-                model_config={"factor": factor, "on_load": on_load},
+                model_config={"factor": factor, "on_load": on_load, **config},
                 signature=mlflow.models.infer_signature(example, answer),
                 **arguments,
             )

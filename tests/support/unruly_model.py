@@ -2,7 +2,8 @@
 
 `y = a * factor` where it behaves. Logged from this file as code. In a row, `do` may be `raise`,
 `exit`, `hang`, `spin` (hang and never let go of the GIL), `nan`, or `sleep:SECONDS`; for all rows
-of a call, `short` leaves one answer out. The config's `on_load` may be `raise`, `exit` or `hang`.
+of a call, `short` leaves one answer out. The config's `on_load` may be `raise`, `exit` or `hang`;
+over the config's `limit`, any `a` makes it raise.
 """
 
 import os
@@ -29,6 +30,8 @@ class Unruly(PythonModel):  # type: ignore[misc]  # MLflow is untyped
         """Do what the rows say, then answer."""
         del params
         answers = (model_input["a"] * context.model_config["factor"]).to_frame("y")
+        if (model_input["a"] > context.model_config.get("limit", float("inf"))).any():
+            raise ValueError("over its limit")
         for row, wish in enumerate(model_input["do"]):
             if wish == "nan":
                 answers.loc[row, "y"] = float("nan")

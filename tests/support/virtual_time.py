@@ -36,12 +36,3 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         """Return the virtual time."""
         return self._jumping.now
-
-
-class VirtualClock:
-    """What a module may be given as its `time`: the running loop's."""
-
-    @staticmethod
-    def monotonic() -> float:
-        """Return the running loop's time."""
-        return asyncio.get_running_loop().time()

@@ -25,6 +25,8 @@ class LoadGate:
             candidate.log.warning("version raised while loading", exception=error.detail)
             return Finding(Outcome.REFUSE, f"loading raised {error}")
         except ChildLostError as error:
+            if error.killed_from_outside:
+                raise
             return Finding(Outcome.REFUSE, last_words(error))
         except ChildTimeoutError as error:
             return Finding(Outcome.REFUSE, f"{error} (LOAD_TIMEOUT_S)")

@@ -25,6 +25,8 @@ class SmokeGate:
                 self._timeout_s, incumbent.stored.path if incumbent else None
             )
         except ChildLostError as error:
+            if error.killed_from_outside:
+                raise
             return Finding(Outcome.REFUSE, last_words(error))
         except ChildTimeoutError as error:
             return Finding(Outcome.REFUSE, str(error))

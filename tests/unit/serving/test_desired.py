@@ -15,7 +15,7 @@ async def test_a_wish_wakes_the_watcher_and_has_a_generation() -> None:
     desired = DesiredState()
     first, second = desired.reload(), desired.reload()
     assert (first.generation, second.generation, desired.generation) == (1, 2, 2)
-    assert desired.open_reloads == (first, second)
+    assert desired.open_wishes == (first, second)
     with anyio.fail_after(1):
         await desired.woken()
 
@@ -68,7 +68,7 @@ async def test_a_wish_outlives_a_waiter_who_went_away() -> None:
         await wish.settled()
     desired.withdraw(wish)
     desired.withdraw(wish)
-    assert desired.open_reloads == ()
+    assert desired.open_wishes == ()
     wish.fail(SupersededError("nobody listens"))
     del wish
     await checkpoint()

@@ -14,11 +14,9 @@ from service.core.errors import (
     SupersededError,
 )
 from service.core.events import Ending, Trigger
-from service.watcher import reconciler as reconciler_module
 from tests.support.fake_models import Fate
 from tests.support.fake_source import a_version
 from tests.support.fake_watcher import FakeWatcher, a_watcher
-from tests.support.virtual_time import VirtualClock
 
 pytestmark = pytest.mark.anyio
 
@@ -26,12 +24,6 @@ SETTLED_S = 5.0
 """More than a rollout of a fake version takes."""
 REFUSED = Fate(load_error=ChildLostError("lost"))
 FAILING = Fate(fetch_error=FetchFailedError("disk full"))
-
-
-@pytest.fixture(autouse=True)
-def virtual_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have the reconciler's backoff pass on the loop's clock."""
-    monkeypatch.setattr(reconciler_module, "time", VirtualClock)
 
 
 async def promote(watcher: FakeWatcher, number: int | None) -> None:

@@ -146,7 +146,7 @@ async def test_a_version_whose_host_collapsed_is_replaced_like_any_other() -> No
         collapsed.close()
         await collapsed.closed.wait()
         assert await roll_out(watcher, 1) is not collapsed
-        await watcher.until(lambda: len(watcher.store.good) == 2)
+        await watcher.until(lambda: len(watcher.host.opening) == 1)
 
 
 async def test_what_fails_after_a_swap_ends_nothing_that_serves() -> None:

@@ -1,0 +1,48 @@
+"""Find a version by its number, for a pin: in the registry, or else in the store."""
+
+from collections.abc import Awaitable, Callable
+
+from service.core.errors import SourceUnavailableError, UnknownVersionError
+from service.core.versions import ModelRef, ModelVersion
+from service.registry.messages import ResolveReply, ResolveRequest
+from service.registry.sources import ScoutSource
+from service.registry.store import ArtifactStore
+
+
+class VersionFinder:
+    """Finds versions of the registered model that the pointer is about."""
+
+    def __init__(
+        self,
+        ref: ModelRef,
+        ask: Callable[[ResolveRequest], Awaitable[ResolveReply]],
+        store: ArtifactStore,
+    ) -> None:
+        self._ref = ref
+        self._ask = ask
+        self._store = store
+
+    async def find(self, number: str) -> ModelVersion:
+        """Return the version of this number.
+
+        Raise UnknownVersionError where neither has it, SourceUnavailableError where the store has
+        not and the registry can't be asked.
+        """
+        if not self._ref.name:
+            raise UnknownVersionError(f"{self._ref.uri} is no registered model: it has no versions")
+        if not (number.isascii() and number.isdigit()):
+            raise UnknownVersionError(f"{number!r} is no version number")
+        ref = ModelRef.for_stage(self._ref.name, number)
+        unavailable: SourceUnavailableError | None = None
+        try:
+            found = await ScoutSource(ref, self._ask).resolve()
+        except SourceUnavailableError as error:
+            found, unavailable = None, error
+        if found is not None:
+            return found
+        for stored in await self._store.known():
+            if (stored.version.name, stored.version.version) == (ref.name, ref.target):
+                return stored.version
+        if unavailable is not None:
+            raise unavailable
+        raise UnknownVersionError(f"neither the registry nor the store has {ref.uri}")

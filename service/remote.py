@@ -1,0 +1,68 @@
+"""Ask a service that runs: what `hotswap pin` and `hotswap unpin` do."""
+
+import ipaddress
+import urllib.error
+import urllib.request
+from typing import Any
+
+import msgspec
+
+from service.settings import Settings
+
+_SLACK_S = 10.0
+"""Over LOAD_TIMEOUT_S, after which the service itself says that it takes longer."""
+
+
+class ServiceUnreachableError(Exception):
+    """Nothing answers where the settings say that the service listens."""
+
+
+class Said(msgspec.Struct, frozen=True):
+    """What the service said to a call, and whether it did as it was told."""
+
+    good: bool
+    sentence: str
+
+
+def call_pin(settings: Settings, method: str, body: dict[str, str] | None) -> Said:
+    """Call `/model/pin` of the service at HOST and PORT, with ADMIN_TOKEN where there is one.
+
+    Raise ServiceUnreachableError where it can't be reached.
+    """
+    url = f"http://{_reachable(settings.host)}:{settings.port}/model/pin"
+    headers = {"content-type": "application/json"}
+    if settings.admin_token:
+        headers["authorization"] = f"Bearer {settings.admin_token}"
+    data = None if body is None else msgspec.json.encode(body)
+    request = urllib.request.Request(url, data, headers, method=method)
+    # No proxy: the service is on this machine or on its network.
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(request, timeout=settings.load_timeout_s + _SLACK_S) as answer:
+            said: dict[str, Any] = msgspec.json.decode(answer.read())
+            return Said(good=True, sentence=str(said["message"]))
+    except urllib.error.HTTPError as error:
+        return Said(good=False, sentence=_problem(error))
+    except (OSError, msgspec.DecodeError, KeyError) as error:
+        reason = getattr(error, "reason", error)
+        raise ServiceUnreachableError(
+            f"no service answers at {url} ({reason}): is it running, with this HOST and PORT?"
+        ) from None
+
+
+def _reachable(host: str) -> str:
+    """Return where to call a service that listens on `host`, in the form that a URL wants."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host
+    if address.is_unspecified:
+        return "127.0.0.1" if address.version == 4 else "[::1]"  # noqa: PLR2004 - IPv4
+    return f"[{host}]" if address.version == 6 else host  # noqa: PLR2004 - IPv6
+
+
+def _problem(error: urllib.error.HTTPError) -> str:
+    try:
+        return str(msgspec.json.decode(error.read())["detail"])
+    except (msgspec.DecodeError, KeyError, TypeError):
+        return f"the service answered {error.code}"

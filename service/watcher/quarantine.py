@@ -1,0 +1,53 @@
+"""Versions that were refused: no second try until the pointer moves or somebody asks."""
+
+from collections.abc import Iterable
+
+from service.core.errors import RefusedError
+from service.core.versions import ModelVersion
+from service.registry.remembered import Refusal
+
+
+class Quarantine:
+    """What was refused, and whether that is written down yet."""
+
+    def __init__(self) -> None:
+        self._refused: dict[ModelVersion, RefusedError] = {}
+        self.changed = False
+        """Whether it differs from what was last taken by `refusals`."""
+
+    @property
+    def versions(self) -> frozenset[ModelVersion]:
+        """The versions that are not to be tried."""
+        return frozenset(self._refused)
+
+    def refuse(self, version: ModelVersion, error: RefusedError) -> None:
+        """Put a version in."""
+        self._refused[version] = error
+        self.changed = True
+
+    def lift(self, version: ModelVersion | None) -> None:
+        """Let one version out, if it is in."""
+        if version is not None and self._refused.pop(version, None) is not None:
+            self.changed = True
+
+    def keep_only(self, version: ModelVersion | None) -> None:
+        """Let all others out: the pointer has moved, to this version."""
+        for other in [known for known in self._refused if known != version]:
+            self.lift(other)
+
+    def reason(self, version: ModelVersion) -> RefusedError | None:
+        """Return why a version is in, None where it is not."""
+        return self._refused.get(version)
+
+    def restore(self, refusals: Iterable[Refusal]) -> None:
+        """Put in what an earlier process refused."""
+        for refusal in refusals:
+            error = RefusedError(refusal.reason, refusal.verdicts)
+            self._refused.setdefault(refusal.version, error)
+
+    def refusals(self) -> tuple[Refusal, ...]:
+        """Return all of it for writing down."""
+        self.changed = False
+        return tuple(
+            Refusal(version, str(error), error.verdicts) for version, error in self._refused.items()
+        )

@@ -1,0 +1,213 @@
+"""Pins, quarantine and the last known good version, within a process and across restarts."""
+
+import pytest
+
+from service.core.errors import (
+    RefusedError,
+    ServiceError,
+    SourceUnavailableError,
+    UnknownVersionError,
+)
+from service.core.events import Ending, Trigger
+from service.serving.desired import Wish
+from service.watcher.probation import ProbationSettings
+from tests.support.fake_models import Fate, a_failure
+from tests.support.fake_source import a_version
+from tests.support.fake_watcher import FakeWatcher, a_watcher
+
+pytestmark = pytest.mark.anyio
+
+ON_PROBATION = ProbationSettings(duration_s=120, max_error_rate=0.05, keep_warm=True)
+
+
+async def promote(watcher: FakeWatcher, number: int) -> None:
+    """Move the pointer, and have the watcher see it."""
+    watcher.source.version = a_version(number)
+    watcher.source.versions[str(number)] = a_version(number)
+    await watcher.reconciler.run_once()
+
+
+async def serve(watcher: FakeWatcher, number: int) -> None:
+    """Promote a version and wait until it serves."""
+    await promote(watcher, number)
+    await watcher.until(lambda: watcher.serving == str(number))
+
+
+async def outcome_of(watcher: FakeWatcher, wish: Wish) -> str | ServiceError:
+    """Make passes until a wish is settled; return its version or its error."""
+    settled: list[str | ServiceError] = []
+
+    async def wait() -> None:
+        try:
+            settled.append((await wish.settled()).version)
+        except ServiceError as error:
+            settled.append(error)
+
+    watcher.nursery.start_soon(wait)
+    while not settled:
+        await watcher.reconciler.run_once()
+        await watcher.pause()
+    watcher.desired.withdraw(wish)
+    return settled[0]
+
+
+async def test_a_pin_serves_whatever_the_registry_says() -> None:
+    """Until it is taken away; the registry's promotions are seen, and not followed."""
+    async with a_watcher() as watcher:
+        await serve(watcher, 1)
+        await serve(watcher, 2)
+        assert await outcome_of(watcher, watcher.desired.pin("1")) == "1"
+        await promote(watcher, 3)
+        await watcher.pause(5)
+        assert watcher.serving == "1"
+        assert watcher.monitor.promoted == a_version(3)
+        assert await outcome_of(watcher, watcher.desired.unpin()) == "3"
+        assert watcher.monitor.pin is None
+        assert watcher.journal.last(2)[1].trigger is Trigger.PIN
+
+
+async def test_a_pin_survives_a_restart() -> None:
+    """Also one without a registry: the version is in the store."""
+    async with a_watcher() as watcher:
+        await serve(watcher, 2)
+        watcher.source.versions["1"] = a_version(1)
+        await outcome_of(watcher, watcher.desired.pin("1"))
+    async with a_watcher(earlier=watcher) as again:
+        again.source.outage = "registry down"
+        await again.reconciler.run_once()
+        await again.until(lambda: again.serving == "1")
+        assert again.monitor.pin == a_version(1)
+
+
+async def test_a_version_that_is_refused_is_not_pinned() -> None:
+    """Whoever asked is told, and what served goes on to serve."""
+    async with a_watcher() as watcher:
+        await serve(watcher, 2)
+        watcher.source.versions["1"] = a_version(1)
+        watcher.fates.by_number["1"] = Fate(smoke_refusal="it answers nonsense")
+        assert isinstance(await outcome_of(watcher, watcher.desired.pin("1")), RefusedError)
+        await watcher.reconciler.run_once()
+        assert watcher.monitor.pin is None
+        assert watcher.serving == "2"
+
+
+async def test_a_pin_of_what_nobody_has_is_refused_at_once() -> None:
+    """Nothing changes; without a registry it is not known whether there is such a version."""
+    async with a_watcher() as watcher:
+        await serve(watcher, 1)
+        for number in ("7", "one"):
+            error = await outcome_of(watcher, watcher.desired.pin(number))
+            assert isinstance(error, UnknownVersionError)
+        watcher.source.outage = "registry down"
+        error = await outcome_of(watcher, watcher.desired.pin("7"))
+        assert isinstance(error, SourceUnavailableError)
+        assert await outcome_of(watcher, watcher.desired.pin("1")) == "1"
+
+
+async def test_a_refusal_survives_a_restart() -> None:
+    """No second try, until the pointer moves; the last known good version serves meanwhile."""
+    async with a_watcher() as watcher:
+        await serve(watcher, 1)
+        watcher.fates.by_number["2"] = Fate(smoke_refusal="it answers nonsense")
+        await promote(watcher, 2)
+        await watcher.until(lambda: ("2", Ending.REFUSED) in watcher.endings)
+        await watcher.reconciler.run_once()
+    async with a_watcher(earlier=watcher) as again:
+        await promote(again, 2)
+        await again.until(lambda: again.serving == "1")
+        assert again.journal.last(1)[0].trigger is Trigger.FALLBACK
+        assert [version.version for version in again.store.fetched] == ["1"]
+        assert await outcome_of(again, again.desired.reload()) == "2"
+
+
+@pytest.mark.parametrize(
+    ("fate", "outage"),
+    [(Fate(), "registry down"), (Fate(fetch_error=a_failure()), "")],
+    ids=["registry", "artifacts"],
+)
+async def test_the_last_known_good_version_serves_a_start_without(fate: Fate, outage: str) -> None:
+    """The registry, or the promoted version's files; once they are there again they count."""
+    async with a_watcher() as watcher:
+        await serve(watcher, 1)
+    async with a_watcher(earlier=watcher) as again:
+        again.fates.by_number["2"] = fate
+        again.source.outage = outage
+        again.source.version = a_version(2)
+        for _ in range(30):
+            await again.reconciler.run_once()
+            await again.pause()
+        assert again.serving == "1"
+        again.fates.by_number["2"] = Fate()
+        again.source.outage = ""
+        for _ in range(60):
+            await again.reconciler.run_once()
+            await again.pause(2)
+        assert again.serving == "2"
+
+
+async def test_a_version_that_fails_on_probation_is_rolled_back_and_quarantined() -> None:
+    """The one before is still warm: it takes over at once, and stays the last known good."""
+    async with a_watcher(probation=ON_PROBATION) as watcher:
+        await serve(watcher, 1)
+        await serve(watcher, 2)
+        worse = watcher.slot.current
+        assert worse is not None
+        worse.answered, worse.failed = 17, 3
+        await watcher.until(lambda: watcher.serving == "1", limit_s=1)
+        assert watcher.endings[-1] == ("2", Ending.ROLLED_BACK)
+        await watcher.reconciler.run_once()
+        await watcher.pause(300)
+        assert watcher.serving == "1"
+        assert watcher.store.good[-1] == a_version(1)
+        assert [model.version.version for model in watcher.host.opened] == ["1", "2"]
+        assert len(watcher.host.opening) == 1
+
+
+@pytest.mark.parametrize(
+    ("answered", "failed", "before"),
+    [(18, 1, (100, 0)), (190, 10, (100, 0)), (10, 10, (5, 5)), (10, 9, (0, 0))],
+    ids=["too few", "no more than allowed", "no worse than before", "too few without a past"],
+)
+async def test_a_version_that_does_no_worse_passes_probation(
+    answered: int, failed: int, before: tuple[int, int]
+) -> None:
+    """Then the one before goes, and this is the last known good."""
+    async with a_watcher(probation=ON_PROBATION) as watcher:
+        await serve(watcher, 1)
+        first = watcher.slot.current
+        assert first is not None
+        first.answered, first.failed = before
+        await serve(watcher, 2)
+        assert watcher.store.good == [a_version(1)]
+        second = watcher.slot.current
+        assert second is not None
+        second.answered, second.failed = answered, failed
+        await watcher.until(first.closed.is_set, limit_s=200)
+        assert watcher.serving == "2"
+        await watcher.until(lambda: watcher.store.good[-1] == a_version(2))
+
+
+async def test_going_back_while_the_version_before_is_warm_loads_nothing() -> None:
+    """It passed every gate when it was loaded."""
+    async with a_watcher(probation=ON_PROBATION) as watcher:
+        await serve(watcher, 1)
+        for number in (2, 1, 2, 1):
+            await serve(watcher, number)
+        await watcher.pause(300)
+        assert [model.version.version for model in watcher.host.opened] == ["1", "2"]
+        assert len(watcher.host.opening) == 1
+        assert watcher.serving == "1"
+
+
+async def test_without_a_warm_version_nothing_is_rolled_back() -> None:
+    """What serves badly is better than nothing; it is told in the log."""
+    settings = ProbationSettings(duration_s=120, max_error_rate=0.05, keep_warm=False)
+    async with a_watcher(probation=settings) as watcher:
+        await serve(watcher, 1)
+        await serve(watcher, 2)
+        worse = watcher.slot.current
+        assert worse is not None
+        worse.failed = 30
+        await watcher.pause(5)
+        assert watcher.serving == "2"
+        assert watcher.store.good == [a_version(1)]
