@@ -20,6 +20,7 @@ def test_nothing_blocks_the_event_loop(mlflow_server: MlflowServer, tmp_path: Pa
         mlflow_server.uri,
         command=("-m", watched_service.__name__),
         model_uri=f"models:/{name}@champion",
+        keep_warm=False,
     ) as service:
         with Hammer(service.url, 4) as hammer:
             mlflow_server.set_alias(name, "champion", 2)
