@@ -149,7 +149,7 @@ def _split(values: Any, width: int) -> list[_Found]:
     if isinstance(values, np.ndarray):
         if values.ndim == 2 and values.shape[1] == width:  # noqa: PLR2004 - rows and columns
             return [_Found(None, values[:, index]) for index in range(width)]
-    elif values and all(isinstance(row, list | tuple) and len(row) == width for row in values):
+    elif len(values) and all(isinstance(row, list | tuple) and len(row) == width for row in values):
         return [_Found(None, [row[index] for row in values]) for index in range(width)]
     return []
 

@@ -188,6 +188,7 @@ def test_a_column_of_nothing_is_judged_by_the_signature() -> None:
         (np.zeros(3), r"without a name, of shape \(3,\)"),
         (np.zeros((2, 3)), "1 columns .* wanted were a, b"),
         (pd.DataFrame({"a": [1, 2], "c": [1, 2], "d": [1, 2]}), "3 columns .a, c, d."),
+        (pd.DataFrame({"a": [1, 2]}), r"1 columns .a.*wanted were a, b"),
         (None, "one NoneType for 2 rows"),
         ({}, "no column"),
         (pd.DataFrame(index=[0, 1]), "no column"),
