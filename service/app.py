@@ -44,8 +44,8 @@ from service.registry.store import ArtifactStore
 from service.registry.write_back import WriteBack
 from service.runtimes.child import ChildSpec, ChildThreads
 from service.runtimes.cpus import threads_for_each_worker
-from service.runtimes.launch import use_temp_dir
 from service.runtimes.pool import PoolSettings
+from service.runtimes.temp import TempFolder
 from service.serving.batcher import BatchSettings
 from service.serving.dataplane import DataPlane
 from service.serving.desired import DesiredState
@@ -87,8 +87,9 @@ class Backstage(msgspec.Struct, frozen=True):
 async def open_backstage(settings: Settings) -> AsyncIterator[Backstage]:
     """Open the scouts, the store and what hosts versions; end every scout afterwards."""
     threads = ChildThreads()
-    temp_dir = settings.cache_dir / "temp"
-    await anyio.to_thread.run_sync(use_temp_dir, temp_dir)
+    temp = await anyio.to_thread.run_sync(TempFolder, settings.cache_dir / "temp")
+    temp.use()
+    temp_dir = temp.path
     patience_s = settings.registry_timeout_s * _POLL_SHARE
     environment = {"MLFLOW_TRACKING_URI": settings.mlflow_tracking_uri}
     if settings.mlflow_registry_uri:

@@ -4,7 +4,6 @@ import importlib.machinery
 import multiprocessing
 import signal
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -12,29 +11,16 @@ from contextlib import contextmanager
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
-from pathlib import Path
 from typing import Any
 
 from service.runtimes import bootstrap
 from service.runtimes.output import OutputEnd
 
 _PRELOADED = ["service.runtimes.preload"]
-_LONGEST_SOCKET_FOLDER = 60
-"""Characters: a Unix socket's path holds 107, and multiprocessing adds two random names to ours."""
 _ATTEMPTS = 20
 _PAUSE_S = 0.1
 
 _one_at_a_time = threading.Lock()
-
-
-def use_temp_dir(folder: Path) -> None:
-    """Put this process's temporary files below `folder`, unless a socket's path is too long there.
-
-    A read-only root file system has no other place.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    if len(str(folder)) <= _LONGEST_SOCKET_FOLDER:
-        tempfile.tempdir = str(folder)
 
 
 def launch(

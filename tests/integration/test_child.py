@@ -30,6 +30,7 @@ from service.runtimes import child as child_module
 from service.runtimes import launch as launch_module
 from service.runtimes.child import Child, ChildSpec, ChildThreads, start_child
 from service.runtimes.protocol import Nothing
+from service.runtimes.temp import TempFolder
 from tests.support.child_targets import Data, Number, Text
 
 pytestmark = pytest.mark.anyio
@@ -46,7 +47,7 @@ posix_only = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals a
 @pytest.fixture(scope="session", autouse=True)
 def short_temp_dir(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Put nothing of these tests' fork server anywhere else."""
-    launch_module.use_temp_dir(tmp_path_factory.mktemp("children"))
+    TempFolder(tmp_path_factory.mktemp("children")).use()
 
 
 @asynccontextmanager

@@ -23,9 +23,9 @@ from service.core.errors import (
     StoreCorruptError,
 )
 from service.core.versions import StoredVersion
-from service.runtimes import launch
 from service.runtimes.child import ChildThreads
 from service.runtimes.pool import Pool, PoolSettings
+from service.runtimes.temp import TempFolder
 from service.serving.batcher import BatchSettings
 from service.serving.model import LoadedModel, ModelHost
 from tests.support import handmade_model
@@ -45,7 +45,7 @@ SOON_S = 60.0
 @pytest.fixture(scope="module")
 def stored(tmp_path_factory: pytest.TempPathFactory) -> StoredVersion:
     """Write the version once."""
-    launch.use_temp_dir(tmp_path_factory.mktemp("children"))
+    TempFolder(tmp_path_factory.mktemp("children")).use()
     return handmade_model.make(tmp_path_factory.mktemp("stored"))
 
 

@@ -1,0 +1,46 @@
+"""Where temporary files go: a folder for each process, which the next one to start removes."""
+
+import contextlib
+import shutil
+import tempfile
+import uuid
+from pathlib import Path
+
+import filelock
+
+_LONGEST_SOCKET_FOLDER = 60
+"""Characters: a Unix socket's path holds 107, and multiprocessing adds two random names to ours."""
+
+
+class TempFolder:
+    """A folder of this process's own below `root`, held by a lock as long as the process lives.
+
+    What processes left there that were killed is removed. A read-only root file system has no
+    other place for temporary files; several services may share `root`.
+    """
+
+    def __init__(self, root: Path) -> None:
+        """Make the folder. Raise OSError where the disk does not let us."""
+        root.mkdir(parents=True, exist_ok=True)
+        _remove_left_behind(root)
+        name = uuid.uuid4().hex[:8]
+        # Kept: losing the object would let go of the lock.
+        self._lock = filelock.FileLock(root / f"{name}.lock", thread_local=False)
+        self._lock.acquire(timeout=0)
+        self.path = root / name
+        self.path.mkdir()
+
+    def use(self) -> None:
+        """Have this process put its temporary files there, unless a socket's path is too long."""
+        if len(str(self.path)) <= _LONGEST_SOCKET_FOLDER:
+            tempfile.tempdir = str(self.path)
+
+
+def _remove_left_behind(root: Path) -> None:
+    for file in root.glob("*.lock"):
+        lock = filelock.FileLock(file, thread_local=False)
+        with contextlib.suppress(OSError, filelock.Timeout):
+            lock.acquire(timeout=0)
+            shutil.rmtree(root / file.stem, ignore_errors=True)
+            lock.release()
+            file.unlink(missing_ok=True)
