@@ -33,7 +33,7 @@ from service.runtimes.protocol import PING, WARM_ID, Fault, Nothing, Reply, Requ
 
 T = TypeVar("T")
 
-DIRECT_SEND_BYTES = 65_536
+DIRECT_SEND_BYTES = 65_536 if sys.platform != "win32" else 4_096
 """A frame up to this size fits the buffer of a child's pipe, which is empty between calls."""
 END_TIMEOUT_S = 5.0
 _TOLD_LINES = 3
