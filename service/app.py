@@ -1,5 +1,6 @@
 """Wire the service: the only place where its parts meet, and the only lifespan."""
 
+import os
 import platform
 import sys
 import tempfile
@@ -91,7 +92,10 @@ async def open_backstage(settings: Settings) -> AsyncIterator[Backstage]:
     temp.use()
     temp_dir = temp.path
     patience_s = settings.registry_timeout_s * _POLL_SHARE
-    environment = {"MLFLOW_TRACKING_URI": settings.mlflow_tracking_uri}
+    environment = {
+        "MLFLOW_TRACKING_URI": settings.mlflow_tracking_uri,
+        "MLFLOW_DISABLE_TELEMETRY": os.environ.get("MLFLOW_DISABLE_TELEMETRY", "true"),
+    }
     if settings.mlflow_registry_uri:
         environment["MLFLOW_REGISTRY_URI"] = settings.mlflow_registry_uri
 

@@ -130,20 +130,24 @@ class MlflowServer:
         return self._tiny_sources[factor]
 
     def register_unruly(
-        self, name: str, factor: float = 1.0, on_load: str = "", **config: float
+        self, name: str, factor: float = 1.0, on_load: str = "", on_predict: str = "", **config: float
     ) -> str:
-        """Register a model that misbehaves as its rows say; see tests/support/unruly_model.py."""
+        """Register a model that misbehaves as its rows say; see tests/support/unruly_model.py.
+
+        One that misbehaves whatever they say has no example: MLflow would try it on that.
+        """
         with self.active() as mlflow:
             import pandas as pd  # noqa: PLC0415 - slow, as mlflow is
 
             example = pd.DataFrame({"a": [1.0, 2.0], "do": ["", ""]})
             answer = pd.DataFrame({"y": [1.0, 2.0]})
-            arguments = {} if on_load else {"input_example": example}
+            arguments = {} if on_load or on_predict else {"input_example": example}
+            config_of_all = {"factor": factor, "on_load": on_load, "on_predict": on_predict}
             return self.register(
                 name,
                 mlflow.pyfunc.log_model,
                 python_model=str(_UNRULY_MODEL),
-                model_config={"factor": factor, "on_load": on_load, **config},
+                model_config={**config_of_all, **config},
                 signature=mlflow.models.infer_signature(example, answer),
                 **arguments,
             )

@@ -2,8 +2,9 @@
 
 `y = a * factor` where it behaves. Logged from this file as code. In a row, `do` may be `raise`,
 `exit`, `hang`, `spin` (hang and never let go of the GIL), `nan`, or `sleep:SECONDS`; for all rows
-of a call, `short` leaves one answer out. The config's `on_load` may be `raise`, `exit` or `hang`;
-over the config's `limit`, any `a` makes it raise.
+of a call, `short` leaves one answer out and `wide` gives two numbers in place of one. The config's
+`on_load` may be what needs no row; its `on_predict` holds for each call, whatever the rows say; over
+its `limit`, any `a` makes it raise.
 """
 
 import os
@@ -32,12 +33,17 @@ class Unruly(PythonModel):  # type: ignore[misc]  # MLflow is untyped
         answers = (model_input["a"] * context.model_config["factor"]).to_frame("y")
         if (model_input["a"] > context.model_config.get("limit", float("inf"))).any():
             raise ValueError("over its limit")
-        for row, wish in enumerate(model_input["do"]):
+        for_all = context.model_config.get("on_predict", "")
+        for row, said in enumerate(model_input["do"]):
+            wish = for_all or said
             if wish == "nan":
                 answers.loc[row, "y"] = float("nan")
             _misbehave(wish)
-        if "short" in set(model_input["do"]):
+        wishes = {for_all, *model_input["do"]}
+        if "short" in wishes:
             return answers.iloc[:-1]
+        if "wide" in wishes:
+            return answers["y"].map(lambda y: [y, y]).to_frame()
         return answers
 
 

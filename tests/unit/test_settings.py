@@ -137,10 +137,11 @@ def test_a_wrong_value_names_variable_value_and_what_is_allowed(
     assert refused(**{name: text}) == f"{name.upper()}={text} is wrong: allowed is {allowed}"
 
 
-def test_a_wrong_secret_is_not_shown() -> None:
-    """An admin token's value appears in no line and no repr."""
-    assert "geheim" not in refused(admin_token="geheim nis")  # noqa: S106 - of this test alone
-    assert "geheim" not in repr(load_settings({"ADMIN_TOKEN": "geheim"}))
+@pytest.mark.parametrize("name", ["admin_token", "webhook_secret"])
+def test_a_wrong_secret_is_not_shown(name: str) -> None:
+    """Its value appears in no line and no repr."""
+    assert "geheim" not in refused(**{name: "geheim nis"})
+    assert "geheim" not in repr(load_settings({name.upper(): "geheim"}))
 
 
 def test_a_uri_without_host_is_refused_without_its_password() -> None:
