@@ -1,6 +1,6 @@
 """A real MLflow server for tests, and quick ways to put models into it.
 
-`start(folder)` gives a `MlflowServer`; the fixture `mlflow_server` (tests/integration/conftest.py)
+`start(folder)` gives a `MlflowServer`; the fixture `mlflow_server` (tests/conftest.py)
 holds one for the whole session, so tests should name their models with `unique_name()`.
 """
 
