@@ -123,7 +123,8 @@ class Reconciler:
 
     def _is_settled_for_good(self) -> bool:
         """Whether a pointer that can't move serves already: then there is nothing to poll for."""
-        return self._source.immutable and self._serving() is not None
+        promoted = self._monitor.promoted
+        return self._source.immutable and promoted is not None and promoted == self._serving()
 
     async def _look(self) -> None:
         """Ask the registry what is promoted."""
