@@ -68,6 +68,8 @@ def _measure(server: mlflow_server.MlflowServer, folder: Path, chosen: argparse.
         model_uri=f"models:/{forest.NAME}@{forest.ALIAS}",
         port=port,
         poll_interval_s=poll_interval_s,
+        # Else the version to go back to would still be warm, and nothing be loaded.
+        keep_warm=False,
         webhook_secret=SECRET if chosen.webhook else "",
     ) as service:
         print(f"{'noticed':>8} {'fetch':>7} {'load':>7} {'gates':>7} {'live':>7}  (seconds)")
