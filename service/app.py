@@ -287,6 +287,7 @@ async def _watching(
         async with anyio.create_task_group() as watching:
             watching.start_soon(watch, reconciler, desired, monitor, settings.poll_interval_s)
             yield
+            await anyio.to_thread.run_sync(backstage.host.threads.give_up_first_start)
             watching.cancel_scope.cancel()
         current = slot.current
         if current is not None:

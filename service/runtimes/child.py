@@ -27,7 +27,7 @@ from anyio import CapacityLimiter
 
 from service.core.errors import ChildLostError, ChildStartError, ChildTimeoutError, ServiceError
 from service.runtimes import windows_job
-from service.runtimes.launch import launch
+from service.runtimes.launch import interrupt_first_start, launch
 from service.runtimes.output import OutputReader
 from service.runtimes.protocol import PING, WARM_ID, Fault, Nothing, Reply, Request, to_error
 
@@ -66,6 +66,14 @@ class ChildThreads:
     def __init__(self) -> None:
         self.starting = CapacityLimiter(1)
         self.sending = CapacityLimiter(64)
+        self.given_up = threading.Event()
+        self.has_started_one = False
+
+    def give_up_first_start(self) -> None:
+        """Have the first start fail where it is still under way. Blocks for a moment."""
+        if not self.has_started_one:
+            self.given_up.set()
+            interrupt_first_start()
 
 
 class Child:
@@ -201,7 +209,9 @@ class Child:
             self._output.end,
             self._spec.arguments,
             {**self._spec.environment, "TMPDIR": str(self._spec.temp_dir)},
+            self._threads.given_up,
         )
+        self._threads.has_started_one = True
         self.pid = process.pid or 0
         if hasattr(os, "pidfd_open"):
             with contextlib.suppress(OSError):

@@ -1,7 +1,9 @@
 """Start child processes: a fork server on Linux, spawned interpreters elsewhere."""
 
+import contextlib
 import importlib.machinery
 import multiprocessing
+import os
 import signal
 import sys
 import threading
@@ -15,6 +17,9 @@ from typing import Any
 
 from service.runtimes import bootstrap
 from service.runtimes.output import OutputEnd
+
+if sys.platform != "win32":
+    from multiprocessing import forkserver
 
 _PRELOADED = ["service.runtimes.preload"]
 _ATTEMPTS = 20
@@ -30,10 +35,11 @@ def launch(
     output: OutputEnd,
     arguments: bytes,
     environment: dict[str, str],
+    given_up: threading.Event,
 ) -> BaseProcess:
     """Start a child that runs `target` and return its process. Blocks, for seconds the first time.
 
-    Raise OSError where the system will not start one more process.
+    Raise OSError where the system will not start one more process, or `given_up` is set.
     """
     context = multiprocessing.get_context("forkserver" if sys.platform == "linux" else "spawn")
     if sys.platform == "linux":
@@ -46,17 +52,35 @@ def launch(
     )
     with _one_at_a_time, _main_not_imported(), _group_signals_blocked():
         for attempt in range(_ATTEMPTS):
+            if given_up.is_set():
+                raise ConnectionAbortedError("the service is ending")
             try:
                 process.start()
             except (ConnectionError, EOFError):
                 # The fork server was killed between its last answer and this call. A start makes
                 # a new one once the old one is reaped, which takes as long as its threads do.
-                if attempt == _ATTEMPTS - 1:
+                if attempt == _ATTEMPTS - 1 or given_up.is_set():
                     raise
                 time.sleep(_PAUSE_S)
             else:
                 break
     return process
+
+
+def interrupt_first_start() -> None:
+    """End a fork server that is still importing, and so the start that waits for it. Blocks.
+
+    Only for a process that has no child yet: the fork server takes seconds to come up, and who
+    ends the service meanwhile would have to wait for it.
+    """
+    if sys.platform == "win32":
+        return
+    while not _one_at_a_time.acquire(timeout=_PAUSE_S):
+        pid = getattr(forkserver._forkserver, "_forkserver_pid", None)  # noqa: SLF001 - no public way
+        if pid is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+    _one_at_a_time.release()
 
 
 @contextmanager

@@ -97,6 +97,20 @@ def test_a_front_that_is_killed_takes_its_children_along(service: RunningService
     _all_gone(family)
 
 
+def test_an_end_right_after_the_start_waits_for_nothing(
+    mlflow_server: MlflowServer, unruly: str, tmp_path: Path
+) -> None:
+    """The fork server is still importing, and nobody needs it any more."""
+    with running_service.start(
+        tmp_path, mlflow_server.uri, model_uri=f"models:/{unruly}@champion", wait=False
+    ) as service:
+        service.wait_until(service.children, "a child is being started")
+        family = service.children()
+        service.process.send_signal(signal.SIGTERM)
+        service.process.wait(GONE_WITHIN_S)
+        _all_gone(family)
+
+
 def _child_named(service: RunningService, name: str) -> int:
     """Return the process id that the log of its start tells."""
     started = [
