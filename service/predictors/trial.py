@@ -150,6 +150,7 @@ def _misshapen(contract: Contract, predictions: Predictions) -> str:
         for output, spec in zip(contract.outputs, raw, strict=False)
         if output.type == "tensor" and len(raw) == len(contract.outputs)
     }
+    kinds = {output.name: output.type for output in contract.outputs}
     wanted: dict[str, list[int]] = {
         **{output.name: [] for output in contract.outputs if output.type in SCALARS},
         **{name: [] if shape == [1] else shape for name, shape in tensors.items()},
@@ -157,7 +158,13 @@ def _misshapen(contract: Contract, predictions: Predictions) -> str:
     for name, column, shape in zip(
         predictions.names, predictions.columns, predictions.shapes, strict=True
     ):
-        if name not in wanted or isinstance(column, list):
+        if name not in wanted:
+            continue
+        if isinstance(column, list):
+            # Text may be anything; a number that is a list is another shape.
+            nested = any(isinstance(value, list | dict) for value in column)
+            if nested and kinds[name] not in {"string", "tensor"}:
+                return f"{name} has several values a row, and its signature says one value"
             continue
         free = [size if size >= 0 else None for size in wanted[name]]
         if len(shape) != len(free) or any(

@@ -129,6 +129,12 @@ def test_an_example_has_to_be_answered(function: Any, refusal: str) -> None:
     assert not answered.row_wise
 
 
+def test_a_number_that_is_a_list_is_another_shape() -> None:
+    """Though a data frame may hold lists."""
+    refusal = try_it(lambda x: x.map(lambda value: [value, value])).refusal
+    assert "y has several values a row, and its signature says one value" in refusal
+
+
 def test_rows_that_are_made_up_have_to_be_answered_unless_they_are_nonsense() -> None:
     """A model may raise on them, or have no number for some."""
     answered = try_it(lambda x: x + 1, NONE)
