@@ -158,6 +158,7 @@ class Pool:
                     return await worker.child.call(op, request, reply, timeout_s=timeout_s)
                 except ChildLostError as error:
                     await worker.child.ended.wait()
+                    error.last_lines = worker.child.last_lines
                     error.killed_from_outside = worker.child.was_killed_from_outside
                     raise
         raise ChildTimeoutError(f"no worker answered its example within {timeout_s:.3g} s")
@@ -189,6 +190,8 @@ class Pool:
         except BaseException as error:
             await child.end()
             if isinstance(error, ChildLostError):
+                # Its pipe may have closed before the last of its lines was read.
+                error.last_lines = child.last_lines
                 error.killed_from_outside = child.was_killed_from_outside
             raise
         return child, loaded
