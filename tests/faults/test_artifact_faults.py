@@ -1,0 +1,58 @@
+"""The artifact store breaks, or what came from it does: never served, fetched again."""
+
+import itertools
+
+import pytest
+
+from tests.faults.conftest import Rig
+from tests.support.fault_proxy import Fault
+
+_factors = itertools.count(11)
+
+
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        pytest.param(Fault.FILES_CUT, "", id="cut"),
+        pytest.param(Fault.FILES_CUT_WITHOUT_LENGTH, "not complete", id="cut-without-length"),
+        pytest.param(Fault.FILES_GARBAGE, "", id="garbage"),
+        pytest.param(Fault.FILES_HTML, "not complete", id="html"),
+        pytest.param(Fault.FILES_DOWN, "500", id="down"),
+    ],
+)
+def test_download_fault(rig: Rig, fault: Fault, told: str) -> None:
+    """It is tried again, later each time, while the incumbent serves; then the promotion lands."""
+    with rig.exact_traffic():
+        serving, logged = rig.serving(), len(rig.service.events())
+        with rig.proxy.failing(fault):
+            wanted = rig.promote_new(next(_factors))
+            rig.service.wait_until(
+                lambda: len(rig.logged_since(logged, "promotion will be tried again")) > 1,
+                "tried twice",
+            )
+            assert rig.serving() == serving
+            assert f"version {wanted} is " in rig.health()["degraded"]
+        rig.service.wait_serving(wanted)
+    first, second, *_ = rig.logged_since(logged, "promotion will be tried again")
+    assert told in first["reason"]
+    assert first["retry_in_s"] < second["retry_in_s"]
+    assert rig.proxy.met > 1
+
+
+def test_wrong_digest(rig: Rig) -> None:
+    """A version that was changed on disk is never loaded as it is: it is fetched again."""
+    with rig.exact_traffic():
+        version = rig.promote_new(next(_factors))
+        rig.service.wait_serving(version)
+        rig.service.wait_serving(rig.promote_other())
+        (code,) = rig.cache_dir.glob(f"versions/{rig.name}-{version}-*/model/tiny_model.py")
+        was = code.read_text("utf-8")
+        code.chmod(0o600)
+        code.write_text(was.replace("* context", "* 100 * context"), "utf-8")
+        assert code.read_text("utf-8") != was
+        logged = len(rig.service.events())
+        rig.service.wait_serving(rig.promote(version))
+        factor = rig.factors[version]
+        assert rig.service.predict({"a": 1.0}).json()["predictions"] == [{"y": factor}]
+    assert len(rig.logged_since(logged, "stored version is damaged and goes")) == 1
+    assert code.read_text("utf-8") == was
