@@ -90,10 +90,14 @@ class Hammer:
             try:
                 async with asyncio.timeout(ANSWER_TIMEOUT_S):
                     if connection is None or not connection.is_open:
+                        if connection is not None:
+                            connection.close()
                         connection = await _connect(self.url)
                     status, answer = await connection.post("/predict", body)
             except (OSError, EOFError, TimeoutError) as error:
                 seen.append(Seen(0, "", number, None, f"{type(error).__name__}: {error}"))
+                if connection is not None:
+                    connection.close()
                 connection = None
                 # Not to spin on a port that refuses.
                 await asyncio.sleep(0.01)

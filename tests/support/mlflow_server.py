@@ -130,7 +130,12 @@ class MlflowServer:
         return self._tiny_sources[factor]
 
     def register_unruly(
-        self, name: str, factor: float = 1.0, on_load: str = "", on_predict: str = "", **config: float
+        self,
+        name: str,
+        factor: float = 1.0,
+        on_load: str = "",
+        on_predict: str = "",
+        **config: float,
     ) -> str:
         """Register a model that misbehaves as its rows say; see tests/support/unruly_model.py.
 

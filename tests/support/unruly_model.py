@@ -3,8 +3,8 @@
 `y = a * factor` where it behaves. Logged from this file as code. In a row, `do` may be `raise`,
 `exit`, `hang`, `spin` (hang and never let go of the GIL), `nan`, or `sleep:SECONDS`; for all rows
 of a call, `short` leaves one answer out and `wide` gives two numbers in place of one. The config's
-`on_load` may be what needs no row; its `on_predict` holds for each call, whatever the rows say; over
-its `limit`, any `a` makes it raise.
+`on_load` may be what needs no row; its `on_predict` holds for each call, whatever the rows say;
+over its `limit`, any `a` makes it raise.
 """
 
 import os
