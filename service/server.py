@@ -47,9 +47,10 @@ def serve(settings: Settings) -> int:
     """
     with listen(settings.host, settings.port) as listener:
         log = structlog.get_logger(__name__)
-        # From here on callers can connect; they are answered as soon as the loop runs.
-        log.info("listening", url=url_of(listener))
+        # First: a start that a setting forbids says so in one line, and nothing else.
         app = create_app(settings)
+        # Callers can connect already; they are answered as soon as the loop runs.
+        log.info("listening", url=url_of(listener))
         server = _Server(
             uvicorn.Config(
                 app,
