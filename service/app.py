@@ -153,7 +153,7 @@ async def open_backstage(settings: Settings) -> AsyncIterator[Backstage]:
     try:
         yield Backstage(
             source=ScoutSource(settings.ref, ask),
-            finder=VersionFinder(settings.ref, ask, store),
+            finder=VersionFinder(settings.ref, _registry(settings), ask, store),
             store=store,
             host=ModelHost(pool, batching, threads),
             gates=gates,
@@ -180,8 +180,7 @@ def create_app(settings: Settings | None = None) -> Litestar:
     else:
         require_writable(settings.cache_dir)
     slot, desired, monitor = Slot(), DesiredState(), StateMonitor()
-    registry = redact(settings.mlflow_registry_uri or settings.mlflow_tracking_uri)
-    kept = SqliteJournal(settings.cache_dir / "journal.db", f"{settings.ref.uri} at {registry}")
+    kept = SqliteJournal(settings.cache_dir / "journal.db", _pointer(settings))
     wired = settings
 
     @asynccontextmanager
@@ -262,7 +261,7 @@ async def _watching(
             journal=journal,
             nursery=nursery,
             drain_timeout_s=settings.drain_timeout_s,
-            pointer=settings.ref.uri,
+            pointer=_pointer(settings),
             probation=ProbationSettings(
                 duration_s=settings.probation_s,
                 max_error_rate=settings.probation_max_error_rate,
@@ -279,9 +278,9 @@ async def _watching(
             monitor=monitor,
             nursery=nursery,
             quarantine=quarantine,
-            remembered=Remembered(settings.cache_dir, settings.ref.uri),
+            remembered=Remembered(settings.cache_dir, _pointer(settings)),
             finder=backstage.finder,
-            last_good=partial(backstage.store.last_good, settings.ref.uri),
+            last_good=partial(backstage.store.last_good, _pointer(settings)),
             on_unpromoted=settings.on_unpromoted,
         )
         async with anyio.create_task_group() as watching:
@@ -294,6 +293,16 @@ async def _watching(
             with anyio.move_on_after(settings.drain_timeout_s):
                 await current.drained()
         nursery.cancel_scope.cancel()
+
+
+def _registry(settings: Settings) -> str:
+    """Return where the registry is, as versions say it."""
+    return redact(settings.mlflow_registry_uri or settings.mlflow_tracking_uri)
+
+
+def _pointer(settings: Settings) -> str:
+    """Name the pointer with its registry: another one behind the same CACHE_DIR may have it too."""
+    return f"{settings.ref.uri} at {_registry(settings)}"
 
 
 def _settings_or_exit() -> Settings:

@@ -10,15 +10,20 @@ from service.registry.store import ArtifactStore
 
 
 class VersionFinder:
-    """Finds versions of the registered model that the pointer is about."""
+    """Finds versions of the registered model that the pointer is about.
+
+    `registry` is its redacted URI: the store may hold versions of others, with the same numbers.
+    """
 
     def __init__(
         self,
         ref: ModelRef,
+        registry: str,
         ask: Callable[[ResolveRequest], Awaitable[ResolveReply]],
         store: ArtifactStore,
     ) -> None:
         self._ref = ref
+        self._registry = registry
         self._ask = ask
         self._store = store
 
@@ -40,9 +45,11 @@ class VersionFinder:
             found, unavailable = None, error
         if found is not None:
             return found
+        wanted = (self._registry, ref.name, ref.target)
         for stored in await self._store.known():
-            if (stored.version.name, stored.version.version) == (ref.name, ref.target):
-                return stored.version
+            version = stored.version
+            if (version.registry, version.name, version.version) == wanted:
+                return version
         if unavailable is not None:
             raise unavailable
         raise UnknownVersionError(f"neither the registry nor the store has {ref.uri}")

@@ -23,7 +23,7 @@ from service.watcher.quarantine import Quarantine
 from service.watcher.reconciler import Reconciler
 from service.watcher.rollout import Rollout
 from tests.support.fake_models import FakeRemembered, FakeStore, Fates, a_host
-from tests.support.fake_source import FakeSource
+from tests.support.fake_source import FakeSource, a_version
 
 DRAIN_S = 30.0
 NO_PROBATION = ProbationSettings(duration_s=0, max_error_rate=0, keep_warm=False)
@@ -77,7 +77,9 @@ class FakeWatcher:
             nursery=nursery,
             quarantine=quarantine,
             remembered=self.remembered,
-            finder=VersionFinder(ModelRef.parse(uri), self.source.ask, self.store),
+            finder=VersionFinder(
+                ModelRef.parse(uri), a_version(1).registry, self.source.ask, self.store
+            ),
             last_good=partial(self.store.last_good, uri),
             on_unpromoted=on_unpromoted,
         )
