@@ -1,6 +1,7 @@
 """What a service takes of its machine, to be compared before and after a fault."""
 
 import os
+import sys
 from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from typing import Self
@@ -29,11 +30,10 @@ class Footprint:
         # One connection of our own stands, whatever was asked before.
         service.get("/health/live")
         front = psutil.Process(service.process.pid)
-        is_windows = os.name == "nt"
         cache_dir = service.log.parent / "cache"
         return cls(
             1 + len(service.children()),
-            front.num_handles() if is_windows else front.num_fds(),
+            front.num_handles() if sys.platform == "win32" else front.num_fds(),
             front.num_threads(),
             sum(_files_below(cache_dir / folder) for folder in ("tmp", "temp")),
         )
