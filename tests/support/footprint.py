@@ -33,7 +33,7 @@ class Footprint:
         cache_dir = service.log.parent / "cache"
         return cls(
             1 + len(service.children()),
-            front.num_handles() if sys.platform == "win32" else front.num_fds(),
+            _descriptors(front),
             front.num_threads(),
             sum(_files_below(cache_dir / folder) for folder in ("tmp", "temp")),
         )
@@ -57,6 +57,13 @@ def wait_back_to(service: RunningService, before: Footprint) -> None:
     except AssertionError as error:
         error.add_note(f"before: {before}; now: {seen}")
         raise
+
+
+def _descriptors(process: psutil.Process) -> int:
+    if sys.platform == "win32":
+        handles: int = process.num_handles()
+        return handles
+    return process.num_fds()
 
 
 def _files_below(folder: Path) -> int:
