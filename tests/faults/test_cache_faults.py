@@ -1,0 +1,236 @@
+"""CACHE_DIR is full, in the way, shared or another's; or all there is."""
+
+import contextlib
+import errno
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+
+from service.core.versions import ModelVersion
+from service.registry.store import ArtifactStore
+from tests.faults.conftest import ALIAS, Rig
+from tests.support import running_service
+from tests.support.fake_source import a_version
+from tests.support.fault_proxy import Fault, FaultProxy
+from tests.support.load import Hammer
+from tests.support.mlflow_server import MlflowServer, unique_name
+from tests.support.running_service import RunningService
+
+FACTORS = {"1": 2.0, "2": 3.0}
+SMALL_FILE_BYTES = 64
+CLIENTS = 2
+
+
+@pytest.fixture
+def name(mlflow_server: MlflowServer) -> str:
+    """Register two versions, the first one promoted."""
+    name = unique_name("cached")
+    for factor in FACTORS.values():
+        mlflow_server.register_tiny(name, factor)
+    mlflow_server.set_alias(name, ALIAS, 1)
+    return name
+
+
+def start(folder: Path, uri: str, name: str, **settings: Any) -> RunningService:
+    """Start a service without waiting until it is healthy."""
+    return running_service.start(
+        folder,
+        uri,
+        wait=False,
+        model_uri=f"models:/{name}@{ALIAS}",
+        keep_warm=False,
+        probation_s=0.1,
+        registry_timeout_s=2,
+        **settings,
+    )
+
+
+def why_unhealthy(service: RunningService) -> str:
+    """Return the error that `/health` tells with 503, '' where it is healthy."""
+    answer = service.get("/health")
+    return answer.json()["error"] if answer.status_code == httpx.codes.SERVICE_UNAVAILABLE else ""
+
+
+@contextlib.contextmanager
+def exact_traffic(*services: RunningService, factors: dict[str, float] = FACTORS) -> Iterator[None]:
+    """Send requests meanwhile; all are answered, each by the version that it names."""
+    with contextlib.ExitStack() as stack:
+        hammers = [stack.enter_context(Hammer(service.url, CLIENTS)) for service in services]
+        for service, hammer in zip(services, hammers, strict=True):
+            service.wait_until(partial(_all_answered, hammer), "answers")
+        yield
+    for hammer in hammers:
+        assert hammer.failed == []
+        assert hammer.mixed(factors) == []
+
+
+def _all_answered(hammer: Hammer) -> bool:
+    return all(hammer.seen)
+
+
+def test_cache_dir_unwritable(tmp_path: Path) -> None:
+    """A CACHE_DIR that can't be written to ends the start with one line and status 2."""
+    (tmp_path / "file").touch()
+    ended = subprocess.run(
+        [sys.executable, "-m", "service", "serve"],
+        env={**os.environ, "CACHE_DIR": str(tmp_path / "file" / "cache"), "MODEL_NAME": "m"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ended.returncode == 2
+    (line,) = ended.stderr.splitlines()
+    assert "CACHE_DIR" in line
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits a process from outside")
+def test_disk_full(rig: Rig) -> None:
+    """A disk that takes no more: the incumbent serves, and the promotion lands once there is room.
+
+    As a limit on the size of the files that the fetching process may write: from within it is a
+    write that fails in mid-file.
+    """
+    started = [e for e in rig.service.events() if e.get("event") == "child started"]
+    fetcher = psutil.Process([e["pid"] for e in started if e["child"] == "scout-fetch"][-1])
+    _, most = fetcher.rlimit(psutil.RLIMIT_FSIZE)
+    with rig.exact_traffic():
+        fetcher.rlimit(psutil.RLIMIT_FSIZE, (SMALL_FILE_BYTES, most))
+        try:
+            wanted = _promote_in_vain(rig, 101.0, "File too large")
+        finally:
+            fetcher.rlimit(psutil.RLIMIT_FSIZE, (most, most))
+        rig.service.wait_serving(wanted)
+
+
+def test_cache_dir_breaks_while_it_runs(rig: Rig) -> None:
+    """What can't be stored is tried again until it can; what serves needs no disk."""
+    tmp, aside = rig.cache_dir / "tmp", rig.cache_dir / "tmp-aside"
+    with rig.exact_traffic():
+        tmp.rename(aside)
+        tmp.touch()
+        try:
+            wanted = _promote_in_vain(rig, 102.0, "CACHE_DIR")
+        finally:
+            tmp.unlink()
+            aside.rename(tmp)
+        rig.service.wait_serving(wanted)
+
+
+def _promote_in_vain(rig: Rig, factor: float, told: str) -> str:
+    """Promote a version that can't be stored, and wait until that was tried twice."""
+    serving, logged = rig.serving(), len(rig.service.events())
+    wanted = rig.promote_new(factor)
+
+    def tries() -> list[dict[str, Any]]:
+        return rig.logged_since(logged, "promotion will be tried again")
+
+    rig.service.wait_until(lambda: len(tries()) > 1, "tried twice")
+    assert told in tries()[0]["reason"]
+    assert rig.serving() == serving
+    return wanted
+
+
+@pytest.mark.anyio
+async def test_disk_full_leaves_nothing_half_done(tmp_path: Path) -> None:
+    """A fetch that runs out of disk leaves neither a version nor a temporary file."""
+    is_full = True
+
+    async def fetch(_: ModelVersion, folder: Path) -> Path:
+        (folder / "MLmodel").write_text("half of ")
+        if is_full:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return folder
+
+    store = ArtifactStore(tmp_path, 3, fetch)
+    await store.open()
+    with pytest.raises(OSError, match="No space"):
+        await store.ensure(a_version(1))
+    assert await store.known() == []
+    assert list((tmp_path / "tmp").iterdir()) == []
+    is_full = False
+    assert (await store.ensure(a_version(1))).version == a_version(1)
+
+
+def test_registry_and_store_down_at_start(
+    mlflow_server: MlflowServer, name: str, tmp_path: Path
+) -> None:
+    """With nothing on disk it says why and waits; else the last known good version serves."""
+    with FaultProxy(mlflow_server.uri) as proxy:
+        with proxy.failing(Fault.REFUSED), start(tmp_path, proxy.uri, name) as empty:
+            empty.wait_until(lambda: "refused" in why_unhealthy(empty), "says why")
+            assert empty.predict({"a": 1.0}).status_code == httpx.codes.SERVICE_UNAVAILABLE
+            proxy.heal()
+            with proxy.failing(Fault.FILES_DOWN):
+                empty.wait_until(lambda: "500" in why_unhealthy(empty), "says why")
+            empty.wait_serving(1)
+            empty.wait_until((tmp_path / "cache" / "good.json").exists, "known to be good")
+        mlflow_server.set_alias(name, ALIAS, 2)
+        with proxy.failing(Fault.REFUSED), start(tmp_path, proxy.uri, name) as again:
+            again.wait_serving(1)
+            assert "refused" in again.get("/health").json()["degraded"]
+            with exact_traffic(again):
+                proxy.heal()
+                with proxy.failing(Fault.FILES_DOWN):
+                    again.wait_until(lambda: proxy.met, "tried")
+                    health = again.get("/health").json()
+                    assert health["model_version"] == "1"
+                    assert "version 2" in health["degraded"]
+                again.wait_serving(2)
+
+
+def test_another_registry_behind_the_same_cache_dir(
+    mlflow_server: MlflowServer, name: str, tmp_path: Path
+) -> None:
+    """Its version 1 is not mistaken for ours, nor its pin for ours, not even while ours is away."""
+    with FaultProxy(mlflow_server.uri) as theirs, start(tmp_path, theirs.uri, name) as first:
+        first.wait_serving(1)
+        first.post("/model/pin", {"version": "1"}).raise_for_status()
+        first.wait_until((tmp_path / "cache" / "good.json").exists, "known to be good")
+    mlflow_server.delete_model(name)
+    mlflow_server.register_tiny(name, 5.0)
+    mlflow_server.set_alias(name, ALIAS, 1)
+    with (
+        FaultProxy(mlflow_server.uri) as ours,
+        ours.failing(Fault.REFUSED),
+        start(tmp_path, ours.uri, name) as second,
+    ):
+        second.wait_until(lambda: "refused" in why_unhealthy(second), "says why")
+        ours.heal()
+        second.wait_serving(1)
+        assert second.get("/health").json()["pinned_version"] is None
+        with exact_traffic(second, factors={"1": 5.0}):
+            pass
+
+
+def test_two_services_on_one_cache_dir(
+    mlflow_server: MlflowServer, name: str, tmp_path: Path
+) -> None:
+    """Both follow through fetching and pruning, and neither loses a version that it serves."""
+    mlflow_server.register_tiny(name, 4.0)
+    factors = {**FACTORS, "3": 4.0}
+    shared: dict[str, Any] = {"cache_dir": tmp_path / "cache", "keep_versions": 1}
+    with (
+        start(tmp_path / "one", mlflow_server.uri, name, **shared) as one,
+        start(tmp_path / "two", mlflow_server.uri, name, **shared) as two,
+    ):
+        for service in (one, two):
+            service.wait_serving(1)
+        with exact_traffic(one, two, factors=factors):
+            # The other one goes on serving what this one prunes after.
+            for version in ("2", "3", "1"):
+                mlflow_server.set_alias(name, ALIAS, version)
+                for service in (one, two):
+                    service.wait_serving(version)
+            versions = tmp_path / "cache" / "versions"
+            one.wait_until(lambda: len(list(versions.iterdir())) <= 2, "pruned")
+            assert list(versions.glob(f"{name}-1-*/model/MLmodel")) != []
+    assert list((tmp_path / "cache" / "tmp").iterdir()) == []
