@@ -1,0 +1,114 @@
+"""What shows only after a while: many swaps, and a clock that is set back."""
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+import psutil
+import pytest
+
+from tests.support import footprint, running_service
+from tests.support.footprint import Footprint
+from tests.support.load import Hammer
+from tests.support.mlflow_server import MlflowServer, unique_name
+from tests.support.running_service import RunningService
+
+CLIENTS = 2
+FACTORS = {"1": 2.0, "2": 3.0}
+SWAPS = 100 if os.environ.get("HOTSWAP_LONG_FAULTS") else 12
+WARM_UP_SWAPS = 5
+GROWTH = 1.10
+STEPS_BACK = sys.platform != "win32"
+
+
+@pytest.fixture(scope="module")
+def name(mlflow_server: MlflowServer) -> str:
+    """Register a model with two versions."""
+    name = unique_name("enduring")
+    for factor in FACTORS.values():
+        mlflow_server.register_tiny(name, factor)
+    mlflow_server.set_alias(name, "champion", 1)
+    return name
+
+
+@pytest.fixture(scope="module")
+def service(
+    mlflow_server: MlflowServer, name: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RunningService]:
+    """Serve it, for all tests of this module, with a clock that can be set back."""
+    module = "tests.support.stepping_clock" if STEPS_BACK else "service"
+    with running_service.start(
+        tmp_path_factory.mktemp("enduring"),
+        mlflow_server.uri,
+        model_uri=f"models:/{name}@champion",
+        keep_warm=False,
+        command=("-m", module, "serve"),
+    ) as running:
+        yield running
+
+
+def _swap(service: RunningService, mlflow_server: MlflowServer, name: str, times: int) -> None:
+    """Promote the other version so many times, each once the one before serves alone."""
+    for _ in range(times):
+        other = "2" if service.get("/health").json()["model_version"] == "1" else "1"
+        mlflow_server.set_alias(name, "champion", other)
+        service.wait_serving(other)
+        service.wait_until(lambda: _alive(service) == 1, "the version before is gone")
+
+
+def _alive(service: RunningService) -> int:
+    states = [version["state"] for version in service.info()["versions"]]
+    return sum(state not in {"unloaded", "failed"} for state in states)
+
+
+def _memory_bytes(service: RunningService) -> int:
+    """Return what of the front's memory is its own."""
+    used: int = psutil.Process(service.process.pid).memory_full_info().uss
+    return used
+
+
+@pytest.mark.timeout(900)
+def test_many_swaps_in_a_row(
+    service: RunningService, mlflow_server: MlflowServer, name: str
+) -> None:
+    """0 requests fail, and the front has grown by less than 10 % since the fifth swap."""
+    with Hammer(service.url, CLIENTS) as hammer:
+        _swap(service, mlflow_server, name, WARM_UP_SWAPS)
+        usual, usual_bytes = Footprint.of(service), _memory_bytes(service)
+        _swap(service, mlflow_server, name, SWAPS - WARM_UP_SWAPS)
+        grown_bytes = _memory_bytes(service)
+        footprint.wait_back_to(service, usual)
+    assert hammer.failed == []
+    assert hammer.mixed(FACTORS) == []
+    assert grown_bytes < usual_bytes * GROWTH
+
+
+@pytest.mark.skipif(not STEPS_BACK, reason="sets the clock back by a signal")
+def test_a_wall_clock_that_steps_back_an_hour(
+    service: RunningService, mlflow_server: MlflowServer, name: str
+) -> None:
+    """Serving, polling, promotions and journal go on, newest first; 0 requests fail."""
+    with Hammer(service.url, CLIENTS) as hammer:
+        _swap(service, mlflow_server, name, 1)
+        usual = Footprint.of(service)
+        os.kill(service.process.pid, getattr(signal, "SIGUSR1", 0))
+        _swap(service, mlflow_server, name, 1)
+        after, before, *_ = service.get("/model/journal").json()["promotions"]
+        looked = service.get("/health").json()["registry_last_seen"]
+        service.wait_until(
+            lambda: service.get("/health").json()["registry_last_seen"] > looked, "polling goes on"
+        )
+        assert service.get("/health").json()["registry_age_s"] < running_service.STATE_TIMEOUT_S
+        footprint.wait_back_to(service, usual)
+    assert (after["ending"], before["ending"]) == ("serving", "serving")
+    assert after["version"] != before["version"]
+    stepped = _when(before["noticed_at"]) - _when(after["noticed_at"])
+    assert stepped > timedelta(minutes=30)
+    assert hammer.failed == []
+    assert hammer.mixed(FACTORS) == []
+
+
+def _when(told: str) -> datetime:
+    return datetime.fromisoformat(told)

@@ -1,0 +1,202 @@
+"""SIGTERM, whatever the service is doing: accepted requests are answered, and nothing stays."""
+
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+import psutil
+import pytest
+
+from tests.support import running_service
+from tests.support.load import Hammer
+from tests.support.mlflow_server import MlflowServer, unique_name
+from tests.support.running_service import RunningService
+
+CLIENTS = 2
+IN_FLIGHT = 4
+GONE_WITHIN_S = 5.0
+DRAIN_LEAD_S = 1.5
+LIMIT_S = 20.0
+FACTOR = 2.0
+
+PHASES = ("starting", "idle", "loading", "gating", "swapping", "under load")
+IN_SHORT = [
+    ("starting", "process"),
+    ("loading", "group"),
+    ("gating", "process"),
+    ("swapping", "group"),
+    ("under load", "process"),
+]
+IN_FULL = [(phase, whom) for phase in PHASES for whom in ("process", "group")]
+CASES = IN_FULL if os.environ.get("HOTSWAP_LONG_FAULTS") else IN_SHORT
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="sends POSIX signals")
+
+
+@pytest.fixture(scope="module")
+def name(mlflow_server: MlflowServer) -> str:
+    """Register version 1, which does as its rows say, and a version to be in each phase with."""
+    name = unique_name("ending")
+    mlflow_server.register_unruly(name, FACTOR)
+    mlflow_server.register_unruly(name, FACTOR, on_load="hang")
+    mlflow_server.register_unruly(name, FACTOR, on_predict="hang")
+    mlflow_server.register_unruly(name, FACTOR, on_load="sleep:1")
+    return name
+
+
+VERSION_OF = {"loading": "2", "gating": "3", "swapping": "4"}
+
+
+@contextmanager
+def _serving(
+    server: MlflowServer, name: str, folder: Path, *, wait: bool = True, drain_lead_s: float = 0
+) -> Iterator[RunningService]:
+    server.set_alias(name, "champion", 1)
+    with running_service.start(
+        folder,
+        server.uri,
+        model_uri=f"models:/{name}@champion",
+        wait=wait,
+        keep_warm=False,
+        drain_lead_s=drain_lead_s,
+    ) as service:
+        yield service
+
+
+def _send(
+    service: RunningService, pool: ThreadPoolExecutor, duration_s: float
+) -> list[Future[httpx.Response]]:
+    """Send requests that take a while, and wait until the service has all of them."""
+    body = {"instances": [{"a": 1.0, "do": f"sleep:{duration_s}"}]}
+    sent = [
+        pool.submit(httpx.post, f"{service.url}/predict", json=body, timeout=60)
+        for _ in range(IN_FLIGHT)
+    ]
+    service.wait_until(
+        lambda: service.info()["serving"]["requests"] >= IN_FLIGHT, "requests accepted"
+    )
+    return sent
+
+
+def _state(service: RunningService, version: str) -> str:
+    states: dict[str, str] = {v["version"]: v["state"] for v in service.info()["versions"]}
+    return states.get(version, "")
+
+
+def _reach(
+    phase: str, service: RunningService, server: MlflowServer, name: str, pool: ThreadPoolExecutor
+) -> list[Future[httpx.Response]]:
+    """Bring the service into a phase, with requests that it has accepted; return their answers."""
+    if phase == "starting":
+        service.wait_until(
+            lambda: any(e.get("event") == "listening" for e in service.events()), "it listens"
+        )
+        return []
+    version = VERSION_OF.get(phase)
+    if version:
+        server.set_alias(name, "champion", version)
+    if phase == "swapping":
+        service.wait_until(lambda: _state(service, version or "") == "loading", "it loads")
+        # These outlast the load: version 1 drains, while version 4 serves already.
+        sent = _send(service, pool, 1.0)
+        service.wait_until(lambda: _state(service, "1") == "draining", "version 1 drains")
+        return sent
+    if version:
+        service.wait_until(lambda: _state(service, version) == phase, phase)
+    return _send(service, pool, 0.1)
+
+
+def _all_accepted_were_answered(hammer: Hammer) -> None:
+    """Fail unless each request was answered, or never accepted."""
+    assert {seen.status for seen in hammer.failed} <= {0}, hammer.failed
+    refused = [seen for seen in hammer.failed if "ConnectionRefused" in seen.error]
+    # A connection that is kept alive may be closed while its next request is on the way.
+    assert len(hammer.failed) - len(refused) <= CLIENTS, hammer.failed
+    assert all(seen.got == seen.sent * FACTOR for seen in hammer.all if seen.status == 200)
+
+
+def _nothing_stays(service: RunningService, family: list[psutil.Process]) -> None:
+    _, alive = psutil.wait_procs(family, timeout=GONE_WITHIN_S)
+    assert alive == []
+    cache_dir = service.log.parent / "cache"
+    below = [path for folder in ("temp", "tmp") for path in (cache_dir / folder).rglob("*")]
+    # An empty lock is removed by the next service to start here.
+    assert [path for path in below if path.is_file() and path.suffix != ".lock"] == []
+
+
+@pytest.mark.parametrize(("phase", "whom"), CASES)
+def test_sigterm_in_each_phase(
+    mlflow_server: MlflowServer, name: str, tmp_path: Path, phase: str, whom: str
+) -> None:
+    """0 accepted requests fail; its processes and temporary files are gone within 5 s."""
+    signal_to: Callable[[int, int], None] = os.kill if whom == "process" else os.killpg
+    with (
+        _serving(mlflow_server, name, tmp_path, wait=phase != "starting") as service,
+        ThreadPoolExecutor(IN_FLIGHT) as pool,
+        Hammer(
+            service.url,
+            0 if phase in {"starting", "idle"} else CLIENTS,
+            instance=lambda number: {"a": number, "do": ""},
+        ) as hammer,
+    ):
+        service.wait_until(lambda: all(hammer.seen), "answers before the signal")
+        sent = [] if phase == "idle" else _reach(phase, service, mlflow_server, name, pool)
+        family = [psutil.Process(service.process.pid), *service.children()]
+        signal_to(service.process.pid, signal.SIGTERM)
+        answers = [future.result() for future in sent]
+        answered = time.monotonic()
+        service.process.wait(LIMIT_S)
+        _nothing_stays(service, family)
+        assert time.monotonic() - answered < GONE_WITHIN_S
+    assert [answer.status_code for answer in answers] == [200] * len(sent)
+    _all_accepted_were_answered(hammer)
+
+
+def test_a_load_balancer_that_needs_a_moment(
+    mlflow_server: MlflowServer, name: str, tmp_path: Path
+) -> None:
+    """For DRAIN_LEAD_S readiness is red while requests are accepted; 0 fail before it is over."""
+    with (
+        _serving(mlflow_server, name, tmp_path, drain_lead_s=DRAIN_LEAD_S) as service,
+        Hammer(service.url, CLIENTS, instance=lambda number: {"a": number, "do": ""}) as hammer,
+    ):
+        service.wait_until(lambda: all(hammer.seen), "answers before the signal")
+        family = [psutil.Process(service.process.pid), *service.children()]
+        told = time.monotonic()
+        service.process.send_signal(signal.SIGTERM)
+        service.wait_until(
+            lambda: service.get("/health/ready").status_code == 503, "red", DRAIN_LEAD_S
+        )
+        # A connection of its own: the listener is open.
+        body = {"instances": [{"a": 1.0, "do": ""}]}
+        late = httpx.post(f"{service.url}/predict", json=body, timeout=60, trust_env=False)
+        seen_red_s = time.monotonic() - told
+        assert hammer.failed == []
+        _await_refusal(service.url)
+        lasted_s = time.monotonic() - told
+        service.process.wait(LIMIT_S)
+        _nothing_stays(service, family)
+    assert late.status_code == 200
+    assert seen_red_s < DRAIN_LEAD_S <= lasted_s
+    _all_accepted_were_answered(hammer)
+
+
+def _await_refusal(url: str) -> None:
+    """Wait until nobody listens any more."""
+    parts = urlsplit(url)
+    deadline = time.monotonic() + LIMIT_S
+    while time.monotonic() < deadline:
+        try:
+            socket.create_connection((parts.hostname, parts.port), timeout=1).close()
+        except ConnectionRefusedError:
+            return
+        time.sleep(0.02)
+    raise AssertionError("somebody still listens")
