@@ -127,6 +127,8 @@ class Rollout:
         telling.took("swap", time.monotonic() - started)
         telling.end(Ending.SERVING, "it serves")
         self._herald.serving(model.version)
+        if previous is not None and previous.version != model.version:
+            self._herald.retired(previous.version)
         log.info("version serves", replaced=previous.version.version if previous else None)
         self._start_aside(self._remember_first_good, model)
         self._start_aside(self._settle_in, model, previous, telling)
@@ -135,6 +137,7 @@ class Rollout:
         """Serve nothing any more; the version that served is drained and closed on the side."""
         previous = self._slot.swap(None)
         if previous is not None:
+            self._herald.retired(previous.version)
             self._start_aside(self._retire, previous)
 
     def _start_aside(self, work: Callable[..., Awaitable[None]], *arguments: object) -> None:
@@ -283,11 +286,6 @@ class Rollout:
         await _close(model)
         life.move(State.UNLOADED, reason)
         self._log.info("version gone", model=model.version.name, version=model.version.version)
-        current = self._slot.current
-        # It may have been promoted again while its first life drained; and one that was rolled back
-        # is told as refused.
-        if not reason and (current is None or current.version != model.version):
-            self._herald.retired(model.version)
 
 
 class _Telling:

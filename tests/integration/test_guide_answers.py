@@ -3,6 +3,7 @@
 import json
 import re
 import uuid
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -86,6 +87,7 @@ def test_health_tells_what_serves(guide: Guide, mlflow_server: MlflowServer) -> 
         assert answer.status_code == 200
         body = answer.json()
         assert body.pop("registry_age_s") < 60
+        assert datetime.fromisoformat(body.pop("registry_last_seen")).tzinfo is not None
         assert body == {
             "status": "healthy",
             "model_loaded": True,
@@ -95,6 +97,8 @@ def test_health_tells_what_serves(guide: Guide, mlflow_server: MlflowServer) -> 
             "model_version": guide.version,
             "promoted_version": guide.version,
             "registry_error": None,
+            "pinned_version": None,
+            "degraded": None,
         }
     assert guide.service.get("/health/live").json() == {"status": "alive"}
 

@@ -26,6 +26,7 @@ def test_the_journal_tells_every_promotion_and_survives_a_restart(
     arguments: dict[str, Any] = {
         "command": ("-m", watched_service.__name__),
         "model_uri": f"models:/{name}@live",
+        "keep_warm": False,
     }
     with running_service.start(tmp_path, mlflow_server.uri, **arguments) as service:
         mlflow_server.set_alias(name, "live", 2)

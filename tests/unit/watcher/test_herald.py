@@ -65,8 +65,8 @@ async def test_what_serves_was_refused_or_is_gone_is_told() -> None:
         ]
 
 
-async def test_a_version_that_serves_again_is_not_told_gone() -> None:
-    """Its first life drains while its second one answers."""
+async def test_what_is_told_last_of_a_version_is_how_it_stands() -> None:
+    """Also where its first life still drains while its second one answers."""
     async with a_watcher() as watcher:
         heard = Heard(watcher)
         await roll_out(watcher, 1)
@@ -78,6 +78,7 @@ async def test_a_version_that_serves_again_is_not_told_gone() -> None:
         assert heard.news == [
             ("1", "serving"),
             ("2", "serving"),
+            ("1", "retired"),
             ("1", "serving"),
             ("2", "retired"),
         ]
