@@ -74,14 +74,17 @@ def _serving(
 def _send(
     service: RunningService, pool: ThreadPoolExecutor, duration_s: float
 ) -> list[Future[httpx.Response]]:
-    """Send requests that take a while, and wait until the service has all of them."""
+    """Send requests that take a while, and wait until the service has all of them.
+
+    The clients that hammer it wait behind them, so then each of those has one there, too.
+    """
     body = {"instances": [{"a": 1.0, "do": f"sleep:{duration_s}"}]}
     sent = [
         pool.submit(httpx.post, f"{service.url}/predict", json=body, timeout=60)
         for _ in range(IN_FLIGHT)
     ]
     service.wait_until(
-        lambda: service.info()["serving"]["requests"] >= IN_FLIGHT, "requests accepted"
+        lambda: service.info()["serving"]["requests"] >= IN_FLIGHT + CLIENTS, "requests accepted"
     )
     return sent
 
@@ -111,7 +114,7 @@ def _reach(
         return sent
     if version:
         service.wait_until(lambda: _state(service, version) == phase, phase)
-    return _send(service, pool, 0.1)
+    return _send(service, pool, 0.4)
 
 
 def _all_accepted_were_answered(hammer: Hammer) -> None:
