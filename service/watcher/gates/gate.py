@@ -100,9 +100,16 @@ async def pass_gates(
             raise RefusedError(f"refused by the {gate.name} gate: {verdict.reason}", verdicts)
 
 
-def last_words(error: ChildLostError) -> str:
-    """Say that the candidate's process ended, and what it printed last."""
+def refuse_lost(error: ChildLostError) -> Finding:
+    """Refuse a candidate whose process ended, with what it printed last.
+
+    Raise the error itself where somebody else killed the process: that says nothing of the
+    candidate, and is tried again.
+    """
+    if error.killed_from_outside:
+        raise error
     lines = error.last_lines[-_TOLD_LINES:]
     if not lines:
-        return "its process ended without a word"
-    return f"its process ended; it printed last: {' | '.join(lines)}"
+        return Finding(Outcome.REFUSE, "its process ended without a word")
+    reason = f"its process ended; it printed last: {' | '.join(lines)}"
+    return Finding(Outcome.REFUSE, reason)

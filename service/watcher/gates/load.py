@@ -7,7 +7,7 @@ from service.core.errors import (
     SignatureError,
 )
 from service.core.verdicts import Outcome
-from service.watcher.gates.gate import Candidate, Finding, last_words
+from service.watcher.gates.gate import Candidate, Finding, refuse_lost
 
 
 class LoadGate:
@@ -25,9 +25,7 @@ class LoadGate:
             candidate.log.warning("version raised while loading", exception=error.detail)
             return Finding(Outcome.REFUSE, f"loading raised {error}")
         except ChildLostError as error:
-            if error.killed_from_outside:
-                raise
-            return Finding(Outcome.REFUSE, last_words(error))
+            return refuse_lost(error)
         except ChildTimeoutError as error:
             return Finding(Outcome.REFUSE, f"{error} (LOAD_TIMEOUT_S)")
         loaded = candidate.model.loaded

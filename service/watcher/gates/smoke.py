@@ -2,7 +2,7 @@
 
 from service.core.errors import ChildLostError, ChildRaisedError, ChildTimeoutError
 from service.core.verdicts import Outcome
-from service.watcher.gates.gate import Candidate, Finding, last_words
+from service.watcher.gates.gate import Candidate, Finding, refuse_lost
 
 
 class SmokeGate:
@@ -25,9 +25,7 @@ class SmokeGate:
                 self._timeout_s, incumbent.stored.path if incumbent else None
             )
         except ChildLostError as error:
-            if error.killed_from_outside:
-                raise
-            return Finding(Outcome.REFUSE, last_words(error))
+            return refuse_lost(error)
         except ChildTimeoutError as error:
             return Finding(Outcome.REFUSE, str(error))
         except ChildRaisedError as error:

@@ -6,7 +6,7 @@ from service.core.errors import ChildLostError, ChildRaisedError, ChildTimeoutEr
 from service.core.verdicts import Outcome
 from service.runtimes.messages import Timing
 from service.serving.model import LoadedModel
-from service.watcher.gates.gate import Candidate, Finding, last_words
+from service.watcher.gates.gate import Candidate, Finding, refuse_lost
 
 
 class SpeedGate:
@@ -29,7 +29,7 @@ class SpeedGate:
                 self._timeout_s, incumbent.stored.path if incumbent else None
             )
         except ChildLostError as error:
-            return Finding(Outcome.REFUSE, last_words(error))
+            return refuse_lost(error)
         except ChildTimeoutError as error:
             return Finding(Outcome.REFUSE, str(error))
         except ChildRaisedError as error:

@@ -79,3 +79,11 @@ async def test_only_one_that_dies_or_hangs_is_refused(
     found = await check(a_model(2, said))
     assert found.outcome is outcome
     assert reason in found.reason
+
+
+async def test_one_that_is_killed_from_outside_is_not_refused() -> None:
+    """That is raised as it is: the rollout tries again."""
+    killed = ChildLostError("lost")
+    killed.killed_from_outside = True
+    with pytest.raises(ChildLostError):
+        await check(a_model(2, killed))
