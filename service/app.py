@@ -23,6 +23,8 @@ from service.core.herald import Herald, Silence
 from service.core.redaction import redact
 from service.core.versions import ModelVersion
 from service.handlers import health, journal, model, predict, problems, webhooks
+from service.handlers.direct import DirectAnswers
+from service.handlers.naming import ReplyNames
 from service.handlers.request_id import RequestIdMiddleware, send_request_id
 from service.registry.finder import VersionFinder
 from service.registry.messages import (
@@ -180,6 +182,7 @@ def create_app(settings: Settings | None = None) -> Litestar:
     else:
         require_writable(settings.cache_dir)
     slot, desired, monitor = Slot(), DesiredState(), StateMonitor()
+    dataplane, names = DataPlane(slot, settings.raw_body_bytes), ReplyNames(settings.ref)
     kept = SqliteJournal(settings.cache_dir / "journal.db", _pointer(settings))
     wired = settings
 
@@ -194,7 +197,7 @@ def create_app(settings: Settings | None = None) -> Litestar:
 
     app = Litestar(
         route_handlers=[
-            predict.predict,
+            predict.predict_route(DirectAnswers(dataplane, names, settings.max_body_bytes)),
             health.live,
             health.health,
             model.info,
@@ -206,7 +209,8 @@ def create_app(settings: Settings | None = None) -> Litestar:
         ],
         lifespan=[lifespan],
         dependencies={
-            "dataplane": _given(DataPlane(slot, settings.raw_body_bytes)),
+            "dataplane": _given(dataplane),
+            "names": _given(names),
             "slot": _given(slot),
             "desired": _given(desired),
             "deliveries": _given(Deliveries(settings.webhook_secret)),

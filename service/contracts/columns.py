@@ -1,5 +1,6 @@
 """Turn the rows of a request into columns, one buffer or list each."""
 
+from array import array
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,6 +14,8 @@ from service.core.errors import ContractViolationError
 ToColumn = Callable[[Sequence[Any], str], Column]
 """Takes a column's values and, for errors, its path behind the row (`.total_files`, `[2]`)."""
 
+_ARRAY_CODES = {"float64": "d", "int64": "q", "int32": "i"}
+"""Of `array.array`, which takes half of numpy's time, for one row and for thousands."""
 _NAT = np.iinfo(np.int64).min
 
 
@@ -37,11 +40,21 @@ def to_column(spec: InputSpec, raw: dict[str, Any]) -> ToColumn:
         case "datetime64[us]":
             return _moments
         case dtype:
-            return _numbers(np.dtype(dtype))
+            return _numbers(dtype, required=spec.required)
 
 
-def _numbers(dtype: "np.dtype[Any]") -> ToColumn:
+def to_buffer(values: Sequence[Any], dtype: str) -> bytes:
+    """Return numbers, none of them None, as a buffer of this dtype."""
+    code = _ARRAY_CODES.get(dtype)
+    if code is None:
+        return np.array(values, dtype).tobytes()
+    return array(code, values).tobytes()
+
+
+def _numbers(dtype: str, *, required: bool) -> ToColumn:
     def build(values: Sequence[Any], _where: str) -> Column:
+        if required:
+            return to_buffer(values, dtype)
         return np.array(values, dtype).tobytes()  # None becomes NaN
 
     return build

@@ -6,14 +6,15 @@ from typing import Any
 import msgspec
 from litestar import MediaType, Request, Response, post
 from litestar.di import NamedDependency
+from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import RawBody
 
 from service.core.errors import UnsupportedContentTypeError
-from service.core.versions import ModelRef
 from service.handlers.described import PredictOperation, problem_responses
-from service.handlers.naming import version_headers
-from service.serving.dataplane import DataPlane, Prediction
+from service.handlers.direct import DirectAnswers
+from service.handlers.naming import ReplyNames, version_headers
+from service.serving.dataplane import DataPlane
 
 
 class PredictReply(msgspec.Struct):
@@ -35,22 +36,28 @@ _FAULTS = {
 }
 
 
-@post(
-    "/predict",
-    status_code=200,
-    tags=["predict"],
-    summary="Predict",
-    operation_class=PredictOperation,
-    responses={
-        200: ResponseSpec(PredictReply, description="Predictions", generate_examples=False),
-        **problem_responses(_FAULTS),
-    },
-)
+def predict_route(direct: DirectAnswers) -> HTTPRouteHandler:
+    """Return the call, whose usual requests `direct` answers."""
+    route = post(
+        "/predict",
+        status_code=200,
+        tags=["predict"],
+        summary="Predict",
+        operation_class=PredictOperation,
+        responses={
+            200: ResponseSpec(PredictReply, description="Predictions", generate_examples=False),
+            **problem_responses(_FAULTS),
+        },
+        middleware=[direct],
+    )
+    return route(predict)
+
+
 async def predict(
     request: Request[Any, Any, Any],
     body: RawBody,
     dataplane: NamedDependency[DataPlane],
-    ref: NamedDependency[ModelRef],
+    names: NamedDependency[ReplyNames],
 ) -> Response[bytes]:
     """Predict for `{"instances": [...]}`, by the version that serves when the request comes.
 
@@ -59,7 +66,7 @@ async def predict(
     _refuse_other_types(request.headers.get("content-type"))
     prediction = await dataplane.infer(body)
     return Response(
-        content=_encoded(prediction, ref),
+        content=names.reply(prediction),
         media_type=MediaType.JSON,
         headers=version_headers(prediction.version),
     )
@@ -75,14 +82,3 @@ def _refuse_other_types(content_type: str | None) -> None:
             f"the content type is {kind!r}; send application/json "
             "(curl: -H 'content-type: application/json')"
         )
-
-
-def _encoded(prediction: Prediction, ref: ModelRef) -> bytes:
-    """Put the encoded predictions, untouched, into the reply."""
-    encode = msgspec.json.encode
-    return b'{"predictions":%b,"model_name":%b,"model_stage":%b,"model_version":%b}' % (
-        prediction.predictions,
-        encode(prediction.version.name),
-        encode(ref.label),
-        encode(prediction.version.version),
-    )

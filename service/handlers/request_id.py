@@ -1,5 +1,6 @@
 """Give every request an id, in its answer and in each log line that it causes."""
 
+import random
 import re
 import uuid
 
@@ -21,10 +22,9 @@ class RequestIdMiddleware(ASGIMiddleware):
     async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
         """Bind the id to the log."""
         tokens = structlog.contextvars.bind_contextvars(request_id=_id_of(scope).decode())
-        try:
-            await next_app(scope, receive, send)
-        finally:
-            structlog.contextvars.reset_contextvars(**tokens)
+        await next_app(scope, receive, send)
+        # Not where it raises: the error is answered, and logged, further out in the same task.
+        structlog.contextvars.reset_contextvars(**tokens)
 
 
 async def send_request_id(message: Message, scope: Scope) -> None:
@@ -38,6 +38,11 @@ def _id_of(scope: Scope) -> bytes:
     known: bytes | None = scope["state"].get(_KEY)
     if known is None:
         given = next((value for name, value in scope["headers"] if name == HEADER), b"")
-        known = given if _ACCEPTED.fullmatch(given) else str(uuid.uuid4()).encode()
+        known = given if _ACCEPTED.fullmatch(given) else _new_id()
         scope["state"][_KEY] = known
     return known
+
+
+def _new_id() -> bytes:
+    # Not uuid4(): an id is no secret, and the system's own randomness is a call into the kernel.
+    return str(uuid.UUID(int=random.getrandbits(128), version=4)).encode()

@@ -8,8 +8,6 @@ children when the fork server ends.
 import asyncio
 import contextlib
 import os
-import select
-import signal
 import sys
 import threading
 import time
@@ -26,7 +24,8 @@ import structlog
 from anyio import CapacityLimiter
 
 from service.core.errors import ChildLostError, ChildStartError, ChildTimeoutError, ServiceError
-from service.runtimes import windows_job
+from service.runtimes import ending, windows_job
+from service.runtimes.frames import FrameReader, write_frame
 from service.runtimes.launch import interrupt_first_start, launch
 from service.runtimes.output import OutputReader
 from service.runtimes.protocol import PING, WARM_ID, Fault, Nothing, Reply, Request, to_error
@@ -36,6 +35,7 @@ T = TypeVar("T")
 DIRECT_SEND_BYTES = 65_536 if sys.platform != "win32" else 4_096
 """A frame up to this size fits the buffer of a child's pipe, which is empty between calls."""
 END_TIMEOUT_S = 5.0
+_READ_BYTES = 262_144
 _TOLD_LINES = 3
 _SIGKILL = 9
 
@@ -133,10 +133,11 @@ class Child:
             raise ChildStartError(f"{self.name} could not be started: {error}") from error
         warm: asyncio.Future[Reply] = self._loop.create_future()
         self._waiting = (WARM_ID, warm)
-        for read in (self._read_replies, self._output.read_lines):
-            reader = threading.Thread(target=read, name=f"{self.name}-reader", daemon=True)
-            reader.start()
-            self._readers.append(reader)
+        self._read_in_thread(self._output.read_lines)
+        try:
+            self._loop.add_reader(self._connection.fileno(), self._read_arrived, FrameReader())
+        except NotImplementedError:  # Windows' loop watches sockets alone
+            self._read_in_thread(self._read_replies)
         try:
             await self._answer(warm, start_timeout_s, "start")
         except (ChildLostError, ChildTimeoutError) as error:
@@ -177,7 +178,7 @@ class Child:
         if self._process is None or self.lost.is_set():
             return
         self.killed = True
-        _kill(self.pid, self._pidfd, self._process)
+        ending.kill(self.pid, self._pidfd, self._process)
 
     async def end(self) -> None:
         """Kill the process and wait until it, its pipes and its threads are gone."""
@@ -218,7 +219,9 @@ class Child:
                 self._pidfd = os.pidfd_open(self.pid)
         # At an exit that skips the service's shutdown, multiprocessing would wait for ever for
         # children that ignore SIGTERM; this runs before it does.
-        self._finalizer = Finalize(None, _kill, (self.pid, self._pidfd, process), exitpriority=100)
+        self._finalizer = Finalize(
+            None, ending.kill, (self.pid, self._pidfd, process), exitpriority=100
+        )
         # Ours must be the child's last copies, or their closing would not be seen here.
         self._child_connection.close()
         self._output.end.close()
@@ -236,7 +239,10 @@ class Child:
         # A broken pipe is told by the reader, which finds out at the same moment. The lock keeps
         # the pipe's descriptor from being closed, and given to another file, under a late sender.
         with self._sending, contextlib.suppress(OSError):
-            self._connection.send_bytes(frame)
+            if sys.platform == "win32":
+                self._connection.send_bytes(frame)
+            else:
+                write_frame(self._connection.fileno(), frame)
 
     async def _answer_to_large(
         self, frame: bytes, answer: "asyncio.Future[Reply]", timeout_s: float, op: str
@@ -279,8 +285,30 @@ class Child:
                 ChildTimeoutError(f"{self.name} gave no answer to {op} within {timeout_s:.3g} s")
             )
 
+    def _read_in_thread(self, read: Callable[[], None]) -> None:
+        reader = threading.Thread(target=read, name=f"{self.name}-reader", daemon=True)
+        reader.start()
+        self._readers.append(reader)
+
+    def _read_arrived(self, frames: FrameReader) -> None:
+        """Take what has arrived, on the event loop: it never waits for the rest of a frame.
+
+        A thread would have to win the interpreter's lock from a busy loop for each reply.
+        """
+        descriptor = self._connection.fileno()
+        try:
+            data = os.read(descriptor, _READ_BYTES)
+        except OSError:
+            data = b""
+        if not data:
+            self._loop.remove_reader(descriptor)
+            self._lose()
+            return
+        for frame in frames.feed(data):
+            self._deliver(frame)
+
     def _read_replies(self) -> None:
-        """Hand each frame to the event loop, in a thread of this child's own, until the end."""
+        """Hand each frame to the event loop, in a thread, until the end."""
         while True:
             try:
                 frame = self._connection.recv_bytes()
@@ -314,7 +342,7 @@ class Child:
     def _lose(self) -> None:
         if self._process is not None:
             # What closed its pipe without ending is of no use.
-            _kill(self.pid, self._pidfd, self._process)
+            ending.kill(self.pid, self._pidfd, self._process)
         self.lost.set()
         if self._waiting is not None and not self._waiting[1].done():
             self._waiting[1].set_exception(self._loss())
@@ -323,7 +351,7 @@ class Child:
         return ChildLostError(f"{self.name} ended", self.last_lines)
 
     def _join(self, process: BaseProcess) -> None:
-        _await_end(self._pidfd)
+        ending.await_end(self._pidfd, END_TIMEOUT_S)
         process.join(END_TIMEOUT_S)
         for reader in self._readers:
             reader.join(END_TIMEOUT_S)
@@ -352,26 +380,3 @@ async def start_child(spec: ChildSpec, threads: ChildThreads, start_timeout_s: f
         raise
     _log.info("child started", child=child.name, pid=child.pid, **spec.log_fields)
     return child
-
-
-def _await_end(pidfd: int | None) -> None:
-    """Wait for the process itself: `join` returns at once where the fork server has ended."""
-    if sys.platform == "win32" or pidfd is None:
-        return
-    ended = select.poll()
-    ended.register(pidfd, select.POLLIN)
-    ended.poll(END_TIMEOUT_S * 1000)
-
-
-def _kill(pid: int, pidfd: int | None, process: BaseProcess) -> None:
-    """Kill a child and its process group; by its descriptor, whose number can't be another's."""
-    if sys.platform == "win32":
-        process.kill()
-        return
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(pid, signal.SIGKILL)
-    with contextlib.suppress(ProcessLookupError, OSError):
-        if pidfd is not None:
-            signal.pidfd_send_signal(pidfd, signal.SIGKILL)
-        else:
-            os.kill(pid, signal.SIGKILL)

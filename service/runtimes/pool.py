@@ -1,8 +1,9 @@
 """The worker processes of one loaded version: loaded, watched by heartbeat, replaced when lost."""
 
+import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -81,7 +82,9 @@ class Pool:
         self._workers: set[Worker] = set()
         self._idle: deque[Worker] = deque()
         self._busy: set[Worker] = set()
-        self._became_idle = anyio.Event()
+        self._wishes: deque[asyncio.Future[Worker]] = deque()
+        """Who waits in `acquire`, and comes before the queue of requests."""
+        self._on_idle: Callable[[], None] = lambda: None
         self._closing = anyio.Event()
         self._started = 0
         self.restarts = 0
@@ -123,19 +126,40 @@ class Pool:
         """Let `run` end its workers and return."""
         self._closing.set()
 
+    @property
+    def count(self) -> int:
+        """How many workers there are to be."""
+        return self.settings.workers
+
+    def take_idle(self) -> Worker | None:
+        """Hold an idle worker, until `give_back`; None where there is none."""
+        while self._idle:
+            worker = self._idle.popleft()
+            # One that ended meanwhile is left to its keeper.
+            if worker.child.is_alive:
+                self._busy.add(worker)
+                return worker
+        return None
+
+    def give_back(self, worker: Worker) -> None:
+        """Let go of a worker that `take_idle` gave."""
+        if worker in self._busy:
+            self._busy.discard(worker)
+            if worker.child.is_alive:
+                self._put_idle(worker)
+
+    def when_idle(self, callback: Callable[[], None]) -> None:
+        """Have `callback` called whenever a worker became idle."""
+        self._on_idle = callback
+
     @asynccontextmanager
     async def acquire(self) -> AsyncIterator[Worker]:
-        """Wait for an idle worker and hold it."""
-        while (worker := self._next_idle()) is None:
-            await self._became_idle.wait()
-        self._busy.add(worker)
+        """Wait for an idle worker and hold it; who waits here comes before those in the queue."""
+        worker = self.take_idle() or await self._next_idle()
         try:
             yield worker
         finally:
-            if worker in self._busy:
-                self._busy.discard(worker)
-                if worker.child.is_alive:
-                    self._put_idle(worker)
+            self.give_back(worker)
 
     async def smoke(self, timeout_s: float, incumbent_path: Path | None = None) -> SmokeReply:
         """Predict on example rows in one of the workers. Raise as loading does."""
@@ -249,18 +273,25 @@ class Pool:
             else:
                 self._put_idle(worker)
 
-    def _next_idle(self) -> Worker | None:
-        """Take an idle worker; one that ended meanwhile is left to its keeper."""
-        while self._idle:
-            worker = self._idle.popleft()
-            if worker.child.is_alive:
-                return worker
-        return None
+    async def _next_idle(self) -> Worker:
+        wish: asyncio.Future[Worker] = asyncio.get_running_loop().create_future()
+        self._wishes.append(wish)
+        try:
+            return await wish
+        except asyncio.CancelledError:
+            if wish.done() and not wish.cancelled():
+                self.give_back(wish.result())
+            raise
 
     def _put_idle(self, worker: Worker) -> None:
+        while self._wishes:
+            wish = self._wishes.popleft()
+            if not wish.done():
+                self._busy.add(worker)
+                wish.set_result(worker)
+                return
         self._idle.append(worker)
-        self._became_idle.set()
-        self._became_idle = anyio.Event()
+        self._on_idle()
 
     def _remove(self, worker: Worker) -> None:
         self._workers.discard(worker)

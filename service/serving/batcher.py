@@ -11,11 +11,10 @@ request answers for itself, and only the culprit fails.
 
 import asyncio
 import bisect
+import math
 import time
-from collections import deque
-from collections.abc import Sequence
-from contextlib import AbstractAsyncContextManager
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import Generic, Protocol, TypeVar
 
 import anyio
 import msgspec
@@ -32,6 +31,7 @@ from service.core.errors import (
     ShuttingDownError,
 )
 from service.runtimes.messages import RawReply
+from service.serving.request_queue import Answer, QueuedRequest, RequestQueue, Share
 
 BATCH_TIMEOUT_SHARE = 1 / 3
 """Of a request's timeout: the most that a batch of several may take."""
@@ -41,6 +41,8 @@ PATIENCE_SHARE = 0.75
 """Of a request's timeout: after it, a run gives way to others that wait behind it."""
 _TYPICAL_RUNS = 10
 """A re-run may always take this many times what a run typically took."""
+_SMALL_REQUESTS_WITHIN_S = 1.0
+"""How long a worker is kept free of bodies after the last small request."""
 _MAX_LOSSES = 2
 """How many workers a request may cost: the first loss may have been another's fault."""
 
@@ -61,11 +63,27 @@ class BatchWorker(Protocol):
         ...
 
 
-class BatchWorkers(Protocol):
+W = TypeVar("W", bound=BatchWorker)
+
+
+class BatchWorkers(Protocol[W]):
     """Where the batcher gets its workers; `runtimes.pool.Pool` is the real one."""
 
-    def acquire(self) -> AbstractAsyncContextManager[BatchWorker]:
-        """Wait for an idle worker and hold it."""
+    @property
+    def count(self) -> int:
+        """How many workers there are to be."""
+        ...
+
+    def take_idle(self) -> W | None:
+        """Hold an idle worker, until `give_back`; None where there is none."""
+        ...
+
+    def give_back(self, worker: W) -> None:
+        """Let go of a worker that `take_idle` gave."""
+        ...
+
+    def when_idle(self, callback: Callable[[], None]) -> None:
+        """Have `callback` called whenever a worker became idle."""
         ...
 
 
@@ -77,65 +95,39 @@ class BatchSettings(msgspec.Struct, frozen=True):
     request_timeout_s: float
 
 
-class Share(msgspec.Struct, frozen=True):
-    """A request's share of a batch: rows [start, stop) of its predictions."""
-
-    predictions: Predictions
-    start: int
-    stop: int
-
-
-Answer = Share | RawReply
-
 _log = structlog.get_logger("batcher")
 
 
-class _Item:
-    """A request that waits for its answer."""
-
-    __slots__ = ("again", "answer", "key", "losses", "payload", "rows")
-
-    def __init__(self, payload: Call | bytes, answer: "asyncio.Future[Answer]") -> None:
-        self.payload = payload
-        self.answer = answer
-        self.again = False
-        self.losses = 0
-        self.rows = payload.rows if isinstance(payload, Call) else 0
-        self.key = _merge_key(payload)
-
-    def fail(self, error: ServiceError) -> None:
-        if not self.answer.done():
-            self.answer.set_exception(error)
-
-    def succeed(self, answer: Answer) -> None:
-        if not self.answer.done():
-            self.answer.set_result(answer)
-
-
-class Batcher:
+class Batcher(Generic[W]):
     """The queue of one loaded version. `run` hosts it; `submit` may be called while it does.
 
     `row_wise` is whether requests may be merged at all: only for a version that was shown to
     answer rows together as it answers them alone.
     """
 
-    def __init__(self, workers: BatchWorkers, settings: BatchSettings, *, row_wise: bool) -> None:
+    def __init__(
+        self, workers: BatchWorkers[W], settings: BatchSettings, *, row_wise: bool
+    ) -> None:
         self.row_wise = row_wise
         self._workers = workers
         self.settings = settings
-        self._open: set[_Item] = set()
-        self._queue: deque[_Item] = deque()
-        self._again: deque[_Item] = deque()
-        """Requests of failed batches: each is run alone, before new ones."""
-        self._arrived = anyio.Event()
+        self._open: set[QueuedRequest] = set()
+        self._queue = RequestQueue()
+        self._nursery: asyncio.TaskGroup | None = None
         self._ended = False
+        self._dispatching = False
+        self._held: W | None = None
+        """An idle worker that waits for the requests of the next batch to gather."""
+        self._gathering: asyncio.TimerHandle | None = None
         self._last_batch_requests = 1
+        self._last_call_at = -math.inf
+        self._bodies_running = 0
         self._typical_run_s = 0.0
 
     @property
     def waiting(self) -> int:
         """How many requests are not yet with a worker."""
-        return len(self._queue) + len(self._again)
+        return len(self._queue)
 
     async def submit(self, payload: Call | bytes) -> Answer:
         """Wait for the answer to a validated call, or to a body that the worker will decode.
@@ -147,11 +139,16 @@ class Batcher:
         if self._ended:
             raise ShuttingDownError("this version has ended")
         loop = asyncio.get_running_loop()
-        item = _Item(payload, loop.create_future())
+        item = QueuedRequest(payload, loop.create_future(), loop.time())
         expiry = loop.call_later(self.settings.request_timeout_s, self._expire, item)
         self._open.add(item)
-        self._queue.append(item)
-        self._arrived.set()
+        self._queue.add(item)
+        if not item.is_body:
+            self._last_call_at = item.since
+        if not self._dispatching:
+            # Not at once: those who come in one step of the event loop go together.
+            self._dispatching = True
+            loop.call_soon(self._dispatch)
         try:
             return await item.answer
         finally:
@@ -162,81 +159,106 @@ class Batcher:
     async def run(self) -> None:
         """Hand batches to workers, until cancelled; whoever still waits then is told so."""
         try:
-            async with anyio.create_task_group() as batches:
-                while True:
-                    await self._wait_for_requests()
-                    taken = anyio.Event()
-                    batches.start_soon(self._run_batch, taken)
-                    await taken.wait()
+            # asyncio's, which a callback can start tasks in, too.
+            async with asyncio.TaskGroup() as nursery:
+                self._nursery = nursery
+                self._workers.when_idle(self._dispatch)
+                self._dispatch()
+                await anyio.sleep_forever()
         finally:
             # First, so that nobody can join those who are told: they would wait for nothing.
             self._ended = True
+            self._nursery = None
+            if self._gathering is not None:
+                self._gathering.cancel()
+            if self._held is not None:
+                self._workers.give_back(self._held)
             for item in self._open:
                 item.fail(ShuttingDownError("the service ended before this was answered"))
 
-    async def _wait_for_requests(self) -> None:
-        while not self.waiting:
-            self._arrived = anyio.Event()
-            await self._arrived.wait()
+    def _dispatch(self) -> None:
+        """Hand what waits to idle workers, as far as both go; called whenever either comes.
 
-    async def _run_batch(self, taken: anyio.Event) -> None:
-        """Hold a worker for one batch; `taken` is set once the next batch may be sought."""
-        items: list[_Item] = []
+        A call, and no task that waits for either: a lone request has no detour to its worker.
+        """
+        self._dispatching = False
+        while self._nursery is not None and self._has_work():
+            worker = self._held or self._workers.take_idle()
+            if worker is None:
+                return
+            if not self._is_due():
+                self._held = worker
+                return
+            self._held = None
+            items = self._take()
+            if items:
+                self._bodies_running += items[0].is_body
+                self._nursery.create_task(self._run_batch(worker, items))
+            else:
+                self._workers.give_back(worker)
+
+    def _has_work(self) -> bool:
+        queue = self._queue
+        return bool(queue.again or queue.calls or (queue.bodies and self._has_lane()))
+
+    def _take(self) -> list[QueuedRequest]:
+        """Take the next batch; none where all who waited have gone."""
+        items = self._queue.take(
+            max_rows=self.settings.max_rows, merging=self.row_wise, bodies=self._has_lane()
+        )
+        if items and not (items[0].is_body or items[0].again):
+            self._last_batch_requests = len(items)
+        return items
+
+    def _has_lane(self) -> bool:
+        """Tell whether a body may have a worker: one is left to small requests, if any come."""
+        return (
+            self._bodies_running < max(1, self._workers.count - 1)
+            or self._last_call_at < asyncio.get_running_loop().time() - _SMALL_REQUESTS_WITHIN_S
+        )
+
+    def _is_due(self) -> bool:
+        """Tell whether the next batch may go.
+
+        The callers of the last one have a moment to come back, if it held several.
+        """
+        queue = self._queue
+        alone = queue.again or not self.row_wise or (queue.bodies and self._has_lane())
+        if alone or len(queue.calls) >= self._last_batch_requests:
+            self._stop_gathering()
+            return True
+        if self._gathering is None and self.settings.max_wait_s > 0:
+            loop = asyncio.get_running_loop()
+            self._gathering = loop.call_later(self.settings.max_wait_s, self._end_gathering)
+        return self._gathering is None
+
+    def _end_gathering(self) -> None:
+        """Have those go who came, however few."""
+        self._last_batch_requests = 1
+        self._dispatch()
+
+    def _stop_gathering(self) -> None:
+        if self._gathering is not None:
+            self._gathering.cancel()
+            self._gathering = None
+
+    async def _run_batch(self, worker: W, items: Sequence[QueuedRequest]) -> None:
+        """Have a worker answer one batch."""
         try:
-            async with self._workers.acquire() as worker:
-                await self._gather()
-                items = self._take()
-                taken.set()
-                if len(items) == 1:
-                    await self._run_alone(worker, items[0])
-                elif items:
-                    await self._run_together(worker, items)
+            if len(items) == 1:
+                await self._run_alone(worker, items[0])
+            else:
+                await self._run_together(worker, items)
         except Exception:  # noqa: BLE001 - a crash barrier
             # A defect of ours must not end the queue that all other requests wait in.
             _log.exception("batch failed", requests=len(items))
             for item in items:
                 item.fail(ServiceError("the batch could not be run"))
         finally:
-            taken.set()
+            self._bodies_running -= items[0].is_body
+            self._workers.give_back(worker)
 
-    async def _gather(self) -> None:
-        """Give the callers of the last batch a moment to come back, if it held several."""
-        expected = self._last_batch_requests
-        if self._again or expected <= 1 or self.settings.max_wait_s <= 0 or not self.row_wise:
-            return
-        with anyio.move_on_after(self.settings.max_wait_s):
-            while len(self._queue) < expected:
-                self._arrived = anyio.Event()
-                await self._arrived.wait()
-
-    def _take(self) -> list[_Item]:
-        """Take what the next batch holds: one request to run again, or those that fit together."""
-        while self._again:
-            item = self._again.popleft()
-            if not item.answer.done():
-                return [item]
-        items: list[_Item] = []
-        left: list[_Item] = []
-        rows = 0
-        while self._queue:
-            item = self._queue.popleft()
-            if item.answer.done():
-                continue
-            if items and not self._fits(items[0], item, rows):
-                left.append(item)
-                continue
-            items.append(item)
-            rows += item.rows
-            if rows >= self.settings.max_rows or item.key is None or not self.row_wise:
-                break
-        self._queue.extendleft(reversed(left))
-        self._last_batch_requests = len(items)
-        return items
-
-    def _fits(self, first: _Item, item: _Item, rows: int) -> bool:
-        return item.key == first.key and rows + item.rows <= self.settings.max_rows
-
-    async def _run_together(self, worker: BatchWorker, items: Sequence[_Item]) -> None:
+    async def _run_together(self, worker: BatchWorker, items: Sequence[QueuedRequest]) -> None:
         """Answer several requests by one call, or send each of them to be run alone."""
         calls = [item.payload for item in items if isinstance(item.payload, Call)]
         limit_s = self.settings.request_timeout_s * BATCH_TIMEOUT_SHARE
@@ -256,7 +278,7 @@ class Batcher:
             _answer_share(item, predictions, start)
             start += item.rows
 
-    async def _run_alone(self, worker: BatchWorker, item: _Item) -> None:
+    async def _run_alone(self, worker: BatchWorker, item: QueuedRequest) -> None:
         """Answer one request; what it raises is its own.
 
         The limit counts from here, not from the request's arrival: a queue that is too long must
@@ -291,14 +313,14 @@ class Batcher:
         finally:
             give_way.cancel()
 
-    def _run_again(self, item: _Item) -> None:
+    def _run_again(self, item: QueuedRequest) -> None:
+        # Its worker is given back in a moment, which hands out what waits.
         item.again = True
-        self._again.append(item)
-        self._arrived.set()
+        self._queue.add(item)
 
-    def _give_way(self, worker: BatchWorker, item: _Item, patience_s: float) -> None:
+    def _give_way(self, worker: BatchWorker, item: QueuedRequest, patience_s: float) -> None:
         """End a run that takes very long, if others wait who can still be answered in time."""
-        if any(not other.answer.done() for other in (*self._queue, *self._again)):
+        if self._queue.has_live():
             item.fail(
                 RequestTimeoutError(
                     f"the model gave no answer within {patience_s:g} s, and others wait"
@@ -309,19 +331,12 @@ class Batcher:
     def _note_run(self, duration_s: float) -> None:
         self._typical_run_s += (duration_s - self._typical_run_s) / 8
 
-    def _expire(self, item: _Item) -> None:
+    def _expire(self, item: QueuedRequest) -> None:
         limit_s = self.settings.request_timeout_s
         item.fail(RequestTimeoutError(f"no answer within {limit_s:g} s (REQUEST_TIMEOUT_S)"))
 
 
-def _merge_key(payload: Call | bytes) -> bytes | None:
-    """Return what must be equal for two calls to be merged; None for a body, which never is."""
-    if isinstance(payload, bytes):
-        return None
-    return msgspec.msgpack.encode(payload.params, order="deterministic")
-
-
-def _answer_share(item: _Item, predictions: Predictions, start: int) -> None:
+def _answer_share(item: QueuedRequest, predictions: Predictions, start: int) -> None:
     """Give a request its rows of a batch, or the fault of the first that is not finite."""
     stop = start + item.rows
     if predictions.non_finite:
@@ -332,7 +347,7 @@ def _answer_share(item: _Item, predictions: Predictions, start: int) -> None:
     item.succeed(Share(predictions, start, stop))
 
 
-def _answer_raw(item: _Item, reply: RawReply) -> None:
+def _answer_raw(item: QueuedRequest, reply: RawReply) -> None:
     if reply.non_finite_row is not None:
         item.fail(NonFinitePredictionError(reply.non_finite_row))
     else:

@@ -1,5 +1,6 @@
 """Real child processes: whatever they do, the front can end them and goes on."""
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -48,6 +49,20 @@ posix_only = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals a
 def short_temp_dir(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Put nothing of these tests' fork server anywhere else."""
     TempFolder(tmp_path_factory.mktemp("children")).use()
+
+
+@pytest.fixture(params=["uvloop reads", "asyncio reads", "a thread reads"])
+def anyio_backend(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> tuple[str, dict[str, bool]]:
+    """Hold all ways of reading replies to the same; a thread's is that of Windows."""
+    if request.param == "a thread reads":
+
+        def add_reader(*_: object) -> None:
+            raise NotImplementedError
+
+        monkeypatch.setattr(asyncio.SelectorEventLoop, "add_reader", add_reader)
+    return "asyncio", {"use_uvloop": request.param == "uvloop reads"}
 
 
 @asynccontextmanager

@@ -6,8 +6,8 @@ raise, lose the worker and never answer, whoever shares their batch.
 
 import asyncio
 import struct
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import anyio
@@ -15,7 +15,7 @@ import anyio
 from service.contracts.contract import Call, Predictions
 from service.core.errors import ChildLostError, ChildTimeoutError, ModelFailedError
 from service.runtimes.messages import RawReply
-from service.serving.batcher import Share
+from service.serving.request_queue import Share
 
 RAISING = -1.0
 KILLING = -2.0
@@ -108,8 +108,9 @@ class FakeWorkers:
     def __init__(self, count: int = 1, *, takes_s: float = 0.01, reload_s: float = 0.05) -> None:
         self.takes_s = takes_s
         self._reload_s = reload_s
+        self._count = count
         self._idle = [FakeWorker(self) for _ in range(count)]
-        self._became_idle = asyncio.Event()
+        self._on_idle: Callable[[], None] = lambda: None
         self.seen: list[list[float]] = []
         """The rows of each call."""
         self.params: list[dict[str, Any] | None] = []
@@ -117,24 +118,38 @@ class FakeWorkers:
         self.bodies: list[bytes] = []
         self.lost = 0
 
-    @asynccontextmanager
-    async def acquire(self) -> AsyncIterator[FakeWorker]:
-        """Wait for an idle worker and hold it."""
-        while not self._idle:
-            await self._became_idle.wait()
-        worker = self._idle.pop(0)
+    @property
+    def count(self) -> int:
+        """How many workers there are to be."""
+        return self._count
+
+    def take_idle(self) -> FakeWorker | None:
+        """Hold an idle worker."""
+        return self._idle.pop(0) if self._idle else None
+
+    def give_back(self, worker: FakeWorker) -> None:
+        """Let go of a worker; a lost one is replaced."""
+        if worker.lost:
+            self.lost += 1
+            loop = asyncio.get_running_loop()
+            loop.call_later(self._reload_s, self._put_idle, FakeWorker(self))
+        else:
+            self._put_idle(worker)
+
+    @contextmanager
+    def held(self) -> Iterator[FakeWorker]:
+        """Keep an idle worker from the batcher meanwhile."""
+        worker = self.take_idle()
+        assert worker is not None
         try:
             yield worker
         finally:
-            if worker.lost:
-                self.lost += 1
-                worker = FakeWorker(self)
-                loop = asyncio.get_running_loop()
-                loop.call_later(self._reload_s, self._put_idle, worker)
-            else:
-                self._put_idle(worker)
+            self.give_back(worker)
+
+    def when_idle(self, callback: Callable[[], None]) -> None:
+        """Call back whenever a worker became idle."""
+        self._on_idle = callback
 
     def _put_idle(self, worker: FakeWorker) -> None:
         self._idle.append(worker)
-        self._became_idle.set()
-        self._became_idle = asyncio.Event()
+        self._on_idle()

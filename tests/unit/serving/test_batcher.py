@@ -23,6 +23,7 @@ from service.serving.batcher import (
     Batcher,
     BatchSettings,
     BatchWorkers,
+    W,
 )
 from tests.support.fake_workers import (
     HANGING,
@@ -51,8 +52,8 @@ def anyio_backend() -> tuple[str, dict[str, Any]]:
 
 @asynccontextmanager
 async def running(
-    workers: BatchWorkers, *, row_wise: bool = True, max_rows: int = 100
-) -> AsyncIterator[Batcher]:
+    workers: BatchWorkers[W], *, row_wise: bool = True, max_rows: int = 100
+) -> AsyncIterator[Batcher[W]]:
     """Host a batcher."""
     batcher = Batcher(workers, BatchSettings(max_rows, WAIT_S, LIMIT_S), row_wise=row_wise)
     async with anyio.create_task_group() as host:
@@ -61,7 +62,7 @@ async def running(
         host.cancel_scope.cancel()
 
 
-async def outcome(batcher: Batcher, payload: Call | bytes) -> Any:
+async def outcome(batcher: Batcher[Any], payload: Call | bytes) -> Any:
     """Return a request's answers, or its error."""
     try:
         answer = await batcher.submit(payload)
@@ -70,7 +71,7 @@ async def outcome(batcher: Batcher, payload: Call | bytes) -> Any:
     return answer if isinstance(answer, RawReply) else answers_in(answer)
 
 
-async def outcomes(batcher: Batcher, *payloads: Call | bytes) -> list[Any]:
+async def outcomes(batcher: Batcher[Any], *payloads: Call | bytes) -> list[Any]:
     """Return the answers or errors of requests that come in one moment."""
     return list(await asyncio.gather(*(outcome(batcher, payload) for payload in payloads)))
 
@@ -192,6 +193,30 @@ async def test_a_body_goes_alone() -> None:
     assert workers.seen == [[1, 2]]
 
 
+async def test_bodies_leave_a_worker_to_small_requests() -> None:
+    """While such come: large ones would keep every worker busy for long."""
+    workers = FakeWorkers(2, takes_s=0.1)
+    async with running(workers) as batcher, anyio.create_task_group() as callers:
+        assert await outcome(batcher, a_call(1)) == [1.5]
+        for body in (b"one", b"two"):
+            callers.start_soon(outcome, batcher, body)
+        await until(lambda: bool(workers.bodies))
+        assert workers.bodies == [b"one"]
+        began = now()
+        assert await outcome(batcher, a_call(2)) == [2.5]
+        assert now() - began == pytest.approx(0.1)
+    assert workers.bodies == [b"one", b"two"]
+
+
+async def test_bodies_take_every_worker_where_nothing_else_comes() -> None:
+    """A worker that waits for nobody is of no use."""
+    workers = FakeWorkers(2, takes_s=0.1)
+    async with running(workers) as batcher:
+        began = now()
+        await outcomes(batcher, b"one", b"two")
+        assert now() - began == pytest.approx(0.1)
+
+
 async def test_only_the_request_with_the_row_that_is_not_finite_fails() -> None:
     """It is told the row as it counts its own."""
     async with running(FakeWorkers()) as batcher:
@@ -243,7 +268,7 @@ async def test_a_request_is_not_failed_by_one_lost_worker() -> None:
         async def ask() -> None:
             got.append(await outcome(batcher, a_call(1)))
 
-        async with workers.acquire() as worker:
+        with workers.held() as worker:
             callers.start_soon(ask)
             await until(lambda: batcher.waiting == 1)
         await until(lambda: bool(workers.seen))
@@ -267,10 +292,11 @@ async def test_a_request_that_is_too_slow_ends_at_its_limit() -> None:
 async def test_a_request_ends_at_its_limit_though_no_worker_ever_took_it() -> None:
     """Its time counts from its arrival."""
     workers = FakeWorkers()
-    async with running(workers) as batcher, workers.acquire():
-        began = now()
-        assert isinstance(await outcome(batcher, a_call(1)), RequestTimeoutError)
-        assert now() - began == pytest.approx(LIMIT_S)
+    async with running(workers) as batcher:
+        with workers.held():
+            began = now()
+            assert isinstance(await outcome(batcher, a_call(1)), RequestTimeoutError)
+            assert now() - began == pytest.approx(LIMIT_S)
 
 
 async def test_a_run_that_hangs_gives_way_to_those_who_wait() -> None:
@@ -335,9 +361,8 @@ async def test_a_caller_that_went_before_its_turn_is_not_computed() -> None:
     """Nobody would read the answer."""
     workers = FakeWorkers()
     async with running(workers) as batcher:
-        async with workers.acquire():
-            with anyio.move_on_after(0.01):
-                await outcome(batcher, a_call(9))
+        with workers.held(), anyio.move_on_after(0.01):
+            await outcome(batcher, a_call(9))
         assert await outcome(batcher, a_call(1)) == [1.5]
     assert workers.seen == [[1.0]]
 
@@ -347,7 +372,7 @@ async def test_whoever_waits_when_it_ends_is_told() -> None:
     workers = FakeWorkers()
     got: list[Any] = []
 
-    async def ask(batcher: Batcher, row: float) -> None:
+    async def ask(batcher: Batcher[Any], row: float) -> None:
         got.append(await outcome(batcher, a_call(row)))
 
     async with anyio.create_task_group() as callers, running(workers) as batcher:

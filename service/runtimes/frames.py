@@ -1,0 +1,79 @@
+"""Frames on a pipe whose other end is a connection of multiprocessing's in another process.
+
+A frame is its size (`!i`; or -1 and the size as `!Q` from 2 GiB on) and so many bytes: see
+`Connection._send_bytes` in CPython's multiprocessing/connection.py, unchanged since 3.3.
+"""
+
+import os
+import select
+import struct
+
+_SIZE = struct.Struct("!i")
+_LONG_SIZE = struct.Struct("!Q")
+_LONG = -1
+_LONG_FROM = 2**31
+
+
+class FrameReader:
+    """Takes frames out of a stream as its bytes arrive, without waiting for the rest of one."""
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+        self._held_bytes = 0
+        self._wanted_bytes = _SIZE.size
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """Return the frames that these bytes complete, in order."""
+        self._parts.append(data)
+        self._held_bytes += len(data)
+        if self._held_bytes < self._wanted_bytes:
+            # Parts are joined once a frame is whole: joining at each arrival would copy a large
+            # one over and over.
+            return []
+        buffer = b"".join(self._parts) if len(self._parts) > 1 else data
+        frames: list[bytes] = []
+        start = 0
+        while True:
+            begin, end = _bounds(buffer, start)
+            if end > len(buffer):
+                break
+            frames.append(buffer[begin:end])
+            start = end
+        rest = buffer[start:]
+        self._parts = [rest] if rest else []
+        self._held_bytes = len(rest)
+        self._wanted_bytes = end - start
+        return frames
+
+
+def _bounds(buffer: bytes, start: int) -> tuple[int, int]:
+    """Return where the next frame's bytes begin and end; its head, if that is not whole yet."""
+    begin = start + _SIZE.size
+    if len(buffer) < begin:
+        return start, begin
+    (size,) = _SIZE.unpack_from(buffer, start)
+    if size != _LONG:
+        return begin, begin + size
+    begin += _LONG_SIZE.size
+    if len(buffer) < begin:
+        return start, begin
+    (size,) = _LONG_SIZE.unpack_from(buffer, begin - _LONG_SIZE.size)
+    return begin, begin + size
+
+
+def write_frame(descriptor: int, frame: bytes) -> None:
+    """Write one frame; blocks while the pipe is full. Raise OSError where it is broken.
+
+    Not by the connection's own `send_bytes`: libuv, and so uvloop, makes what it watches
+    non-blocking, and a write into a full pipe would fail in the middle of a frame.
+    """
+    size = len(frame)
+    head = _SIZE.pack(size) if size < _LONG_FROM else _SIZE.pack(_LONG) + _LONG_SIZE.pack(size)
+    rest = memoryview(head + frame)
+    while rest:
+        try:
+            rest = rest[os.write(descriptor, rest) :]
+        except BlockingIOError:
+            writable = select.poll()
+            writable.register(descriptor, select.POLLOUT)
+            writable.poll()

@@ -1,0 +1,73 @@
+import asyncio
+from typing import Any
+
+import pytest
+
+from service.contracts.contract import Call
+from service.serving.request_queue import QueuedRequest, RequestQueue
+from tests.support.fake_workers import a_call
+
+pytestmark = pytest.mark.anyio
+
+
+def queue_of(*payloads: Call | bytes) -> tuple[RequestQueue, list[QueuedRequest]]:
+    """Return a queue of requests that came one after another, and them."""
+    loop = asyncio.get_running_loop()
+    queue = RequestQueue()
+    items = [
+        QueuedRequest(payload, loop.create_future(), float(at))
+        for at, payload in enumerate(payloads)
+    ]
+    for item in items:
+        queue.add(item)
+    return queue, items
+
+
+def taken(queue: RequestQueue, **how: Any) -> list[float]:
+    """Take a batch and return when its requests came."""
+    chosen = {"max_rows": 100, "merging": True, "bodies": True, **how}
+    return [item.since for item in queue.take(**chosen)]
+
+
+async def test_calls_go_together_and_bodies_alone_in_order_of_arrival() -> None:
+    """A body that came first goes first."""
+    queue, _ = queue_of(b"body", a_call(1), b"another", a_call(2))
+    assert [taken(queue) for _ in range(4)] == [[0], [1, 3], [2], []]
+
+
+async def test_a_body_that_may_not_go_holds_up_no_call() -> None:
+    """It waits, and is still there."""
+    queue, _ = queue_of(b"body", a_call(1))
+    assert taken(queue, bodies=False) == [1]
+    assert taken(queue, bodies=False) == []
+    assert len(queue) == 1
+    assert taken(queue) == [0]
+
+
+async def test_who_is_to_run_again_goes_first_and_alone() -> None:
+    """Its batch has failed, and it has waited longest."""
+    queue, _ = queue_of(a_call(1), a_call(2))
+    failed, other = queue.take(max_rows=100, merging=True, bodies=True)
+    for item in (failed, other):
+        item.again = True
+        queue.add(item)
+    queue.add(QueuedRequest(a_call(3), asyncio.get_running_loop().create_future(), 9.0))
+    assert [taken(queue) for _ in range(3)] == [[0], [1], [9]]
+
+
+async def test_who_has_gone_is_taken_by_nobody() -> None:
+    """Whether a call, a body or one to run again."""
+    queue, items = queue_of(a_call(1), b"body", a_call(2))
+    items[2].again = True
+    for item in items:
+        item.answer.cancel()
+    assert len(queue) == 3
+    assert not queue.has_live()
+    assert taken(queue) == []
+    assert len(queue) == 0
+
+
+async def test_nothing_is_merged_where_nothing_may_be() -> None:
+    """One call at a time."""
+    queue, _ = queue_of(a_call(1), a_call(2))
+    assert [taken(queue, merging=False) for _ in range(3)] == [[0], [1], []]
