@@ -9,6 +9,7 @@ import structlog
 import uvicorn
 
 from service.app import create_app
+from service.joined_writes import JoiningProtocol
 from service.listening import listen, url_of
 from service.settings import Settings
 
@@ -54,7 +55,7 @@ def serve(settings: Settings) -> int:
         server = _Server(
             uvicorn.Config(
                 app,
-                http="httptools",
+                http=JoiningProtocol,
                 ws="none",
                 lifespan="on",
                 workers=1,
