@@ -1,76 +1,38 @@
 """The hand-written contract of `archive-forecast-rf`, the model that this service was built for."""
 
-import re
-from datetime import date
-from functools import lru_cache
+from collections.abc import Sequence
 from operator import attrgetter
 from typing import Annotated, Any
 
 import msgspec
-from msgspec import Meta
+import numpy as np
+from msgspec import UNSET, Meta, UnsetType
 
+from service.contracts import archive_rules as rules
 from service.contracts import signature as signatures
-from service.contracts.columns import to_buffer
-from service.contracts.contract import Call, Column, Layout, OutputSpec, Predictions
-from service.contracts.encoding import encode_rows
+from service.contracts.columnar import columns_type, form_of, place_in_columns, rows_of
+from service.contracts.contract import (
+    Call,
+    Column,
+    Form,
+    Layout,
+    OutputSpec,
+    Predictions,
+    TypedColumn,
+)
+from service.contracts.encoding import encode
 from service.contracts.faults import decode, violation
-from service.contracts.mlflow_types import FLOAT32_MAX
 
 MODEL_NAME = "archive-forecast-rf"
 OUTPUTS = ("archived_gb", "savings_gb")
 
-_INT64_MAX = 2**63 - 1
-_LIMITS = {"int32": 2**31 - 1, "float32": FLOAT32_MAX}
-_SHARES = ("pct_pdf", "pct_docx", "pct_xlsx")
-_SHARES_TOLERANCE = 1e-9
-_REMEMBERED_DATES = 4096
-"""Callers send the same months over and over, and to look at one takes microseconds."""
-_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
-
-Count = Annotated[int, Meta(ge=0, le=_INT64_MAX)]
-Amount = Annotated[float, Meta(ge=0)]
-Share = Annotated[float, Meta(ge=0, le=1)]
-
-
-class ArchiveRow(msgspec.Struct, gc=False):
-    """One month of one archive."""
-
-    month: str
-    total_files: Annotated[int, Meta(gt=0, le=_INT64_MAX)]
-    avg_file_size_mb: Amount
-    largest_file_mb: Amount
-    pct_pdf: Share
-    pct_docx: Share
-    pct_xlsx: Share
-    archive_frequency_per_day: Amount
-    storage_saved_gb: Amount
-    deleted_files_count: Count
-    tenant_count: Count
-    site_count: Count
-
-
-class StrictArchiveRow(ArchiveRow, forbid_unknown_fields=True, gc=False):
-    """The same, for callers who want typos caught."""
-
-
-class ArchiveRequest(msgspec.Struct):
-    """The body of a request; other fields are ignored."""
-
-    instances: Annotated[list[ArchiveRow], Meta(min_length=1)]
-
-
-class StrictArchiveRequest(msgspec.Struct, forbid_unknown_fields=True):
-    """The body of a request that may have no other fields."""
-
-    instances: Annotated[list[StrictArchiveRow], Meta(min_length=1)]
-
-
-COUNTS = ("total_files", "deleted_files_count", "tenant_count", "site_count")
 _FITS = {
     "month": {"string"},
     **{
-        name: {"integer", "long", "float", "double"} if name in COUNTS else {"float", "double"}
-        for name in ArchiveRow.__struct_fields__
+        name: {"integer", "long", "float", "double"}
+        if name in rules.COUNTS
+        else {"float", "double"}
+        for name in rules.TYPES
         if name != "month"
     },
 }
@@ -95,10 +57,24 @@ class ArchiveForecastContract:
             if named
             else tuple(OutputSpec(name, "double") for name in OUTPUTS)
         )
-        self._get = attrgetter(*(spec.name for spec in self.inputs))
-        self._at = {spec.name: index for index, spec in enumerate(self.inputs)}
-        request: Any = StrictArchiveRequest if refuse_unknown else ArchiveRequest
-        self._decoder = msgspec.json.Decoder(request)
+        self.taken = tuple(rules.taken(spec.name) for spec in self.inputs)
+        self.refuse_unknown = refuse_unknown
+        self._names = [spec.name for spec in self.inputs]
+        self._get = attrgetter(*self._names)
+        self._at = {name: index for index, name in enumerate(self._names)}
+        row: Any = rules.StrictArchiveRow if refuse_unknown else rules.ArchiveRow
+        columns, self._gather = columns_type(
+            self.inputs, [rules.TYPES[name] for name in self._names], refuse_unknown=refuse_unknown
+        )
+        body = msgspec.defstruct(
+            "ArchiveRequest",
+            [
+                ("instances", Annotated[list[row], Meta(min_length=1)] | UnsetType, UNSET),
+                ("columns", columns | UnsetType, UNSET),
+            ],
+            forbid_unknown_fields=refuse_unknown,
+        )
+        self._decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(body)
 
     @staticmethod
     def fits(signature: dict[str, Any]) -> bool:
@@ -118,48 +94,58 @@ class ArchiveForecastContract:
 
     def decode(self, body: bytes) -> Call:
         """Validate a JSON body and split it into columns; see Contract."""
-        rows: list[ArchiveRow] = decode(self._decoder, body).instances
-        values = list(zip(*map(self._get, rows), strict=True))
-        self._check_months(values[self._at["month"]])
-        self._check_shares([values[self._at[name]] for name in _SHARES])
+        return self.read(body)[0]
+
+    def read(self, body: bytes) -> tuple[Call, Form]:
+        """Do as `decode` does, and tell the body's form; see Contract."""
+        request = decode(self._decoder, body)
+        form = form_of(request)
+        if form is Form.COLUMNS:
+            lists: Any = self._gather(request.columns)
+            rows = rows_of(self._names, lists)
+            typed = [
+                np.array(values, spec.dtype) if spec.dtype else values
+                for spec, values in zip(self.taken, lists, strict=True)
+            ]
+            return self._ruled(rows, typed), form
+        given: list[rules.ArchiveRow] = request.instances
+        values = list(zip(*map(self._get, given), strict=True))
+        rules.check_months(values[self._at["month"]], lambda row: f"instances[{row}].month")
+        rules.check_shares(
+            [values[self._at[name]] for name in rules.SHARES], lambda row: f"instances[{row}]"
+        )
         columns: list[Column] = [
-            list(column) if spec.type == "string" else self._buffer(column, spec.name, spec.dtype)
+            list(column) if spec.type == "string" else rules.buffer(column, spec)
             for spec, column in zip(self.inputs, values, strict=True)
         ]
-        return Call(len(rows), columns)
+        return Call(len(given), columns), form
 
-    def encode(self, predictions: Predictions, start: int, stop: int) -> bytes:
-        """Return rows [start, stop) as a JSON array; see Contract."""
-        return encode_rows(predictions, start, stop)
+    def call_of(
+        self, rows: int, columns: Sequence[TypedColumn], params: dict[str, msgspec.Raw] | None
+    ) -> Call:
+        """Return the call for columns whose types are right; see Contract."""
+        if params is not None and self.refuse_unknown:
+            raise violation("params", "no field of this name", dict.fromkeys(params))
+        return self._ruled(rows, columns)
 
-    @staticmethod
-    def _check_months(months: tuple[Any, ...]) -> None:
-        row = next((row for row, month in enumerate(months) if not _is_date(month)), None)
-        if row is not None:
-            raise violation(f"instances[{row}].month", "a real date YYYY-MM-DD", months[row])
+    def encode(
+        self, predictions: Predictions, start: int, stop: int, form: Form = Form.ROWS
+    ) -> bytes:
+        """Return rows [start, stop) as JSON; see Contract."""
+        return encode(predictions, start, stop, form)
 
-    @staticmethod
-    def _check_shares(shares: list[tuple[Any, ...]]) -> None:
-        sums = list(map(sum, zip(*shares, strict=True)))
-        if max(sums) > 1 + _SHARES_TOLERANCE:
-            row = next(row for row, total in enumerate(sums) if total > 1 + _SHARES_TOLERANCE)
-            raise violation(f"instances[{row}]", f"{' + '.join(_SHARES)} of at most 1", sums[row])
-
-    @staticmethod
-    def _buffer(column: tuple[Any, ...], name: str, dtype: str) -> bytes:
-        limit = _LIMITS.get(dtype)
-        if limit is not None and max(column) > limit:
-            row = next(row for row, value in enumerate(column) if value > limit)
-            raise violation(f"instances[{row}].{name}", f"a number <= {limit}", column[row])
-        return to_buffer(column, dtype)
-
-
-@lru_cache(_REMEMBERED_DATES)
-def _is_date(text: str) -> bool:
-    if not _DATE.fullmatch(text):
-        return False
-    try:
-        date.fromisoformat(text)
-    except ValueError:
-        return False
-    return True
+    def _ruled(self, rows: int, columns: Sequence[TypedColumn]) -> Call:
+        """Hold whole columns to the rules that rows are held to."""
+        by_name: dict[str, Any] = dict(zip(self._names, columns, strict=True))
+        for name, values in by_name.items():
+            if name != "month":
+                rules.check_bounds(name, values)
+        rules.check_months(by_name["month"], place_in_columns("month"))
+        rules.check_share_columns([by_name[name] for name in rules.SHARES])
+        narrowed: list[Column] = [
+            list(by_name[spec.name])
+            if spec.type == "string"
+            else rules.narrow(by_name[spec.name], spec)
+            for spec in self.inputs
+        ]
+        return Call(rows, narrowed)

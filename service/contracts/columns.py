@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 
 from service.contracts.contract import Column, InputSpec
-from service.contracts.faults import violation
+from service.contracts.faults import Place, violation_at
 from service.contracts.mlflow_types import NULLABLE_DTYPES, SCALARS, is_open, plain
 from service.core.errors import ContractViolationError
 
-ToColumn = Callable[[Sequence[Any], str], Column]
-"""Takes a column's values and, for errors, its path behind the row (`.total_files`, `[2]`)."""
+ToColumn = Callable[[Sequence[Any], Place], Column]
+"""Takes a column's values and, for errors, where a row's value stands in the body."""
 
 _ARRAY_CODES = {"float64": "d", "int64": "q", "int32": "i"}
 """Of `array.array`, which takes half of numpy's time, for one row and for thousands."""
@@ -52,7 +52,7 @@ def to_buffer(values: Sequence[Any], dtype: str) -> bytes:
 
 
 def _numbers(dtype: str, *, required: bool) -> ToColumn:
-    def build(values: Sequence[Any], _where: str) -> Column:
+    def build(values: Sequence[Any], _place: Place) -> Column:
         if required:
             return to_buffer(values, dtype)
         return np.array(values, dtype).tobytes()  # None becomes NaN
@@ -60,24 +60,24 @@ def _numbers(dtype: str, *, required: bool) -> ToColumn:
     return build
 
 
-def _booleans(values: Sequence[Any], _where: str) -> Column:
+def _booleans(values: Sequence[Any], _place: Place) -> Column:
     return bytes(values)
 
 
-def _moments(values: Sequence[Any], _where: str) -> Column:
+def _moments(values: Sequence[Any], _place: Place) -> Column:
     return np.array([_NAT if v is None else v.us for v in values], np.int64).tobytes()
 
 
-def _list(values: Sequence[Any], _where: str) -> Column:
+def _list(values: Sequence[Any], _place: Place) -> Column:
     return list(values)
 
 
-def _plain_list(values: Sequence[Any], where: str) -> Column:
-    return [plain(value, _failing(row, where)) for row, value in enumerate(values)]
+def _plain_list(values: Sequence[Any], place: Place) -> Column:
+    return [plain(value, _failing(row, place)) for row, value in enumerate(values)]
 
 
-def _failing(row: int, where: str) -> Callable[[str, Any], ContractViolationError]:
-    return lambda expected, value: violation(f"instances[{row}]{where}", expected, value)
+def _failing(row: int, place: Place) -> Callable[[str, Any], ContractViolationError]:
+    return lambda expected, value: violation_at(place, row, expected, value)
 
 
 def _tensor(spec: InputSpec, *, open_: bool) -> ToColumn:
@@ -85,13 +85,13 @@ def _tensor(spec: InputSpec, *, open_: bool) -> ToColumn:
         return _plain_list if open_ else _list
     dtype = np.dtype(spec.dtype)
 
-    def build(values: Sequence[Any], where: str) -> Column:
+    def build(values: Sequence[Any], place: Place) -> Column:
         try:
             return np.array(values, dtype).tobytes()
         except OverflowError:  # uint64 alone: its bound is beyond msgspec's
             for row, value in enumerate(values):
                 if _largest(value) >= 2**64:
-                    raise _failing(row, where)("integers that fit 64 bits", value) from None
+                    raise _failing(row, place)("integers that fit 64 bits", value) from None
             raise
 
     return build

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from service.contracts.archive_forecast import COUNTS, ArchiveForecastContract
+from service.contracts.archive_forecast import ArchiveForecastContract
+from service.contracts.archive_rules import COUNTS
 from service.contracts.contract import Contract, Layout
 
 Spec = dict[str, Any]

@@ -1,9 +1,11 @@
 """What a contract is: one interface for the hand-written one and for those read off a signature."""
 
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any, Protocol
 
 import msgspec
+import numpy as np
 
 Column = bytes | list[Any]
 """One input or output column on its way between processes.
@@ -12,6 +14,10 @@ Column = bytes | list[Any]
 of two requests are merged by joining them. A list holds one JSON-like value a row: str, None, bool,
 int, bytes, or what a nested type holds.
 """
+
+
+TypedColumn = np.ndarray[Any, Any] | list[Any]
+"""A column of a spec's dtype that has not become a buffer yet; a list where it travels as one."""
 
 
 class Call(msgspec.Struct, frozen=True, array_like=True):
@@ -50,6 +56,13 @@ class Layout(StrEnum):
     TENSORS = "tensors"  # named tensors: a dict of ndarrays; an instance is an object
 
 
+class Form(StrEnum):
+    """The form of a JSON body, and of its answer."""
+
+    ROWS = "rows"  # {"instances": [{"a": 1}, {"a": 2}]}, {"predictions": [{"y": 1}, {"y": 2}]}
+    COLUMNS = "columns"  # {"columns": {"a": [1, 2]}}, {"predictions": {"y": [1, 2]}}
+
+
 class InputSpec(msgspec.Struct, frozen=True):
     """One input: `type` in MLflow's word ('double', 'long', 'string', 'tensor', 'array', ...).
 
@@ -79,18 +92,37 @@ class Contract(Protocol):
 
     layout: Layout
     inputs: tuple[InputSpec, ...]
+    taken: tuple[InputSpec, ...]
+    """The inputs as `call_of` takes them: wider than `inputs` where rules are about the value."""
     outputs: tuple[OutputSpec, ...]
     """Empty where the signature has none: then the model's own answer decides the names."""
     signature: dict[str, Any]
     """The signature as MLflow writes it, parsed: `inputs`, `outputs`, `params`."""
+    refuse_unknown: bool
+    """Whether fields that the signature does not have are refused, not ignored."""
 
     def decode(self, body: bytes) -> Call:
-        """Validate a JSON body `{"instances": [...], "params": {...}}` and split it into columns.
+        """Validate a JSON body of either form and split it into columns.
 
         Raise ContractViolationError, or MalformedBodyError for what is no JSON.
         """
         ...
 
-    def encode(self, predictions: Predictions, start: int, stop: int) -> bytes:
-        """Return rows [start, stop) as a JSON array with one object a row."""
+    def read(self, body: bytes) -> tuple[Call, Form]:
+        """Do as `decode` does, and tell the body's form: the answer is to have the same."""
+        ...
+
+    def call_of(
+        self, rows: int, columns: Sequence[TypedColumn], params: dict[str, msgspec.Raw] | None
+    ) -> Call:
+        """Return the call for columns whose types are right, as `taken` has them.
+
+        Raise ContractViolationError for what breaks a rule beyond the type, or for params.
+        """
+        ...
+
+    def encode(
+        self, predictions: Predictions, start: int, stop: int, form: Form = Form.ROWS
+    ) -> bytes:
+        """Return rows [start, stop) as JSON: an object a row, or one with an array a column."""
         ...

@@ -5,16 +5,32 @@ from operator import attrgetter
 from typing import Annotated, Any, NotRequired, TypedDict
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from service.contracts import signature as signatures
+from service.contracts.columnar import (
+    Gather,
+    columns_type,
+    form_of,
+    place_in_columns,
+    plain_names,
+    rows_of,
+)
 from service.contracts.columns import to_column
-from service.contracts.contract import Call, Column, InputSpec, Layout, Predictions
-from service.contracts.encoding import encode_rows
-from service.contracts.faults import decode, violation
+from service.contracts.contract import (
+    Call,
+    Column,
+    Form,
+    InputSpec,
+    Layout,
+    Predictions,
+    TypedColumn,
+)
+from service.contracts.encoding import encode
+from service.contracts.faults import Place, decode, violation
 from service.contracts.mlflow_types import SCALARS, dec_hook, element_type, nested_type
 from service.contracts.params import Params
-from service.core.errors import SignatureError
+from service.core.errors import ContractViolationError, SignatureError
 
 Split = Callable[[list[Any]], Iterable[Sequence[Any]]]
 """Turns decoded rows into one sequence of values for each input."""
@@ -33,64 +49,125 @@ class DerivedContract:
             self.outputs = signatures.output_specs(self.signature["outputs"])
             self._fixed_rows = signatures.fixed_rows(raw_inputs)
             self._builders = [
-                (to_column(spec, raw), self._where(index, spec))
-                for index, (spec, raw) in enumerate(zip(self.inputs, raw_inputs, strict=True))
+                to_column(spec, raw) for spec, raw in zip(self.inputs, raw_inputs, strict=True)
             ]
+            self._places = {
+                Form.ROWS: [self._place(*indexed) for indexed in enumerate(self.inputs)],
+                Form.COLUMNS: [place_in_columns(spec.name) for spec in self.inputs],
+            }
             self._params = (
                 Params(self.signature["params"], refuse_unknown=refuse_unknown)
                 if self.signature["params"]
                 else None
             )
+            kinds = [_input_type(*pair) for pair in zip(self.inputs, raw_inputs, strict=True)]
             row, self._split = _row_type(
-                self.layout, self.inputs, raw_inputs, refuse_unknown=refuse_unknown
+                self.layout, self.inputs, kinds, refuse_unknown=refuse_unknown
             )
+            columns, self._gather = self._columns_type(kinds, refuse_unknown=refuse_unknown)
         except (KeyError, TypeError, AttributeError, ValueError, IndexError) as error:
             raise SignatureError(
                 f"the signature cannot be read ({type(error).__name__}: {error}): "
                 f"{signatures.WHAT_TO_LOG}"
             ) from error
+        self.taken = self.inputs
+        self.refuse_unknown = refuse_unknown
         # TypedDicts cannot refuse; then the names are looked at one by one.
         self._names = (
             {spec.name for spec in self.inputs}
-            if refuse_unknown and not _plain_names(self.inputs)
+            if refuse_unknown and not plain_names(self.inputs)
             else None
         )
         self._decoder = msgspec.json.Decoder(
-            _body_type(row, params=self._params is not None, refuse_unknown=refuse_unknown),
+            _body_type(
+                row, columns, params=self._params is not None, refuse_unknown=refuse_unknown
+            ),
             dec_hook=dec_hook,
         )
 
     def decode(self, body: bytes) -> Call:
         """Validate a JSON body and split it into columns; see Contract."""
+        return self.read(body)[0]
+
+    def read(self, body: bytes) -> tuple[Call, Form]:
+        """Do as `decode` does, and tell the body's form; see Contract."""
         request: Any = decode(self._decoder, body)
-        rows = request.instances
-        if self._fixed_rows is not None and len(rows) != self._fixed_rows:
-            raise violation("instances", f"an array of {self._fixed_rows} items", rows)
+        form = form_of(request)
+        values: Iterable[Sequence[Any]]
+        if form is Form.ROWS:
+            given = request.instances
+            rows = len(given)
+            self._check_fixed_rows("instances", given)
+            values = self._split(given)
+        else:
+            rows, values = self._columns(request.columns)
         if self._names is not None:
-            _refuse_unknown(body, self._names)
+            _refuse_unknown(body, self._names, form)
         columns: list[Column] = [
-            build(values, where)
-            for (build, where), values in zip(self._builders, self._split(rows), strict=True)
+            build(column, place)
+            for build, column, place in zip(self._builders, values, self._places[form], strict=True)
         ]
-        params = None if self._params is None else self._params.fill(request.params)
-        return Call(len(rows), columns, params)
+        return Call(rows, columns, self._fill(getattr(request, "params", None))), form
 
-    def encode(self, predictions: Predictions, start: int, stop: int) -> bytes:
-        """Return rows [start, stop) as a JSON array; see Contract."""
-        return encode_rows(predictions, start, stop)
+    def call_of(
+        self, rows: int, columns: Sequence[TypedColumn], params: dict[str, msgspec.Raw] | None
+    ) -> Call:
+        """Return the call for columns whose types are right; see Contract."""
+        self._check_fixed_rows(f"columns.{self.inputs[0].name}", columns[0])
+        buffers: list[Column] = [
+            column if isinstance(column, list) else column.tobytes() for column in columns
+        ]
+        return Call(rows, buffers, self._fill(params))
 
-    def _where(self, index: int, spec: InputSpec) -> str:
+    def encode(
+        self, predictions: Predictions, start: int, stop: int, form: Form = Form.ROWS
+    ) -> bytes:
+        """Return rows [start, stop) as JSON; see Contract."""
+        return encode(predictions, start, stop, form)
+
+    def _columns_type(self, kinds: list[Any], *, refuse_unknown: bool) -> tuple[Any, Gather | None]:
+        if self.layout in {Layout.COLUMNS, Layout.TENSORS}:
+            return columns_type(self.inputs, kinds, refuse_unknown=refuse_unknown)
+        return msgspec.Raw, None
+
+    def _columns(self, given: Any) -> tuple[int, Iterable[Sequence[Any]]]:
+        """Return the rows and each input's values of a body's `columns`."""
+        if self._gather is None:
+            expected = "instances, since this model's inputs have no names"
+            raise ContractViolationError("columns", None, expected, "columns")
+        columns = self._gather(given)
+        rows = rows_of([spec.name for spec in self.inputs], columns)
+        self._check_fixed_rows(f"columns.{self.inputs[0].name}", columns[0] or [None] * rows)
+        return rows, ([None] * rows if values is None else values for values in columns)
+
+    def _check_fixed_rows(self, path: str, rows: Sequence[Any] | TypedColumn) -> None:
+        if self._fixed_rows is not None and len(rows) != self._fixed_rows:
+            raise violation(path, f"an array of {self._fixed_rows} items", list(rows))
+
+    def _fill(self, params: dict[str, msgspec.Raw] | None) -> dict[str, Any] | None:
+        if self._params is not None:
+            return self._params.fill(params)
+        if params is not None and self.refuse_unknown:
+            raise violation("params", "no field of this name", dict.fromkeys(params))
+        return None
+
+    def _place(self, index: int, spec: InputSpec) -> Place:
         match self.layout:
             case Layout.TENSOR:
-                return ""
+                return lambda row: f"instances[{row}]"
             case Layout.POSITIONAL:
-                return f"[{index}]"
+                return lambda row: f"instances[{row}][{index}]"
             case _:
-                return f".{spec.name}"
+                return lambda row: f"instances[{row}].{spec.name}"
 
 
-def _body_type(row: Any, *, params: bool, refuse_unknown: bool) -> type[msgspec.Struct]:
-    fields: list[Any] = [("instances", Annotated[list[row], Meta(min_length=1)])]
+def _body_type(
+    row: Any, columns: Any, *, params: bool, refuse_unknown: bool
+) -> type[msgspec.Struct]:
+    fields: list[Any] = [
+        ("instances", Annotated[list[row], Meta(min_length=1)] | UnsetType, UNSET),
+        ("columns", columns | UnsetType, UNSET),
+    ]
     if params:
         fields.append(("params", dict[str, msgspec.Raw] | None, None))
     return msgspec.defstruct("Body", fields, forbid_unknown_fields=refuse_unknown, gc=False)
@@ -99,15 +176,14 @@ def _body_type(row: Any, *, params: bool, refuse_unknown: bool) -> type[msgspec.
 def _row_type(
     layout: Layout,
     inputs: tuple[InputSpec, ...],
-    raw_inputs: list[dict[str, Any]],
+    types: list[Any],
     *,
     refuse_unknown: bool,
 ) -> tuple[Any, Split]:
     """Return the type of one instance, and how a list of them becomes columns."""
-    types = [_input_type(spec, raw) for spec, raw in zip(inputs, raw_inputs, strict=True)]
     if layout is Layout.TENSOR:
         return types[0], lambda rows: (rows,)
-    if layout is not Layout.POSITIONAL and not _plain_names(inputs):
+    if layout is not Layout.POSITIONAL and not plain_names(inputs):
         return _dict_row(inputs, types)
     identifiers = [f"f{index}" for index in range(len(inputs))]
     fields: list[Any] = [
@@ -156,17 +232,13 @@ def _nested_list(element: Any, shape: tuple[int, ...]) -> Any:
     )
 
 
-def _plain_names(inputs: tuple[InputSpec, ...]) -> bool:
-    return not any(
-        character in '"\\' or character < " " for spec in inputs for character in spec.name
-    )
-
-
-def _refuse_unknown(body: bytes, names: set[str]) -> None:
+def _refuse_unknown(body: bytes, names: set[str], form: Form) -> None:
     document = decode(msgspec.json.Decoder(dict[str, Any]), body)
-    for index, instance in enumerate(document["instances"]):
-        for name in instance:
+    if form is Form.COLUMNS:
+        given = {"columns": document["columns"]}
+    else:
+        given = {f"instances[{row}]": value for row, value in enumerate(document["instances"])}
+    for place, fields in given.items():
+        for name in fields:
             if name not in names:
-                raise violation(
-                    f"instances[{index}].{name}", "no field of this name", instance[name]
-                )
+                raise violation(f"{place}.{name}", "no field of this name", fields[name])

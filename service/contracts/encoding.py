@@ -6,9 +6,22 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from service.contracts.contract import Column, Predictions
+from service.contracts.contract import Column, Form, Predictions
 
 _ENCODER = msgspec.json.Encoder()
+
+
+def encode(predictions: Predictions, start: int, stop: int, form: Form) -> bytes:
+    """Return rows [start, stop) as JSON, in the form that the request had."""
+    if form is Form.COLUMNS:
+        return encode_columns(predictions, start, stop)
+    return encode_rows(predictions, start, stop)
+
+
+def encode_columns(predictions: Predictions, start: int, stop: int) -> bytes:
+    """Return rows [start, stop) as a JSON object with an array a column; see `encode_rows`."""
+    columns = _columns(predictions, start, stop)
+    return _ENCODER.encode(dict(zip(predictions.names, columns, strict=True)))
 
 
 def encode_rows(predictions: Predictions, start: int, stop: int) -> bytes:
@@ -17,18 +30,22 @@ def encode_rows(predictions: Predictions, start: int, stop: int) -> bytes:
     Datetimes are RFC 3339 in UTC, bytes base64; what is no finite number becomes null.
     """
     names = predictions.names
-    columns = [
-        _values(column, dtype, shape, start, stop)
-        for column, dtype, shape in zip(
-            predictions.columns, predictions.dtypes, predictions.shapes, strict=True
-        )
-    ]
+    columns = _columns(predictions, start, stop)
     if len(names) == 1:
         name = names[0]
         return _ENCODER.encode([{name: value} for value in columns[0]])
     return _ENCODER.encode(
         [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
     )
+
+
+def _columns(predictions: Predictions, start: int, stop: int) -> list[list[Any]]:
+    return [
+        _values(column, dtype, shape, start, stop)
+        for column, dtype, shape in zip(
+            predictions.columns, predictions.dtypes, predictions.shapes, strict=True
+        )
+    ]
 
 
 def _values(column: Column, dtype: str, shape: list[int], start: int, stop: int) -> list[Any]:

@@ -1,6 +1,7 @@
 """Say what is wrong with a body: where, what was wanted, what came."""
 
 import re
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import msgspec
@@ -9,8 +10,12 @@ from service.core.errors import ContractViolationError, MalformedBodyError, Serv
 
 T = TypeVar("T")
 
+Place = Callable[[int], str]
+"""Turns a row into the path of one input's value there."""
+
 _MAX_SHOWN = 80
 _ROW = re.compile(r"instances\[(\d+)\]")
+_INDEX = re.compile(r"\[(\d+)\]")
 _WORDS = {
     "int": "an integer",
     "float": "a number",
@@ -45,6 +50,11 @@ def decode(decoder: "msgspec.json.Decoder[T]", body: bytes | msgspec.Raw, at: st
 def violation(path: str, expected: str, value: Any) -> ContractViolationError:
     """Return the error for a value that was decoded and then found wrong."""
     return ContractViolationError(path, _row(path), expected, describe(value))
+
+
+def violation_at(place: Place, row: int, expected: str, value: Any) -> ContractViolationError:
+    """Return the error for one row's value that was decoded and then found wrong."""
+    return ContractViolationError(place(row), row, expected, describe(value))
 
 
 def describe(value: Any) -> str:  # noqa: PLR0911 - one for each kind
@@ -103,7 +113,12 @@ def _violation(message: str, body: bytes, at: str) -> ServiceError:
     else:
         wanted = _SENTENCES.get(wanted) or _in_words(wanted.removeprefix("Expected "))
     path = at + place if at else place.removeprefix(".")
-    return ContractViolationError(path, _row(path), wanted, got)
+    row = _row(path)
+    if row is None and path.startswith("columns."):
+        row = _index(
+            place if at else _behind_name(document["columns"], place[len(".columns") :])[1]
+        )
+    return ContractViolationError(path, row, wanted, got)
 
 
 def _walk(value: Any, place: str) -> tuple[bool, Any]:
@@ -115,18 +130,31 @@ def _walk(value: Any, place: str) -> tuple[bool, Any]:
                 return False, None
             value = value[int(index)]
         elif place.startswith(".") and isinstance(value, dict):
-            names = [
-                name
-                for name in value
-                if place.startswith(name, 1) and place[1 + len(name) : 2 + len(name)] in "[."
-            ]
-            if not names:
+            name, place = _behind_name(value, place)
+            if name is None:
                 return False, None
-            name = max(names, key=len)
-            value, place = value[name], place[1 + len(name) :]
+            value = value[name]
         else:
             return False, None
     return value is not msgspec.UNSET, value
+
+
+def _behind_name(value: dict[str, Any], place: str) -> tuple[str | None, str]:
+    """Split `.the day[3]` into the field's name, None where there is none, and what follows."""
+    names = [
+        name
+        for name in value
+        if place.startswith(name, 1) and place[1 + len(name) : 2 + len(name)] in "[."
+    ]
+    if not names:
+        return None, place
+    name = max(names, key=len)
+    return name, place[1 + len(name) :]
+
+
+def _index(place: str) -> int | None:
+    found = _INDEX.match(place)
+    return int(found[1]) if found else None
 
 
 def _row(path: str) -> int | None:

@@ -162,3 +162,45 @@ def test_the_answers_are_named_whether_or_not_the_signature_names_them(outputs: 
     subject = contract(outputs=outputs)
     assert isinstance(subject, ArchiveForecastContract)
     assert [spec.name for spec in subject.outputs] == ["archived_gb", "savings_gb"]
+
+
+@pytest.mark.parametrize(
+    ("change", "path"),
+    [
+        ({"month": "2023-02-29"}, "month"),
+        ({"month": 20240301}, "month"),
+        ({"total_files": 0}, "total_files"),
+        ({"total_files": 1.0}, "total_files"),
+        ({"total_files": 2**63}, "total_files"),
+        ({"site_count": None}, "site_count"),
+        ({"avg_file_size_mb": -0.1}, "avg_file_size_mb"),
+        ({"pct_pdf": 1.1}, "pct_pdf"),
+        ({"pct_pdf": 0.6}, "pct_pdf"),
+        ({"tenant_count": 2**31}, "tenant_count"),
+        ({"largest_file_mb": 1e39}, "largest_file_mb"),
+    ],
+)
+def test_columns_are_held_to_the_rules_of_rows(change: dict[str, Any], path: str) -> None:
+    """The fault is told in the same words, at its place in the column."""
+    subject = contract(tenant_count="integer", largest_file_mb="float")
+    rows = [ROW, ROW, {**ROW, **change}]
+    columns = {name: [row[name] for row in rows] for name in ROW}
+    with pytest.raises(ContractViolationError) as by_row:
+        decode(subject, *rows)
+    with pytest.raises(ContractViolationError) as by_column:
+        subject.decode(json.dumps({"columns": columns}).encode())
+    assert (by_column.value.path, by_column.value.row) == (f"columns.{path}[2]", 2)
+    assert by_column.value.expected == by_row.value.expected
+    assert by_column.value.got == by_row.value.got
+
+
+def test_good_columns_give_the_call_of_good_rows() -> None:
+    """In every type that the signature may have."""
+    for subject in (
+        contract(),
+        contract(total_files="double", tenant_count="integer", pct_pdf="float"),
+    ):
+        rows = [ROW, {**ROW, "month": "2024-04-01", "largest_file_mb": 7}]
+        columns = {name: [row[name] for row in rows] for name in ROW}
+        by_row = subject.decode(json.dumps({"instances": rows}).encode())
+        assert subject.decode(json.dumps({"columns": columns}).encode()) == by_row
