@@ -182,7 +182,8 @@ def create_app(settings: Settings | None = None) -> Litestar:
     else:
         require_writable(settings.cache_dir)
     slot, desired, monitor = Slot(), DesiredState(), StateMonitor()
-    dataplane, names = DataPlane(slot, settings.raw_body_bytes), ReplyNames(settings.ref)
+    dataplane = DataPlane(slot, settings.raw_body_bytes, settings.max_body_bytes)
+    names = ReplyNames(settings.ref)
     kept = SqliteJournal(settings.cache_dir / "journal.db", _pointer(settings))
     wired = settings
 

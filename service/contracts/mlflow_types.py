@@ -19,11 +19,11 @@ MAX_DEPTH = 64
 
 _INT64 = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 FLOAT32_MAX = 3.4028234663852886e38
-_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - naive UTC, as the columns are
+EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - naive UTC, as the columns are
 _MICROSECOND = timedelta(microseconds=1)
 # pandas keeps nanoseconds in 64 bits; beyond these days there are none.
-_FIRST = datetime(1677, 9, 22)  # noqa: DTZ001
-_LAST = datetime(2262, 4, 11)  # noqa: DTZ001
+FIRST_MOMENT = datetime(1677, 9, 22)  # noqa: DTZ001
+LAST_MOMENT = datetime(2262, 4, 11)  # noqa: DTZ001
 
 
 class Moment:
@@ -86,8 +86,8 @@ def parse_moment(text: Any) -> datetime:
             moment = moment.astimezone(UTC).replace(tzinfo=None)
     except (ValueError, OverflowError, msgspec.ValidationError):
         raise ValueError(wanted) from None
-    if not _FIRST <= moment < _LAST:
-        raise ValueError(f"{wanted} between {_FIRST:%Y-%m-%d} and {_LAST:%Y-%m-%d}")
+    if not FIRST_MOMENT <= moment < LAST_MOMENT:
+        raise ValueError(f"{wanted} between {FIRST_MOMENT:%Y-%m-%d} and {LAST_MOMENT:%Y-%m-%d}")
     return moment
 
 
@@ -95,7 +95,7 @@ def dec_hook(kind: type, value: Any) -> Any:
     """Read what msgspec has no type for."""
     moment = parse_moment(value)
     if kind is Moment:
-        return Moment((moment - _EPOCH) // _MICROSECOND)
+        return Moment((moment - EPOCH) // _MICROSECOND)
     if len(value) == len("2024-01-01"):
         return NestedMoment(value)
     return NestedMoment(moment.isoformat())

@@ -64,6 +64,12 @@ class UnsupportedContentTypeError(ServiceError):
     code = "unsupported-content-type"
 
 
+class NotAcceptableError(ServiceError):
+    """A caller who accepts no kind of answer that can be given."""
+
+    code = "not-acceptable"
+
+
 class UnauthorizedError(ServiceError):
     """A guarded call without the token it wants."""
 

@@ -4,15 +4,16 @@ from http import HTTPStatus
 from typing import Any
 
 import msgspec
-from litestar import MediaType, Request, Response, post
+from litestar import Request, Response, post
 from litestar.di import NamedDependency
 from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import RawBody
 
-from service.core.errors import UnsupportedContentTypeError
+from service.core.media import Media
 from service.handlers.described import PredictOperation, problem_responses
 from service.handlers.direct import DirectAnswers
+from service.handlers.media import kind_of_answer, kind_of_body
 from service.handlers.naming import ReplyNames, version_headers
 from service.serving.dataplane import DataPlane
 
@@ -63,22 +64,12 @@ async def predict(
 
     What an instance holds is the served version's signature, which `GET /model/info` shows.
     """
-    _refuse_other_types(request.headers.get("content-type"))
-    prediction = await dataplane.infer(body)
+    kind = kind_of_body(request.headers.get("content-type"))
+    wanted = kind_of_answer(", ".join(request.headers.getall("accept", [])), kind)
+    prediction = await dataplane.infer(body, kind, wanted)
+    in_arrow = prediction.kind is Media.ARROW
     return Response(
-        content=names.reply(prediction),
-        media_type=MediaType.JSON,
+        content=prediction.predictions if in_arrow else names.reply(prediction),
+        media_type=prediction.kind.value,
         headers=version_headers(prediction.version),
     )
-
-
-def _refuse_other_types(content_type: str | None) -> None:
-    """Accept JSON, and a body that does not say what it is."""
-    kind = (content_type or "application/json").partition(";")[0].strip().lower()
-    if kind != "application/json" and not (
-        kind.startswith("application/") and kind.endswith("+json")
-    ):
-        raise UnsupportedContentTypeError(
-            f"the content type is {kind!r}; send application/json "
-            "(curl: -H 'content-type: application/json')"
-        )

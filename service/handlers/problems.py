@@ -23,6 +23,7 @@ STATUS_BY_ERROR: dict[type[ServiceError], HTTPStatus] = {
     errors.SpentWebhookError: HTTPStatus.BAD_REQUEST,
     errors.BodyTooLargeError: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     errors.UnsupportedContentTypeError: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    errors.NotAcceptableError: HTTPStatus.NOT_ACCEPTABLE,
     errors.RefusedError: HTTPStatus.CONFLICT,
     errors.SupersededError: HTTPStatus.CONFLICT,
     errors.UnknownVersionError: HTTPStatus.NOT_FOUND,
@@ -42,6 +43,7 @@ STATUS_BY_ERROR: dict[type[ServiceError], HTTPStatus] = {
 _TITLES: dict[type[ServiceError], str] = {
     errors.MalformedBodyError: "The body can't be read",
     errors.ContractViolationError: "The request breaks the model's contract",
+    errors.NotAcceptableError: "No kind of answer that is accepted can be given",
     errors.UnauthorizedError: "A token is wanted",
     errors.UnsignedWebhookError: "The delivery is not signed as MLflow signs",
     errors.SpentWebhookError: "The delivery comes too late, or again",

@@ -4,6 +4,8 @@ from typing import Any
 
 import msgspec
 
+from service.core.media import Media
+
 
 class LoadRequest(msgspec.Struct, frozen=True):
     """Load the model in `path`, if its files' manifest still has this digest.
@@ -73,13 +75,24 @@ class SpeedReply(msgspec.Struct, frozen=True):
 
 
 class RawRequest(msgspec.Struct, frozen=True):
-    """Answer an undecoded JSON body."""
+    """Answer an undecoded body of one kind by an answer of one kind.
+
+    An Arrow stream may have so many bytes once it is decoded; `metadata` goes into the schema of
+    one that is answered.
+    """
 
     body: bytes
+    kind: Media = Media.JSON
+    answer: Media = Media.JSON
+    max_decoded_bytes: int = 0
+    metadata: dict[str, str] = {}
 
 
 class RawReply(msgspec.Struct, frozen=True):
-    """The answers to a raw body: `predictions` is a JSON array, empty where a row is not finite."""
+    """The encoded answers to a raw body, empty where a row is not finite.
+
+    `predictions` is a JSON value, or a whole Arrow stream.
+    """
 
     rows: int
     predictions: bytes

@@ -61,9 +61,9 @@ class Worker:
         """Answer a call. Raise ModelFailedError, or ChildLostError and ChildTimeoutError."""
         return await self.child.call("predict", call, Predictions, timeout_s=timeout_s)
 
-    async def predict_raw(self, body: bytes, timeout_s: float) -> RawReply:
+    async def predict_raw(self, request: RawRequest, timeout_s: float) -> RawReply:
         """Decode, answer and encode a body there. Raise as `predict` does, and for a bad body."""
-        return await self.child.call("predict_raw", RawRequest(body), RawReply, timeout_s=timeout_s)
+        return await self.child.call("predict_raw", request, RawReply, timeout_s=timeout_s)
 
     def kill(self) -> None:
         """End the process; a call under way raises ChildLostError."""

@@ -10,11 +10,13 @@ from typing import Any
 import msgspec
 
 from service.core.errors import (
+    BodyTooLargeError,
     ChildRaisedError,
     ContractViolationError,
     FetchFailedError,
     MalformedBodyError,
     ModelFailedError,
+    NotAcceptableError,
     ServiceError,
     SignatureError,
     SourceUnavailableError,
@@ -60,6 +62,8 @@ _PLAIN: dict[str, type[ServiceError]] = {
     cls.code: cls
     for cls in (
         MalformedBodyError,
+        BodyTooLargeError,
+        NotAcceptableError,
         SourceUnavailableError,
         FetchFailedError,
         StoreCorruptError,

@@ -17,10 +17,13 @@ import threadpoolctl
 import yaml
 from mlflow.version import VERSION as MLFLOW_VERSION
 
+from service.contracts.arrow.answer import encode_stream
+from service.contracts.arrow.request import ArrowRequests
 from service.contracts.choose import contract_for
-from service.contracts.contract import Call, Contract, Predictions
+from service.contracts.contract import Call, Contract, Form, Predictions
 from service.core.errors import ModelFailedError, ServiceError
 from service.core.manifest import verify_stored
+from service.core.media import Media
 from service.predictors import trial
 from service.predictors.predictor import Predictor
 from service.predictors.pyfunc import PyfuncPredictor
@@ -47,6 +50,7 @@ class Worker:
         self._path: Path
         self._contract: Contract
         self._predictor: Predictor
+        self._arrow_requests: ArrowRequests
 
     def load(self, request: LoadRequest) -> LoadReply:
         """Load the model from its folder.
@@ -63,6 +67,7 @@ class Worker:
         self._contract = contract_for(
             request.name, signature, refuse_unknown=request.refuse_unknown
         )
+        self._arrow_requests = ArrowRequests(self._contract)
         give_way(self._path, described)
         model = mlflow.pyfunc.load_model(str(self._path))
         self._predictor = PyfuncPredictor(model, self._contract)
@@ -104,11 +109,20 @@ class Worker:
 
     def predict_raw(self, request: RawRequest) -> RawReply:
         """Decode, answer and encode a whole body here, where its size holds up nobody."""
-        predictions = self.predict(self._contract.decode(request.body))
+        form = Form.COLUMNS
+        if request.kind is Media.ARROW:
+            call = self._arrow_requests.decode(request.body, request.max_decoded_bytes)
+        else:
+            call, form = self._contract.read(request.body)
+        predictions = self.predict(call)
+        rows = predictions.rows
         if predictions.non_finite:
-            return RawReply(predictions.rows, b"", predictions.non_finite[0])
-        encoded = self._contract.encode(predictions, 0, predictions.rows)
-        return RawReply(predictions.rows, encoded, None)
+            return RawReply(rows, b"", predictions.non_finite[0])
+        if request.answer is Media.ARROW:
+            return RawReply(
+                rows, encode_stream(self._contract, predictions, request.metadata), None
+            )
+        return RawReply(rows, self._contract.encode(predictions, 0, rows, form), None)
 
 
 def operations(_: bytes) -> Operations:

@@ -30,7 +30,7 @@ from service.core.errors import (
     ServiceError,
     ShuttingDownError,
 )
-from service.runtimes.messages import RawReply
+from service.runtimes.messages import RawReply, RawRequest
 from service.serving.request_queue import Answer, QueuedRequest, RequestQueue, Share
 
 BATCH_TIMEOUT_SHARE = 1 / 3
@@ -54,7 +54,7 @@ class BatchWorker(Protocol):
         """Answer, or raise ModelFailedError, ChildLostError, ChildTimeoutError."""
         ...
 
-    async def predict_raw(self, body: bytes, timeout_s: float) -> RawReply:
+    async def predict_raw(self, request: RawRequest, timeout_s: float) -> RawReply:
         """Answer an undecoded body, or raise as `predict` and as decoding does."""
         ...
 
@@ -129,7 +129,7 @@ class Batcher(Generic[W]):
         """How many requests are not yet with a worker."""
         return len(self._queue)
 
-    async def submit(self, payload: Call | bytes) -> Answer:
+    async def submit(self, payload: Call | RawRequest) -> Answer:
         """Wait for the answer to a validated call, or to a body that the worker will decode.
 
         Raise RequestTimeoutError past the request's time limit, ModelFailedError,

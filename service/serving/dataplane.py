@@ -4,6 +4,7 @@ import anyio.to_thread
 import msgspec
 from anyio import CapacityLimiter
 
+from service.contracts.contract import Form
 from service.core.errors import (
     ChildLostError,
     ModelFailedError,
@@ -11,10 +12,14 @@ from service.core.errors import (
     RequestTimeoutError,
     ServiceError,
 )
+from service.core.media import Media
 from service.core.versions import ModelVersion
-from service.runtimes.messages import RawReply
+from service.runtimes.messages import RawReply, RawRequest
 from service.serving.model import LoadedModel
 from service.serving.slot import Slot
+
+EXPANSION = 8
+"""How many times MAX_BODY_BYTES an Arrow stream may have once it is decoded."""
 
 MODEL_FAULTS = (ModelFailedError, ChildLostError, RequestTimeoutError, NonFinitePredictionError)
 """What a request can meet that speaks against the version, and not against the caller."""
@@ -24,23 +29,30 @@ _ENCODED_ON_LOOP_ROWS = 1_000
 
 
 class Prediction(msgspec.Struct, frozen=True):
-    """The answers to one request: a JSON array with an object a row, and who gave them."""
+    """The answers to one request, and who gave them.
+
+    `predictions` is a JSON value in the form that the request had, or a whole Arrow stream.
+    """
 
     predictions: bytes
     rows: int
     version: ModelVersion
+    kind: Media = Media.JSON
 
 
 class DataPlane:
     """What every protocol calls."""
 
-    def __init__(self, slot: Slot, raw_body_bytes: int) -> None:
+    def __init__(self, slot: Slot, raw_body_bytes: int, max_body_bytes: int) -> None:
         self._slot = slot
         self._raw_body_bytes = raw_body_bytes
+        self._max_decoded_bytes = EXPANSION * max_body_bytes
         self._encoding = CapacityLimiter(2)
 
-    async def infer(self, body: bytes) -> Prediction:
-        """Answer a JSON body by the version that serves when it comes.
+    async def infer(
+        self, body: bytes, kind: Media = Media.JSON, answer: Media = Media.JSON
+    ) -> Prediction:
+        """Answer a body of one kind by the version that serves when it comes.
 
         Everything happens inside one lease, so contract, model and the version that is named
         always belong together. Raise what `Contract.decode` and `Batcher.submit` raise, with the
@@ -48,7 +60,7 @@ class DataPlane:
         """
         with self._slot.lease() as model:
             try:
-                prediction = await self._infer(model, body)
+                prediction = await self._infer(model, body, kind, answer)
             except ServiceError as error:
                 error.answered_by = model.version
                 model.failed += isinstance(error, MODEL_FAULTS)
@@ -56,15 +68,28 @@ class DataPlane:
             model.answered += 1
             return prediction
 
-    async def _infer(self, model: LoadedModel, body: bytes) -> Prediction:
-        if len(body) > self._raw_body_bytes:
+    async def _infer(
+        self, model: LoadedModel, body: bytes, kind: Media, wanted: Media
+    ) -> Prediction:
+        in_arrow = kind is Media.ARROW or wanted is Media.ARROW
+        if in_arrow or len(body) > self._raw_body_bytes:
             # Decoding it here would hold up everyone else; the worker has the same contract.
-            answer = await model.batcher.submit(body)
+            # Arrow is spoken in workers alone.
+            version = model.version
+            request = RawRequest(
+                body,
+                kind,
+                wanted,
+                self._max_decoded_bytes,
+                {"hotswap.model_name": version.name, "hotswap.model_version": version.version},
+            )
+            answer, form = await model.batcher.submit(request), Form.ROWS
         else:
-            answer = await model.batcher.submit(model.contract.decode(body))
+            call, form = model.contract.read(body)
+            answer = await model.batcher.submit(call)
         if isinstance(answer, RawReply):
-            return Prediction(answer.predictions, answer.rows, model.version)
-        share = (answer.predictions, answer.start, answer.stop)
+            return Prediction(answer.predictions, answer.rows, model.version, wanted)
+        share = (answer.predictions, answer.start, answer.stop, form)
         rows = answer.stop - answer.start
         if rows <= _ENCODED_ON_LOOP_ROWS:
             encoded = model.contract.encode(*share)

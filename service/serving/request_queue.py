@@ -7,7 +7,7 @@ import msgspec
 
 from service.contracts.contract import Call, Predictions
 from service.core.errors import ServiceError
-from service.runtimes.messages import RawReply
+from service.runtimes.messages import RawReply, RawRequest
 
 
 class Share(msgspec.Struct, frozen=True):
@@ -27,7 +27,7 @@ class QueuedRequest:
     __slots__ = ("again", "answer", "is_body", "key", "losses", "payload", "rows", "since")
 
     def __init__(
-        self, payload: Call | bytes, answer: "asyncio.Future[Answer]", since: float
+        self, payload: Call | RawRequest, answer: "asyncio.Future[Answer]", since: float
     ) -> None:
         self.payload = payload
         self.answer = answer
@@ -37,9 +37,9 @@ class QueuedRequest:
         """Whether the batch that it was in has failed: it is run alone then."""
         self.losses = 0
         """How many workers were lost while they had it."""
-        self.is_body = isinstance(payload, bytes)
-        self.rows = 0 if isinstance(payload, bytes) else payload.rows
-        self.key = b"" if isinstance(payload, bytes) else _merge_key(payload)
+        self.is_body = isinstance(payload, RawRequest)
+        self.rows = 0 if isinstance(payload, RawRequest) else payload.rows
+        self.key = b"" if isinstance(payload, RawRequest) else _merge_key(payload)
 
     def fail(self, error: ServiceError) -> None:
         """Answer it by an error, unless its caller has gone or it was answered."""

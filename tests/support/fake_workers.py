@@ -14,7 +14,7 @@ import anyio
 
 from service.contracts.contract import Call, Predictions
 from service.core.errors import ChildLostError, ChildTimeoutError, ModelFailedError
-from service.runtimes.messages import RawReply
+from service.runtimes.messages import RawReply, RawRequest
 from service.serving.request_queue import Share
 
 RAISING = -1.0
@@ -72,11 +72,11 @@ class FakeWorker:
         non_finite = [index for index, row in enumerate(rows) if row == NAN_ROW]
         return Predictions(len(rows), ["y"], [right_answers(rows)], [""], [[]], non_finite)
 
-    async def predict_raw(self, body: bytes, timeout_s: float) -> RawReply:
+    async def predict_raw(self, request: RawRequest, timeout_s: float) -> RawReply:
         """Answer a body by itself."""
-        self._workers.bodies.append(body)
+        self._workers.bodies.append(request.body)
         await self._work(timeout_s, hang=False)
-        return RawReply(1, body, 0 if body == b"nan" else None)
+        return RawReply(1, request.body, 0 if request.body == b"nan" else None)
 
     def kill(self) -> None:
         """End it, and the call that is under way."""

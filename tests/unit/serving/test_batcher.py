@@ -15,7 +15,7 @@ from service.core.errors import (
     ServiceError,
     ShuttingDownError,
 )
-from service.runtimes.messages import RawReply
+from service.runtimes.messages import RawReply, RawRequest
 from service.serving.batcher import (
     BATCH_TIMEOUT_SHARE,
     PATIENCE_SHARE,
@@ -62,7 +62,7 @@ async def running(
         host.cancel_scope.cancel()
 
 
-async def outcome(batcher: Batcher[Any], payload: Call | bytes) -> Any:
+async def outcome(batcher: Batcher[Any], payload: Call | RawRequest) -> Any:
     """Return a request's answers, or its error."""
     try:
         answer = await batcher.submit(payload)
@@ -71,7 +71,7 @@ async def outcome(batcher: Batcher[Any], payload: Call | bytes) -> Any:
     return answer if isinstance(answer, RawReply) else answers_in(answer)
 
 
-async def outcomes(batcher: Batcher[Any], *payloads: Call | bytes) -> list[Any]:
+async def outcomes(batcher: Batcher[Any], *payloads: Call | RawRequest) -> list[Any]:
     """Return the answers or errors of requests that come in one moment."""
     return list(await asyncio.gather(*(outcome(batcher, payload) for payload in payloads)))
 
@@ -187,7 +187,7 @@ async def test_a_body_goes_alone() -> None:
     """What the worker is to decode is merged with nothing."""
     workers = FakeWorkers()
     async with running(workers) as batcher:
-        got = await outcomes(batcher, a_call(1), b"one", a_call(2), b"two")
+        got = await outcomes(batcher, a_call(1), RawRequest(b"one"), a_call(2), RawRequest(b"two"))
     assert got == [[1.5], RawReply(1, b"one", None), [2.5], RawReply(1, b"two", None)]
     assert workers.bodies == [b"one", b"two"]
     assert workers.seen == [[1, 2]]
@@ -199,7 +199,7 @@ async def test_bodies_leave_a_worker_to_small_requests() -> None:
     async with running(workers) as batcher, anyio.create_task_group() as callers:
         assert await outcome(batcher, a_call(1)) == [1.5]
         for body in (b"one", b"two"):
-            callers.start_soon(outcome, batcher, body)
+            callers.start_soon(outcome, batcher, RawRequest(body))
         await until(lambda: bool(workers.bodies))
         assert workers.bodies == [b"one"]
         began = now()
@@ -213,7 +213,7 @@ async def test_bodies_take_every_worker_where_nothing_else_comes() -> None:
     workers = FakeWorkers(2, takes_s=0.1)
     async with running(workers) as batcher:
         began = now()
-        await outcomes(batcher, b"one", b"two")
+        await outcomes(batcher, RawRequest(b"one"), RawRequest(b"two"))
         assert now() - began == pytest.approx(0.1)
 
 
@@ -224,7 +224,7 @@ async def test_only_the_request_with_the_row_that_is_not_finite_fails() -> None:
         assert (good, also_good) == ([1.5, 2.5], [4.5])
         assert isinstance(bad, NonFinitePredictionError)
         assert bad.row == 1
-        raw = await outcome(batcher, b"nan")
+        raw = await outcome(batcher, RawRequest(b"nan"))
         assert isinstance(raw, NonFinitePredictionError)
 
 

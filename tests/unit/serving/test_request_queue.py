@@ -4,13 +4,14 @@ from typing import Any
 import pytest
 
 from service.contracts.contract import Call
+from service.runtimes.messages import RawRequest
 from service.serving.request_queue import QueuedRequest, RequestQueue
 from tests.support.fake_workers import a_call
 
 pytestmark = pytest.mark.anyio
 
 
-def queue_of(*payloads: Call | bytes) -> tuple[RequestQueue, list[QueuedRequest]]:
+def queue_of(*payloads: Call | RawRequest) -> tuple[RequestQueue, list[QueuedRequest]]:
     """Return a queue of requests that came one after another, and them."""
     loop = asyncio.get_running_loop()
     queue = RequestQueue()
@@ -31,13 +32,13 @@ def taken(queue: RequestQueue, **how: Any) -> list[float]:
 
 async def test_calls_go_together_and_bodies_alone_in_order_of_arrival() -> None:
     """A body that came first goes first."""
-    queue, _ = queue_of(b"body", a_call(1), b"another", a_call(2))
+    queue, _ = queue_of(RawRequest(b"body"), a_call(1), RawRequest(b"another"), a_call(2))
     assert [taken(queue) for _ in range(4)] == [[0], [1, 3], [2], []]
 
 
 async def test_a_body_that_may_not_go_holds_up_no_call() -> None:
     """It waits, and is still there."""
-    queue, _ = queue_of(b"body", a_call(1))
+    queue, _ = queue_of(RawRequest(b"body"), a_call(1))
     assert taken(queue, bodies=False) == [1]
     assert taken(queue, bodies=False) == []
     assert len(queue) == 1
@@ -57,7 +58,7 @@ async def test_who_is_to_run_again_goes_first_and_alone() -> None:
 
 async def test_who_has_gone_is_taken_by_nobody() -> None:
     """Whether a call, a body or one to run again."""
-    queue, items = queue_of(a_call(1), b"body", a_call(2))
+    queue, items = queue_of(a_call(1), RawRequest(b"body"), a_call(2))
     items[2].again = True
     for item in items:
         item.answer.cancel()

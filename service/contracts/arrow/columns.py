@@ -1,0 +1,128 @@
+"""Turn a column of an Arrow table into what a contract takes."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from service.contracts.arrow.nested import nested_reader
+from service.contracts.arrow.numbers import casts, check_finite, first_null, numbers, wrong_type
+from service.contracts.arrow.strings import binary_values, is_binary, is_string, string_values
+from service.contracts.arrow.tensors import Tensor
+from service.contracts.columnar import place_in_columns
+from service.contracts.contract import InputSpec, TypedColumn
+from service.contracts.faults import violation_at
+from service.contracts.mlflow_types import EPOCH, FIRST_MOMENT, LAST_MOMENT, SCALARS
+from service.core.errors import ContractViolationError
+
+ToTyped = Callable[[pa.ChunkedArray, int], TypedColumn]
+"""Takes a valid column of at least one row, and how many bytes it may have once decoded."""
+
+_A_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
+_A_DAY_S = 86_400
+_FIRST_S, _LAST_S = (
+    int((moment - EPOCH).total_seconds()) for moment in (FIRST_MOMENT, LAST_MOMENT)
+)
+_WORDS = {
+    "boolean": "a boolean",
+    "integer": "an integer",
+    "long": "an integer",
+    "float": "a number",
+    "double": "a number",
+    "string": "a string",
+    "binary": "bytes",
+    "datetime": "a datetime",
+}
+
+
+def to_reader(spec: InputSpec, described: dict[str, Any]) -> ToTyped:
+    """Return what reads this input; `described` is the input as the signature writes it.
+
+    What it returns raises ContractViolationError, and BodyTooLargeError.
+    """
+    if spec.type == "tensor":
+        return Tensor(spec, described["tensor-spec"]["dtype"]).read
+    if spec.type not in SCALARS:
+        return nested_reader(spec, described)
+    dtype = np.dtype(SCALARS[spec.type][1] or object)
+    match spec.type:
+        case "string":
+            return _Scalar(spec, "strings", is_string, string_values).read
+        case "binary":
+            return _Scalar(spec, "binary", is_binary, binary_values).read
+        case "datetime":
+            return _Scalar(spec, "timestamps or dates", _is_moment, partial(_moments, spec)).read
+    wanted = f"{dtype}, or of a type that widens to it"
+    return _Scalar(spec, wanted, partial(casts, wanted=dtype), partial(_values, spec, dtype)).read
+
+
+def absent(spec: InputSpec, rows: int) -> TypedColumn:
+    """Return the column of an optional input that was not sent."""
+    if not spec.dtype:
+        return [None] * rows
+    dtype = np.dtype(spec.dtype)
+    return np.full(rows, np.datetime64("NaT") if dtype.kind == "M" else np.nan, dtype)
+
+
+class _Scalar(NamedTuple):
+    """Reads an input that is one value a row."""
+
+    spec: InputSpec
+    wanted: str
+    takes: Callable[[pa.DataType], bool]
+    values: ToTyped
+
+    def read(self, column: pa.ChunkedArray, max_decoded_bytes: int) -> TypedColumn:
+        """Return the column, once its type and its nulls are what the input may have."""
+        if pa.types.is_null(column.type) and not self.spec.required:
+            return absent(self.spec, len(column))
+        if not self.takes(column.type):
+            raise wrong_type(self.spec.name, self.wanted, column)
+        if self.spec.required and column.null_count:
+            place = place_in_columns(self.spec.name)
+            raise violation_at(place, first_null(column), _WORDS[self.spec.type], None)
+        return self.values(column, max_decoded_bytes)
+
+
+def _values(
+    spec: InputSpec, dtype: "np.dtype[Any]", column: pa.ChunkedArray, _limit: int
+) -> TypedColumn:
+    """Return numbers or booleans, NaN for a null where the dtype has it, else a list."""
+    if not spec.dtype:
+        values: list[Any] = column.to_pylist()
+        return values
+    values_at, holes = numbers(column)
+    check_finite(spec.name, values_at, 1)
+    typed = values_at.astype(dtype, copy=False)
+    return typed if holes is None else np.where(holes, np.array(np.nan, dtype), typed)
+
+
+def _moments(spec: InputSpec, column: pa.ChunkedArray, _limit: int) -> TypedColumn:
+    """Return microseconds in UTC: Arrow's timestamps with a zone are UTC as they are."""
+    counts, holes = numbers(column.cast(pa.int32() if _is_days(column.type) else pa.int64()))
+    a_second = 1
+    if _is_days(column.type):
+        counts = counts.astype(np.int64) * _A_DAY_S
+    else:
+        a_second = _A_SECOND[getattr(column.type, "unit", "ms")]
+    beyond = (counts < _FIRST_S * a_second) | (counts >= _LAST_S * a_second)
+    if beyond.any():
+        row = int(beyond.argmax())
+        wanted = f"a datetime between {FIRST_MOMENT:%Y-%m-%d} and {LAST_MOMENT:%Y-%m-%d}"
+        place = place_in_columns(spec.name)
+        got = f"{counts[row]} units since 1970 ({column.type})"
+        raise ContractViolationError(place(row), row, wanted, got)
+    micro = _A_SECOND["us"]
+    counts = counts * (micro // a_second) if a_second <= micro else counts // (a_second // micro)
+    moments = counts.view("datetime64[us]")
+    return moments if holes is None else np.where(holes, np.datetime64("NaT", "us"), moments)
+
+
+def _is_moment(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_timestamp(kind) or pa.types.is_date(kind))
+
+
+def _is_days(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_date32(kind))
