@@ -80,9 +80,8 @@ class _Scalar(NamedTuple):
             return absent(self.spec, len(column))
         if not self.takes(column.type):
             raise wrong_type(self.spec.name, self.wanted, column)
-        if self.spec.required and column.null_count:
-            place = place_in_columns(self.spec.name)
-            raise violation_at(place, first_null(column), _WORDS[self.spec.type], None)
+        if self.spec.required and (row := first_null(column)) is not None:
+            raise violation_at(place_in_columns(self.spec.name), row, _WORDS[self.spec.type], None)
         return self.values(column, max_decoded_bytes)
 
 

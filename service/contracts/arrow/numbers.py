@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from service.contracts.columnar import place_in_columns
 from service.contracts.faults import violation_at
@@ -49,9 +50,18 @@ def check_finite(name: str, values: Array, a_row: int) -> None:
         raise violation_at(place_in_columns(name), at // a_row, "a finite number", value)
 
 
-def first_null(column: pa.ChunkedArray) -> int:
-    """Return where the first null is."""
-    return int(column.is_null().to_numpy().argmax())
+def first_null(column: pa.ChunkedArray) -> int | None:
+    """Return where the first null is, None where there is none; a dictionary may hold one, too."""
+    if pa.types.is_dictionary(column.type):
+        nulls = np.concatenate([_null_words(chunk) for chunk in column.chunks])
+        return int(nulls.argmax()) if nulls.any() else None
+    return int(column.is_null().to_numpy().argmax()) if column.null_count else None
+
+
+def word_indices(chunk: pa.Array) -> Array:
+    """Return which word of a dictionary each row is; one past the last for a null."""
+    indices = pc.fill_null(chunk.indices.cast(pa.int64()), len(chunk.dictionary))
+    return np.asarray(indices.to_numpy(zero_copy_only=False))
 
 
 def wrong_type(name: str, wanted: str, column: pa.ChunkedArray) -> ContractViolationError:
@@ -59,3 +69,8 @@ def wrong_type(name: str, wanted: str, column: pa.ChunkedArray) -> ContractViola
     return ContractViolationError(
         f"columns.{name}", None, f"a column of {wanted}", f"a column of {column.type}"
     )
+
+
+def _null_words(chunk: pa.Array) -> Array:
+    words = np.append(chunk.dictionary.is_null().to_numpy(zero_copy_only=False), values=True)
+    return np.asarray(words[word_indices(chunk)])

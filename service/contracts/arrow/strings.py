@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from service.contracts.arrow.numbers import word_indices
 from service.contracts.arrow.stream import check_decoded
 
 _VIEW_INTS = 4
@@ -53,19 +54,14 @@ def _strings(chunk: pa.Array) -> list[Any]:
         return values
     values = chunk.dictionary.to_numpy(zero_copy_only=False).tolist()
     words = np.array([*values, None], object)
-    picked: list[Any] = words[_indices(chunk, len(words) - 1)].tolist()
+    picked: list[Any] = words[word_indices(chunk)].tolist()
     return picked
-
-
-def _indices(chunk: pa.Array, of_null: int) -> "np.ndarray[Any, Any]":
-    indices = chunk.indices.cast(pa.int64())
-    return np.asarray(pc.fill_null(indices, of_null).to_numpy(zero_copy_only=False))
 
 
 def _total_bytes(chunk: pa.Array) -> int:
     if pa.types.is_dictionary(chunk.type):
         lengths = np.append(_lengths(chunk.dictionary), 0)
-        return int(lengths[_indices(chunk, len(lengths) - 1)].sum())
+        return int(lengths[word_indices(chunk)].sum())
     return int(_lengths(chunk).sum())
 
 

@@ -38,6 +38,8 @@ class Tensor(NamedTuple):
         for size in shape:
             if not _is_list(values.type):
                 raise wrong_type(name, wanted, column)
+            if pa.types.is_fixed_size_list(values.type) and values.type.list_size != size:
+                raise wrong_type(name, wanted, column)
             self._check_nulls(values, rows)
             self._check_lengths(values, size, rows)
             flat = [chunk.flatten() for chunk in values.chunks]
@@ -58,8 +60,9 @@ class Tensor(NamedTuple):
             raise ContractViolationError(place_in_columns(self.spec.name)(row), row, wanted, got)
 
     def _check_nulls(self, column: pa.ChunkedArray, rows: int) -> None:
-        if column.null_count:
-            row = first_null(column) // (len(column) // rows)
+        at = first_null(column)
+        if at is not None:
+            row = at // (len(column) // rows)
             raise violation_at(place_in_columns(self.spec.name), row, "a value", None)
 
 
