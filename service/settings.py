@@ -110,7 +110,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Milliseconds that a request may wait for company while others wait too."""
 
     max_body_bytes: Bytes = 33_554_432
-    """The largest body that is taken."""
+    """The largest body that is taken; an Arrow stream may have 8 times that once decoded."""
 
     raw_body_bytes: Annotated[int, Meta(ge=0, le=2**40)] = 262_144
     """Bodies over this size are decoded in the worker, so that they hold up nobody else."""

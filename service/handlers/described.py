@@ -5,8 +5,16 @@ from http import HTTPStatus
 
 import msgspec
 from litestar.openapi.datastructures import ResponseSpec
-from litestar.openapi.spec import OpenAPIMediaType, OpenAPIType, Operation, RequestBody, Schema
+from litestar.openapi.spec import (
+    OpenAPIMediaType,
+    OpenAPIResponse,
+    OpenAPIType,
+    Operation,
+    RequestBody,
+    Schema,
+)
 
+from service.core.media import Media
 from service.handlers.problems import MEDIA_TYPE
 
 
@@ -31,24 +39,52 @@ def problem_responses(meanings: dict[HTTPStatus, str]) -> dict[int, ResponseSpec
 
 @dataclass
 class PredictOperation(Operation):
-    """Adds the body of `/predict`, whose instances only the served version can describe."""
+    """Adds the bodies and answers of `/predict`; only the served version can tell their columns."""
 
     def __post_init__(self) -> None:
-        """Describe the body."""
-        instances = Schema(
-            type=OpenAPIType.ARRAY,
-            min_items=1,
-            items=Schema(description="As the signature has it that GET /model/info shows"),
-        )
-        params = Schema(
-            type=[OpenAPIType.OBJECT, OpenAPIType.NULL],
-            description="The model's parameters, where its signature has any",
-        )
-        body = Schema(
+        """Describe the bodies, and the kind of answer that the framework does not know of."""
+        self.request_body = RequestBody(required=True, content=predict_bodies())
+        answer = (self.responses or {}).get("200")
+        if isinstance(answer, OpenAPIResponse) and answer.content is not None:
+            answer.content[Media.ARROW.value] = _arrow("One batch with a column for each output")
+
+
+def predict_bodies() -> dict[str, OpenAPIMediaType]:
+    """Return the bodies that `/predict` takes: rows or columns in JSON, and an Arrow stream."""
+    value = Schema(description="As the signature has it that GET /model/info shows")
+    values = Schema(type=OpenAPIType.ARRAY, min_items=1, items=value)
+    columns = Schema(
+        type=OpenAPIType.OBJECT,
+        additional_properties=values,
+        description="All of one length; not for a model whose inputs have no names",
+    )
+    params = Schema(
+        type=[OpenAPIType.OBJECT, OpenAPIType.NULL],
+        description="The model's parameters, where its signature has any",
+    )
+    forms = [
+        Schema(
             type=OpenAPIType.OBJECT,
-            required=["instances"],
-            properties={"instances": instances, "params": params},
+            title=title,
+            required=[name],
+            properties={name: schema, "params": params},
         )
-        self.request_body = RequestBody(
-            required=True, content={"application/json": OpenAPIMediaType(schema=body)}
+        for title, name, schema in (("Rows", "instances", values), ("Columns", "columns", columns))
+    ]
+    return {
+        Media.JSON.value: OpenAPIMediaType(schema=Schema(one_of=forms)),
+        Media.ARROW.value: _arrow(
+            "A column for each input; `hotswap.params` in the schema's metadata is params as JSON"
+        ),
+    }
+
+
+def _arrow(description: str) -> OpenAPIMediaType:
+    """Describe an Arrow IPC stream, for which OpenAPI has no more words than these."""
+    return OpenAPIMediaType(
+        schema=Schema(
+            type=OpenAPIType.STRING,
+            content_media_type=Media.ARROW.value,
+            description=f"An Arrow IPC stream. {description}",
         )
+    )

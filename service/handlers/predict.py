@@ -1,4 +1,4 @@
-"""`POST /predict`: rows in, predictions out."""
+"""`POST /predict`: rows or columns in, predictions out."""
 
 from http import HTTPStatus
 from typing import Any
@@ -19,18 +19,19 @@ from service.serving.dataplane import DataPlane
 
 
 class PredictReply(msgspec.Struct):
-    """The answer: one prediction for each instance, and which version gave them."""
+    """The answer in JSON: rows or columns, as the request has them, and which version gave them."""
 
-    predictions: list[dict[str, object]]
+    predictions: list[dict[str, object]] | dict[str, list[object]]
     model_name: str
     model_stage: str
     model_version: str
 
 
 _FAULTS = {
-    HTTPStatus.BAD_REQUEST: "No JSON, or not what the served version takes: with `path` and `row`",
-    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "Over MAX_BODY_BYTES",
-    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "Not JSON",
+    HTTPStatus.BAD_REQUEST: "Malformed, or not what the served version takes: `path` and `row`",
+    HTTPStatus.NOT_ACCEPTABLE: "Neither JSON nor Arrow is accepted",
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "Over MAX_BODY_BYTES, or 8 times that once decoded",
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "Neither JSON nor Arrow",
     HTTPStatus.INTERNAL_SERVER_ERROR: "The model raised, or its answer is not finite: with `row`",
     HTTPStatus.SERVICE_UNAVAILABLE: "No version can answer",
     HTTPStatus.GATEWAY_TIMEOUT: "No answer within REQUEST_TIMEOUT_S",
@@ -60,9 +61,10 @@ async def predict(
     dataplane: NamedDependency[DataPlane],
     names: NamedDependency[ReplyNames],
 ) -> Response[bytes]:
-    """Predict for `{"instances": [...]}`, by the version that serves when the request comes.
+    """Predict for rows or columns, by the version that serves when the request comes.
 
-    What an instance holds is the served version's signature, which `GET /model/info` shows.
+    What they hold is the served version's signature, which `GET /model/info` shows. The answer is
+    of the request's kind, JSON or Arrow, unless `Accept` says otherwise.
     """
     kind = kind_of_body(request.headers.get("content-type"))
     wanted = kind_of_answer(", ".join(request.headers.getall("accept", [])), kind)

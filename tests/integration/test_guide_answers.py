@@ -161,7 +161,11 @@ def test_the_openapi_schema_describes_the_calls(guide: Guide) -> None:
         ("/reload-model", "post"),
     }
     predict = schema["paths"]["/predict"]["post"]
-    assert "application/json" in predict["requestBody"]["content"]
+    kinds = ["application/json", "application/vnd.apache.arrow.stream"]
+    assert list(predict["requestBody"]["content"]) == kinds
+    forms = predict["requestBody"]["content"]["application/json"]["schema"]["oneOf"]
+    assert [form["required"] for form in forms] == [["instances"], ["columns"]]
+    assert list(predict["responses"]["200"]["content"]) == kinds
     reference = predict["responses"]["200"]["content"]["application/json"]["schema"]["$ref"]
     answer = schema["components"]["schemas"][reference.rpartition("/")[2]]
     assert answer["properties"].keys() == {

@@ -1,6 +1,8 @@
 import json
+import os
 import re
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from tests.support.running_service import RunningService
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 CALLS = re.findall(r"<!-- test: (\d+) (.+?) -->\n```bash\n(.+?)\n```", README, re.DOTALL)
+SCRIPTS = re.findall(r"<!-- run: (.+?) -->\n```python\n(.+?)\n```", README, re.DOTALL)
 ADDRESS = "http://127.0.0.1:8000"
 
 
@@ -58,8 +61,27 @@ def test_the_readmes_curl_calls_answer_as_it_says(
     assert part in body
 
 
+@pytest.mark.parametrize(("part", "script"), SCRIPTS)
+def test_the_readmes_scripts_print_what_they_say(
+    service: RunningService, part: str, script: str
+) -> None:
+    """Each ends well, and prints the part that stands above it."""
+    assert ADDRESS in script
+    ended = subprocess.run(
+        [sys.executable, "-c", script.replace(ADDRESS, service.url)],
+        env={**os.environ, "NO_PROXY": "*"},
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert part in ended.stdout
+
+
 def test_the_readme_has_calls_to_test() -> None:
     """The marks above its calls are still read."""
+    assert len(SCRIPTS) >= 1
     assert len(CALLS) >= 5
     assert README.count("```bash\ncurl") == len(CALLS)
 
