@@ -17,6 +17,9 @@ FROM_THE_HANDLER = {"accept": "application/json, */*"}
 BODIES = {
     "one row": b'{"instances": [{"a": 2.0}]}',
     "several rows": b'{"instances": [{"a": 1}, {"a": 2.5}]}',
+    "columns": b'{"columns": {"a": [1, 2.5]}}',
+    "columns and rows": b'{"columns": {"a": [1]}, "instances": [{"a": 1}]}',
+    "a wrong type in a column": b'{"columns": {"a": [1, "x"]}}',
     "no JSON": b'{"instances": [',
     "nothing": b"",
     "a wrong type": b'{"instances": [{"a": 1}, {"a": "x"}]}',
@@ -64,6 +67,7 @@ def test_both_ways_tell_the_same(service: RunningService, body: bytes) -> None:
         ({"content-type": "application/json; charset=utf-8"}, 200),
         ({"content-type": "text/csv"}, 415),
         ({"accept": "*/*"}, 200),
+        ({"accept": "text/html"}, 406),
     ],
 )
 def test_unusual_words_are_understood(

@@ -1,5 +1,6 @@
 """Rows, columns and Arrow: equal calls for what is right, one place for what is wrong."""
 
+import contextlib
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -8,14 +9,14 @@ from typing import Any, NamedTuple
 import msgspec
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.contracts.arrow.request import ArrowRequests
 from service.contracts.choose import contract_for
 from service.contracts.contract import Call, Contract
 from service.contracts.mlflow_types import FIRST_MOMENT, LAST_MOMENT
-from service.core.errors import ContractViolationError
+from service.core.errors import BodyTooLargeError, ContractViolationError, MalformedBodyError
 from tests.support.arrow_bodies import stream
 
 LIMIT = 10_000_000
@@ -171,6 +172,35 @@ def test_a_fault_has_the_same_place_in_each(
     rows[at][name] = KINDS[name].wrong
     for decode in forms(REQUIRED, rows, types).values():
         assert place(decode) == (at, name)
+
+
+WHOLE = stream(
+    {
+        "boolean": [True, None],
+        "double": [0.5, None],
+        "string": pa.array(["a", "a longer one than fits a view"]).cast(pa.string_view()),
+        "binary": pa.array([b"a", None]),
+        "datetime": pa.array([0, None], pa.timestamp("ms", "UTC")),
+        "else": pa.array(["a", "b"]).dictionary_encode(),
+    },
+    compression="lz4",
+    batch_rows=1,
+)
+
+
+@settings(max_examples=300)
+@given(
+    changes=st.lists(st.tuples(st.integers(0, len(WHOLE) - 1), st.integers(0, 255)), min_size=1),
+    cut=st.integers(0, 40),
+)
+def test_a_damaged_stream_raises_nothing_else(changes: list[tuple[int, int]], cut: int) -> None:
+    """Whatever its bytes say, it is a call, or one of the errors that a body may have."""
+    body = bytearray(WHOLE)
+    for at, byte in changes:
+        body[at] = byte
+    with contextlib.suppress(ContractViolationError, MalformedBodyError, BodyTooLargeError):
+        call = ArrowRequests(OPTIONAL).decode(bytes(body[: len(body) - cut]), LIMIT)
+        assert call.rows
 
 
 archive_rows = st.fixed_dictionaries({name: values for name, (_, values, _) in ARCHIVE.items()})

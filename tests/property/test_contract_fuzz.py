@@ -77,6 +77,10 @@ rows = st.dictionaries(st.sampled_from(NAMES), values, max_size=6) | values
 bodies = st.fixed_dictionaries(
     {"instances": st.lists(rows, max_size=4) | values}, optional={"params": values}
 )
+columns = st.dictionaries(st.sampled_from(NAMES), st.lists(values, max_size=3), max_size=6)
+column_bodies = st.fixed_dictionaries(
+    {"columns": columns | values}, optional={"params": values, "instances": values}
+)
 
 
 def _answer(subject: Contract, body: bytes) -> Call | None:
@@ -111,6 +115,20 @@ def test_arbitrary_json_raises_nothing_else(subject: Contract, body: Any) -> Non
     call = _answer(subject, json.dumps(body).encode())
     if call is not None:
         assert call.rows == len(body["instances"])
+        assert msgspec.msgpack.decode(msgspec.msgpack.encode(call), type=Call) == call
+
+
+@pytest.mark.parametrize("subject", CONTRACTS)
+@settings(max_examples=150)
+@given(body=column_bodies)
+def test_arbitrary_columns_raise_nothing_else(subject: Contract, body: Any) -> None:
+    """Nor do columns, and what is accepted has all the rows that each has."""
+    call = _answer(subject, json.dumps(body).encode())
+    if call is not None:
+        named = [
+            body["columns"][spec.name] for spec in subject.inputs if spec.name in body["columns"]
+        ]
+        assert {len(values) for values in named} == {call.rows}
         assert msgspec.msgpack.decode(msgspec.msgpack.encode(call), type=Call) == call
 
 
