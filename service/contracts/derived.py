@@ -51,10 +51,8 @@ class DerivedContract:
             self._builders = [
                 to_column(spec, raw) for spec, raw in zip(self.inputs, raw_inputs, strict=True)
             ]
-            self._places = {
-                Form.ROWS: [self._place(*indexed) for indexed in enumerate(self.inputs)],
-                Form.COLUMNS: [place_in_columns(spec.name) for spec in self.inputs],
-            }
+            self._in_rows = [self._place(*indexed) for indexed in enumerate(self.inputs)]
+            self._in_columns = [place_in_columns(spec.name) for spec in self.inputs]
             self._params = (
                 Params(self.signature["params"], refuse_unknown=refuse_unknown)
                 if self.signature["params"]
@@ -98,16 +96,18 @@ class DerivedContract:
             given = request.instances
             rows = len(given)
             self._check_fixed_rows("instances", given)
-            values = self._split(given)
+            values, places = self._split(given), self._in_rows
         else:
             rows, values = self._columns(request.columns)
+            places = self._in_columns
         if self._names is not None:
             _refuse_unknown(body, self._names, form)
         columns: list[Column] = [
             build(column, place)
-            for build, column, place in zip(self._builders, values, self._places[form], strict=True)
+            for build, column, place in zip(self._builders, values, places, strict=True)
         ]
-        return Call(rows, columns, self._fill(getattr(request, "params", None))), form
+        params = None if self._params is None else self._params.fill(request.params)
+        return Call(rows, columns, params), form
 
     def call_of(
         self, rows: int, columns: Sequence[TypedColumn], params: dict[str, msgspec.Raw] | None
