@@ -26,7 +26,9 @@ def read_table(body: bytes, max_decoded_bytes: int) -> pa.Table:
     with reading():
         _check_size(body, max_decoded_bytes)
         source = pa.BufferReader(body)
-        table = pa.ipc.open_stream(source).read_all()
+        # No threads of Arrow's: THREADS_PER_WORKER is what a worker may use.
+        options = pa.ipc.IpcReadOptions(use_threads=False)
+        table = pa.ipc.open_stream(source, options=options).read_all()
         end = source.tell()
     if end != len(body) or not body.endswith(_END):
         raise MalformedBodyError("the body is no whole Arrow IPC stream: its end is not marked")

@@ -2,11 +2,13 @@ import msgspec
 import pytest
 
 from service.core.errors import (
+    BodyTooLargeError,
     ChildRaisedError,
     ContractViolationError,
     FetchFailedError,
     MalformedBodyError,
     ModelFailedError,
+    NotAcceptableError,
     ServiceError,
     SignatureError,
     SourceUnavailableError,
@@ -37,6 +39,8 @@ def _raise(error: BaseException) -> None:
     "kind",
     [
         MalformedBodyError,
+        BodyTooLargeError,
+        NotAcceptableError,
         SourceUnavailableError,
         FetchFailedError,
         StoreCorruptError,
