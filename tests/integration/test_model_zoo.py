@@ -3,6 +3,7 @@
 They are versions of one registered model, so that one service serves them all, one by one.
 """
 
+import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -10,19 +11,28 @@ from datetime import UTC, datetime
 from typing import Any
 
 import httpx
+import msgspec
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from sklearn.datasets import load_diabetes, load_digits, load_wine
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from tests.support.arrow_bodies import ARROW, JSON, stream, table_of
 from tests.support.mlflow_server import MlflowServer, unique_name
 from tests.support.python_models import ZOO, register_python_model
 from tests.support.running_service import RunningService, start
 
 ALIAS = "shown"
+ARROW_TYPES = {
+    "double": pa.float64(),
+    "long": pa.int64(),
+    "string": pa.string(),
+    "boolean": pa.bool_(),
+}
 
 
 @dataclass
@@ -64,11 +74,38 @@ class Zoo:
         return self.show(version)
 
     def answers(self, instances: list[Any], **more: object) -> list[dict[str, Any]]:
-        """Return the predictions."""
+        """Return the predictions, which are the same in every form that the model takes."""
         answer = self.service.predict(*instances, **more)
         assert answer.status_code == 200, answer.text
         predictions: list[dict[str, Any]] = answer.json()["predictions"]
+        if isinstance(instances[0], dict):
+            self._ask_in_other_forms(instances, predictions, **more)
         return predictions
+
+    def _ask_in_other_forms(
+        self, instances: list[Any], predictions: list[dict[str, Any]], **more: object
+    ) -> None:
+        """Send the same rows as columns and as an Arrow stream, and compare the answers."""
+        expected = {name: [row[name] for row in predictions] for name in predictions[0]}
+        names = dict.fromkeys(name for row in instances for name in row)
+        columns = {name: [row.get(name) for row in instances] for name in names}
+        answer = self.service.post("/predict", {"columns": columns, **more})
+        assert answer.json()["predictions"] == expected, answer.text
+        inputs = self.service.info()["serving"]["signature"]["inputs"]
+        kinds = {spec["name"]: spec["type"] for spec in inputs}
+        body = stream(
+            {name: arrow_column(values, kinds[name]) for name, values in columns.items()},
+            metadata={"hotswap.params": json.dumps(more.get("params", {}))},
+        )
+        for accept in (JSON, ARROW):
+            headers = {"content-type": ARROW, "accept": accept}
+            answer = self.service.client.post("/predict", content=body, headers=headers)
+            assert answer.status_code == 200, answer.text
+            if accept == JSON:
+                assert answer.json()["predictions"] == expected
+            else:
+                answered = msgspec.json.encode(table_of(answer.content).to_pydict())
+                assert json.loads(answered) == expected
 
     def fault(self, *instances: Any, **more: object) -> dict[str, Any]:
         """Return the problem that a request is answered with."""
@@ -108,6 +145,13 @@ def infer(mlflow_server: MlflowServer) -> Iterator[Callable[..., Any]]:
     """Give MLflow's way to read a signature off data."""
     with mlflow_server.active() as mlflow:
         yield mlflow.models.infer_signature
+
+
+def arrow_column(values: list[Any], kind: str) -> Any:
+    """Return values as an Arrow column of the type that an input has."""
+    if kind != "datetime":
+        return pa.array(values, ARROW_TYPES[kind])
+    return pa.array([datetime.fromisoformat(value) for value in values], pa.timestamp("us", "UTC"))
 
 
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:

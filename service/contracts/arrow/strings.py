@@ -68,8 +68,9 @@ def _total_bytes(chunk: pa.Array) -> int:
 def _lengths(chunk: pa.Array) -> "np.ndarray[Any, Any]":
     """Return each value's length in bytes."""
     if pa.types.is_string_view(chunk.type) or pa.types.is_binary_view(chunk.type):
-        views = np.frombuffer(chunk.buffers()[1], np.int32)[::_VIEW_INTS]
-        lengths = views[chunk.offset : chunk.offset + len(chunk)].astype(np.int64)
+        end = chunk.offset + len(chunk)  # the buffer may go on behind it
+        views = np.frombuffer(chunk.buffers()[1], np.int32, end * _VIEW_INTS)[::_VIEW_INTS]
+        lengths = views[chunk.offset :].astype(np.int64)
         return np.where(chunk.is_null().to_numpy(zero_copy_only=False), 0, lengths)
     lengths = pc.fill_null(pc.binary_length(chunk), 0).to_numpy(zero_copy_only=False)
     return np.asarray(lengths, np.int64)
