@@ -59,7 +59,7 @@ class ArrowRequests:
         for spec, read in zip(taken, self._readers, strict=True):
             if spec.name in names:
                 with reading():
-                    column = table.column(schema.get_field_index(spec.name))
+                    column = _with_rows(table.column(schema.get_field_index(spec.name)))
                     column.validate(full=True)
                 columns.append(read(column, max_decoded_bytes))
             elif spec.required:
@@ -88,3 +88,8 @@ class ArrowRequests:
         except MalformedBodyError as error:
             key = PARAMS_KEY.decode()
             raise MalformedBodyError(f"{key} in the schema's metadata: {error}") from None
+
+
+def _with_rows(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Leave out batches of no rows, which may have no buffers either."""
+    return pa.chunked_array([chunk for chunk in column.chunks if len(chunk)], column.type)

@@ -201,6 +201,31 @@ def test_a_moment_beyond_those_that_json_takes_is_refused(array: Any) -> None:
     assert refused(of("datetime"), array).row == 1
 
 
+@pytest.mark.parametrize(
+    ("kind", "array"),
+    [
+        ("double", pa.array([1.5])),
+        ("boolean", pa.array([True])),
+        ("string", pa.array(["a"])),
+        ("string", pa.array(["a"]).cast(pa.string_view())),
+        ("string", pa.array(["a"]).dictionary_encode()),
+        ("binary", pa.array([b"a"]).cast(pa.binary_view())),
+        ("datetime", pa.array([0], pa.timestamp("s"))),
+    ],
+)
+def test_batches_of_no_rows_change_nothing(kind: str, array: Any) -> None:
+    """Before, between and behind those that have some."""
+    some = pa.record_batch({"x": array})
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, some.schema) as writer:
+        for batch in (some.slice(0, 0), some, some.slice(0, 0), some, some.slice(0, 0)):
+            writer.write_batch(batch)
+    inputs = [{"name": "x", "required": True, **of(kind)}]
+    contract = contract_for("m", {"inputs": inputs, "outputs": None}, refuse_unknown=False)
+    mixed = ArrowRequests(contract).decode(sink.getvalue().to_pybytes(), LIMIT)
+    assert mixed == decode(of(kind), array, array)
+
+
 @pytest.mark.parametrize("kind", [pa.dictionary(pa.int8(), pa.string()), pa.string_view()])
 def test_what_is_said_many_times_over_counts_each_time(kind: pa.DataType) -> None:
     """A dictionary or a view makes much of little: it is counted before it is made."""
