@@ -24,6 +24,7 @@ _SHARES_LIMIT = 1 + 1e-9
 _SHARES_WANTED = f"{' + '.join(SHARES)} of at most 1"
 _FEW_ROWS = 64
 """Up to so many, each is looked at; of more, each that is different."""
+_DATE_LENGTH = len("2024-01-01")
 _REMEMBERED_DATES = 4096
 """Callers send the same months over and over, and to look at one takes microseconds."""
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
@@ -128,8 +129,13 @@ def _check(name: str, numbers: Numbers, wrong: Numbers, wanted: str) -> None:
         raise violation_at(place_in_columns(name), row, wanted, numbers[row].item())
 
 
-@lru_cache(_REMEMBERED_DATES)
 def _is_date(text: str) -> bool:
+    # The length first: what is remembered must be short, whatever callers send.
+    return len(text) == _DATE_LENGTH and _is_real_date(text)
+
+
+@lru_cache(_REMEMBERED_DATES)
+def _is_real_date(text: str) -> bool:
     if not _DATE.fullmatch(text):
         return False
     try:
