@@ -1,0 +1,114 @@
+"""Which way a body takes, and in which form it is answered."""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from service.core.errors import ContractViolationError
+from service.core.media import Media
+from service.core.versions import ModelVersion, StoredVersion
+from service.runtimes.child import ChildThreads
+from service.runtimes.messages import LoadReply, RawReply, RawRequest
+from service.runtimes.pool import Pool
+from service.serving.batcher import Batcher
+from service.serving.dataplane import DataPlane, Prediction
+from service.serving.model import LoadedModel
+from service.serving.slot import Slot
+from tests.support.fake_models import BATCHING, CONTRACT, POOL
+from tests.support.fake_workers import FakeWorker, FakeWorkers
+
+pytestmark = pytest.mark.anyio
+
+VERSION = ModelVersion("r", "größe", "7", "", "", 0)
+RAW_BODY_BYTES = 200
+ROWS = json.dumps({"instances": [{"a": 1.0}, {"a": 2.0}]}).encode()
+COLUMNS = json.dumps({"columns": {"a": [3.0, 4.0]}}).encode()
+
+
+class Recording(FakeWorkers):
+    """Workers that keep the whole of each body's request."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.requests: list[RawRequest] = []
+        recorded = self.requests
+
+        class Keeping(FakeWorker):
+            async def predict_raw(self, request: RawRequest, timeout_s: float) -> RawReply:
+                recorded.append(request)
+                return await super().predict_raw(request, timeout_s)
+
+        self._idle = [Keeping(self)]
+
+
+@asynccontextmanager
+async def serving(workers: FakeWorkers) -> AsyncIterator[tuple[DataPlane, LoadedModel]]:
+    """Serve a version by these workers."""
+    stored = StoredVersion(VERSION, Path("nowhere"), "")
+    loaded = LoadReply(CONTRACT.signature, "", "", 0.0)
+    model = LoadedModel(stored, CONTRACT, loaded, Pool(stored, POOL, ChildThreads()), BATCHING)
+    batcher: Any = Batcher(workers, BATCHING, row_wise=True)
+    model.batcher = batcher
+    slot = Slot()
+    slot.swap(model)
+    async with anyio.create_task_group() as host:
+        host.start_soon(batcher.run)
+        yield DataPlane(slot, RAW_BODY_BYTES, max_body_bytes=1_000), model
+        host.cancel_scope.cancel()
+
+
+async def test_rows_and_columns_share_a_call_and_are_answered_in_their_own_form() -> None:
+    """To the model they are the same."""
+    workers = Recording()
+    answers: dict[bytes, Prediction] = {}
+    async with serving(workers) as (dataplane, model), anyio.create_task_group() as callers:
+
+        async def ask(body: bytes) -> None:
+            answers[body] = await dataplane.infer(body)
+
+        callers.start_soon(ask, ROWS)
+        callers.start_soon(ask, COLUMNS)
+    assert workers.seen == [[1.0, 2.0, 3.0, 4.0]]
+    assert json.loads(answers[ROWS].predictions) == [{"y": 1.5}, {"y": 2.5}]
+    assert json.loads(answers[COLUMNS].predictions) == {"y": [3.5, 4.5]}
+    assert {answer.kind for answer in answers.values()} == {Media.JSON}
+    assert model.answered == 2
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "answer"),
+    [
+        (ROWS.ljust(RAW_BODY_BYTES + 1), Media.JSON, Media.JSON),
+        (COLUMNS, Media.JSON, Media.ARROW),
+        (b"a stream", Media.ARROW, Media.ARROW),
+        (b"a stream", Media.ARROW, Media.JSON),
+    ],
+)
+async def test_what_is_large_or_arrow_is_left_to_a_worker(
+    body: bytes, kind: Media, answer: Media
+) -> None:
+    """Undecoded, with what it takes to answer it: kinds, a bound, and who answers."""
+    workers = Recording()
+    async with serving(workers) as (dataplane, _):
+        prediction = await dataplane.infer(body, kind, answer)
+    (request,) = workers.requests
+    assert (request.body, request.kind, request.answer) == (body, kind, answer)
+    assert request.max_decoded_bytes == 8_000
+    assert request.metadata == {"hotswap.model_name": "größe", "hotswap.model_version": "7"}
+    assert (prediction.predictions, prediction.kind) == (body, answer)
+    assert prediction.version == VERSION
+
+
+async def test_a_fault_names_the_version_and_does_not_speak_against_it() -> None:
+    """The caller's body is wrong, not the model."""
+    async with serving(Recording()) as (dataplane, model):
+        with pytest.raises(ContractViolationError) as caught:
+            await dataplane.infer(b'{"columns": {"a": [1, "x"]}}')
+    assert caught.value.path == "columns.a[1]"
+    assert caught.value.answered_by == VERSION
+    assert (model.answered, model.failed) == (0, 0)
