@@ -1,6 +1,7 @@
 """`hotswap serve`: one process, one event loop, one listening socket."""
 
 import math
+import signal
 import threading
 from collections.abc import Callable
 from types import FrameType
@@ -46,6 +47,9 @@ def serve(settings: Settings) -> int:
         ListenError: the port is taken, or the address is none of ours.
         SettingsError: a setting does not fit the others.
     """
+    # uvicorn passes a signal on once it has done its part. Its default would end us without what
+    # is left to do at exit: nobody would remove the fork server's socket.
+    signal.signal(signal.SIGTERM, _exit)
     with listen(settings.host, settings.port) as listener:
         log = structlog.get_logger(__name__)
         # First: a start that a setting forbids says so in one line, and nothing else.
@@ -74,3 +78,8 @@ def serve(settings: Settings) -> int:
             # Raised after the drain: uvicorn passes a signal on once it has done its part.
             return 130
         return 0 if server.started else 1
+
+
+def _exit(sig: int, _: FrameType | None) -> None:
+    """End as shells tell of a process that a signal ended."""
+    raise SystemExit(128 + sig)

@@ -3,7 +3,6 @@
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -30,11 +29,6 @@ class Rig:
     factors: dict[str, float]
     """The factor that each version answers with."""
     usual: Footprint
-
-    @property
-    def cache_dir(self) -> Path:
-        """The service's folder."""
-        return self.service.log.parent / "cache"
 
     def health(self) -> dict[str, Any]:
         """Return `/health`, which must be green."""
@@ -93,12 +87,14 @@ def rig(mlflow_server: MlflowServer, tmp_path_factory: pytest.TempPathFactory) -
     mlflow_server.set_alias(name, ALIAS, 1)
     with (
         FaultProxy(mlflow_server.uri) as proxy,
-        running_service.start(
-            tmp_path_factory.mktemp("faults"),
-            proxy.uri,
-            model_uri=f"models:/{name}@{ALIAS}",
-            keep_warm=False,
-            registry_timeout_s=2,
+        footprint.ending_clean(
+            running_service.start(
+                tmp_path_factory.mktemp("faults"),
+                proxy.uri,
+                model_uri=f"models:/{name}@{ALIAS}",
+                keep_warm=False,
+                registry_timeout_s=2,
+            )
         ) as service,
     ):
         usual = Footprint.of(service)

@@ -45,7 +45,7 @@ def test_wrong_digest(rig: Rig) -> None:
         version = rig.promote_new(next(_factors))
         rig.service.wait_serving(version)
         rig.service.wait_serving(rig.promote_other())
-        (code,) = rig.cache_dir.glob(f"versions/{rig.name}-{version}-*/model/tiny_model.py")
+        (code,) = rig.service.cache_dir.glob(f"versions/{rig.name}-{version}-*/model/tiny_model.py")
         was = code.read_text("utf-8")
         code.chmod(0o600)
         code.write_text(was.replace("* context", "* 100 * context"), "utf-8")

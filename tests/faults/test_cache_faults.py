@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,10 @@ import pytest
 from service.core.versions import ModelVersion
 from service.registry.store import ArtifactStore
 from tests.faults.conftest import ALIAS, Rig
-from tests.support import running_service
+from tests.support import footprint, running_service
 from tests.support.fake_source import a_version
 from tests.support.fault_proxy import Fault, FaultProxy
+from tests.support.footprint import Footprint
 from tests.support.load import Hammer
 from tests.support.mlflow_server import MlflowServer, unique_name
 from tests.support.running_service import RunningService
@@ -39,18 +41,22 @@ def name(mlflow_server: MlflowServer) -> str:
     return name
 
 
-def start(folder: Path, uri: str, name: str, **settings: Any) -> RunningService:
-    """Start a service without waiting until it is healthy."""
-    return running_service.start(
-        folder,
-        uri,
-        wait=False,
-        model_uri=f"models:/{name}@{ALIAS}",
-        keep_warm=False,
-        probation_s=0.1,
-        registry_timeout_s=2,
-        **settings,
-    )
+@contextlib.contextmanager
+def start(folder: Path, uri: str, name: str, **settings: Any) -> Iterator[RunningService]:
+    """Start a service without waiting until it is healthy; nothing of it stays afterwards."""
+    with footprint.ending_clean(
+        running_service.start(
+            folder,
+            uri,
+            wait=False,
+            model_uri=f"models:/{name}@{ALIAS}",
+            keep_warm=False,
+            probation_s=0.1,
+            registry_timeout_s=2,
+            **settings,
+        )
+    ) as service:
+        yield service
 
 
 def why_unhealthy(service: RunningService) -> str:
@@ -60,20 +66,34 @@ def why_unhealthy(service: RunningService) -> str:
 
 
 @contextlib.contextmanager
-def exact_traffic(*services: RunningService, factors: dict[str, float] = FACTORS) -> Iterator[None]:
-    """Send requests meanwhile; all are answered, each by the version that it names."""
+def exact_traffic(
+    *services: RunningService, usual: Footprint, factors: dict[str, float] = FACTORS
+) -> Iterator[None]:
+    """Send requests meanwhile, and then see that each service takes no more than is usual.
+
+    Each answer is that of the version that it names. 0 requests fail from the first answer on;
+    before, where nothing can serve yet, each gets a 503.
+    """
     with contextlib.ExitStack() as stack:
         hammers = [stack.enter_context(Hammer(service.url, CLIENTS)) for service in services]
         for service, hammer in zip(services, hammers, strict=True):
-            service.wait_until(partial(_all_answered, hammer), "answers")
+            service.wait_until(partial(_all_asked, hammer), "clients send")
         yield
-    for hammer in hammers:
-        assert hammer.failed == []
+        for service, hammer in zip(services, hammers, strict=True):
+            service.wait_until(partial(_all_answered, hammer), "answers")
+    for service, hammer in zip(services, hammers, strict=True):
+        assert hammer.failed_since_served == []
+        assert {seen.status for seen in hammer.failed} <= {httpx.codes.SERVICE_UNAVAILABLE}
         assert hammer.mixed(factors) == []
+        footprint.wait_back_to(service, usual)
+
+
+def _all_asked(hammer: Hammer) -> bool:
+    return all(hammer.seen)
 
 
 def _all_answered(hammer: Hammer) -> bool:
-    return all(hammer.seen)
+    return all(seen[-1].status == httpx.codes.OK for seen in hammer.seen)
 
 
 def test_cache_dir_unwritable(tmp_path: Path) -> None:
@@ -90,6 +110,7 @@ def test_cache_dir_unwritable(tmp_path: Path) -> None:
     assert ended.returncode == 2
     (line,) = ended.stderr.splitlines()
     assert "CACHE_DIR" in line
+    assert [file.name for file in tmp_path.iterdir()] == ["file"]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits a process from outside")
@@ -113,7 +134,7 @@ def test_disk_full(rig: Rig) -> None:
 
 def test_cache_dir_breaks_while_it_runs(rig: Rig) -> None:
     """What can't be stored is tried again until it can; what serves needs no disk."""
-    tmp, aside = rig.cache_dir / "tmp", rig.cache_dir / "tmp-aside"
+    tmp, aside = rig.service.cache_dir / "tmp", rig.service.cache_dir / "tmp-aside"
     with rig.exact_traffic():
         tmp.rename(aside)
         tmp.touch()
@@ -160,24 +181,26 @@ async def test_disk_full_leaves_nothing_half_done(tmp_path: Path) -> None:
     assert (await store.ensure(a_version(1))).version == a_version(1)
 
 
-def test_registry_and_store_down_at_start(
-    mlflow_server: MlflowServer, name: str, tmp_path: Path
-) -> None:
-    """With nothing on disk it says why and waits; else the last known good version serves."""
-    with FaultProxy(mlflow_server.uri) as proxy:
+def test_registry_and_store_down_at_start(rig: Rig, name: str, tmp_path: Path) -> None:
+    """With nothing on disk it says why and waits; else the last known good version serves.
+
+    Requests get 503 until the first version serves; from then on 0 fail.
+    """
+    with FaultProxy(rig.server.uri) as proxy:
         with proxy.failing(Fault.REFUSED), start(tmp_path, proxy.uri, name) as empty:
             empty.wait_until(lambda: "refused" in why_unhealthy(empty), "says why")
-            assert empty.predict({"a": 1.0}).status_code == httpx.codes.SERVICE_UNAVAILABLE
-            proxy.heal()
-            with proxy.failing(Fault.FILES_DOWN):
-                empty.wait_until(lambda: "500" in why_unhealthy(empty), "says why")
-            empty.wait_serving(1)
-            empty.wait_until((tmp_path / "cache" / "good.json").exists, "known to be good")
-        mlflow_server.set_alias(name, ALIAS, 2)
+            with exact_traffic(empty, usual=rig.usual):
+                proxy.heal()
+                with proxy.failing(Fault.FILES_DOWN):
+                    empty.wait_until(lambda: "500" in why_unhealthy(empty), "says why")
+                empty.wait_serving(1)
+                empty.wait_until((empty.cache_dir / "good.json").exists, "known to be good")
+        rig.server.set_alias(name, ALIAS, 2)
         with proxy.failing(Fault.REFUSED), start(tmp_path, proxy.uri, name) as again:
-            again.wait_serving(1)
-            assert "refused" in again.get("/health").json()["degraded"]
-            with exact_traffic(again):
+            again.wait_until(lambda: again.get("/health/live"), "it answers")
+            with exact_traffic(again, usual=rig.usual):
+                again.wait_serving(1)
+                assert "refused" in again.get("/health").json()["degraded"]
                 proxy.heal()
                 with proxy.failing(Fault.FILES_DOWN):
                     again.wait_until(lambda: proxy.met, "tried")
@@ -187,47 +210,48 @@ def test_registry_and_store_down_at_start(
                 again.wait_serving(2)
 
 
-def test_another_registry_behind_the_same_cache_dir(
-    mlflow_server: MlflowServer, name: str, tmp_path: Path
-) -> None:
-    """Its version 1 is not mistaken for ours, nor its pin for ours, not even while ours is away."""
-    with FaultProxy(mlflow_server.uri) as theirs, start(tmp_path, theirs.uri, name) as first:
+def test_another_registry_behind_the_same_cache_dir(rig: Rig, name: str, tmp_path: Path) -> None:
+    """Its version 1 is not mistaken for ours, nor its pin for ours, not even while ours is away.
+
+    Requests get 503 until ours is back; from then on 0 fail.
+    """
+    with FaultProxy(rig.server.uri) as theirs, start(tmp_path, theirs.uri, name) as first:
         first.wait_serving(1)
-        first.post("/model/pin", {"version": "1"}).raise_for_status()
-        first.wait_until((tmp_path / "cache" / "good.json").exists, "known to be good")
-    mlflow_server.delete_model(name)
-    mlflow_server.register_tiny(name, 5.0)
-    mlflow_server.set_alias(name, ALIAS, 1)
+        with exact_traffic(first, usual=rig.usual):
+            first.post("/model/pin", {"version": "1"}).raise_for_status()
+            first.wait_until((first.cache_dir / "good.json").exists, "known to be good")
+    rig.server.delete_model(name)
+    rig.server.register_tiny(name, 5.0)
+    rig.server.set_alias(name, ALIAS, 1)
     with (
-        FaultProxy(mlflow_server.uri) as ours,
+        FaultProxy(rig.server.uri) as ours,
         ours.failing(Fault.REFUSED),
         start(tmp_path, ours.uri, name) as second,
     ):
         second.wait_until(lambda: "refused" in why_unhealthy(second), "says why")
-        ours.heal()
-        second.wait_serving(1)
-        assert second.get("/health").json()["pinned_version"] is None
-        with exact_traffic(second, factors={"1": 5.0}):
-            pass
+        with exact_traffic(second, usual=rig.usual, factors={"1": 5.0}):
+            ours.heal()
+            second.wait_serving(1)
+            assert second.get("/health").json()["pinned_version"] is None
 
 
-def test_two_services_on_one_cache_dir(
-    mlflow_server: MlflowServer, name: str, tmp_path: Path
-) -> None:
-    """Both follow through fetching and pruning, and neither loses a version that it serves."""
-    mlflow_server.register_tiny(name, 4.0)
+def test_two_services_on_one_cache_dir(rig: Rig, name: str, tmp_path: Path) -> None:
+    """Both follow through fetching and pruning; 0 requests fail, and no version that serves goes."""
+    rig.server.register_tiny(name, 4.0)
     factors = {**FACTORS, "3": 4.0}
     shared: dict[str, Any] = {"cache_dir": tmp_path / "cache", "keep_versions": 1}
+    # The folders for temporary files are shared, too.
+    usual = replace(rig.usual, temporary_files=2 * rig.usual.temporary_files)
     with (
-        start(tmp_path / "one", mlflow_server.uri, name, **shared) as one,
-        start(tmp_path / "two", mlflow_server.uri, name, **shared) as two,
+        start(tmp_path / "one", rig.server.uri, name, **shared) as one,
+        start(tmp_path / "two", rig.server.uri, name, **shared) as two,
     ):
         for service in (one, two):
             service.wait_serving(1)
-        with exact_traffic(one, two, factors=factors):
+        with exact_traffic(one, two, usual=usual, factors=factors):
             # The other one goes on serving what this one prunes after.
             for version in ("2", "3", "1"):
-                mlflow_server.set_alias(name, ALIAS, version)
+                rig.server.set_alias(name, ALIAS, version)
                 for service in (one, two):
                     service.wait_serving(version)
             versions = tmp_path / "cache" / "versions"

@@ -1,7 +1,9 @@
 """What a service takes of its machine, to be compared before and after a fault."""
 
+import contextlib
 import os
 import sys
+from collections.abc import Iterator, Sequence
 from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from typing import Self
@@ -13,6 +15,9 @@ from tests.support.running_service import RunningService
 IDLE_THREADS = 6
 """Threads of the front's pools that may stay for the next piece of work; they are bounded, so a
 thread that each fault leaves behind soon shows beyond them."""
+GONE_WITHIN_S = 5.0
+"""What is promised for the end of a service: after that nobody of its family is left."""
+_TEMPORARY = ("tmp", "temp")
 
 
 @dataclass(frozen=True)
@@ -26,16 +31,15 @@ class Footprint:
 
     @classmethod
     def of(cls, service: RunningService) -> Self:
-        """Measure a service whose CACHE_DIR is where `running_service.start` puts it."""
+        """Measure a running service."""
         # One connection of our own stands, whatever was asked before.
         service.get("/health/live")
         front = psutil.Process(service.process.pid)
-        cache_dir = service.log.parent / "cache"
         return cls(
-            1 + len(service.children()),
+            len(service.family()),
             _descriptors(front),
             front.num_threads(),
-            sum(_files_below(cache_dir / folder) for folder in ("tmp", "temp")),
+            len(_temporary_files(service.cache_dir)),
         )
 
     def holds(self, other: "Footprint") -> bool:
@@ -59,6 +63,33 @@ def wait_back_to(service: RunningService, before: Footprint) -> None:
         raise
 
 
+@contextlib.contextmanager
+def kept(service: RunningService) -> Iterator[None]:
+    """Have a service take no more afterwards than it did before."""
+    before = Footprint.of(service)
+    yield
+    wait_back_to(service, before)
+
+
+@contextlib.contextmanager
+def ending_clean(service: RunningService) -> Iterator[RunningService]:
+    """Hold a service, end it afterwards, and see that nothing of it stays."""
+    with service:
+        yield service
+        family = service.family()
+        service.stop()
+        nothing_stays(service, family)
+
+
+def nothing_stays(service: RunningService, family: Sequence[psutil.Process]) -> None:
+    """Fail unless a service that ended is gone with its family and its temporary files."""
+    _, alive = psutil.wait_procs(family, timeout=GONE_WITHIN_S)
+    assert alive == []
+    # An empty lock is removed by the next service to start here.
+    left = [file for file in _temporary_files(service.cache_dir) if file.suffix != ".lock"]
+    assert left == []
+
+
 def _descriptors(process: psutil.Process) -> int:
     if sys.platform == "win32":
         handles: int = process.num_handles()
@@ -66,5 +97,11 @@ def _descriptors(process: psutil.Process) -> int:
     return process.num_fds()
 
 
-def _files_below(folder: Path) -> int:
-    return sum(len(files) for _, _, files in os.walk(folder))
+def _temporary_files(cache_dir: Path) -> list[Path]:
+    """Return every file and socket that a service has for a while below its CACHE_DIR."""
+    return [
+        Path(folder, file)
+        for name in _TEMPORARY
+        for folder, _, files in os.walk(cache_dir / name)
+        for file in files
+    ]

@@ -62,6 +62,12 @@ class Hammer:
         """What was not answered with 200."""
         return [seen for seen in self.all if seen.status != 200]
 
+    @property
+    def failed_since_served(self) -> list[Seen]:
+        """What was not answered with 200, each client's first such answer once seen."""
+        served = [itertools.dropwhile(lambda s: s.status != 200, seen) for seen in self.seen]
+        return [seen for client in served for seen in client if seen.status != 200]
+
     def mixed(self, factors: dict[str, float]) -> list[Seen]:
         """Return the answers whose number is not that of the version they name."""
         return [

@@ -37,6 +37,7 @@ class RunningService:
     process: subprocess.Popen[bytes]
     log: Path
     client: httpx.Client
+    cache_dir: Path
 
     # -- talking to it ---------------------------------------------------------------------------
 
@@ -108,6 +109,18 @@ class RunningService:
             return psutil.Process(self.process.pid).children(recursive=True)
         return []
 
+    def family(self) -> list[psutil.Process]:
+        """Return it and every process below it."""
+        return [psutil.Process(self.process.pid), *self.children()]
+
+    def started_pids(self, child: str) -> list[int]:
+        """Return the process ids of every child whose name begins so, by the log of its start."""
+        return [
+            event["pid"]
+            for event in self.events()
+            if event.get("event") == "child started" and event["child"].startswith(child)
+        ]
+
     def worker_pids(self) -> list[int]:
         """Return the process ids of the workers of the serving version."""
         pids: list[int] = self.info()["serving"]["pool"]["pids"]
@@ -172,7 +185,7 @@ def start(
     url = f"http://127.0.0.1:{port}"
     # Without trust_env: a proxy of this machine's has no business on loopback.
     client = httpx.Client(base_url=url, timeout=60, trust_env=False)
-    service = RunningService(url, process, log, client)
+    service = RunningService(url, process, log, client, Path(str(chosen["cache_dir"])))
     if wait:
         try:
             service.wait_healthy()
