@@ -13,6 +13,7 @@ last start each step was reached.
 import argparse
 import http.client
 import json
+import socket
 import statistics
 import subprocess
 import sys
@@ -109,15 +110,19 @@ def _answers(url: str, path: str, body: str | None = None) -> bool:
 def _until_loaded(stored: Path) -> float:
     """Return the seconds from the start of a Python to the moment when it has loaded the model."""
     began = time.monotonic()
-    with subprocess.Popen(
-        [sys.executable, "-W", "ignore", "-c", BARE, str(stored)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-    ) as process:
-        assert process.stdout is not None
-        if not process.stdout.readline():
-            raise RuntimeError("the model could not be loaded")
-        return time.monotonic() - began
+    ours_end, its_end = socket.socketpair()
+    with ours_end, its_end:
+        command = [sys.executable, "-W", "ignore", "-c", BARE, str(stored)]
+        process = subprocess.Popen(  # noqa: S603 - our own
+            command, stdout=its_end.fileno(), stderr=subprocess.DEVNULL
+        )
+        its_end.close()
+        loaded = ours_end.recv(len(b"loaded"))
+        took_s = time.monotonic() - began
+        process.wait(LIMIT_S)
+    if not loaded:
+        raise RuntimeError("the model could not be loaded")
+    return took_s
 
 
 def _tell_steps(service: RunningService, began_at: float) -> None:

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 from typing import Any
 
 from service.runtimes import bootstrap
@@ -50,7 +51,7 @@ def launch(
         args=(target, connection, output, arguments, environment),
         daemon=True,
     )
-    with _one_at_a_time, _main_not_imported(), _group_signals_blocked():
+    with _one_at_a_time, _main_not_imported(), _group_signals_blocked(), _no_socket_left():
         for attempt in range(_ATTEMPTS):
             if given_up.is_set():
                 raise ConnectionAbortedError("the service is ending")
@@ -97,6 +98,23 @@ def _main_not_imported() -> Iterator[None]:
         yield
     finally:
         main.__spec__ = spec
+
+
+@contextmanager
+def _no_socket_left() -> Iterator[None]:
+    """Remove the socket of a fork server that was killed, once another one has taken its place."""
+    if sys.platform == "win32":
+        yield
+        return
+    before = _fork_server_socket()
+    yield
+    if before is not None and before != _fork_server_socket():
+        Path(before).unlink(missing_ok=True)
+
+
+def _fork_server_socket() -> str | None:
+    address: str | None = getattr(forkserver._forkserver, "_forkserver_address", None)  # noqa: SLF001 - no public way
+    return address
 
 
 @contextmanager

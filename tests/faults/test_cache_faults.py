@@ -236,7 +236,7 @@ def test_another_registry_behind_the_same_cache_dir(rig: Rig, name: str, tmp_pat
 
 
 def test_two_services_on_one_cache_dir(rig: Rig, name: str, tmp_path: Path) -> None:
-    """Both follow through fetching and pruning; 0 requests fail, and no version that serves goes."""
+    """Both follow through fetching and pruning; 0 requests fail, no version that serves goes."""
     rig.server.register_tiny(name, 4.0)
     factors = {**FACTORS, "3": 4.0}
     shared: dict[str, Any] = {"cache_dir": tmp_path / "cache", "keep_versions": 1}

@@ -34,12 +34,14 @@ def service(
     mlflow_server: MlflowServer, name: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[RunningService]:
     """Serve version 1, for all tests of this module; what is opened once is open then."""
-    with running_service.start(
-        tmp_path_factory.mktemp("candidates"),
-        mlflow_server.uri,
-        model_uri=f"models:/{name}@champion",
-        load_timeout_s=LOAD_TIMEOUT_S,
-        keep_warm=False,
+    with footprint.ending_clean(
+        running_service.start(
+            tmp_path_factory.mktemp("candidates"),
+            mlflow_server.uri,
+            model_uri=f"models:/{name}@champion",
+            load_timeout_s=LOAD_TIMEOUT_S,
+            keep_warm=False,
+        )
     ) as running:
         good = mlflow_server.register_unruly(name, FACTOR)
         for version in (good, "1"):
@@ -71,16 +73,14 @@ def _refused(
     service: RunningService,
     mlflow_server: MlflowServer,
     name: str,
-    *,
-    on_load: str = "",
-    on_predict: str = "",
+    **misbehaviour: str,
 ) -> dict[str, Any]:
     """Promote a bad version under load; return what is told of its promotion.
 
     Fail if any request failed, or was answered by anything but version 1.
     """
     with _hammer(service) as hammer:
-        version = mlflow_server.register_unruly(name, 5.0, on_load=on_load, on_predict=on_predict)
+        version = mlflow_server.register_unruly(name, 5.0, **misbehaviour)
         mlflow_server.set_alias(name, "champion", version)
         service.wait_until(
             lambda: (
@@ -153,13 +153,45 @@ def test_a_candidate_that_fails_on_its_example(
     footprint.wait_back_to(service, before)
 
 
-def _workers_started(service: RunningService, version: str) -> list[int]:
-    """Return the process ids of a version's workers, as the log tells of their starts."""
-    return [
-        event["pid"]
-        for event in service.events()
-        if event.get("event") == "child started" and event["child"].startswith(f"worker-{version}-")
-    ]
+@pytest.mark.parametrize(
+    ("on_many", "reason"),
+    [
+        pytest.param("exit", "told to exit", id="kills-its-process"),
+        pytest.param("hang", TIMED_OUT, id="hangs"),
+    ],
+)
+def test_a_candidate_that_fails_when_it_is_warmed_up_and_timed(
+    service: RunningService,
+    mlflow_server: MlflowServer,
+    name: str,
+    before: Footprint,
+    on_many: str,
+    reason: str,
+) -> None:
+    """Refused although it has answered its example; 0 requests fail and nothing of it stays."""
+    promotion = _refused(service, mlflow_server, name, on_many=on_many)
+    assert promotion["reason"].startswith("refused by the speed gate: ")
+    assert reason in promotion["reason"]
+    footprint.wait_back_to(service, before)
+
+
+def test_a_candidate_that_raises_when_it_is_timed(
+    service: RunningService, mlflow_server: MlflowServer, name: str, before: Footprint
+) -> None:
+    """Many rows at once may be none of its business: it serves, timed with one; 0 requests fail."""
+    with _hammer(service) as hammer:
+        version = mlflow_server.register_unruly(name, 3.0, on_many="raise")
+        mlflow_server.set_alias(name, "champion", version)
+        service.wait_serving(version)
+        speed = _last_promotion(service)["verdicts"][-1]
+        mlflow_server.set_alias(name, "champion", 1)
+        service.wait_serving(1)
+    assert hammer.failed == []
+    assert hammer.mixed({"1": FACTOR, version: 3.0}) == []
+    assert (speed["gate"], speed["outcome"]) == ("speed", "pass")
+    assert speed["reason"].startswith("1 row in ")
+    assert "," not in speed["reason"]
+    footprint.wait_back_to(service, before)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="sends SIGKILL")
@@ -170,8 +202,8 @@ def test_a_candidate_whose_worker_is_killed_from_outside(
     version = mlflow_server.register_unruly(name, 7.0, on_load="sleep:1.5")
     with _hammer(service) as hammer:
         mlflow_server.set_alias(name, "champion", version)
-        service.wait_until(lambda: _workers_started(service, version), "its worker loads")
-        os.kill(_workers_started(service, version)[0], signal.SIGKILL)
+        service.wait_until(lambda: service.started_pids(f"worker-{version}-"), "its worker loads")
+        os.kill(service.started_pids(f"worker-{version}-")[0], signal.SIGKILL)
         service.wait_serving(version)
         mlflow_server.set_alias(name, "champion", 1)
         service.wait_serving(1)

@@ -49,13 +49,15 @@ def service(
     request: pytest.FixtureRequest,
 ) -> Iterator[RunningService]:
     """Serve it with one worker, then with two, for all tests of this module."""
-    with running_service.start(
-        tmp_path_factory.mktemp("workers"),
-        mlflow_server.uri,
-        model_uri=f"models:/{name}@champion",
-        request_timeout_s=REQUEST_TIMEOUT_S,
-        workers=request.param,
-        keep_warm=False,
+    with footprint.ending_clean(
+        running_service.start(
+            tmp_path_factory.mktemp("workers"),
+            mlflow_server.uri,
+            model_uri=f"models:/{name}@champion",
+            request_timeout_s=REQUEST_TIMEOUT_S,
+            workers=request.param,
+            keep_warm=False,
+        )
     ) as running:
         yield running
 

@@ -12,7 +12,6 @@ import psutil
 import pytest
 
 from tests.support import running_service
-from tests.support.load import Hammer
 from tests.support.mlflow_server import MlflowServer, unique_name
 from tests.support.running_service import RunningService
 
@@ -85,18 +84,6 @@ def test_a_polite_end_answers_what_was_accepted(
     _all_gone(family)
 
 
-def test_a_front_that_is_killed_takes_its_children_along(service: RunningService) -> None:
-    """SIGKILL of the front while a worker is busy in C code that holds the GIL: nobody stays."""
-    family = service.children()
-    with ThreadPoolExecutor(1) as pool:
-        body = {"instances": [{"a": 1.0, "do": "spin"}]}
-        lost = pool.submit(httpx.post, f"{service.url}/predict", json=body, timeout=60)
-        service.wait_until(lambda: service.info()["serving"]["requests"], "the request is accepted")
-        service.process.kill()
-        assert isinstance(lost.exception(), httpx.TransportError)
-    _all_gone(family)
-
-
 def test_an_end_right_after_the_start_waits_for_nothing(
     mlflow_server: MlflowServer, unruly: str, tmp_path: Path
 ) -> None:
@@ -109,56 +96,6 @@ def test_an_end_right_after_the_start_waits_for_nothing(
         service.process.send_signal(signal.SIGTERM)
         service.process.wait(GONE_WITHIN_S)
         _all_gone(family)
-
-
-def _child_named(service: RunningService, name: str) -> int:
-    """Return the process id that the log of its start tells."""
-    started = [
-        e["pid"]
-        for e in service.events()
-        if e.get("event") == "child started" and e["child"].startswith(name)
-    ]
-    pid: int = started[-1]
-    return pid
-
-
-def _fork_server(service: RunningService) -> psutil.Process:
-    return next(c for c in service.children() if "forkserver" in " ".join(c.cmdline()))
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has a fork server here")
-def test_children_that_are_killed_cost_no_request(
-    service: RunningService, mlflow_server: MlflowServer, unruly: str
-) -> None:
-    """Fork server, scout and worker are killed one by one under load; all requests are answered.
-
-    And afterwards the service still follows the registry.
-    """
-    with Hammer(service.url, 8, instance=lambda number: {"a": number, "do": ""}) as hammer:
-
-        def answered_since(count: int) -> Callable[[], bool]:
-            return lambda: len(hammer.all) > count + 100
-
-        for victim in (
-            _child_named(service, "scout-poll"),
-            service.worker_pids()[0],
-            _fork_server(service).pid,
-        ):
-            os.kill(victim, signal.SIGKILL)
-            service.wait_until(answered_since(len(hammer.all)), "answers go on")
-        worker = service.worker_pids()[0]
-        os.kill(worker, signal.SIGKILL)
-        service.wait_until(
-            lambda: service.worker_pids() not in ([], [worker]),
-            "a new worker without the old fork server",
-        )
-        version = mlflow_server.register_unruly(unruly, 3.0)
-        mlflow_server.set_alias(unruly, "champion", version)
-        service.wait_serving(version)
-        mlflow_server.set_alias(unruly, "champion", 1)
-        service.wait_serving(1)
-    assert hammer.failed == []
-    assert hammer.mixed({"1": 2.0, version: 3.0}) == []
 
 
 def test_a_request_that_kills_its_worker_fails_alone(service: RunningService) -> None:

@@ -81,10 +81,15 @@ def ending_clean(service: RunningService) -> Iterator[RunningService]:
         nothing_stays(service, family)
 
 
-def nothing_stays(service: RunningService, family: Sequence[psutil.Process]) -> None:
-    """Fail unless a service that ended is gone with its family and its temporary files."""
+def all_gone(family: Sequence[psutil.Process]) -> None:
+    """Fail unless every process ends within the time that is promised."""
     _, alive = psutil.wait_procs(family, timeout=GONE_WITHIN_S)
     assert alive == []
+
+
+def nothing_stays(service: RunningService, family: Sequence[psutil.Process]) -> None:
+    """Fail unless a service that ended is gone with its family and its temporary files."""
+    all_gone(family)
     # An empty lock is removed by the next service to start here.
     left = [file for file in _temporary_files(service.cache_dir) if file.suffix != ".lock"]
     assert left == []

@@ -63,6 +63,11 @@ class Hammer:
         return [seen for seen in self.all if seen.status != 200]
 
     @property
+    def broken(self) -> list[Seen]:
+        """What got no answer although its connection was not refused."""
+        return [s for s in self.failed if not s.status and "ConnectionRefused" not in s.error]
+
+    @property
     def failed_since_served(self) -> list[Seen]:
         """What was not answered with 200, each client's first such answer once seen."""
         served = [itertools.dropwhile(lambda s: s.status != 200, seen) for seen in self.seen]

@@ -135,7 +135,7 @@ class MlflowServer:
         factor: float = 1.0,
         on_load: str = "",
         on_predict: str = "",
-        **config: float,
+        **config: float | str,
     ) -> str:
         """Register a model that misbehaves as its rows say; see tests/support/unruly_model.py.
 

@@ -104,10 +104,22 @@ class RunningService:
     # -- its processes ---------------------------------------------------------------------------
 
     def children(self) -> list[psutil.Process]:
-        """Return every process below it: fork server, resource tracker, scouts, workers."""
-        with contextlib.suppress(psutil.NoSuchProcess):
-            return psutil.Process(self.process.pid).children(recursive=True)
-        return []
+        """Return every process that it has: fork server, resource tracker, scouts, workers.
+
+        By its session, where there is such a thing: a child outlives the fork server that made it.
+        """
+        if sys.platform == "win32":
+            with contextlib.suppress(psutil.NoSuchProcess):
+                return psutil.Process(self.process.pid).children(recursive=True)
+            return []
+        children = []
+        for pid in psutil.pids():
+            with contextlib.suppress(ProcessLookupError, psutil.NoSuchProcess):
+                if pid != self.process.pid and os.getsid(pid) == self.process.pid:
+                    child = psutil.Process(pid)
+                    if child.status() != psutil.STATUS_ZOMBIE:
+                        children.append(child)
+        return children
 
     def family(self) -> list[psutil.Process]:
         """Return it and every process below it."""

@@ -1,9 +1,10 @@
 """A model that misbehaves on request: `do` says how, for a row or (in its config) at load.
 
 `y = a * factor` where it behaves. Logged from this file as code. In a row, `do` may be `raise`,
-`exit`, `hang`, `spin` (hang and never let go of the GIL), `nan`, or `sleep:SECONDS`; for all rows
-of a call, `short` leaves one answer out and `wide` gives two numbers in place of one. The config's
-`on_load` may be what needs no row; its `on_predict` holds for each call, whatever the rows say;
+`exit`, `hang`, `spin` (hang and never let go of the GIL), `nan`, `clock` (answer what time it is),
+or `sleep:SECONDS`; for all rows of a call, `short` leaves one answer out and `wide` gives two
+numbers in place of one. The config's `on_load` may be what needs no row; its `on_predict` holds for
+each call, whatever the rows say, and its `on_many` for a call of more rows than an example has;
 over its `limit`, any `a` makes it raise.
 """
 
@@ -17,6 +18,8 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     import mlflow
     from mlflow.pyfunc.model import PythonModel
+
+MANY_ROWS = 16
 
 
 class Unruly(PythonModel):  # type: ignore[misc]  # MLflow is untyped
@@ -34,10 +37,14 @@ class Unruly(PythonModel):  # type: ignore[misc]  # MLflow is untyped
         if (model_input["a"] > context.model_config.get("limit", float("inf"))).any():
             raise ValueError("over its limit")
         for_all = context.model_config.get("on_predict", "")
+        if len(model_input) > MANY_ROWS:
+            _misbehave(context.model_config.get("on_many", ""))
         for row, said in enumerate(model_input["do"]):
             wish = for_all or said
             if wish == "nan":
                 answers.loc[row, "y"] = float("nan")
+            if wish == "clock":
+                answers.loc[row, "y"] = time.time()
             _misbehave(wish)
         wishes = {for_all, *model_input["do"]}
         if "short" in wishes:

@@ -1,0 +1,92 @@
+"""Somebody kills a process that is no worker: a scout, the fork server, the front itself."""
+
+import itertools
+import os
+import signal
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.faults.conftest import ALIAS, Rig
+from tests.support import footprint, running_service
+from tests.support.load import Hammer
+from tests.support.mlflow_server import unique_name
+from tests.support.running_service import RunningService
+
+CLIENTS = 2
+FACTOR = 2.0
+_factors = itertools.count(201)
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="sends SIGKILL")
+only_linux = pytest.mark.skipif(sys.platform != "linux", reason="has no fork server")
+
+
+def _fork_server(service: RunningService) -> int:
+    (pid,) = [
+        child.pid
+        for child in service.children()
+        if child.ppid() == service.process.pid and "forkserver" in " ".join(child.cmdline())
+    ]
+    return pid
+
+
+@pytest.mark.parametrize("scout", ["scout-poll", "scout-fetch"])
+def test_a_scout_that_is_killed(rig: Rig, scout: str) -> None:
+    """0 requests fail; a new one asks and fetches, and the next promotion is served."""
+    with rig.exact_traffic():
+        killed = rig.service.started_pids(scout)[-1]
+        os.kill(killed, signal.SIGKILL)
+        rig.service.wait_serving(rig.promote_new(next(_factors)))
+        assert rig.service.started_pids(scout)[-1] != killed
+
+
+@only_linux
+def test_a_fork_server_that_is_killed(rig: Rig) -> None:
+    """0 requests fail, also where a worker is killed with it; the next promotion is served."""
+    with rig.exact_traffic() as hammer:
+        killed = _fork_server(rig.service)
+        os.kill(killed, signal.SIGKILL)
+        answered = len(hammer.all)
+        rig.service.wait_until(lambda: len(hammer.all) > answered + 50, "answers go on")
+        worker = rig.service.worker_pids()[0]
+        os.kill(worker, signal.SIGKILL)
+        rig.service.wait_until(lambda: rig.service.worker_pids() not in ([], [worker]), "a new one")
+        rig.service.wait_serving(rig.promote_new(next(_factors)))
+        assert _fork_server(rig.service) != killed
+
+
+def test_a_front_that_is_killed_takes_its_children_along(rig: Rig, tmp_path: Path) -> None:
+    """With a worker that holds the GIL: nobody stays; only requests under way fail.
+
+    What lies below CACHE_DIR serves the next start, which removes the temporary files.
+    """
+    name = unique_name("killed")
+    rig.server.set_alias(name, ALIAS, rig.server.register_unruly(name, FACTOR))
+
+    def start() -> RunningService:
+        uri = f"models:/{name}@{ALIAS}"
+        return running_service.start(tmp_path, rig.server.uri, model_uri=uri)
+
+    with (
+        start() as service,
+        ThreadPoolExecutor(1) as pool,
+        Hammer(service.url, CLIENTS, instance=lambda number: {"a": number, "do": ""}) as hammer,
+    ):
+        service.wait_until(lambda: all(hammer.seen), "answers before the signal")
+        body = {"instances": [{"a": 1.0, "do": "spin"}]}
+        lost = pool.submit(httpx.post, f"{service.url}/predict", json=body, timeout=60)
+        service.wait_until(
+            lambda: service.info()["serving"]["requests"] > CLIENTS, "all requests are accepted"
+        )
+        family = service.family()
+        service.process.kill()
+        assert isinstance(lost.exception(), httpx.TransportError)
+        footprint.all_gone(family)
+    assert {seen.status for seen in hammer.failed} <= {0}
+    assert len(hammer.broken) <= CLIENTS
+    assert hammer.mixed({"1": FACTOR}) == []
+    with footprint.ending_clean(start()) as again:
+        footprint.wait_back_to(again, rig.usual)
