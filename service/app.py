@@ -3,7 +3,6 @@
 import os
 import platform
 import sys
-import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -48,7 +47,7 @@ from service.registry.write_back import WriteBack
 from service.runtimes.child import ChildSpec, ChildThreads
 from service.runtimes.cpus import threads_for_each_worker
 from service.runtimes.pool import PoolSettings
-from service.runtimes.temp import TempFolder
+from service.runtimes.temp import TempFolder, require_writable
 from service.serving.batcher import BatchSettings
 from service.serving.dataplane import DataPlane
 from service.serving.desired import DesiredState
@@ -87,11 +86,17 @@ class Backstage(msgspec.Struct, frozen=True):
 
 
 @asynccontextmanager
-async def open_backstage(settings: Settings) -> AsyncIterator[Backstage]:
-    """Open the scouts, the store and what hosts versions; end every scout afterwards."""
+async def open_backstage(
+    settings: Settings, temp: TempFolder | None = None
+) -> AsyncIterator[Backstage]:
+    """Open the scouts, the store and what hosts versions; end every scout afterwards.
+
+    A folder for temporary files is made where this process has none yet.
+    """
     threads = ChildThreads()
-    temp = await anyio.to_thread.run_sync(TempFolder, settings.cache_dir / "temp")
-    temp.use()
+    if temp is None:
+        temp = await anyio.to_thread.run_sync(TempFolder.below, settings.cache_dir)
+        temp.use()
     temp_dir = temp.path
     patience_s = settings.registry_timeout_s * _POLL_SHARE
     environment = {
@@ -168,7 +173,7 @@ async def open_backstage(settings: Settings) -> AsyncIterator[Backstage]:
             await tagger.close()
 
 
-def create_app(settings: Settings | None = None) -> Litestar:
+def create_app(settings: Settings | None = None, temp: TempFolder | None = None) -> Litestar:
     """Make the service as an ASGI application.
 
     Without settings they are read from `.env` and the environment, and a wrong one ends the
@@ -190,7 +195,7 @@ def create_app(settings: Settings | None = None) -> Litestar:
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
         async with (
-            open_backstage(wired) as backstage,
+            open_backstage(wired, temp) as backstage,
             kept.open(),
             _watching(wired, backstage, slot, desired, monitor, kept),
         ):
@@ -319,19 +324,6 @@ def _settings_or_exit() -> Settings:
         sys.stderr.write(f"hotswap: {error}\n")
         raise SystemExit(2) from None
     return settings
-
-
-def require_writable(cache_dir: Path) -> None:
-    """Raise SettingsError where nothing can be written below CACHE_DIR."""
-    try:
-        cache_dir.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=cache_dir):
-            pass
-    except OSError as error:
-        raise SettingsError(
-            f"CACHE_DIR: {cache_dir} can't be written to ({error.strerror}); allowed is a folder "
-            "that this user may write to"
-        ) from None
 
 
 def _given(value: Any) -> Provide:

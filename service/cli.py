@@ -22,7 +22,12 @@ def cli() -> None:
 @cli.command()
 def serve() -> None:
     """Follow the registry and serve what it promotes."""
-    from service.listening import ListenError  # noqa: PLC0415 - see the module's docstring
+    from service.listening import (  # noqa: PLC0415 - see the module's docstring
+        ListenError,
+        listen,
+    )
+    from service.runtimes.launch import start_fork_server  # noqa: PLC0415 - the same
+    from service.runtimes.temp import TempFolder, require_writable  # noqa: PLC0415 - the same
     from service.settings import (  # noqa: PLC0415 - the same
         SettingsError,
         load_settings,
@@ -34,9 +39,15 @@ def serve() -> None:
         read_dotenv()
         settings = load_settings()
         configure_logging(settings.log_level, settings.log_format)
-        from service.server import serve as run  # noqa: PLC0415 - the same
+        with listen(settings.host, settings.port) as listener:
+            require_writable(settings.cache_dir)
+            temp = TempFolder.below(settings.cache_dir)
+            temp.use()
+            # What it imports takes seconds, which go by while the application is imported.
+            start_fork_server()
+            from service.server import serve as run  # noqa: PLC0415 - the same
 
-        status = run(settings)
+            status = run(settings, listener, temp)
     except SettingsError as error:
         _end(str(error), WRONG_SETTING)
     except ListenError as error:

@@ -2,6 +2,7 @@
 
 import math
 import signal
+import socket
 import threading
 from collections.abc import Callable
 from types import FrameType
@@ -11,7 +12,8 @@ import uvicorn
 
 from service.app import create_app
 from service.joined_writes import JoiningProtocol
-from service.listening import listen, url_of
+from service.listening import url_of
+from service.runtimes.temp import TempFolder
 from service.settings import Settings
 
 _KEEP_ALIVE_S = 75
@@ -40,44 +42,40 @@ class _Server(uvicorn.Server):
         timer.start()
 
 
-def serve(settings: Settings) -> int:
-    """Serve until a signal ends it. Return the exit status.
+def serve(settings: Settings, listener: socket.socket, temp: TempFolder) -> int:
+    """Serve on a socket that listens until a signal ends it. Return the exit status.
 
-    Raises:
-        ListenError: the port is taken, or the address is none of ours.
-        SettingsError: a setting does not fit the others.
+    Raise SettingsError where a setting does not fit the others.
     """
     # uvicorn passes a signal on once it has done its part. Its default would end us without what
     # is left to do at exit: nobody would remove the fork server's socket.
     signal.signal(signal.SIGTERM, _exit)
-    with listen(settings.host, settings.port) as listener:
-        log = structlog.get_logger(__name__)
-        # First: a start that a setting forbids says so in one line, and nothing else.
-        app = create_app(settings)
-        # Callers can connect already; they are answered as soon as the loop runs.
-        log.info("listening", url=url_of(listener))
-        server = _Server(
-            uvicorn.Config(
-                app,
-                http=JoiningProtocol,
-                ws="none",
-                lifespan="on",
-                workers=1,
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                timeout_keep_alive=_KEEP_ALIVE_S,
-                timeout_graceful_shutdown=math.ceil(settings.drain_timeout_s),
-            ),
-            app.state.monitor.begin_draining,
-            settings.drain_lead_s,
-        )
-        try:
-            server.run(sockets=[listener])
-        except KeyboardInterrupt:
-            # Raised after the drain: uvicorn passes a signal on once it has done its part.
-            return 130
-        return 0 if server.started else 1
+    # First: a start that a setting forbids says so in one line, and nothing else.
+    app = create_app(settings, temp)
+    # Callers can connect already; they are answered as soon as the loop runs.
+    structlog.get_logger(__name__).info("listening", url=url_of(listener))
+    server = _Server(
+        uvicorn.Config(
+            app,
+            http=JoiningProtocol,
+            ws="none",
+            lifespan="on",
+            workers=1,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_keep_alive=_KEEP_ALIVE_S,
+            timeout_graceful_shutdown=math.ceil(settings.drain_timeout_s),
+        ),
+        app.state.monitor.begin_draining,
+        settings.drain_lead_s,
+    )
+    try:
+        server.run(sockets=[listener])
+    except KeyboardInterrupt:
+        # Raised after the drain: uvicorn passes a signal on once it has done its part.
+        return 130
+    return 0 if server.started else 1
 
 
 def _exit(sig: int, _: FrameType | None) -> None:

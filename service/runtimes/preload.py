@@ -4,6 +4,7 @@ Imported in the fork server only (never in the front), before it forks for the f
 """
 
 import contextlib
+import gc
 import importlib
 import os
 import sys
@@ -14,6 +15,8 @@ ignore_group_signals()
 sys.dont_write_bytecode = True
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
+# A look for garbage among what is only being made finds none, and takes a tenth of the time.
+gc.disable()
 for name in (
     "service.runtimes.worker",
     "mlflow.pyfunc",
@@ -27,3 +30,6 @@ for name in (
     # What can't be imported here fails again, with its sentence, in the worker that needs it.
     with contextlib.suppress(Exception):
         importlib.import_module(name)
+# What is here stays: no child's collector looks at it, and so its pages stay shared.
+gc.freeze()
+gc.enable()

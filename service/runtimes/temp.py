@@ -5,8 +5,11 @@ import shutil
 import tempfile
 import uuid
 from pathlib import Path
+from typing import Self
 
 import filelock
+
+from service.settings import SettingsError
 
 _LONGEST_SOCKET_FOLDER = 60
 """Characters: a Unix socket's path holds 107, and multiprocessing adds two random names to ours."""
@@ -30,10 +33,28 @@ class TempFolder:
         self.path = root / name
         self.path.mkdir()
 
+    @classmethod
+    def below(cls, cache_dir: Path) -> Self:
+        """Make the folder where a service has its own."""
+        return cls(cache_dir / "temp")
+
     def use(self) -> None:
         """Have this process put its temporary files there, unless a socket's path is too long."""
         if len(str(self.path)) <= _LONGEST_SOCKET_FOLDER:
             tempfile.tempdir = str(self.path)
+
+
+def require_writable(cache_dir: Path) -> None:
+    """Raise SettingsError where nothing can be written below CACHE_DIR."""
+    try:
+        cache_dir.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=cache_dir):
+            pass
+    except OSError as error:
+        raise SettingsError(
+            f"CACHE_DIR: {cache_dir} can't be written to ({error.strerror}); allowed is a folder "
+            "that this user may write to"
+        ) from None
 
 
 def _remove_left_behind(root: Path) -> None:
