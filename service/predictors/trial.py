@@ -2,7 +2,7 @@
 
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,7 +22,7 @@ from service.predictors.rows import (
 _TIMED_ROWS = (64, 16, 4)
 _TIMED_BYTES = 32_000_000
 _RUNS = 5
-_ENOUGH_S = 0.06
+_ENOUGH_S = 0.03
 """Of runs of one size: what is faster is run again, up to `_RUNS` times."""
 _SLOW_S = 0.25
 """A first call that takes this long is timed as it is, cold."""
@@ -58,6 +58,24 @@ class Timed(NamedTuple):
     runs: int
 
 
+class Watched:
+    """A way to predict that notes how long its calls of one row take, once it is warm."""
+
+    def __init__(self, predict: Predict) -> None:
+        self._predict = predict
+        self._is_warm = False
+        self.lone_s: list[float] = []
+
+    def __call__(self, call: Call) -> Predictions:
+        """Answer a call."""
+        began = time.perf_counter()
+        predictions = self._predict(call)
+        if call.rows == 1 and self._is_warm:
+            self.lone_s.append(time.perf_counter() - began)
+        self._is_warm = True
+        return predictions
+
+
 def rows_to_try(contract: Contract, own: Path, incumbent: Path | None) -> Rows:
     """Return the example in the model's own folder, or else the one in the incumbent's."""
     found = example_call(contract, own)
@@ -85,23 +103,30 @@ def try_to_answer(contract: Contract, predict: Predict, rows: Rows) -> Answered:
     return Answered(rows.whose, count, "", row_wise, why)
 
 
-def time_calls(contract: Contract, predict: Predict, rows: Rows) -> list[Timed]:
+def time_calls(
+    contract: Contract, predict: Predict, rows: Rows, lone_s: Sequence[float] = ()
+) -> list[Timed]:
     """Time calls of one row, and of up to 64; none for those on which the model raises.
 
+    Those of one row were timed already where `lone_s` has them, by a model that is warm by now.
     Takes two seconds at most, unless a single call takes longer.
     """
     base = rows.example or made_up_call(contract)
     if base is None:
         return []
     began = time.perf_counter()
-    timed = list(_time(predict, take(base, [0])))
+    if lone_s:
+        timed = [Timed(1, statistics.median(lone_s), len(lone_s))]
+    else:
+        timed = list(_time(predict, take(base, [0])))
     left_s = _BUDGET_S - (time.perf_counter() - began)
     # At worst a call takes as long as its rows one by one.
     row_s = timed[0].seconds if timed else 0.0
     row_bytes = sum(len(column) for column in base.columns if isinstance(column, bytes)) / base.rows
     for count in _TIMED_ROWS:
         if count * row_s <= left_s and count * row_bytes <= _TIMED_BYTES:
-            timed += _time(predict, take(base, [row % base.rows for row in range(count)]))
+            many = take(base, [row % base.rows for row in range(count)])
+            timed += _time(predict, many, is_warm=bool(lone_s))
             break
     # A tensor may have a fixed number of rows.
     return timed or list(_time(predict, base))
@@ -178,15 +203,12 @@ def _each(shape: list[int]) -> str:
     return f"{' x '.join(map(str, shape))} values" if shape else "one value"
 
 
-def _time(predict: Predict, call: Call) -> Iterator[Timed]:
+def _time(predict: Predict, call: Call, *, is_warm: bool = False) -> Iterator[Timed]:
     """Yield what a call takes, warm; nothing for a call on which the model raises."""
     try:
-        seconds = _seconds(predict, call)
-        if seconds > _SLOW_S:
-            yield Timed(call.rows, seconds, 1)
-            return
-        taken: list[float] = []
-        while len(taken) < _RUNS and sum(taken) < _ENOUGH_S:
+        first_s = _seconds(predict, call)
+        taken = [first_s] if is_warm or first_s > _SLOW_S else []
+        while not taken or (len(taken) < _RUNS and sum(taken) < _ENOUGH_S):
             taken.append(_seconds(predict, call))
     except Exception:  # noqa: BLE001 - a model may raise anything
         return

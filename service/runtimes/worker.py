@@ -51,6 +51,8 @@ class Worker:
         self._contract: Contract
         self._predictor: Predictor
         self._arrow_requests: ArrowRequests
+        self._lone_s: list[float] = []
+        """What calls of one row took when it was tried on its example."""
 
     def load(self, request: LoadRequest) -> LoadReply:
         """Load the model from its folder.
@@ -83,13 +85,15 @@ class Worker:
     def smoke(self, request: SmokeRequest) -> SmokeReply:
         """Predict on an example or on made-up rows, and find out whether it is row-wise."""
         rows = self._rows_to_try(request.incumbent_path)
-        answered = trial.try_to_answer(self._contract, self.predict, rows)
+        watched = trial.Watched(self.predict)
+        answered = trial.try_to_answer(self._contract, watched, rows)
+        self._lone_s = watched.lone_s
         return SmokeReply(*answered)
 
     def speed(self, request: SpeedRequest) -> SpeedReply:
         """Time calls on the same rows."""
         rows = self._rows_to_try(request.incumbent_path)
-        timed = trial.time_calls(self._contract, self._predictor.predict, rows)
+        timed = trial.time_calls(self._contract, self._predictor.predict, rows, self._lone_s)
         return SpeedReply(
             tuple(Timing(rows, seconds * 1000, runs) for rows, seconds, runs in timed)
         )

@@ -11,6 +11,7 @@ import pytest
 
 from service.contracts.choose import contract_for
 from service.contracts.contract import Call, Predictions
+from service.contracts.merge import take
 from service.core.errors import ModelFailedError
 from service.predictors.inputs import to_model_input
 from service.predictors.outputs import to_predictions
@@ -18,6 +19,7 @@ from service.predictors.trial import (
     Answered,
     Rows,
     Timed,
+    Watched,
     rows_to_try,
     time_calls,
     try_to_answer,
@@ -204,6 +206,24 @@ def test_a_model_is_timed_alone_and_in_company(rows: Rows) -> None:
     assert (one.rows, one.runs, many.rows, many.runs) == (1, 5, 64, 5)
     assert one.seconds > 0
     assert calls == [1] * 6 + [64] * 6
+
+
+def test_calls_of_one_row_that_were_timed_are_not_made_again() -> None:
+    """Those of a trial are taken, but for a cold one; company needs no warming up after it."""
+    watched = Watched(answering(lambda x: x))
+    watched(take(EXAMPLE, [0]))
+    assert watched.lone_s == []
+    assert try_to_answer(CONTRACT, watched, OWN).row_wise
+    calls: list[int] = []
+
+    def answer(x: Any) -> Any:
+        calls.append(len(x))
+        return x
+
+    one, many = time_calls(CONTRACT, answering(answer), OWN, watched.lone_s)
+    assert (one.rows, one.runs, many.rows, many.runs) == (1, 2, 64, 5)
+    assert one.seconds > 0
+    assert calls == [64] * 5
 
 
 def test_timing_a_slow_model_takes_little_more_than_its_calls() -> None:
