@@ -26,6 +26,7 @@ def serve() -> None:
         ListenError,
         listen,
     )
+    from service.registry.formats import may_need_skops  # noqa: PLC0415 - the same
     from service.runtimes.launch import start_fork_server  # noqa: PLC0415 - the same
     from service.runtimes.temp import TempFolder, require_writable  # noqa: PLC0415 - the same
     from service.settings import (  # noqa: PLC0415 - the same
@@ -44,7 +45,7 @@ def serve() -> None:
             temp = TempFolder.below(settings.cache_dir)
             temp.use()
             # What it imports takes seconds, which go by while the application is imported.
-            start_fork_server()
+            start_fork_server(skops=may_need_skops(settings.cache_dir))
             from service.server import serve as run  # noqa: PLC0415 - the same
 
             status = run(settings, listener, temp)

@@ -22,21 +22,22 @@ from service.runtimes.output import OutputEnd
 if sys.platform != "win32":
     from multiprocessing import forkserver
 
-_PRELOADED = ["service.runtimes.preload"]
+_PRELOADED = ["service.runtimes.preload", "service.runtimes.preload_skops"]
 _ATTEMPTS = 20
 _PAUSE_S = 0.1
 
 _one_at_a_time = threading.Lock()
 
 
-def start_fork_server() -> None:
+def start_fork_server(*, skops: bool) -> None:
     """Have the fork server begin to import what children need; a first child waits for it less.
 
-    Returns at once. Does nothing where children are spawned.
+    Returns at once. Without `skops`, a version in that format imports it itself. Does nothing where
+    children are spawned.
     """
     if sys.platform != "linux":
         return
-    forkserver.set_forkserver_preload(_PRELOADED)
+    forkserver.set_forkserver_preload(_PRELOADED if skops else _PRELOADED[:1])
     with _one_at_a_time, _main_not_imported(), _group_signals_blocked():
         forkserver.ensure_running()
 

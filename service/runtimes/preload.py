@@ -25,7 +25,6 @@ for name in (
     "sklearn.pipeline",
     "sklearn.ensemble",
     "sklearn.compose",
-    "skops.io",
 ):
     # What can't be imported here fails again, with its sentence, in the worker that needs it.
     with contextlib.suppress(Exception):

@@ -1,0 +1,11 @@
+"""In which formats the versions in the store are, told before anything heavy is imported."""
+
+from pathlib import Path
+
+_SKOPS = b"serialization_format: skops"
+
+
+def may_need_skops(cache_dir: Path) -> bool:
+    """Return whether some stored version is in skops' format, or none is stored to tell by."""
+    described = list(cache_dir.glob("versions/*/model/MLmodel"))
+    return not described or any(_SKOPS in file.read_bytes() for file in described)
