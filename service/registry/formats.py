@@ -8,4 +8,11 @@ _SKOPS = b"serialization_format: skops"
 def may_need_skops(cache_dir: Path) -> bool:
     """Return whether some stored version is in skops' format, or none is stored to tell by."""
     described = list(cache_dir.glob("versions/*/model/MLmodel"))
-    return not described or any(_SKOPS in file.read_bytes() for file in described)
+    return not described or any(map(_is_skops, described))
+
+
+def _is_skops(described: Path) -> bool:
+    try:
+        return _SKOPS in described.read_bytes()
+    except OSError:
+        return False  # another service may prune it just now

@@ -27,6 +27,24 @@ async def ask():
 
 anyio.run(ask)
 """
+UNTIL_THE_FORK_SERVER = """
+import os, sys
+from service.cli import cli
+from service.runtimes import launch
+
+class Enough(Exception):
+    pass
+
+def stop_here(**_):
+    raise Enough
+
+launch.start_fork_server = stop_here
+os.environ.update(CACHE_DIR=sys.argv[1], PORT="0")
+try:
+    cli(["serve"], standalone_mode=False)
+except Enough:
+    pass
+"""
 TELL = "print('imported:', *sorted({name.split('.')[0] for name in sys.modules}))"
 
 
@@ -54,3 +72,10 @@ def test_the_front_imports_neither_mlflow_nor_what_models_compute_with(tmp_path:
 def test_answering_requests_imports_nothing_more_of_that_kind(tmp_path: Path) -> None:
     """Nor does whatever a handler imports when it is first called."""
     assert imported(tmp_path, MAKE + ASK).isdisjoint(HEAVY)
+
+
+def test_the_fork_server_is_started_before_the_application_is_imported(tmp_path: Path) -> None:
+    """So that the seconds of its imports go by meanwhile."""
+    names = imported(tmp_path, UNTIL_THE_FORK_SERVER)
+    assert "multiprocessing" in names
+    assert names.isdisjoint({"litestar", "uvicorn", "numpy", *HEAVY})
