@@ -1,0 +1,95 @@
+"""How each server wants to be asked, and how it answers."""
+
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import pandas as pd
+import pyarrow as pa
+
+from bench.rows import Table, records, table
+from service.demo.model import OUTPUTS
+
+JSON = "application/json"
+ARROW = "application/vnd.apache.arrow.stream"
+_V2_TYPES = {"int64": "INT64", "float64": "FP64"}
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """One form of question and answer."""
+
+    content_type: str
+    encode: Callable[[pd.DataFrame], bytes]
+    decode: Callable[[bytes], Table]
+
+
+def _instances(frame: pd.DataFrame) -> bytes:
+    return msgspec.json.encode({"instances": records(frame)})
+
+
+def _rows(frame: pd.DataFrame) -> bytes:
+    return msgspec.json.encode({"rows": records(frame)})
+
+
+def _dataframe_split(frame: pd.DataFrame) -> bytes:
+    rows = [list(row.values()) for row in records(frame)]
+    return msgspec.json.encode({"dataframe_split": {"columns": list(frame), "data": rows}})
+
+
+def _v2(frame: pd.DataFrame) -> bytes:
+    inputs = [_v2_input(name, frame[name]) for name in frame]
+    return msgspec.json.encode({"parameters": {"content_type": "pd"}, "inputs": inputs})
+
+
+def _v2_input(name: Any, column: "pd.Series[Any]") -> dict[str, Any]:
+    kind = _V2_TYPES.get(str(column.dtype), "BYTES")
+    tensor = {"name": name, "shape": [len(column), 1], "datatype": kind, "data": column.tolist()}
+    if kind == "BYTES":
+        tensor["parameters"] = {"content_type": "str"}
+    return tensor
+
+
+def _predictions(body: bytes) -> Table:
+    answer = msgspec.json.decode(body)
+    return table(answer["predictions"] if isinstance(answer, dict) else answer)
+
+
+def _v2_outputs(body: bytes) -> Table:
+    outputs = msgspec.json.decode(body)["outputs"]
+    if len(outputs) > 1:
+        by_name = {output["name"]: output["data"] for output in outputs}
+        return table(list(zip(*(by_name[name] for name in OUTPUTS), strict=True)))
+    (output,) = outputs
+    found = table([output["data"]])
+    return found.reshape(-1, len(OUTPUTS))
+
+
+def _arrow(frame: pd.DataFrame) -> bytes:
+    content = pa.Table.from_pandas(frame, preserve_index=False)
+    sink = io.BytesIO()
+    with pa.ipc.new_stream(sink, content.schema) as writer:
+        writer.write_table(content)
+    return sink.getvalue()
+
+
+def _arrow_answer(body: bytes) -> Table:
+    content = pa.ipc.open_stream(body).read_all()
+    return table(list(zip(*(content.column(name).to_pylist() for name in OUTPUTS), strict=True)))
+
+
+INSTANCES = Dialect(JSON, _instances, _predictions)
+"""`{"instances": [{...}]}`: this service's, and the guides'."""
+
+ROWS = Dialect(JSON, _rows, _predictions)
+"""`{"rows": [{...}]}`: an argument of that name, as BentoML takes it."""
+
+DATAFRAME_SPLIT = Dialect(JSON, _dataframe_split, _predictions)
+"""MLflow's, the one of its forms that names each column once."""
+
+OPEN_INFERENCE = Dialect(JSON, _v2, _v2_outputs)
+"""The Open Inference Protocol's columns, with MLServer's pandas codec."""
+
+ARROW_STREAM = Dialect(ARROW, _arrow, _arrow_answer)

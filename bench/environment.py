@@ -1,0 +1,41 @@
+"""Environments of the peers' own, one each, made once from pinned requirements."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from bench.processes import BrokenError, python_of
+
+_REQUIREMENTS = Path(__file__).with_name("requirements")
+_INSTALL_LIMIT_S = 900
+
+
+def environment_of(peer: str, environments: Path) -> Path:
+    """Return a peer's environment, installed if it is not there or other versions are pinned."""
+    pinned = (_REQUIREMENTS / f"{peer}.txt").read_text("utf-8")
+    folder = environments / peer
+    installed = folder / "installed.txt"
+    if installed.exists() and installed.read_text("utf-8") == pinned:
+        return folder
+    print(f"installing {peer} into {folder}", flush=True)
+    _uv("venv", "--clear", "--python", sys.executable, str(folder))
+    requirements = str(_REQUIREMENTS / f"{peer}.txt")
+    _uv("pip", "install", "--python", python_of(folder), "--requirement", requirements)
+    installed.write_text(pinned, "utf-8")
+    return folder
+
+
+def _uv(*arguments: str) -> None:
+    uv = shutil.which("uv")
+    if uv is None:
+        raise BrokenError("uv is not installed, which makes the peers' environments")
+    done = subprocess.run(
+        [uv, "--quiet", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=_INSTALL_LIMIT_S,
+        check=False,
+    )
+    if done.returncode:
+        raise BrokenError(f"uv {arguments[0]} failed: {done.stderr.strip()[-500:]}")
