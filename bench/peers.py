@@ -12,6 +12,7 @@ that is measured again replaces what was there; with `--resume` the rounds go on
 
 import argparse
 import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -59,12 +60,14 @@ def main() -> int:
     with prepared(chosen.environments) as ground:
         for part in chosen.parts:
             print(f"== {part}", flush=True)
+            began = time.monotonic()
             results.failed = {k: v for k, v in results.failed.items() if not k.startswith(part)}
             try:
                 _measure(part, ground, results, save, measured, asked)
             except Exception as error:  # noqa: BLE001 - the other parts are still worth having
                 print(f"{part} failed: {error!r}", flush=True)
                 results.failed[part] = repr(error)
+            print(f"== {part} took {time.monotonic() - began:.0f} s", flush=True)
             save()
     print(f"kept in {path}", flush=True)
     if chosen.short:

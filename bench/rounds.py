@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from itertools import groupby
 
 from bench import asking
 from bench.contenders import BARE, OURS, Contender
@@ -164,7 +165,8 @@ def _best(url: str) -> str:
     best: dict[str, str] = (told.get("report") or {}).get("best") or {}
     if not best:
         return str(told.get("reason") or "")
-    return ", ".join(f"{name} from {rows} rows" for rows, name in best.items())
+    runs = groupby(best.items(), key=lambda entry: entry[1])
+    return ", ".join(f"{name} from {next(sizes)[0]} rows on" for name, sizes in runs)
 
 
 @contextmanager

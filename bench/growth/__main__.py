@@ -9,6 +9,7 @@ What was measured is kept in the file `--results`: parts that are measured repla
 
 import argparse
 import sys
+import time
 from pathlib import Path
 
 from bench.ground import prepared
@@ -38,6 +39,7 @@ def main() -> int:
             if part.name not in chosen.parts:
                 continue
             print(f"== {part.name}", flush=True)
+            began = time.monotonic()
             points = grown.parts[part.name] = []
             grown.failed.pop(part.name, None)
 
@@ -52,6 +54,7 @@ def main() -> int:
             except Exception as error:  # noqa: BLE001 - the other parts are still worth having
                 print(f"{part.name} failed: {error!r}", flush=True)
                 grown.failed[part.name] = repr(error)
+            print(f"== {part.name} took {time.monotonic() - began:.0f} s", flush=True)
             grown.write(path)
     report.write(grown, _PARTS)
     return int(bool(grown.failed))

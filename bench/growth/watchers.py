@@ -15,7 +15,7 @@ from service.demo.model import ALIAS, NAME
 
 _FLEETS = (1, 2, 5, 10, 20, 50, 100, 200, 300, 400, 600, 800)
 _AT_ONCE = (1, 2, 5, 10, 20, 50, 100, 200)
-_PROCESSES = 2
+_PROCESSES = 4
 _INTERVAL_S = 2.0
 _SECONDS = 10
 _MOST_P99_MS = _INTERVAL_S * 1000
