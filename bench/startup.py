@@ -113,9 +113,7 @@ def _until_loaded(stored: Path) -> float:
     ours_end, its_end = socket.socketpair()
     with ours_end, its_end:
         command = [sys.executable, "-W", "ignore", "-c", BARE, str(stored)]
-        process = subprocess.Popen(  # noqa: S603 - our own
-            command, stdout=its_end.fileno(), stderr=subprocess.DEVNULL
-        )
+        process = subprocess.Popen(command, stdout=its_end.fileno(), stderr=subprocess.DEVNULL)
         its_end.close()
         loaded = ours_end.recv(len(b"loaded"))
         took_s = time.monotonic() - began

@@ -1,5 +1,6 @@
 """Wire the service: the only place where its parts meet, and the only lifespan."""
 
+import gc
 import os
 import platform
 import sys
@@ -199,6 +200,8 @@ def create_app(settings: Settings | None = None, temp: TempFolder | None = None)
             kept.open(),
             _watching(wired, backstage, slot, desired, monitor, kept),
         ):
+            # What is here stays. Each full look for garbage would hold all requests meanwhile.
+            gc.freeze()
             yield
 
     app = Litestar(
