@@ -9,9 +9,11 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 GROUPS = PROJECT["dependency-groups"]
+# The extra is part of what the demo's line installs.
+RUNS = PROJECT["project"]["dependencies"] + PROJECT["project"]["optional-dependencies"]["compiled"]
 WANTED = {
-    "requirements.lock": PROJECT["project"]["dependencies"] + GROUPS["build"],
-    "requirements-dev.lock": PROJECT["project"]["dependencies"]
+    "requirements.lock": RUNS + GROUPS["build"],
+    "requirements-dev.lock": RUNS
     + GROUPS["build"]
     + [entry for entry in GROUPS["dev"] if isinstance(entry, str)],
 }
