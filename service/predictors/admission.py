@@ -1,0 +1,139 @@
+"""Admit a predictor only where it answers as pyfunc does, row for row, at every batch size."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from service.contracts.contract import Call, Predictions
+from service.contracts.merge import merge, take
+from service.predictors.compiled.recipe import BeyondError
+from service.predictors.equality import difference, scales_of
+from service.predictors.predictor import Predictor
+
+_SIZES = ((1, 64), (8, 512), (64, 1024), (512, 4096))
+"""Rows in a call, and how many rows are tried in calls of that size."""
+_MOST_CALLS = 400
+"""Of pyfunc, to find the rows on which it raises; what is not found by then is left out."""
+_ENOUGH_ROWS = 2000
+
+
+class Reference(NamedTuple):
+    """What pyfunc answered: `rows` it answered, `scales` of its columns, `refused` it raised on.
+
+    The scales are those of answers to usual rows, not to odd ones.
+    """
+
+    rows: Call
+    answers: Predictions
+    scales: list[float]
+    refused: tuple[tuple[Call, str], ...]
+
+
+class TooFewRowsError(Exception):
+    """Pyfunc answered too few of the probe rows to compare anything with it."""
+
+
+def refer(pyfunc: Predictor, calls: Sequence[Call], odd: Sequence[Call]) -> Reference:
+    """Ask pyfunc: `calls` in bulk, and `odd` ones row by row. Raise TooFewRowsError."""
+    answered: list[Call] = []
+    refused: list[tuple[Call, str]] = []
+    left = _MOST_CALLS
+    waiting = list(calls)
+    while waiting and left:
+        call = waiting.pop()
+        left -= 1
+        if not (raised := _raised(pyfunc, call)):
+            answered.append(call)
+        elif call.rows == 1:
+            refused.append((call, raised))
+        else:
+            middle = call.rows // 2
+            waiting += [take(call, range(middle, call.rows)), take(call, range(middle))]
+    usual_rows = sum(call.rows for call in answered)
+    for call in odd:
+        raised = _raised(pyfunc, call)
+        if raised:
+            refused.append((call, raised))
+        else:
+            answered.append(call)
+    rows = merge(answered) if answered else None
+    if rows is None or rows.rows < _ENOUGH_ROWS:
+        count = rows.rows if rows else 0
+        raise TooFewRowsError(f"the model answered {count} probe rows of {_ENOUGH_ROWS} wanted")
+    answers = pyfunc.predict(rows)
+    return Reference(rows, answers, scales_of(answers, usual_rows), tuple(refused))
+
+
+def why_not(predictor: Predictor, reference: Reference, rtol: float) -> str:
+    """Say why a predictor is not admitted, with the row; '' where it is."""
+    total = reference.rows.rows
+    for size, most in (*_SIZES, (total, total)):
+        for start in range(0, min(most, total), size):
+            stop = min(start + size, total)
+            if reason := _unlike(predictor, reference, start, stop, rtol):
+                return f"in calls of {size} rows, {reason}"
+    return _answers_refused(predictor, reference)
+
+
+def _unlike(predictor: Predictor, reference: Reference, start: int, stop: int, rtol: float) -> str:
+    call = take(reference.rows, range(start, stop))
+    wanted = _part(reference.answers, start, stop)
+    try:
+        found = predictor.predict(call)
+    except BeyondError:
+        return _left_alone(predictor, reference, start, stop, rtol)
+    except Exception as error:  # noqa: BLE001 - converted code may raise anything
+        return f"it raises {type(error).__name__} ({error}) where the model answers"
+    unlike = difference(wanted, found, rtol, reference.scales)
+    if unlike is None:
+        return ""
+    shown = _shown(take(call, [max(unlike.row, 0)]))
+    return f"{unlike.text} for the row {shown}"
+
+
+def _left_alone(
+    predictor: Predictor, reference: Reference, start: int, stop: int, rtol: float
+) -> str:
+    """Compare the rows that it does not leave to the model, one by one."""
+    if stop - start == 1:
+        return ""
+    middle = (start + stop) // 2
+    return _unlike(predictor, reference, start, middle, rtol) or _unlike(
+        predictor, reference, middle, stop, rtol
+    )
+
+
+def _answers_refused(predictor: Predictor, reference: Reference) -> str:
+    """Say on which row it answers although the model raises: that, too, is another answer."""
+    for call, raised in reference.refused:
+        try:
+            predictor.predict(call)
+        except Exception:  # noqa: BLE001, S112 - as it should: then the model itself is asked
+            continue
+        return f"it answers the row {_shown(call)}, on which the model raises {raised}"
+    return ""
+
+
+def _raised(pyfunc: Predictor, call: Call) -> str:
+    try:
+        pyfunc.predict(call)
+    except Exception as error:  # noqa: BLE001 - a model may raise anything
+        return type(error.__cause__ or error).__name__
+    return ""
+
+
+def _part(predictions: Predictions, start: int, stop: int) -> Predictions:
+    count = predictions.rows
+    columns = take(Call(count, predictions.columns), range(start, stop)).columns
+    bad = [row - start for row in predictions.non_finite if start <= row < stop]
+    return Predictions(
+        stop - start, predictions.names, columns, predictions.dtypes, predictions.shapes, bad
+    )
+
+
+def _shown(call: Call) -> str:
+    """Show one row as numbers and texts."""
+    values = [
+        column[0] if isinstance(column, list) else "0x" + column[::-1].hex()
+        for column in call.columns
+    ]
+    return ", ".join(str(value) for value in values)[:300]

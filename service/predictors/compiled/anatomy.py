@@ -1,0 +1,65 @@
+"""Take a loaded pyfunc model apart: what MLflow wraps, the steps in it, and its estimator."""
+
+from typing import Any, NamedTuple
+
+from sklearn.pipeline import Pipeline
+
+from service.contracts.contract import Contract
+
+FLAVOURS = {
+    "mlflow.sklearn": "sklearn",
+    "mlflow.xgboost": "xgboost",
+    "mlflow.lightgbm": "lightgbm",
+}
+"""MLflow's loaders whose unwrapped model is known to answer as the wrapped one does."""
+METHODS = ("predict", "predict_proba", "predict_log_proba", "decision_function")
+
+
+class NotDissectedError(Exception):
+    """A model that can only be called through MLflow; says why."""
+
+
+class Anatomy(NamedTuple):
+    """The parts of a model: `steps` are fitted transformers, `estimator` is what they feed.
+
+    `raw` is all of it, and `method` the name of what MLflow calls on it. `contract` says what
+    comes in and how the answers are called.
+    """
+
+    flavour: str
+    raw: Any
+    method: str
+    steps: tuple[Any, ...]
+    estimator: Any
+    contract: Contract
+
+
+def why_pyfunc_only(model: Any, contract: Contract) -> str:
+    """Say why a loaded model can only be called through MLflow, '' where it can be dissected."""
+    try:
+        dissect(model, contract)
+    except NotDissectedError as error:
+        return str(error)
+    return ""
+
+
+def dissect(model: Any, contract: Contract) -> Anatomy:
+    """Take apart what `mlflow.pyfunc.load_model` returned. Raise NotDissectedError."""
+    described = model.metadata.flavors.get("python_function", {})
+    flavour = FLAVOURS.get(described.get("loader_module", ""))
+    if flavour is None:
+        loader = described.get("loader_module") or "unknown"
+        raise NotDissectedError(f"models of {loader} are called through MLflow alone")
+    if contract.signature["params"]:
+        raise NotDissectedError("the model takes parameters, which MLflow hands to it")
+    method = described.get("predict_fn", "predict")
+    raw = model.get_raw_model()
+    if method not in METHODS or not hasattr(raw, method):
+        raise NotDissectedError(f"its predict_fn is {method}")
+    steps: tuple[Any, ...] = ()
+    estimator = raw
+    while isinstance(estimator, Pipeline):
+        named = [step for _, step in estimator.steps]
+        steps += tuple(step for step in named[:-1] if step is not None and step != "passthrough")
+        estimator = named[-1]
+    return Anatomy(flavour, raw, method, steps, estimator, contract)

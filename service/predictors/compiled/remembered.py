@@ -1,0 +1,48 @@
+"""Remember what a transformer makes of each text, since texts come again: months, countries."""
+
+from typing import Any
+
+import numpy as np
+
+from service.contracts.contract import Call, Column, Contract
+from service.contracts.merge import take
+from service.predictors.compiled.frames import dense, frame_of
+from service.predictors.compiled.recipe import Array, BeyondError
+
+_LIMIT = 10_000
+"""Texts; a worker's requests come one after another, so that forgetting all is no race."""
+
+
+class Remembered:
+    """A chain of transformers over one text column, asked once for each text."""
+
+    def __init__(self, contract: Contract, index: int, names: Any, chain: list[Any]) -> None:
+        self._contract = contract
+        self._index = index
+        self._names = names
+        self._chain = chain
+        self._known: dict[Any, Array] = {}
+
+    def __call__(self, call: Call) -> Array:
+        """Return a row for each text. Raise BeyondError for a text that the transformer refuses."""
+        texts = call.columns[self._index]
+        known = self._known
+        try:
+            rows = [known[text] for text in texts]
+        except KeyError:
+            self._learn(call, texts)
+            rows = [self._known[text] for text in texts]
+        return np.array(rows)
+
+    def _learn(self, call: Call, texts: Column) -> None:
+        if len(self._known) > _LIMIT:
+            self._known = {}
+        new = {text: row for row, text in enumerate(texts) if text not in self._known}
+        some = take(call, list(new.values()))
+        transformed = frame_of(self._contract, some, self._names)
+        try:
+            for transformer in self._chain:
+                transformed = transformer.transform(transformed)
+        except Exception as error:
+            raise BeyondError(f"{type(error).__name__}: {error}") from error
+        self._known.update(zip(new, dense(transformed), strict=True))

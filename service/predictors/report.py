@@ -1,0 +1,31 @@
+"""What came of every way to call a model: admitted or not, why, and how fast."""
+
+import msgspec
+
+ADMITTED, REFUSED, SKIPPED = "admitted", "refused", "skipped"
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """What came of one way; `ms` is the time of one call by its rows."""
+
+    name: str
+    outcome: str
+    reason: str
+    ms: dict[int, float] = {}
+
+
+class Report(msgspec.Struct, frozen=True):
+    """All of them; `best` is the fastest admitted one by rows.
+
+    `steps` names what stands before an estimator, of the ways that were tried; '' where none is
+    right. What is compiled was compared on `probe_rows` rows, within `rtol`.
+    """
+
+    predictors: tuple[Outcome, ...]
+    best: dict[int, str]
+    steps: str
+    steps_tried: tuple[Outcome, ...]
+    probe_rows: int
+    rtol: float
+    threads: int
+    took_s: float

@@ -1,0 +1,65 @@
+"""Time predictors by the number of rows, and choose the fastest for each."""
+
+import time
+from collections.abc import Mapping, Sequence
+
+from service.contracts.contract import Call
+from service.predictors.predictor import Predictor
+from service.predictors.sizes import sized
+
+SIZES = (1, 8, 64, 512, 4096)
+_RUNS = 15
+_ENOUGH_S = 0.1
+"""For all runs of one size after the first."""
+_MARGIN = 0.98
+"""How much faster another must be than one that stands before it."""
+
+
+def time_sizes(predictor: Predictor, call: Call) -> dict[int, float]:
+    """Return the milliseconds that a call of each size takes: the best of some runs.
+
+    None for a size on which it raises.
+    """
+    found: dict[int, float] = {}
+    for rows in SIZES:
+        batch = sized(call, rows)
+        try:
+            found[rows] = round(_best_s(predictor, batch) * 1000, 4)
+        except Exception:  # noqa: BLE001, S112 - a size that it can't answer is not chosen
+            continue
+    return found
+
+
+def _best_s(predictor: Predictor, call: Call) -> float:
+    first = _once_s(predictor, call)
+    best, spent = first, 0.0
+    for _ in range(_RUNS):
+        # The first run is cold; a slow one is not made warm for that.
+        if spent + best > _ENOUGH_S:
+            break
+        took = _once_s(predictor, call)
+        spent += took
+        best = min(best, took)
+    return best
+
+
+def _once_s(predictor: Predictor, call: Call) -> float:
+    began = time.perf_counter()
+    predictor.predict(call)
+    return time.perf_counter() - began
+
+
+def choose(timings: Mapping[str, Mapping[int, float]], order: Sequence[str]) -> dict[int, str]:
+    """Return the fastest for each size; of two that are as good as equal the first in `order`."""
+    best: dict[int, str] = {}
+    for rows in SIZES:
+        chosen = ""
+        for name in order:
+            ms = timings[name].get(rows)
+            if ms is None:
+                continue
+            if not chosen or ms < timings[chosen][rows] * _MARGIN:
+                chosen = name
+        if chosen:
+            best[rows] = chosen
+    return best

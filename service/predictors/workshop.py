@@ -1,0 +1,179 @@
+"""Everything that is tried on one model: the steps that are right for it, the ways, the probes."""
+
+import time
+from operator import attrgetter, itemgetter
+from pathlib import Path
+
+import numpy as np
+
+from service.contracts.contract import Call
+from service.predictors.compiled.anatomy import Anatomy
+from service.predictors.compiled.answers import answering
+from service.predictors.compiled.compiled import CompiledPredictor, in_turn
+from service.predictors.compiled.frames import unnamed
+from service.predictors.compiled.own_steps import OwnSteps
+from service.predictors.compiled.recipe import (
+    Array,
+    BeyondError,
+    Recipe,
+    SkippedError,
+    Transform,
+    WholeRecipe,
+)
+from service.predictors.compiled.recipes import RECIPES, STEPS, WHOLES
+from service.predictors.equality import difference
+from service.predictors.known_texts import known_texts
+from service.predictors.native import NativePredictor
+from service.predictors.predictor import Predictor
+from service.predictors.probes import odd_rows, usual_rows
+from service.predictors.report import ADMITTED, REFUSED, SKIPPED, Outcome
+from service.predictors.sizes import sized
+from service.predictors.thresholds import call_rows, feature_rows, thresholds_of
+
+_SEED = 7
+_STEP_SIZES = (1, 512)
+_STEP_RUNS = 20
+_WAYS: tuple[Recipe | WholeRecipe, ...] = (*RECIPES, *WHOLES)
+
+
+class Workshop:
+    """Tries ways on one model, in a folder that gets one for each."""
+
+    def __init__(self, anatomy: Anatomy, example: Call, folder: Path, threads: int) -> None:
+        self._anatomy = anatomy
+        self._folder = folder
+        self._threads = threads
+        self._rng = np.random.default_rng(_SEED)
+        self._example = example
+        texts = known_texts(anatomy)
+        self._usual = usual_rows(example, anatomy.contract, texts, self._rng)
+        self._thresholds = thresholds_of(anatomy.estimator)
+        self.tried: list[Outcome] = []
+        """What came of each way to do the steps."""
+        self.steps = ""
+        """The fastest that is right, '' where none is."""
+        self._transform: Transform | None = None
+        self._matrix: Array | None = None
+        self._choose_steps()
+
+    def names(self) -> list[str]:
+        """Name every way, in the order in which they are preferred where they are as fast."""
+        return [NativePredictor.name, *map(attrgetter("name"), _WAYS)]
+
+    def make(self, name: str) -> Predictor:
+        """Convert the model in this way. Raise SkippedError, and whatever a converter raises."""
+        for recipe in _WAYS:
+            if recipe.name == name:
+                recipe.convert(self._anatomy, _place(self._folder, name))
+        return way(name, self._anatomy, self._folder, self._threads, self.steps)
+
+    def probe_calls(self) -> list[Call]:
+        """Return rows for every way: some thousand like the example, and those at thresholds."""
+        calls = [self._usual]
+        if self._transform is not None:
+            contract = self._anatomy.contract
+            calls += call_rows(self._thresholds, contract, self._transform, self._usual, self._rng)
+        return calls
+
+    def odd_calls(self) -> list[Call]:
+        """Return single rows on which models differ: missing, extreme, never seen."""
+        return list(odd_rows(self._example, self._anatomy.contract))
+
+    def wrong_near_thresholds(self, name: str, rtol: float) -> str:
+        """Say where a way's estimator is wrong at the thresholds of its trees, '' where nowhere.
+
+        Compared at the estimator's own input, since not each of its features can be turned back
+        into a column.
+        """
+        recipe = next((one for one in RECIPES if one.name == name), None)
+        if recipe is None or self._matrix is None or not self._thresholds:
+            return ""
+        anatomy = self._anatomy
+        rows = feature_rows(self._thresholds, self._matrix, self._rng)
+        answer = answering(anatomy.contract)
+        itself = getattr(unnamed(anatomy.estimator), anatomy.method)
+        wanted = answer(itself(rows), len(rows))
+        estimate = recipe.open(anatomy, _place(self._folder, name), self._threads)
+        try:
+            found = answer(estimate(rows), len(rows))
+        except BeyondError:
+            return ""
+        unlike = difference(wanted, found, rtol)
+        if unlike is None:
+            return ""
+        return f"near a threshold {unlike.text} for the features {rows[unlike.row].tolist()}"
+
+    def _choose_steps(self) -> None:
+        """Find the fastest way to do the steps that gives the very bits of the model's own."""
+        if not self._anatomy.steps:
+            wanted = None
+        else:
+            wanted = OwnSteps().open(self._anatomy, self._folder, self._threads)(self._usual)
+        right: list[tuple[float, str, Transform, Array]] = []
+        for steps in STEPS:
+            folder = _place(self._folder, steps.name)
+            try:
+                steps.convert(self._anatomy, folder)
+                transform = steps.open(self._anatomy, folder, self._threads)
+                found = transform(self._usual)
+            except Exception as error:  # noqa: BLE001 - a converter may raise anything
+                self.tried.append(Outcome(steps.name, SKIPPED, why(error)))
+                continue
+            if wanted is not None and not _same_bits(wanted, found):
+                self.tried.append(Outcome(steps.name, REFUSED, "it gives other features"))
+                continue
+            ms = {rows: _best_ms(transform, sized(self._usual, rows)) for rows in _STEP_SIZES}
+            self.tried.append(Outcome(steps.name, ADMITTED, "", ms=ms))
+            right.append((ms[1], steps.name, transform, found))
+        if right:
+            # A few rows decide: beside many, the estimator takes far longer.
+            _, self.steps, self._transform, self._matrix = min(right, key=itemgetter(0))
+
+
+def way(name: str, anatomy: Anatomy, folder: Path, threads: int, steps: str) -> Predictor:
+    """Open one way from its files. Raise SkippedError, and whatever opening raises."""
+    if name == NativePredictor.name:
+        return NativePredictor(anatomy)
+    for whole in WHOLES:
+        if whole.name == name:
+            output = whole.open(anatomy, _place(folder, name), threads)
+            return CompiledPredictor(name, anatomy.contract, output)
+    before = next((one for one in STEPS if one.name == steps), None)
+    if before is None:
+        raise SkippedError("no way to do the steps before its estimator is right")
+    recipe = next(one for one in RECIPES if one.name == name)
+    transform = before.open(anatomy, _place(folder, steps), threads)
+    estimate = recipe.open(anatomy, _place(folder, name), threads)
+    return CompiledPredictor(name, anatomy.contract, in_turn(transform, estimate))
+
+
+def why(error: Exception) -> str:
+    """Return a skipped way's own reason, or what a converter raised."""
+    if isinstance(error, SkippedError):
+        return str(error)
+    # Converters explain themselves at length: the first sentence says what is missing.
+    first = str(error).partition("\n")[0]
+    return f"{type(error).__name__}: {first}"[:300]
+
+
+def _best_ms(transform: Transform, call: Call) -> float:
+    took = []
+    for _ in range(_STEP_RUNS):
+        began = time.perf_counter()
+        transform(call)
+        took.append(time.perf_counter() - began)
+    return round(min(took) * 1000, 4)
+
+
+def _place(folder: Path, name: str) -> Path:
+    place = folder / name.replace(" ", "-")
+    place.mkdir(exist_ok=True)
+    return place
+
+
+def _same_bits(wanted: Array, found: Array) -> bool:
+    if wanted.shape != found.shape:
+        return False
+    if wanted.dtype.kind not in "biuf" or found.dtype.kind not in "biuf":
+        return bool((wanted == found).all())
+    return bool(np.array_equal(wanted, found, equal_nan=True))

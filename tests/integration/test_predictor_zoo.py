@@ -1,0 +1,43 @@
+"""Every way to call a model answers as MLflow does, on models of many kinds."""
+
+import warnings
+from pathlib import Path
+
+import pytest
+
+from service.predictors import tuning
+from tests.support.model_zoo import ZOO, fitted, rows
+from tests.support.wrapped import by_name, wrap
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # MLflow's own, at import
+    from service.predictors.compiled.anatomy import dissect
+    from service.predictors.equality import difference
+    from service.predictors.pyfunc import PyfuncPredictor
+    from service.predictors.workshop import way
+
+
+@pytest.fixture(autouse=True)
+def _quick_timing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Time each size once: what is tested here is what is right."""
+    monkeypatch.setattr(tuning, "_ENOUGH_S", 0.0)
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_the_ways_for_a_kind_of_model_are_admitted(name: str, tmp_path: Path) -> None:
+    """Those that apply are right, on probe rows and on rows that nobody has seen."""
+    kind = ZOO[name]
+    model, inputs = fitted(kind)
+    wrapped = wrap(model, inputs, tmp_path / "model", kind.method, kind.flavour)
+    report = wrapped.compile(tmp_path / "files")
+    outcomes = by_name(report)
+    admitted = {one.name for one in report.predictors if one.outcome == "admitted"}
+    missing = {way: outcomes[way].reason for way in kind.ways if way not in admitted}
+    assert not missing
+    assert report.probe_rows >= 2000
+    unseen = wrapped.call(rows(seed=9)[list(kind.columns)])
+    wanted = PyfuncPredictor(wrapped.model, wrapped.contract).predict(unseen)
+    anatomy = dissect(wrapped.model, wrapped.contract)
+    for one in admitted - {"pyfunc"}:
+        predictor = way(one, anatomy, tmp_path / "files", 2, report.steps)
+        assert difference(wanted, predictor.predict(unseen), 1e-12) is None, one

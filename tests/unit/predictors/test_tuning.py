@@ -1,0 +1,39 @@
+"""Predictors are timed by size, and the fastest is chosen for each."""
+
+from service.predictors.sizes import sized
+from service.predictors.tuning import SIZES, choose, time_sizes
+from tests.support.stub_predictors import Doubles, Stub, call_of
+
+
+def test_the_fastest_is_chosen_for_each_size() -> None:
+    """One that can't answer a size is not chosen for it."""
+    timings = {
+        "pyfunc": dict.fromkeys(SIZES, 10.0),
+        "quick": {1: 0.1, 8: 0.5, 64: 20.0, 512: 20.0},
+    }
+    chosen = choose(timings, ["pyfunc", "quick"])
+    assert chosen == {1: "quick", 8: "quick", 64: "pyfunc", 512: "pyfunc", 4096: "pyfunc"}
+
+
+def test_of_two_that_are_as_fast_the_first_is_chosen() -> None:
+    """A percent is noise."""
+    timings = {"pyfunc": dict.fromkeys(SIZES, 10.0), "other": dict.fromkeys(SIZES, 9.9)}
+    assert set(choose(timings, ["pyfunc", "other"]).values()) == {"pyfunc"}
+
+
+def test_every_size_is_timed_that_can_be_answered() -> None:
+    """A few rows make any number of them."""
+
+    def small_only(values: Doubles) -> Doubles:
+        if len(values) > 64:
+            raise ValueError("too many")
+        return values
+
+    stub = Stub("small", small_only)
+    assert list(time_sizes(stub, call_of([1.0, 2.0, 3.0]))) == [1, 8, 64]
+    assert set(stub.asked) == set(SIZES)
+
+
+def test_rows_are_repeated_in_their_order() -> None:
+    """Seven rows out of three."""
+    assert sized(call_of([1, 2, 3]), 7) == call_of([1, 2, 3, 1, 2, 3, 1])
