@@ -46,6 +46,8 @@ from service.registry.sources import ScoutSource
 from service.registry.store import ArtifactStore
 from service.registry.write_back import WriteBack
 from service.runtimes.child import ChildSpec, ChildThreads
+from service.runtimes.compilation import Compiler
+from service.runtimes.compiled_files import CompiledFiles
 from service.runtimes.cpus import threads_for_each_worker
 from service.runtimes.pool import PoolSettings
 from service.runtimes.temp import TempFolder, require_writable
@@ -158,12 +160,16 @@ async def open_backstage(
         request_timeout_s=settings.request_timeout_s,
     )
     gates = row_of_gates(settings)
+    compiler = None
+    if settings.compiled != "off":
+        files = CompiledFiles(settings.cache_dir / "compiled", temp_dir, settings.compiled_rtol)
+        compiler = Compiler(files, pool, threads)
     try:
         yield Backstage(
             source=ScoutSource(settings.ref, ask),
             finder=VersionFinder(settings.ref, _registry(settings), ask, store),
             store=store,
-            host=ModelHost(pool, batching, threads),
+            host=ModelHost(pool, batching, threads, compiler),
             gates=gates,
             tag=tag,
         )

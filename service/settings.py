@@ -127,6 +127,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     on_contract_change: Literal["refuse", "allow"] = "refuse"
     """What becomes of a version that does not take what callers send, or give what they read."""
 
+    compiled: Literal["auto", "off"] = "auto"
+    """Whether faster ways to call a model are looked for once it serves, and used where they give
+    the same answers."""
+
+    compiled_rtol: Annotated[float, Meta(ge=0, le=0.01)] = 1e-12
+    """How far they may be from the model's own numbers, as a share of the number or of the largest
+    one in its column; 0 takes the same bits only, `1e-6` single precision too."""
+
     keep_versions: Annotated[int, Meta(ge=1, le=10_000)] = 3
     """Versions to keep on disk; one that is served is never removed."""
 

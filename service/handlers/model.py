@@ -191,6 +191,7 @@ def _serving(model: LoadedModel) -> dict[str, Any]:
         "mlflow_version": model.loaded.mlflow_version,
         "python_version": model.loaded.python_version,
         "batched": model.batcher.row_wise,
+        "predictors": _predictors(model),
         "requests": model.leases,
         "answered": model.answered,
         "failed": model.failed,
@@ -206,6 +207,15 @@ def _serving(model: LoadedModel) -> dict[str, Any]:
             "max_batch_rows": batching.max_rows,
             "max_batch_wait_ms": batching.max_wait_s * 1000,
         },
+    }
+
+
+def _predictors(model: LoadedModel) -> dict[str, Any]:
+    compiling = model.compiling
+    return {
+        "state": compiling.state,
+        "reason": compiling.reason or model.pool.adoption.dropped or None,
+        "report": compiling.report,
     }
 
 

@@ -5,6 +5,7 @@ Below the cache folder:
     versions/<key>/model/         the artifacts, read-only
     versions/<key>/manifest.json  every file of them
     versions/<key>/version.json   the ModelVersion, and the manifest's digest
+    compiled/<key>/               what was compiled of it, which goes when it does
     tmp/<key>...                  what is being fetched or removed
     locks/<key>.lock              held by whoever changes that version's folders
     locks/in-use/<key>/           one file, held, for each service that uses the version
@@ -82,6 +83,7 @@ class ArtifactStore:
         self._fetch = fetch
         self._limiter = CapacityLimiter(_THREADS)
         self._versions = cache_dir / "versions"
+        self._compiled = cache_dir / "compiled"
         self._tmp = cache_dir / "tmp"
         self._locks = cache_dir / "locks"
         self._good_here: dict[str, str] = {}
@@ -92,12 +94,10 @@ class ArtifactStore:
             await self.run(partial(folder.mkdir, parents=True, exist_ok=True))
         await self.run(files.try_write, self._tmp)
         for leftover in await self.run(files.names, self._tmp):
-            lock = self._lock(leftover.partition("~")[0])
-            if await self.run(files.try_lock, lock):
-                try:
-                    await self.run(files.remove, self._tmp / leftover)
-                finally:
-                    await self._release(lock)
+            await self._remove_leftover(leftover.partition("~")[0], self._tmp / leftover)
+        for key in await self.run(files.names, self._compiled):
+            if not await self.run((self._versions / key).exists):
+                await self._remove_leftover(key, self._compiled / key)
 
     async def ensure(self, version: ModelVersion) -> StoredVersion:
         """Return the version on disk, fetched where it is missing or not what was recorded.
@@ -240,9 +240,19 @@ class ArtifactStore:
             if await self.run(files.is_held, self._locks / "in-use" / key):
                 return False
             await self._discard(key)
+            await self._remove_quietly(self._compiled / key)
         finally:
             await self._release(lock)
         return True
+
+    async def _remove_leftover(self, key: str, folder: Path) -> None:
+        """Remove what belongs to a version, unless somebody is at work on that."""
+        lock = self._lock(key)
+        if await self.run(files.try_lock, lock):
+            try:
+                await self.run(files.remove, folder)
+            finally:
+                await self._release(lock)
 
     async def _discard(self, key: str) -> None:
         """Rename out of sight first, so that no half-removed version can be seen."""

@@ -5,13 +5,15 @@ from typing import Any
 import msgspec
 
 from service.core.media import Media
+from service.predictors.report import Report
 
 
 class LoadRequest(msgspec.Struct, frozen=True):
     """Load the model in `path`, if its files' manifest still has this digest.
 
     `name` is the registered model's, which may have a contract of its own; `threads` is how many
-    the worker's numeric libraries may use.
+    the worker's numeric libraries may use. `compiled` is the folder of the version's compiled
+    predictors, '' where there is none.
     """
 
     path: str
@@ -19,15 +21,49 @@ class LoadRequest(msgspec.Struct, frozen=True):
     name: str
     refuse_unknown: bool
     threads: int
+    compiled: str = ""
+
+
+class AdoptRequest(msgspec.Struct, frozen=True):
+    """Answer with the compiled predictors in this folder from now on."""
+
+    compiled: str
+
+
+class AdoptReply(msgspec.Struct, frozen=True):
+    """The report of the compiled predictors that were taken into use, or why none were."""
+
+    report: Report | None
+    reason: str = ""
+
+
+class CompileRequest(msgspec.Struct, frozen=True):
+    """Compile the version that `load` names, within `rtol`, into a folder that does not exist."""
+
+    load: LoadRequest
+    folder: str
+    rtol: float
+
+
+class CompileReply(msgspec.Struct, frozen=True):
+    """What came of it."""
+
+    report: Report
 
 
 class LoadReply(msgspec.Struct, frozen=True):
-    """What was loaded: the parsed signature, and the versions that matter to people."""
+    """What was loaded: the parsed signature, and the versions that matter to people.
+
+    `adopted` is what came of the compiled predictors that were asked for; `pyfunc_only` says why
+    there can't be any, '' where there may be.
+    """
 
     signature: dict[str, Any]
     mlflow_version: str
     python_version: str
     load_s: float
+    adopted: AdoptReply = AdoptReply(None)
+    pyfunc_only: str = ""
 
 
 class SmokeRequest(msgspec.Struct, frozen=True):

@@ -16,8 +16,11 @@ from anyio.abc import TaskStatus
 from service.contracts.contract import Call, Predictions
 from service.core.errors import ChildLostError, ChildTimeoutError, ServiceError
 from service.core.versions import StoredVersion
+from service.runtimes.adoption import Adoption
 from service.runtimes.child import Child, ChildSpec, ChildThreads, start_child
 from service.runtimes.messages import (
+    AdoptReply,
+    AdoptRequest,
     LoadReply,
     LoadRequest,
     RawReply,
@@ -54,12 +57,22 @@ class PoolSettings(msgspec.Struct, frozen=True):
 class Worker:
     """A child that has loaded the version."""
 
-    def __init__(self, child: Child) -> None:
+    def __init__(self, child: Child, compiled: str = "") -> None:
         self.child = child
+        self.compiled = compiled
+        """The folder of the compiled predictors that it answers by, '' where it does without."""
 
     async def predict(self, call: Call, timeout_s: float) -> Predictions:
         """Answer a call. Raise ModelFailedError, or ChildLostError and ChildTimeoutError."""
         return await self.child.call("predict", call, Predictions, timeout_s=timeout_s)
+
+    async def adopt(self, compiled: str, timeout_s: float) -> AdoptReply:
+        """Answer by compiled predictors from now on. Raise as `predict` does."""
+        request = AdoptRequest(compiled)
+        reply = await self.child.call("adopt", request, AdoptReply, timeout_s=timeout_s)
+        if reply.report is not None:
+            self.compiled = compiled
+        return reply
 
     async def predict_raw(self, request: RawRequest, timeout_s: float) -> RawReply:
         """Decode, answer and encode a body there. Raise as `predict` does, and for a bad body."""
@@ -74,7 +87,11 @@ class Pool:
     """The workers of one version. `run` hosts them; everything else may be called while it does."""
 
     def __init__(
-        self, stored: StoredVersion, settings: PoolSettings, threads: ChildThreads
+        self,
+        stored: StoredVersion,
+        settings: PoolSettings,
+        threads: ChildThreads,
+        compiled: str = "",
     ) -> None:
         self.stored = stored
         self.settings = settings
@@ -85,6 +102,7 @@ class Pool:
         self._wishes: deque[asyncio.Future[Worker]] = deque()
         """Who waits in `acquire`, and comes before the queue of requests."""
         self._on_idle: Callable[[], None] = lambda: None
+        self._wanted: dict[Worker, anyio.Event] = {}
         self._closing = anyio.Event()
         self._started = 0
         self.restarts = 0
@@ -92,6 +110,7 @@ class Pool:
         self._log = structlog.get_logger("pool").bind(
             model=stored.version.name, version=stored.version.version
         )
+        self.adoption = Adoption(compiled, self._log)
 
     @property
     def size(self) -> int:
@@ -113,10 +132,10 @@ class Pool:
         Raise, before anything is reported, what loading raised: ChildRaisedError,
         ChildTimeoutError, ChildLostError, ChildStartError, StoreCorruptError, SignatureError.
         """
-        child, loaded = await self._load()
+        worker, loaded = await self._load()
         async with anyio.create_task_group() as keepers:
             task_status.started(loaded)
-            keepers.start_soon(self._keep, child)
+            keepers.start_soon(self._keep, worker)
             for _ in range(self.settings.workers - 1):
                 keepers.start_soon(self._keep, None)
             await self._closing.wait()
@@ -161,6 +180,46 @@ class Pool:
         finally:
             self.give_back(worker)
 
+    async def adopt(self, compiled: str, timeout_s: float) -> AdoptReply:
+        """Have every worker, and every later one, answer by the compiled predictors in a folder.
+
+        Each takes them into use between two calls. Return what the last one said.
+        """
+        self.adoption.folder = compiled
+        reply = AdoptReply(None, "no worker is there to use them")
+        for worker in tuple(self._workers):
+            async with self._hold(worker) as held:
+                if held and worker.compiled != compiled:
+                    reply = await self.adoption.use(worker, timeout_s)
+                    if reply.report is None:
+                        break
+        return reply
+
+    @asynccontextmanager
+    async def _hold(self, worker: Worker) -> AsyncIterator[bool]:
+        """Hold this worker, once its call is over; tells whether it can still be called.
+
+        Who waits here comes before those who wait for any worker.
+        """
+        if worker in self._idle:
+            self._idle.remove(worker)
+        else:
+            event = self._wanted[worker] = anyio.Event()
+            try:
+                await event.wait()
+            except BaseException:
+                self._wanted.pop(worker, None)
+                if event.is_set():
+                    self._put_idle(worker)
+                raise
+        held = worker.child.is_alive and worker in self._workers
+        if held:
+            self._busy.add(worker)
+        try:
+            yield held
+        finally:
+            self.give_back(worker)
+
     async def smoke(self, timeout_s: float, incumbent_path: Path | None = None) -> SmokeReply:
         """Predict on example rows in one of the workers. Raise as loading does."""
         request = SmokeRequest(str(incumbent_path or ""))
@@ -187,8 +246,21 @@ class Pool:
                     raise
         raise ChildTimeoutError(f"no worker answered its example within {timeout_s:.3g} s")
 
-    async def _load(self) -> tuple[Child, LoadReply]:
-        """Start a worker and have it load the version."""
+    async def _load(self) -> tuple[Worker, LoadReply]:
+        """Start a worker and have it load the version, with its compiled predictors if there are.
+
+        A worker that is lost over them is followed by one that does without.
+        """
+        compiled = self.adoption.folder
+        try:
+            return await self._load_with(compiled)
+        except ChildLostError as error:
+            if not compiled or error.killed_from_outside:
+                raise
+            self.adoption.drop(str(error))
+        return await self._load_with("")
+
+    async def _load_with(self, compiled: str) -> tuple[Worker, LoadReply]:
         version = self.stored.version
         self._started += 1
         spec = ChildSpec(
@@ -206,6 +278,7 @@ class Pool:
             name=version.name,
             refuse_unknown=self.settings.refuse_unknown,
             threads=self.settings.threads,
+            compiled=compiled,
         )
         try:
             loaded = await child.call(
@@ -218,42 +291,47 @@ class Pool:
                 error.last_lines = child.last_lines
                 error.killed_from_outside = child.was_killed_from_outside
             raise
-        return child, loaded
+        if loaded.adopted.reason:
+            self.adoption.drop(loaded.adopted.reason)
+            compiled = ""
+        return Worker(child, compiled), loaded
 
-    async def _keep(self, child: Child | None) -> None:
+    async def _keep(self, worker: Worker | None) -> None:
         """Have one worker at all times: watch it while it lives, replace it when it is lost."""
         backoff_s = 0.0
         while True:
-            if child is None:
-                child = await self._load_again(backoff_s)
-            born = time.monotonic()
-            worker = Worker(child)
+            if worker is None:
+                worker = await self._load_again(backoff_s)
+            born, child = time.monotonic(), worker.child
             self._workers.add(worker)
-            self._put_idle(worker)
             try:
+                await self.adoption.catch_up(worker, self.settings.load_timeout_s)
+                self._put_idle(worker)
                 await self._watch(worker)
             finally:
                 self._remove(worker)
                 await child.end()
+            self.adoption.note_end(worker, child.exit_code)
             self.restarts += 1
             lived_s = time.monotonic() - born
             backoff_s = 0.0 if lived_s >= _STABLE_AFTER_S else _longer(backoff_s)
             self._log.warning("worker lost", child=child.name, lived_s=round(lived_s, 3))
-            child = None
+            worker = None
 
-    async def _load_again(self, backoff_s: float) -> Child:
+    async def _load_again(self, backoff_s: float) -> Worker:
         """Load a replacement, after `backoff_s`, however often it takes."""
         await anyio.sleep(backoff_s)
         while True:
             try:
-                child, _ = await self._load()
+                worker, _ = await self._load()
             except ServiceError as error:
                 backoff_s = _longer(backoff_s)
                 self._log.warning("worker not replaced", reason=str(error), retry_in_s=backoff_s)
                 await anyio.sleep(backoff_s)
             else:
-                self._log.info("worker ready", child=child.name)
-                return child
+                compiled = bool(worker.compiled)
+                self._log.info("worker ready", child=worker.child.name, compiled=compiled)
+                return worker
 
     async def _watch(self, worker: Worker) -> None:
         """Return once the worker is lost; an idle one is asked for its heartbeat."""
@@ -284,6 +362,10 @@ class Pool:
             raise
 
     def _put_idle(self, worker: Worker) -> None:
+        wanted = self._wanted.pop(worker, None)
+        if wanted is not None:
+            wanted.set()
+            return
         while self._wishes:
             wish = self._wishes.popleft()
             if not wish.done():
@@ -295,6 +377,9 @@ class Pool:
 
     def _remove(self, worker: Worker) -> None:
         self._workers.discard(worker)
+        wanted = self._wanted.pop(worker, None)
+        if wanted is not None:
+            wanted.set()
         self._busy.discard(worker)
         if worker in self._idle:
             self._idle.remove(worker)

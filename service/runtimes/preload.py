@@ -25,6 +25,9 @@ for name in (
     "sklearn.pipeline",
     "sklearn.ensemble",
     "sklearn.compose",
+    # Last, and only where the extra is installed: what compiled predictors run on.
+    "treelite",
+    "onnxruntime",
 ):
     # What can't be imported here fails again, with its sentence, in the worker that needs it.
     with contextlib.suppress(Exception):

@@ -4,31 +4,30 @@ Everything of ours is imported before the model is: a model may bring modules of
 and from then on those names are its own.
 """
 
-import json
-import os
 import platform
 import time
 import traceback
 from pathlib import Path
 from typing import Any
 
-import mlflow.pyfunc
-import threadpoolctl
-import yaml
 from mlflow.version import VERSION as MLFLOW_VERSION
 
 from service.contracts.arrow.answer import encode_stream
 from service.contracts.arrow.request import ArrowRequests
-from service.contracts.choose import contract_for
 from service.contracts.contract import Call, Contract, Form, Predictions
 from service.core.errors import ModelFailedError, ServiceError
-from service.core.manifest import verify_stored
 from service.core.media import Media
 from service.predictors import trial
+from service.predictors.compiled.anatomy import why_pyfunc_only
+from service.predictors.compiling import open_tuned
 from service.predictors.predictor import Predictor
 from service.predictors.pyfunc import PyfuncPredictor
 from service.runtimes.bootstrap import Operations
+from service.runtimes.compiled_files import verified
+from service.runtimes.loading import load_model
 from service.runtimes.messages import (
+    AdoptReply,
+    AdoptRequest,
     LoadReply,
     LoadRequest,
     RawReply,
@@ -40,7 +39,6 @@ from service.runtimes.messages import (
     Timing,
 )
 from service.runtimes.protocol import describe
-from service.runtimes.shadowing import give_way
 
 
 class Worker:
@@ -48,6 +46,8 @@ class Worker:
 
     def __init__(self) -> None:
         self._path: Path
+        self._threads: int
+        self._model: Any
         self._contract: Contract
         self._predictor: Predictor
         self._arrow_requests: ArrowRequests
@@ -61,26 +61,30 @@ class Worker:
         a model that does not say what it takes, and whatever the model raises.
         """
         started = time.perf_counter()
-        self._path = Path(request.path)
-        verify_stored(self._path, request.digest)
-        _use_threads(request.threads)
-        described = yaml.safe_load((self._path / "MLmodel").read_text(encoding="utf-8"))
-        signature = _parsed(described.get("signature"))
-        self._contract = contract_for(
-            request.name, signature, refuse_unknown=request.refuse_unknown
-        )
+        self._path, self._threads = Path(request.path), request.threads
+        self._model, self._contract = load_model(request)
         self._arrow_requests = ArrowRequests(self._contract)
-        give_way(self._path, described)
-        # Unwarned: the environment gate has told what differs from the version's requirements.
-        # MLflow reads the metadata of every installed package for it, which takes 0.4 s each time.
-        model = mlflow.pyfunc.load_model(str(self._path), suppress_warnings=True)
-        self._predictor = PyfuncPredictor(model, self._contract)
+        self._predictor = PyfuncPredictor(self._model, self._contract)
+        adopted = AdoptReply(None)
+        if request.compiled:
+            adopted = self.adopt(AdoptRequest(request.compiled))
         return LoadReply(
-            signature=signature or {},
+            signature=self._contract.signature,
             mlflow_version=MLFLOW_VERSION,
             python_version=platform.python_version(),
             load_s=time.perf_counter() - started,
+            adopted=adopted,
+            pyfunc_only=why_pyfunc_only(self._model, self._contract),
         )
+
+    def adopt(self, request: AdoptRequest) -> AdoptReply:
+        """Answer with compiled predictors from now on; where they can't be opened, as before."""
+        try:
+            files = verified(Path(request.compiled))
+            self._predictor, report = open_tuned(self._model, self._contract, files, self._threads)
+        except Exception as error:  # noqa: BLE001 - it is no loss: pyfunc goes on
+            return AdoptReply(None, f"they can't be opened: {describe(error)}")
+        return AdoptReply(report)
 
     def smoke(self, request: SmokeRequest) -> SmokeReply:
         """Predict on an example or on made-up rows, and find out whether it is row-wise."""
@@ -138,24 +142,7 @@ def operations(_: bytes) -> Operations:
         "load": (LoadRequest, worker.load),
         "smoke": (SmokeRequest, worker.smoke),
         "speed": (SpeedRequest, worker.speed),
+        "adopt": (AdoptRequest, worker.adopt),
         "predict": (Call, worker.predict),
         "predict_raw": (RawRequest, worker.predict_raw),
-    }
-
-
-def _use_threads(threads: int) -> None:
-    """Limit the numeric libraries that are loaded, and by the environment those that will be."""
-    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ[variable] = str(threads)
-    os.environ["LOKY_MAX_CPU_COUNT"] = str(threads)
-    threadpoolctl.threadpool_limits(threads)
-
-
-def _parsed(signature: dict[str, Any] | None) -> dict[str, Any] | None:
-    """Parse the parts of an MLmodel file's signature, which are JSON inside YAML."""
-    if signature is None:
-        return None
-    return {
-        part: json.loads(value) if isinstance(value, str) else value
-        for part, value in signature.items()
     }

@@ -13,9 +13,11 @@ from service.contracts.contract import Contract
 from service.core.errors import ServiceError
 from service.core.versions import ModelVersion, StoredVersion
 from service.runtimes.child import ChildThreads
+from service.runtimes.compilation import Compiler
 from service.runtimes.messages import LoadReply, Timing
 from service.runtimes.pool import Pool, PoolSettings
 from service.serving.batcher import Batcher, BatchSettings
+from service.serving.compiling import Compiling, compile_and_adopt
 
 _log = structlog.get_logger("model")
 
@@ -41,6 +43,10 @@ class LoadedModel:
         self.batcher = Batcher(pool, batching, row_wise=False)
         self.serving_since: datetime | None = None
         """When it began to serve; None for one that never did."""
+        self.compiling = Compiling(loaded)
+        """What became of its compiled predictors."""
+        self.serves = anyio.Event()
+        """Set once it serves."""
         self.timings: tuple[Timing, ...] = ()
         """How fast it was when it was loaded, by rows: what its successor is compared with."""
         self.leases = 0
@@ -74,6 +80,7 @@ class LoadedModel:
     def begin_to_serve(self) -> None:
         """Note the time, for people."""
         self.serving_since = datetime.now(UTC)
+        self.serves.set()
 
     def take_lease(self) -> None:
         """Count one more request that may use this version."""
@@ -98,6 +105,8 @@ class ModelHost(msgspec.Struct, frozen=True):
     pool: PoolSettings
     batching: BatchSettings
     threads: ChildThreads
+    compiler: Compiler | None = None
+    """None where models are called through pyfunc alone."""
 
     async def run(self, stored: StoredVersion, *, task_status: TaskStatus[LoadedModel]) -> None:
         """Load a version, report it, and host it until it is closed.
@@ -105,7 +114,8 @@ class ModelHost(msgspec.Struct, frozen=True):
         Raise, before anything is reported, what `Pool.run` and `contract_for` raise. Afterwards
         nothing is raised: what fails then must not take down what else serves.
         """
-        pool = Pool(stored, self.pool, self.threads)
+        kept = await self.compiler.kept(stored) if self.compiler is not None else ""
+        pool = Pool(stored, self.pool, self.threads, kept)
         model: LoadedModel | None = None
         failure: ServiceError | None = None
         try:
@@ -118,6 +128,10 @@ class ModelHost(msgspec.Struct, frozen=True):
                 else:
                     model = LoadedModel(stored, contract, loaded, pool, self.batching)
                     parts.start_soon(model.batcher.run)
+                    if self.compiler is not None:
+                        parts.start_soon(
+                            compile_and_adopt, self.compiler, pool, model.compiling, model.serves
+                        )
                     task_status.started(model)
                     await model.wait_closing()
                 parts.cancel_scope.cancel()

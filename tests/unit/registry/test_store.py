@@ -249,6 +249,22 @@ async def test_prune_keeps_the_newest_by_last_use(tmp_path: Path, fetcher: Fetch
     assert left_behind(store) == []
 
 
+async def test_what_was_compiled_goes_with_its_version(tmp_path: Path, fetcher: Fetcher) -> None:
+    """And with it alone; what is there of a version that is not goes at the next start."""
+    store = await open_store(tmp_path, fetcher, keep=1)
+    for number in (1, 2):
+        await store.ensure(a_version(number))
+    for number in (1, 2, 3):
+        folder = tmp_path / "compiled" / a_version(number).key / "f1"
+        folder.mkdir(parents=True)
+        (folder / "report.json").touch()
+    assert await store.prune() == [a_version(1).key]
+    kept = {item.name for item in (tmp_path / "compiled").iterdir()}
+    assert kept == {a_version(2).key, a_version(3).key}
+    await open_store(tmp_path, fetcher)
+    assert [item.name for item in (tmp_path / "compiled").iterdir()] == [a_version(2).key]
+
+
 async def test_the_order_of_uses_does_not_rest_on_the_clock(
     tmp_path: Path, fetcher: Fetcher
 ) -> None:

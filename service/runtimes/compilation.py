@@ -1,0 +1,106 @@
+"""Have a version compiled in a process of its own, and its files kept for the next start."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import anyio.to_thread
+import msgspec
+from anyio import CapacityLimiter
+
+from service.core.errors import ServiceError
+from service.core.versions import StoredVersion
+from service.predictors.report import Report
+from service.runtimes.child import ChildSpec, ChildThreads, start_child
+from service.runtimes.compiled_files import CompiledFiles
+from service.runtimes.messages import CompileReply, CompileRequest, LoadRequest
+from service.runtimes.pool import PoolSettings
+
+T = TypeVar("T")
+
+_TIMEOUT_S = 3600.0
+"""A compiler gets what CPU time is left: on a busy machine that takes long, and nobody waits."""
+
+
+class CompilationError(ServiceError):
+    """A version that could not be compiled, for which it goes on as it was."""
+
+    code = "not-compiled"
+
+
+class Compiled(msgspec.Struct, frozen=True):
+    """What a compiler made: the folder with the files, and its report."""
+
+    folder: str
+    report: Report
+
+
+class Compiler:
+    """Compiles versions, one at a time: what is measured at once measures each other."""
+
+    def __init__(self, files: CompiledFiles, pool: PoolSettings, threads: ChildThreads) -> None:
+        self._files = files
+        self._pool = pool
+        self._threads = threads
+        self._limiter = CapacityLimiter(2)
+        self._one = anyio.Lock()
+
+    async def kept(self, stored: StoredVersion) -> str:
+        """Return the folder of a version that was compiled before, '' where there is none."""
+
+        def find() -> str:
+            place = self._files.place(stored, self._pool.threads)
+            return str(place) if place.is_dir() else ""
+
+        return await anyio.to_thread.run_sync(find, limiter=self._limiter)
+
+    async def compile(self, stored: StoredVersion) -> Compiled:
+        """Compile a version and keep the files. Raise ServiceError where that fails.
+
+        Cancelling ends the compiler and leaves nothing behind.
+        """
+        async with self._one:
+            filled = self._files.new()
+            try:
+                report = await self._filled(stored, filled)
+                place = await self._run(self._keep, stored, filled)
+            except OSError as error:
+                raise CompilationError(f"the disk does not let it be kept: {error}") from error
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await self._run(self._files.drop, filled)
+        return Compiled(str(place), report)
+
+    async def _filled(self, stored: StoredVersion, folder: Path) -> Report:
+        version, settings = stored.version, self._pool
+        spec = ChildSpec(
+            target="service.runtimes.compiler:operations",
+            name=f"compiler-{version.version}",
+            arguments=b"",
+            temp_dir=settings.temp_dir,
+            environment=settings.environment,
+            log_fields={"model": version.name, "version": version.version},
+        )
+        load = LoadRequest(
+            path=str(stored.path),
+            digest=stored.digest,
+            name=version.name,
+            refuse_unknown=settings.refuse_unknown,
+            threads=settings.threads,
+        )
+        request = CompileRequest(load, str(folder), self._files.rtol)
+        child = await start_child(spec, self._threads, settings.start_timeout_s)
+        try:
+            reply = await child.call("compile", request, CompileReply, timeout_s=_TIMEOUT_S)
+        finally:
+            await child.end()
+        return reply.report
+
+    def _keep(self, stored: StoredVersion, filled: Path) -> Path:
+        place = self._files.place(stored, self._pool.threads)
+        self._files.keep(filled, place)
+        return place
+
+    async def _run(self, function: Callable[..., T], *arguments: object) -> T:
+        return await anyio.to_thread.run_sync(partial(function, *arguments), limiter=self._limiter)

@@ -1,0 +1,52 @@
+"""Load a stored version's model, after its files were checked: in a worker, or in a compiler."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import mlflow.pyfunc
+import threadpoolctl
+import yaml
+
+from service.contracts.choose import contract_for
+from service.contracts.contract import Contract
+from service.core.manifest import verify_stored
+from service.runtimes.messages import LoadRequest
+from service.runtimes.shadowing import give_way
+
+
+def load_model(request: LoadRequest) -> tuple[Any, Contract]:
+    """Return the model as MLflow loads it, and its contract.
+
+    Raise StoreCorruptError for files that are not those that were fetched, SignatureError for
+    a model that does not say what it takes, and whatever the model raises.
+    """
+    path = Path(request.path)
+    verify_stored(path, request.digest)
+    _use_threads(request.threads)
+    described = yaml.safe_load((path / "MLmodel").read_text(encoding="utf-8"))
+    signature = parsed(described.get("signature"))
+    contract = contract_for(request.name, signature, refuse_unknown=request.refuse_unknown)
+    give_way(path, described)
+    # Unwarned: the environment gate has told what differs from the version's requirements.
+    # MLflow reads the metadata of every installed package for it, which takes 0.4 s each time.
+    return mlflow.pyfunc.load_model(str(path), suppress_warnings=True), contract
+
+
+def _use_threads(threads: int) -> None:
+    """Limit the numeric libraries that are loaded, and by the environment those that will be."""
+    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[variable] = str(threads)
+    os.environ["LOKY_MAX_CPU_COUNT"] = str(threads)
+    threadpoolctl.threadpool_limits(threads)
+
+
+def parsed(signature: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Parse the parts of an MLmodel file's signature, which are JSON inside YAML."""
+    if signature is None:
+        return None
+    return {
+        part: json.loads(value) if isinstance(value, str) else value
+        for part, value in signature.items()
+    }

@@ -1,0 +1,175 @@
+"""A promoted forest is compiled beside serving, taken into use, and kept for the next start."""
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import psutil
+import pytest
+
+from service.demo.model import NAME, OUTPUTS, generate, train
+from tests.support import running_service
+from tests.support.mlflow_server import MlflowServer, unique_name
+from tests.support.running_service import RunningService
+
+ROWS = 40
+MONTHS = generate(60, seed=5)[0].head(ROWS)
+INSTANCES: list[dict[str, Any]] = MONTHS.to_dict(orient="records")  # type: ignore[assignment]
+TUNED_S = 120.0
+
+
+class Forest:
+    """A registered forest: its alias, and the answers that MLflow gives to ROWS rows."""
+
+    def __init__(self, alias: str, expected: "np.ndarray[Any, Any]") -> None:
+        self.alias = alias
+        self.expected = expected
+
+
+@pytest.fixture(scope="module")
+def forest(mlflow_server: MlflowServer) -> Forest:
+    """Register the demo's model with a few trees."""
+    alias = unique_name("compiled")
+    with mlflow_server.active() as mlflow:
+        pipeline, inputs, _ = train(months=12, n_trees=20)
+        example = inputs.head(3)
+        answers = pd.DataFrame(pipeline.predict(example), columns=list(OUTPUTS))
+        version = mlflow_server.register(
+            NAME,
+            mlflow.sklearn.log_model,
+            sk_model=pipeline,
+            signature=mlflow.models.infer_signature(inputs, answers),
+            input_example=example,
+            serialization_format="cloudpickle",
+        )
+        pyfunc = mlflow.pyfunc.load_model(f"models:/{NAME}/{version}")
+        expected = np.asarray(pyfunc.predict(MONTHS))
+    mlflow_server.set_alias(NAME, alias, version)
+    return Forest(alias, expected)
+
+
+def predictors(service: RunningService) -> dict[str, Any]:
+    """Return what is told of the serving version's predictors."""
+    told: dict[str, Any] = service.info()["serving"]["predictors"]
+    return told
+
+
+def wait_tuned(service: RunningService) -> dict[str, Any]:
+    """Wait until compiled predictors are in use, and return their report."""
+    service.wait_until(lambda: predictors(service)["state"] == "tuned", "tuned", TUNED_S)
+    report: dict[str, Any] = predictors(service)["report"]
+    return report
+
+
+def assert_right(service: RunningService, forest: Forest, rows: int) -> None:
+    """Compare the answers to the first rows with MLflow's own, within COMPILED_RTOL."""
+    answers = service.predict(*INSTANCES[:rows]).raise_for_status().json()["predictions"]
+    found = np.array([[answer[name] for name in OUTPUTS] for answer in answers])
+    np.testing.assert_allclose(found, forest.expected[:rows], rtol=1e-12)
+
+
+def logged(service: RunningService, event: str) -> list[dict[str, Any]]:
+    """Return the log's lines of one event."""
+    return [line for line in service.events() if line.get("event") == event]
+
+
+@contextmanager
+def traffic(service: RunningService, forest: Forest) -> Iterator[list[BaseException]]:
+    """Ask all the while for rows whose answers are known, one request after another."""
+    stop, failures = threading.Event(), list[BaseException]()
+
+    def ask() -> None:
+        row = 0
+        while not stop.is_set():
+            row = row % ROWS + 1
+            try:
+                assert_right(service, forest, row)
+            except BaseException as error:  # noqa: BLE001 - told below
+                failures.append(error)
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    try:
+        yield failures
+    finally:
+        stop.set()
+        asking.join()
+
+
+def test_compiled_predictors_are_taken_into_use_under_traffic(
+    mlflow_server: MlflowServer, tmp_path: Path, forest: Forest
+) -> None:
+    """No answer differs or fails before, while and after they are, and the table is told."""
+    with running_service.start(
+        tmp_path, mlflow_server.uri, model_alias=forest.alias, workers=2
+    ) as service:
+        with traffic(service, forest) as failures:
+            report = wait_tuned(service)
+            asked = service.info()["serving"]["answered"]
+            service.wait_until(
+                lambda: service.info()["serving"]["answered"] > asked + ROWS, "more answers"
+            )
+        assert failures == []
+        (line,) = logged(service, "predictors tuned")
+    assert report["probe_rows"] >= 2000
+    told = {one["name"]: one for one in report["predictors"]}
+    assert told["trees"]["outcome"] == told["native"]["outcome"] == "admitted"
+    assert set(report["best"]) == {"1", "8", "64", "512", "4096"}
+    assert report["best"]["1"] not in {"pyfunc", "native"}
+    assert told[report["best"]["1"]]["ms"]["1"] < told["pyfunc"]["ms"]["1"] / 5
+    assert report["best"]["1"] in line["best"]
+
+
+def test_a_restart_and_a_replaced_worker_use_what_was_compiled(
+    mlflow_server: MlflowServer, tmp_path: Path, forest: Forest
+) -> None:
+    """It is in use from the first load on, and nothing is compiled again."""
+    with running_service.start(tmp_path, mlflow_server.uri, model_alias=forest.alias) as service:
+        report = wait_tuned(service)
+    began = len(logged(service, "compiling predictors"))
+    with running_service.start(tmp_path, mlflow_server.uri, model_alias=forest.alias) as service:
+        assert predictors(service)["state"] == "tuned"
+        assert predictors(service)["report"] == report
+        assert_right(service, forest, ROWS)
+        (pid,) = service.worker_pids()
+        psutil.Process(pid).kill()
+        service.wait_until(lambda: logged(service, "worker ready"), "a worker took its place")
+        assert logged(service, "worker ready")[0]["compiled"] is True
+        assert_right(service, forest, ROWS)
+        assert len(logged(service, "compiling predictors")) == began
+
+
+def test_a_compiler_that_is_killed_changes_nothing(
+    mlflow_server: MlflowServer, tmp_path: Path, forest: Forest
+) -> None:
+    """A line in the log and a reason in the info; pyfunc serves on."""
+    with running_service.start(tmp_path, mlflow_server.uri, model_alias=forest.alias) as service:
+
+        def compilers() -> list[int]:
+            lines = logged(service, "child started")
+            return [line["pid"] for line in lines if line["child"].startswith("compiler")]
+
+        service.wait_until(compilers, "a compiler is at work")
+        os.kill(compilers()[0], signal.SIGKILL)
+        service.wait_until(lambda: predictors(service)["state"] == "pyfunc", "it gave up")
+        assert "ended" in predictors(service)["reason"]
+        assert logged(service, "predictors not compiled")
+        assert_right(service, forest, ROWS)
+
+
+def test_compiled_off_calls_models_through_pyfunc(
+    mlflow_server: MlflowServer, tmp_path: Path, forest: Forest
+) -> None:
+    """COMPILED=off starts no compiler."""
+    with running_service.start(
+        tmp_path, mlflow_server.uri, model_alias=forest.alias, compiled="off"
+    ) as service:
+        assert_right(service, forest, ROWS)
+        assert predictors(service)["state"] == "pyfunc"
+        assert not logged(service, "compiling predictors")

@@ -1,0 +1,123 @@
+"""A version is compiled once it serves; whatever fails then is a line in the log, and no more."""
+
+from pathlib import Path
+
+import anyio
+import pytest
+from structlog.testing import capture_logs
+
+from service.core.errors import ChildLostError, ServiceError
+from service.core.versions import StoredVersion
+from service.predictors.report import Report
+from service.runtimes.child import ChildThreads
+from service.runtimes.compilation import Compiled, Compiler
+from service.runtimes.compiled_files import CompiledFiles
+from service.runtimes.messages import AdoptReply, LoadReply
+from service.runtimes.pool import Pool
+from service.serving.compiling import Compiling, compile_and_adopt
+from tests.support.fake_models import POOL
+from tests.support.fake_source import a_version
+
+pytestmark = pytest.mark.anyio
+
+STORED = StoredVersion(a_version(1), Path("nowhere"), "digest")
+REPORT = Report((), {1: "trees"}, "direct", (), 2048, 1e-12, 1, 0.5)
+
+
+class FakeCompiler(Compiler):
+    """A compiler that does as it is told, and counts."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        super().__init__(CompiledFiles(Path("a"), Path("b"), 0.0), POOL, ChildThreads())
+        self.error = error
+        self.asked = 0
+
+    async def compile(self, stored: StoredVersion) -> Compiled:
+        """Answer at once."""
+        assert stored == STORED
+        self.asked += 1
+        if self.error is not None:
+            raise self.error
+        return Compiled("folder", REPORT)
+
+
+class FakePool(Pool):
+    """A pool whose workers say what they are told to."""
+
+    def __init__(self, reply: AdoptReply) -> None:
+        super().__init__(STORED, POOL, ChildThreads())
+        self.reply = reply
+
+    async def adopt(self, compiled: str, timeout_s: float) -> AdoptReply:
+        """Answer at once."""
+        assert (compiled, timeout_s) == ("folder", POOL.load_timeout_s)
+        return self.reply
+
+
+def loaded(adopted: AdoptReply | None = None, pyfunc_only: str = "") -> Compiling:
+    """Return how far it is with a version that was loaded just now."""
+    return Compiling(LoadReply({}, "3", "3.11", 0.5, adopted or AdoptReply(None), pyfunc_only))
+
+
+async def run(compiler: Compiler, pool: Pool, compiling: Compiling) -> list[str]:
+    """Have it serve, and return what was logged."""
+    serves = anyio.Event()
+    serves.set()
+    with capture_logs() as logs:
+        await compile_and_adopt(compiler, pool, compiling, serves)
+    return [f"{line['log_level']}: {line['event']}" for line in logs]
+
+
+async def test_a_version_is_compiled_and_tuned_once_it_serves() -> None:
+    """Not a moment before."""
+    compiler, compiling, serves = FakeCompiler(), loaded(), anyio.Event()
+    async with anyio.create_task_group() as tasks:
+        pool = FakePool(AdoptReply(REPORT))
+        tasks.start_soon(compile_and_adopt, compiler, pool, compiling, serves)
+        await anyio.wait_all_tasks_blocked()
+        assert (compiler.asked, compiling.state) == (0, "pyfunc")
+        serves.set()
+    assert (compiler.asked, compiling.state, compiling.report) == (1, "tuned", REPORT)
+
+
+async def test_what_was_compiled_before_is_only_told() -> None:
+    """Its workers answer by it from their load on."""
+    compiler, compiling = FakeCompiler(), loaded(AdoptReply(REPORT))
+    assert compiling.state == "tuned"
+    lines = await run(compiler, FakePool(AdoptReply(None)), compiling)
+    assert lines == ["info: predictors tuned"]
+    assert compiler.asked == 0
+
+
+async def test_a_model_that_only_mlflow_can_call_starts_no_compiler() -> None:
+    """The reason is told from the start."""
+    compiler, compiling = FakeCompiler(), loaded(pyfunc_only="models of x are called through it")
+    assert await run(compiler, FakePool(AdoptReply(None)), compiling) == []
+    assert (compiler.asked, compiling.state) == (0, "pyfunc")
+    assert compiling.reason == "models of x are called through it"
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (ChildLostError("compiler-1 ended"), "warning: predictors not compiled"),
+        (ServiceError("the disk is full"), "warning: predictors not compiled"),
+        (RuntimeError("a fault of ours"), "error: predictors not compiled"),
+    ],
+)
+async def test_a_compiler_that_fails_is_told_and_no_more(error: Exception, line: str) -> None:
+    """The version serves on through pyfunc."""
+    compiling = loaded()
+    pool = FakePool(AdoptReply(REPORT))
+    assert (await run(FakeCompiler(error), pool, compiling))[-1] == line
+    assert (compiling.state, compiling.report) == ("pyfunc", None)
+    assert str(error) in compiling.reason
+
+
+async def test_a_worker_that_cannot_open_them_is_told_and_no_more() -> None:
+    """It answers as before."""
+    compiling = loaded()
+    pool = FakePool(AdoptReply(None, "they can't be opened"))
+    lines = await run(FakeCompiler(), pool, compiling)
+    assert lines[-1] == "warning: compiled predictors not used"
+    assert (compiling.state, compiling.reason) == ("pyfunc", "they can't be opened")
