@@ -14,16 +14,24 @@ Thresholds = dict[int, Array]
 """For each feature of the estimator's input the thresholds that its trees compare it with."""
 
 _PER_FEATURE = 40
+_MOST_NODES = 2_000_000
+"""To choose from: the first trees of a huge forest will do."""
 
 
 def thresholds_of(estimator: Any) -> Thresholds:
     """Return what scikit-learn's trees compare with, {} for other models."""
-    found: dict[int, set[float]] = {}
+    features, values, count = [], [], 0
     for feature, threshold in _splits(estimator):
-        for at, value in zip(feature.tolist(), threshold.tolist(), strict=True):
-            if at >= 0 and np.isfinite(value):
-                found.setdefault(at, set()).add(value)
-    return {at: np.array(sorted(values)) for at, values in found.items()}
+        inner = (feature >= 0) & np.isfinite(threshold)
+        features.append(np.asarray(feature)[inner])
+        values.append(np.asarray(threshold)[inner])
+        count += len(feature)
+        if count > _MOST_NODES:
+            break
+    if not features:
+        return {}
+    at, value = np.concatenate(features), np.concatenate(values)
+    return {int(one): np.unique(value[at == one]) for one in np.unique(at)}
 
 
 def _splits(estimator: Any) -> Iterator[tuple[Array, Array]]:

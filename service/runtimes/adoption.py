@@ -30,6 +30,10 @@ class Adoption:
         """Why later workers do without, '' where they don't."""
         self._log = log
 
+    def offer(self, folder: str) -> None:
+        """Let this be the folder, whatever became of another."""
+        self.folder, self.dropped = folder, ""
+
     async def use(self, worker: AdoptingWorker, timeout_s: float) -> AdoptReply:
         """Have a worker use the folder; where that fails, no later one will."""
         try:

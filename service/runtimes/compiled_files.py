@@ -16,6 +16,7 @@ from pathlib import Path
 import msgspec
 
 from service.core import manifest
+from service.core.errors import StoreCorruptError
 from service.core.versions import StoredVersion
 
 FILES = "files"
@@ -55,7 +56,13 @@ class CompiledFiles:
         return self._aside / f"compiled-{uuid.uuid4().hex}"
 
     def keep(self, filled: Path, place: Path) -> None:
-        """Rename a filled folder into its place, for what is there now. Raise OSError."""
+        """Rename a filled folder into its place, unless there is a good one by now. Raise OSError.
+
+        Another service may have been quicker, and its workers may be reading what it put there.
+        """
+        with contextlib.suppress(StoreCorruptError):
+            verified(place)
+            return
         place.parent.mkdir(parents=True, exist_ok=True)
         old = self.new()
         with contextlib.suppress(FileNotFoundError):

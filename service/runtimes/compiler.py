@@ -3,6 +3,7 @@
 import contextlib
 import os
 import sys
+import warnings
 from pathlib import Path
 
 from service.core import manifest
@@ -36,6 +37,8 @@ def compile_version(request: CompileRequest) -> CompileReply:
 def operations(_: bytes) -> Operations:
     """Return what a compiler can be asked for, once it stands behind all others in the queue."""
     _stand_back()
+    # Converters and absurd rows warn of much that nobody asked for.
+    warnings.simplefilter("ignore")
     return {"compile": (CompileRequest, compile_version)}
 
 

@@ -183,10 +183,11 @@ class Pool:
     async def adopt(self, compiled: str, timeout_s: float) -> AdoptReply:
         """Have every worker, and every later one, answer by the compiled predictors in a folder.
 
-        Each takes them into use between two calls. Return what the last one said.
+        Each takes them into use between two calls. Return what the last one said, nothing where
+        none is there now.
         """
-        self.adoption.folder = compiled
-        reply = AdoptReply(None, "no worker is there to use them")
+        self.adoption.offer(compiled)
+        reply = AdoptReply(None)
         for worker in tuple(self._workers):
             async with self._hold(worker) as held:
                 if held and worker.compiled != compiled:

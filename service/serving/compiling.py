@@ -65,12 +65,13 @@ async def compile_and_adopt(
         compiling.failed(f"{type(error).__name__}: {error}")
         log.exception("predictors not compiled")
     else:
-        if reply.report is None:
+        if reply.reason:
             compiling.failed(reply.reason)
             log.warning("compiled predictors not used", reason=reply.reason)
             return
-        compiling.adopted(reply.report)
-        _tell(reply.report, log)
+        report = reply.report or compiled.report
+        compiling.adopted(report)
+        _tell(report, log)
 
 
 def _tell(report: Report, log: structlog.typing.FilteringBoundLogger) -> None:

@@ -145,6 +145,24 @@ def test_a_restart_and_a_replaced_worker_use_what_was_compiled(
         assert len(logged(service, "compiling predictors")) == began
 
 
+def test_files_that_were_changed_are_not_used_but_made_again(
+    mlflow_server: MlflowServer, tmp_path: Path, forest: Forest
+) -> None:
+    """The worker says why, and serves through pyfunc until they are there again."""
+    with running_service.start(tmp_path, mlflow_server.uri, model_alias=forest.alias) as service:
+        wait_tuned(service)
+    (report,) = (tmp_path / "cache" / "compiled").glob("*/*/files/report.json")
+    report.write_bytes(report.read_bytes().replace(b"trees", b"threes"))
+    with running_service.start(tmp_path, mlflow_server.uri, model_alias=forest.alias) as service:
+        assert_right(service, forest, ROWS)
+        wait_tuned(service)
+        assert_right(service, forest, ROWS)
+        assert predictors(service)["reason"] is None
+        (dropped,) = logged(service, "compiled predictors dropped")
+    assert "report.json" in dropped["reason"]
+    assert b"threes" not in report.read_bytes()
+
+
 def test_a_compiler_that_is_killed_changes_nothing(
     mlflow_server: MlflowServer, tmp_path: Path, forest: Forest
 ) -> None:

@@ -39,7 +39,7 @@ class XgboostInPlace:
         predict = booster.inplace_predict
 
         def estimate(matrix: Array) -> Any:
-            # Their order was made sure of when the model was taken apart; names cost time.
+            # Columns in another order it refuses by name, and then nothing was admitted.
             found = predict(matrix, iteration_range=rounds, validate_features=False)
             return finish(found.reshape(len(matrix), -1))
 

@@ -24,6 +24,9 @@ REGRESSORS = (RandomForestRegressor, ExtraTreesRegressor)
 CLASSIFIERS = (RandomForestClassifier, ExtraTreesClassifier)
 TREES = (DecisionTreeRegressor, ExtraTreeRegressor, DecisionTreeClassifier, ExtraTreeClassifier)
 
+MOST_NODES = 2_000_000
+"""A copy takes 40 to 100 bytes of each."""
+
 
 class Forest(NamedTuple):
     """A forest, or a tree alone: what is summed over `trees` and divided by their number.
@@ -44,6 +47,13 @@ class Forest(NamedTuple):
         return isinstance(
             self.estimator, (*CLASSIFIERS, DecisionTreeClassifier, ExtraTreeClassifier)
         )
+
+
+def check_size(forest: Forest) -> None:
+    """Raise SkippedError for a forest of which each worker should not hold a second copy."""
+    nodes = sum(tree.node_count for tree in forest.trees) * forest.outputs * max(forest.classes)
+    if nodes > MOST_NODES:
+        raise SkippedError(f"a copy of {nodes} nodes would take too much memory")
 
 
 def forest_of(anatomy: Anatomy) -> Forest:

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from service.predictors.compiled.anatomy import Anatomy
-from service.predictors.compiled.forest import as_float32, forest_of
+from service.predictors.compiled.forest import as_float32, check_size, forest_of
 from service.predictors.compiled.libraries import require
 from service.predictors.compiled.recipe import Array, Estimate, SkippedError
 
@@ -22,6 +22,7 @@ class Gtil:
         forest = forest_of(anatomy)
         if len(forest.trees) == 1:
             raise SkippedError("treelite takes forests, and this is a tree alone")
+        check_size(forest)
         model = treelite.sklearn.import_model(forest.estimator)
         model.serialize(str(folder / _FILE))
 

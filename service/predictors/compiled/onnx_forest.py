@@ -11,13 +11,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from service.predictors.compiled.anatomy import Anatomy
-from service.predictors.compiled.forest import Forest, as_float32, forest_of
+from service.predictors.compiled.forest import Forest, as_float32, check_size, forest_of
 from service.predictors.compiled.libraries import require
 from service.predictors.compiled.onnx_sessions import open_session
-from service.predictors.compiled.recipe import Array, Estimate, SkippedError
+from service.predictors.compiled.recipe import Array, Estimate
 
 _FILE = "forest.onnx"
-_MOST_TREES = 5000
 _IR_VERSION, _OPSET, _ML_OPSET = 10, 18, 5
 
 
@@ -30,9 +29,8 @@ class OnnxForest:
         """Write the graph."""
         onnx = require("onnx")
         forest = forest_of(anatomy)
+        check_size(forest)
         targets = forest.outputs * max(forest.classes)
-        if len(forest.trees) * targets > _MOST_TREES:
-            raise SkippedError(f"{len(forest.trees)} trees of {targets} outputs are too many")
         onnx.save(_graph(onnx, forest, targets), str(folder / _FILE))
 
     def open(self, anatomy: Anatomy, folder: Path, threads: int) -> Estimate:

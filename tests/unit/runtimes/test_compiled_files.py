@@ -66,6 +66,15 @@ def test_what_is_kept_again_replaces_what_was_there(tmp_path: Path) -> None:
     assert list((tmp_path / "aside").iterdir()) == []
 
 
+def test_what_another_service_has_kept_meanwhile_stays(tmp_path: Path) -> None:
+    """Its workers may be reading it just now."""
+    files = files_in(tmp_path)
+    place = files.place(STORED, 2)
+    files.keep(fill(files.new(), "theirs"), place)
+    files.keep(fill(files.new(), "ours"), place)
+    assert (verified(place) / "report.json").read_text() == "theirs"
+
+
 @pytest.mark.parametrize("damage", ["changed", "added", "removed", "no manifest"])
 def test_files_that_are_not_as_they_were_made_are_not_opened(tmp_path: Path, damage: str) -> None:
     """Whatever became of them."""

@@ -114,6 +114,13 @@ async def test_a_compiler_that_fails_is_told_and_no_more(error: Exception, line:
     assert str(error) in compiling.reason
 
 
+async def test_without_a_worker_at_the_moment_the_next_one_uses_them() -> None:
+    """What the compiler told is what will be used."""
+    compiling = loaded()
+    await run(FakeCompiler(), FakePool(AdoptReply(None)), compiling)
+    assert (compiling.state, compiling.report) == ("tuned", REPORT)
+
+
 async def test_a_worker_that_cannot_open_them_is_told_and_no_more() -> None:
     """It answers as before."""
     compiling = loaded()
