@@ -8,8 +8,9 @@ import msgspec
 
 from service.contracts.contract import Call, Contract
 from service.predictors.admission import TooFewRowsError, refer, why_not
-from service.predictors.compiled.anatomy import NotDissectedError, dissect
+from service.predictors.compiled.anatomy import Anatomy, NotDissectedError, dissect
 from service.predictors.predictor import Predictor
+from service.predictors.probes import probes_of
 from service.predictors.pyfunc import PyfuncPredictor
 from service.predictors.report import ADMITTED, REFUSED, SKIPPED, Outcome, Report
 from service.predictors.rows import example_call, made_up_call
@@ -18,6 +19,18 @@ from service.predictors.tuning import choose, time_sizes
 from service.predictors.workshop import Workshop, way, why
 
 REPORT = "report.json"
+_OTHERS = "all others"
+
+
+class _Found:
+    """What is known so far."""
+
+    def __init__(self) -> None:
+        self.admitted: dict[str, Predictor] = {}
+        self.others: list[Outcome] = []
+        self.steps = ""
+        self.steps_tried: list[Outcome] = []
+        self.probe_rows = 0
 
 
 def compile_model(
@@ -26,46 +39,59 @@ def compile_model(
     """Try every way to call a model; write what they need, and the report, into an empty folder."""
     began = time.perf_counter()
     pyfunc = PyfuncPredictor(model, contract)
-    outcomes: list[Outcome] = []
-    steps, tried = "", list[Outcome]()
-    admitted: dict[str, Predictor] = {}
-    rows = example = example_call(contract, model_dir).call or made_up_call(contract)
-    probe_rows = 0
-    if example is None:
-        outcomes.append(Outcome("all others", SKIPPED, "no row can be made up from its signature"))
+    rows = example_call(contract, model_dir).call or made_up_call(contract)
+    found = _Found()
+    if rows is None:
+        found.others.append(Outcome(_OTHERS, SKIPPED, "no row can be made up from its signature"))
     else:
         try:
-            workshop = Workshop(dissect(model, contract), example, folder, threads)
-            reference = refer(pyfunc, workshop.probe_calls(), workshop.odd_calls())
+            rows = _try_all(pyfunc, dissect(model, contract), rows, folder, threads, rtol, found)
         except (NotDissectedError, TooFewRowsError) as error:
-            outcomes.append(Outcome("all others", SKIPPED, str(error)))
-        else:
-            steps, tried = workshop.steps, workshop.tried
-            rows, probe_rows = reference.rows, reference.rows.rows
-            for name in workshop.names():
-                try:
-                    predictor = workshop.make(name)
-                except Exception as error:  # noqa: BLE001 - a converter may raise anything
-                    outcomes.append(Outcome(name, SKIPPED, why(error)))
-                    continue
-                reason = workshop.wrong_near_thresholds(name, rtol)
-                if reason := reason or why_not(predictor, reference, rtol):
-                    outcomes.append(Outcome(name, REFUSED, reason))
-                else:
-                    admitted[name] = predictor
-    timed, best = _time({pyfunc.name: pyfunc, **admitted}, rows)
+            found.others.append(Outcome(_OTHERS, SKIPPED, str(error)))
+    timed, best = _time({pyfunc.name: pyfunc, **found.admitted}, rows)
     report = Report(
-        predictors=(*timed, *outcomes),
+        predictors=(*timed, *found.others),
         best=best,
-        steps=steps,
-        steps_tried=tuple(tried),
-        probe_rows=probe_rows,
+        steps=found.steps,
+        steps_tried=tuple(found.steps_tried),
+        probe_rows=found.probe_rows,
         rtol=rtol,
         threads=threads,
         took_s=round(time.perf_counter() - began, 3),
     )
     (folder / REPORT).write_bytes(msgspec.json.format(msgspec.json.encode(report)))
     return report
+
+
+def _try_all(
+    pyfunc: Predictor,
+    anatomy: Anatomy,
+    example: Call,
+    folder: Path,
+    threads: int,
+    rtol: float,
+    found: _Found,
+) -> Call:
+    """Find out which ways are right; return the rows on which they were compared."""
+    usual, odd = probes_of(anatomy, example)
+    # First without thresholds: what turns them into rows is tried on rows that are answered.
+    workshop = Workshop(anatomy, refer(pyfunc, [usual], []).rows, folder, threads)
+    reference = refer(pyfunc, [usual, *workshop.threshold_calls()], odd)
+    found.steps, found.steps_tried = workshop.steps, workshop.tried
+    found.probe_rows = reference.rows.rows
+    for name in workshop.names():
+        try:
+            predictor = workshop.make(name)
+            reason = workshop.wrong_near_thresholds(name, rtol)
+            reason = reason or why_not(predictor, reference, rtol)
+        except Exception as error:  # noqa: BLE001 - a converter may raise anything
+            found.others.append(Outcome(name, SKIPPED, why(error)))
+            continue
+        if reason:
+            found.others.append(Outcome(name, REFUSED, reason))
+        else:
+            found.admitted[name] = predictor
+    return reference.rows
 
 
 def open_tuned(

@@ -8,13 +8,23 @@ import numpy as np
 
 from service.contracts.contract import Call, Column, Contract, InputSpec
 from service.contracts.merge import merge, take
+from service.predictors.compiled.anatomy import Anatomy
+from service.predictors.known_texts import known_texts
 
 PROBE_ROWS = 2048
+_SEED = 5
 _EXTREMES = (0.0, -0.0, 1.0, -1.0, 1e-30, 1e9, -1e9, 1e30, -1e30)
 _INTEGERS: dict[str, np.iinfo[Any]] = {"integer": np.iinfo(np.int32), "long": np.iinfo(np.int64)}
 _STRANGE = ("", "never seen", "ünseen ✓", "1999-13-41")
 
 Rng = np.random.Generator
+
+
+def probes_of(anatomy: Anatomy, example: Call) -> tuple[Call, list[Call]]:
+    """Return many rows like those of an example, and odd ones, each a call of its own."""
+    contract = anatomy.contract
+    usual = usual_rows(example, contract, known_texts(anatomy), np.random.default_rng(_SEED))
+    return usual, list(odd_rows(example, contract))
 
 
 def usual_rows(

@@ -22,10 +22,8 @@ from service.predictors.compiled.recipe import (
 )
 from service.predictors.compiled.recipes import RECIPES, STEPS, WHOLES
 from service.predictors.equality import difference
-from service.predictors.known_texts import known_texts
 from service.predictors.native import NativePredictor
 from service.predictors.predictor import Predictor
-from service.predictors.probes import odd_rows, usual_rows
 from service.predictors.report import ADMITTED, REFUSED, SKIPPED, Outcome
 from service.predictors.sizes import sized
 from service.predictors.thresholds import call_rows, feature_rows, thresholds_of
@@ -39,14 +37,13 @@ _WAYS: tuple[Recipe | WholeRecipe, ...] = (*RECIPES, *WHOLES)
 class Workshop:
     """Tries ways on one model, in a folder that gets one for each."""
 
-    def __init__(self, anatomy: Anatomy, example: Call, folder: Path, threads: int) -> None:
+    def __init__(self, anatomy: Anatomy, rows: Call, folder: Path, threads: int) -> None:
+        """`rows` are many, and such as the model answers."""
         self._anatomy = anatomy
         self._folder = folder
         self._threads = threads
         self._rng = np.random.default_rng(_SEED)
-        self._example = example
-        texts = known_texts(anatomy)
-        self._usual = usual_rows(example, anatomy.contract, texts, self._rng)
+        self._usual = rows
         self._thresholds = thresholds_of(anatomy.estimator)
         self.tried: list[Outcome] = []
         """What came of each way to do the steps."""
@@ -67,17 +64,12 @@ class Workshop:
                 recipe.convert(self._anatomy, _place(self._folder, name))
         return way(name, self._anatomy, self._folder, self._threads, self.steps)
 
-    def probe_calls(self) -> list[Call]:
-        """Return rows for every way: some thousand like the example, and those at thresholds."""
-        calls = [self._usual]
-        if self._transform is not None:
-            contract = self._anatomy.contract
-            calls += call_rows(self._thresholds, contract, self._transform, self._usual, self._rng)
-        return calls
-
-    def odd_calls(self) -> list[Call]:
-        """Return single rows on which models differ: missing, extreme, never seen."""
-        return list(odd_rows(self._example, self._anatomy.contract))
+    def threshold_calls(self) -> list[Call]:
+        """Return rows near the thresholds of its trees, as far as these lead back to columns."""
+        if self._transform is None:
+            return []
+        contract = self._anatomy.contract
+        return call_rows(self._thresholds, contract, self._transform, self._usual, self._rng)
 
     def wrong_near_thresholds(self, name: str, rtol: float) -> str:
         """Say where a way's estimator is wrong at the thresholds of its trees, '' where nowhere.

@@ -35,7 +35,8 @@ def test_the_ways_for_a_kind_of_model_are_admitted(name: str, tmp_path: Path) ->
     missing = {way: outcomes[way].reason for way in kind.ways if way not in admitted}
     assert not missing
     assert report.probe_rows >= 2000
-    unseen = wrapped.call(rows(seed=9)[list(kind.columns)])
+    others = rows(seed=9)[list(kind.columns)]
+    unseen = wrapped.call(others.to_numpy() if kind.as_array else others)
     wanted = PyfuncPredictor(wrapped.model, wrapped.contract).predict(unseen)
     anatomy = dissect(wrapped.model, wrapped.contract)
     for one in admitted - {"pyfunc"}:

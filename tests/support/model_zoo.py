@@ -44,6 +44,8 @@ class Kind(NamedTuple):
     ways: tuple[str, ...]
     method: str = "predict"
     flavour: str = "sklearn"
+    as_array: bool = False
+    """Whether it takes a numpy array, not a frame."""
 
 
 def rows(seed: int = 0, count: int = ROWS) -> pd.DataFrame:
@@ -190,6 +192,7 @@ ZOO: dict[str, Kind] = {
     "extra trees of labels": Kind(
         lambda: mixed(ExtraTreesClassifier(8, random_state=0)), MIXED, "third", TREES
     ),
+    "forest on an array": Kind(_forest, NUMBERS, "y", TREES, as_array=True),
     "a tree alone": Kind(
         lambda: DecisionTreeRegressor(random_state=0),
         NUMBERS,
@@ -256,8 +259,10 @@ ZOO: dict[str, Kind] = {
 }
 
 
-def fitted(kind: Kind, seed: int = 0) -> tuple[Any, pd.DataFrame]:
+def fitted(kind: Kind, seed: int = 0) -> tuple[Any, Any]:
     """Fit a kind of model, and return it with the rows it was fitted on."""
     data = rows(seed)
-    inputs = data[list(kind.columns)]
+    inputs: Any = data[list(kind.columns)]
+    if kind.as_array:
+        inputs = inputs.to_numpy()
     return kind.make().fit(inputs, targets(data)[kind.target]), inputs

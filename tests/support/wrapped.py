@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 
 from service.contracts.choose import contract_for
 from service.contracts.contract import Call, Contract
@@ -42,14 +41,15 @@ class Wrapped(NamedTuple):
         files.mkdir()
         return compile_model(self.model, self.contract, self.folder, files, threads, rtol)
 
-    def call(self, rows: pd.DataFrame) -> Call:
-        """Return rows as a decoded request."""
-        body = json.dumps({"instances": json.loads(rows.to_json(orient="records"))})
+    def call(self, rows: Any) -> Call:
+        """Return rows, of a frame or an array, as a decoded request."""
+        plain = rows.tolist() if isinstance(rows, np.ndarray) else rows.to_dict(orient="records")
+        body = json.dumps({"instances": plain})
         return self.contract.decode(body.encode())
 
 
 def wrap(
-    raw: Any, inputs: pd.DataFrame, folder: Path, method: str = "predict", flavour: str = "sklearn"
+    raw: Any, inputs: Any, folder: Path, method: str = "predict", flavour: str = "sklearn"
 ) -> Wrapped:
     """Wrap a fitted model; `inputs` are what its signature and its example are read off."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -63,12 +63,17 @@ def wrap(
         "predict_fn": method,
     }
     model = PyFuncModel(model_meta=meta, model_impl=_WRAPPERS[flavour](raw), predict_fn=method)
-    example = inputs.head(_EXAMPLE_ROWS).to_json(orient="split", index=False)
+    few = inputs[:_EXAMPLE_ROWS]
+    example = (
+        json.dumps({"inputs": few.tolist()})
+        if isinstance(few, np.ndarray)
+        else few.to_json(orient="split", index=False)
+    )
     (folder / "input_example.json").write_text(example, encoding="utf-8")
     return Wrapped(model, contract_for("m", signature.to_dict(), refuse_unknown=False), folder)
 
 
-def _answers(raw: Any, inputs: pd.DataFrame, method: str) -> Any:
+def _answers(raw: Any, inputs: Any, method: str) -> Any:
     data: Any = inputs
     if type(raw).__name__ == "Booster" and type(raw).__module__.startswith("xgboost"):
         import xgboost  # noqa: PLC0415 - an extra of the tests
