@@ -5,8 +5,8 @@ from typing import Any
 
 from sklearn.compose import ColumnTransformer
 
-from service.predictors.compiled.anatomy import Anatomy
-from service.predictors.compiled.direct_steps import chain_of, order_of
+from service.predictors.compiled.anatomy import Anatomy, chain_of
+from service.predictors.compiled.direct_steps import order_of
 
 _MOST = 1000
 

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-HEAVY = ("mlflow", "pandas", "sklearn", "scipy", "skops", "pyarrow")
+HEAVY = ("mlflow", "onnxruntime", "pandas", "pyarrow", "scipy", "skops", "sklearn", "treelite")
 MAKE = """
 import sys
 from pathlib import Path

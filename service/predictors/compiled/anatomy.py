@@ -59,7 +59,15 @@ def dissect(model: Any, contract: Contract) -> Anatomy:
     steps: tuple[Any, ...] = ()
     estimator = raw
     while isinstance(estimator, Pipeline):
-        named = [step for _, step in estimator.steps]
-        steps += tuple(step for step in named[:-1] if step is not None and step != "passthrough")
-        estimator = named[-1]
+        *before, estimator = (step for _, step in estimator.steps)
+        steps += tuple(inner for step in before for inner in chain_of(step))
     return Anatomy(flavour, raw, method, steps, estimator, contract)
+
+
+def chain_of(transformer: Any) -> list[Any]:
+    """Return what is called one after another."""
+    if isinstance(transformer, Pipeline):
+        return [step for _, inner in transformer.steps for step in chain_of(inner)]
+    if transformer is None or (isinstance(transformer, str) and transformer == "passthrough"):
+        return []
+    return [transformer]

@@ -11,11 +11,10 @@ from typing import Any
 
 import numpy as np
 from sklearn.compose import ColumnTransformer
-from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder
 
 from service.contracts.contract import Call, Contract
-from service.predictors.compiled.anatomy import Anatomy
+from service.predictors.compiled.anatomy import Anatomy, chain_of
 from service.predictors.compiled.columns import block_of, is_number, tabular
 from service.predictors.compiled.encoders import encoder
 from service.predictors.compiled.frames import dense, frame_of
@@ -104,15 +103,6 @@ def _part(transformer: Any, contract: Contract, indices: list[int], *, single: b
     if len(specs) == 1 and specs[0].type == "string":
         return Remembered(contract, indices[0], names, chain)
     return _framed(contract, names, chain)
-
-
-def chain_of(transformer: Any) -> list[Any]:
-    """Return what is called one after another."""
-    if isinstance(transformer, Pipeline):
-        return [step for _, inner in transformer.steps for step in chain_of(inner)]
-    if transformer is None or (isinstance(transformer, str) and transformer == "passthrough"):
-        return []
-    return [transformer]
 
 
 def _chained(head: Transform, links: Sequence[OnMatrix]) -> Transform:
