@@ -14,6 +14,7 @@ Thresholds = dict[int, Array]
 """For each feature of the estimator's input the thresholds that its trees compare it with."""
 
 _PER_FEATURE = 40
+_MOST_ROWS = 20_000
 _MOST_NODES = 2_000_000
 """To choose from: the first trees of a huge forest will do."""
 
@@ -58,8 +59,9 @@ def around(values: Array) -> Array:
 def feature_rows(thresholds: Thresholds, matrix: Array, rng: np.random.Generator) -> Array:
     """Return rows of a matrix, each with one feature near one of its thresholds."""
     rows: list[Array] = []
+    count = _count(len(thresholds), len(around(np.zeros(1))))
     for feature, values in thresholds.items():
-        near = around(_some(values, rng))
+        near = around(_some(values, count, rng))
         picked = np.array(matrix[rng.integers(0, len(matrix), len(near))], np.float64)
         picked[:, feature] = near
         rows.append(picked)
@@ -79,11 +81,15 @@ def call_rows(
     into that column; others are not tried here.
     """
     calls = []
-    for index, feature, back in _affine(contract, transform, take(usual, [0])):
-        if feature not in thresholds:
-            continue
+    known = [
+        (index, feature, back)
+        for index, feature, back in _affine(contract, transform, take(usual, [0]))
+        if feature in thresholds
+    ]
+    count = _count(len(known), 3 * len(around(np.zeros(1))))
+    for index, feature, back in known:
         spec = contract.inputs[index]
-        near = around(back(_some(thresholds[feature], rng)))
+        near = around(back(_some(thresholds[feature], count, rng)))
         if np.dtype(spec.dtype).kind in "iu":
             limits = np.iinfo(spec.dtype)
             floor = np.floor(np.clip(near, limits.min / 2, limits.max / 2))
@@ -121,7 +127,10 @@ def _line_back(slope: float, start: float) -> Callable[[Array], Array]:
     return lambda values: (values - start) / slope
 
 
-def _some(values: Array, rng: np.random.Generator) -> Array:
-    if len(values) <= _PER_FEATURE:
-        return values
-    return rng.choice(values, _PER_FEATURE, replace=False)
+def _count(features: int, rows_each: int) -> int:
+    """Return how many thresholds of each feature are tried, so that the rows are not too many."""
+    return max(1, min(_PER_FEATURE, _MOST_ROWS // max(1, features * rows_each)))
+
+
+def _some(values: Array, count: int, rng: np.random.Generator) -> Array:
+    return values if len(values) <= count else rng.choice(values, count, replace=False)

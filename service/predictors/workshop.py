@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from service.contracts.contract import Call
+from service.contracts.merge import take
 from service.predictors.compiled.anatomy import Anatomy
 from service.predictors.compiled.answers import answering
 from service.predictors.compiled.compiled import CompiledPredictor, in_turn
@@ -31,6 +32,8 @@ from service.predictors.thresholds import call_rows, feature_rows, thresholds_of
 _SEED = 7
 _STEP_SIZES = (1, 512)
 _STEP_RUNS = 20
+_MOST_FEATURES = 5_000
+"""What is sparse to the model, as words are, is not here."""
 _WAYS: tuple[Recipe | WholeRecipe, ...] = (*RECIPES, *WHOLES)
 
 
@@ -97,10 +100,15 @@ class Workshop:
 
     def _choose_steps(self) -> None:
         """Find the fastest way to do the steps that gives the very bits of the model's own."""
-        if not self._anatomy.steps:
-            wanted = None
-        else:
-            wanted = OwnSteps().open(self._anatomy, self._folder, self._threads)(self._usual)
+        wanted = None
+        if self._anatomy.steps:
+            itself = OwnSteps().open(self._anatomy, self._folder, self._threads)
+            width = itself(take(self._usual, [0])).shape[1]
+            if width > _MOST_FEATURES:
+                reason = f"{width} features are too many to be laid out for each row"
+                self.tried += [Outcome(steps.name, SKIPPED, reason) for steps in STEPS]
+                return
+            wanted = itself(self._usual)
         right: list[tuple[float, str, Transform, Array]] = []
         for steps in STEPS:
             folder = _place(self._folder, steps.name)

@@ -1,7 +1,6 @@
 """The libraries that compiled predictors need, which are an extra."""
 
 import importlib
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from service.predictors.compiled.recipe import SkippedError
@@ -15,11 +14,3 @@ def require(name: str) -> Any:
         return importlib.import_module(name)
     except ImportError as error:
         raise SkippedError(f"{name} can't be imported ({error}): install {EXTRA}") from error
-
-
-def installed(name: str) -> str:
-    """Return the version of a distribution, '' where it is not installed."""
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return ""

@@ -9,8 +9,8 @@ from service.contracts.merge import take
 from service.predictors.compiled.frames import dense, frame_of
 from service.predictors.compiled.recipe import Array, BeyondError
 
-_LIMIT = 10_000
-"""Texts; a worker's requests come one after another, so that forgetting all is no race."""
+_LIMIT_BYTES = 32_000_000
+"""A worker's requests come one after another, so that forgetting all is no race."""
 
 
 class Remembered:
@@ -22,6 +22,7 @@ class Remembered:
         self._names = names
         self._chain = chain
         self._known: dict[Any, Array] = {}
+        self._bytes = 0
 
     def __call__(self, call: Call) -> Array:
         """Return a row for each text. Raise BeyondError for a text that the transformer refuses."""
@@ -35,8 +36,8 @@ class Remembered:
         return np.array(rows)
 
     def _learn(self, call: Call, texts: Column) -> None:
-        if len(self._known) > _LIMIT:
-            self._known = {}
+        if self._bytes > _LIMIT_BYTES:
+            self._known, self._bytes = {}, 0
         new = {text: row for row, text in enumerate(texts) if text not in self._known}
         some = take(call, list(new.values()))
         transformed = frame_of(self._contract, some, self._names)
@@ -45,4 +46,6 @@ class Remembered:
                 transformed = transformer.transform(transformed)
         except Exception as error:
             raise BeyondError(f"{type(error).__name__}: {error}") from error
-        self._known.update(zip(new, dense(transformed), strict=True))
+        rows = dense(transformed)
+        self._known.update(zip(new, rows, strict=True))
+        self._bytes += rows.nbytes

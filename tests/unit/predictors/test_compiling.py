@@ -143,6 +143,20 @@ def test_a_model_of_another_flavour_is_called_through_mlflow(tmp_path: Path) -> 
     assert set(report.best.values()) == {"pyfunc"}
 
 
+def test_features_that_are_too_many_to_lay_out_are_left_sparse(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The model is called as it is, unwrapped."""
+    workshop = importlib.import_module("service.predictors.workshop")
+    monkeypatch.setattr(workshop, "_MOST_FEATURES", 7)
+    model, inputs = fitted(ZOO["forest behind words"])
+    report = wrap(model, inputs, tmp_path / "model").compile(tmp_path / "files")
+    assert report.steps == ""
+    assert all("8 features are too many" in one.reason for one in report.steps_tried)
+    assert by_name(report)["trees"].outcome == "skipped"
+    assert by_name(report)["native"].outcome == "admitted"
+
+
 def _fit_of_batch(data: Any) -> Any:
     return data - data.mean()
 

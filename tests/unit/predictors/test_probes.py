@@ -4,6 +4,8 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
+from sklearn.ensemble import ExtraTreesRegressor
 
 from service.contracts.contract import Call, Contract
 from service.contracts.derived import DerivedContract
@@ -13,8 +15,10 @@ from tests.support.wrapped import wrap
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # MLflow's own, at import
     from service.predictors.compiled.anatomy import dissect
+    from service.predictors.compiled.direct_steps import DirectSteps
     from service.predictors.known_texts import known_texts
-    from service.predictors.probes import PROBE_ROWS, odd_rows, usual_rows
+    from service.predictors.probes import PROBE_ROWS, odd_rows, probes_of, usual_rows
+    from service.predictors.thresholds import call_rows, feature_rows, thresholds_of
 
 RNG = np.random.default_rng(0)
 
@@ -91,3 +95,19 @@ def test_categories_and_words_are_known_by_their_column(tmp_path: Path) -> None:
         wrapped = wrap(model, inputs, tmp_path / name)
         found = known_texts(dissect(wrapped.model, wrapped.contract))
         assert {index: texts for index, texts in found.items() if texts} == wanted
+
+
+def test_a_model_of_many_columns_is_not_asked_about_each_for_ever(tmp_path: Path) -> None:
+    """A part of the odd rows will do, and of the rows near thresholds."""
+    rng = np.random.default_rng(1)
+    inputs = pd.DataFrame(rng.normal(size=(60, 300)), columns=[f"c{i}" for i in range(300)])
+    model = ExtraTreesRegressor(20, random_state=0).fit(inputs, inputs["c0"])
+    wrapped = wrap(model, inputs, tmp_path)
+    anatomy = dissect(wrapped.model, wrapped.contract)
+    usual, odd = probes_of(anatomy, wrapped.call(inputs.head(3)))
+    assert (usual.rows, len(odd)) == (PROBE_ROWS, 300)
+    transform = DirectSteps().open(anatomy, tmp_path, 1)
+    thresholds = thresholds_of(model)
+    calls = call_rows(thresholds, wrapped.contract, transform, usual, RNG)
+    assert len(thresholds) < sum(call.rows for call in calls) < 30_000
+    assert len(feature_rows(thresholds, transform(usual), RNG)) < 30_000

@@ -1,0 +1,111 @@
+"""What a compiler made is kept, and nothing of it is left where that fails."""
+
+import errno
+from pathlib import Path
+
+import anyio
+import pytest
+
+from service.core import manifest
+from service.core.errors import ChildLostError
+from service.core.versions import StoredVersion
+from service.predictors.report import Report
+from service.runtimes.child import ChildThreads
+from service.runtimes.compilation import CompilationError, Compiler
+from service.runtimes.compiled_files import FILES, CompiledFiles, verified
+from tests.support.fake_models import POOL
+from tests.support.fake_source import a_version
+
+pytestmark = pytest.mark.anyio
+
+STORED = StoredVersion(a_version(1), Path("nowhere"), "digest")
+REPORT = Report((), {1: "trees"}, "direct", (), 2048, 1e-12, 1, 0.5)
+
+
+class FakeCompiler(Compiler):
+    """A compiler whose child writes one file, then does as it is told."""
+
+    def __init__(self, folder: Path, error: Exception | None = None) -> None:
+        (folder / "aside").mkdir()
+        self.files = CompiledFiles(folder / "compiled", folder / "aside", 1e-12)
+        super().__init__(self.files, POOL, ChildThreads())
+        self.error = error
+        self.hangs = False
+        self.at_work = 0
+        self.most_at_work = 0
+
+    async def _filled(self, stored: StoredVersion, folder: Path) -> Report:
+        assert stored == STORED
+        self.at_work += 1
+        self.most_at_work = max(self.most_at_work, self.at_work)
+        try:
+            (folder / FILES).mkdir(parents=True)
+            (folder / FILES / "report.json").touch()
+            manifest.write(folder / manifest.MANIFEST_NAME, manifest.build(folder / FILES))
+            await anyio.sleep(float("inf") if self.hangs else 0)
+        finally:
+            self.at_work -= 1
+        if self.error is not None:
+            raise self.error
+        return REPORT
+
+
+def left_aside(folder: Path) -> list[Path]:
+    """Return what is left half done."""
+    return list((folder / "aside").iterdir())
+
+
+async def test_what_was_compiled_is_kept_and_found(tmp_path: Path) -> None:
+    """By whoever asks for the same version."""
+    compiler = FakeCompiler(tmp_path)
+    assert await compiler.kept(STORED) == ""
+    compiled = await compiler.compile(STORED)
+    assert compiled.report == REPORT
+    assert await compiler.kept(STORED) == compiled.folder
+    assert verified(Path(compiled.folder)).is_dir()
+    assert left_aside(tmp_path) == []
+
+
+async def test_a_compiler_that_is_lost_leaves_nothing(tmp_path: Path) -> None:
+    """Neither aside nor in its place."""
+    compiler = FakeCompiler(tmp_path, ChildLostError("compiler-1 ended"))
+    with pytest.raises(ChildLostError):
+        await compiler.compile(STORED)
+    assert await compiler.kept(STORED) == ""
+    assert left_aside(tmp_path) == []
+
+
+async def test_cancelling_leaves_nothing(tmp_path: Path) -> None:
+    """A version may be closed while it is compiled."""
+    compiler = FakeCompiler(tmp_path)
+    compiler.hangs = True
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(compiler.compile, STORED)
+        await anyio.wait_all_tasks_blocked()
+        tasks.cancel_scope.cancel()
+    assert compiler.most_at_work == 1
+    assert left_aside(tmp_path) == []
+
+
+async def test_a_disk_that_does_not_let_it_is_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is no fault of the version, which serves on."""
+    compiler = FakeCompiler(tmp_path)
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(compiler.files, "keep", full)
+    with pytest.raises(CompilationError, match="No space left on device"):
+        await compiler.compile(STORED)
+    assert left_aside(tmp_path) == []
+
+
+async def test_versions_are_compiled_one_at_a_time(tmp_path: Path) -> None:
+    """What is timed at once is timed wrongly."""
+    compiler = FakeCompiler(tmp_path)
+    async with anyio.create_task_group() as tasks:
+        for _ in range(3):
+            tasks.start_soon(compiler.compile, STORED)
+    assert compiler.most_at_work == 1
