@@ -9,7 +9,7 @@ from service.predictors.compiled.recipe import BeyondError
 from service.predictors.equality import difference, scales_of
 from service.predictors.predictor import Predictor
 
-_SIZES = ((1, 64), (8, 512), (64, 1024), (512, 4096))
+_SIZES = ((1, 128), (8, 512), (64, 1024), (512, 4096))
 """Rows in a call, and how many rows are tried in calls of that size."""
 _MOST_CALLS = 400
 """Of pyfunc, to find the rows on which it raises; what is not found by then is left out."""
@@ -33,11 +33,27 @@ class TooFewRowsError(Exception):
 
 
 def refer(pyfunc: Predictor, calls: Sequence[Call], odd: Sequence[Call]) -> Reference:
-    """Ask pyfunc: `calls` in bulk, and `odd` ones row by row. Raise TooFewRowsError."""
+    """Ask pyfunc what it answers to usual rows and to odd ones. Raise TooFewRowsError."""
+    strange, refused = _sorted_out(pyfunc, [merge(odd)] if odd else [])
+    usual, refused_too = _sorted_out(pyfunc, calls)
+    # The odd ones first: those are the rows that are tried one by one.
+    answered = [*strange, *usual]
+    rows = merge(answered) if answered else None
+    if rows is None or rows.rows < _ENOUGH_ROWS:
+        count = rows.rows if rows else 0
+        raise TooFewRowsError(f"the model answered {count} probe rows of {_ENOUGH_ROWS} wanted")
+    answers = pyfunc.predict(rows)
+    scales = scales_of(answers, sum(call.rows for call in strange))
+    return Reference(rows, answers, scales, (*refused, *refused_too))
+
+
+def _sorted_out(
+    pyfunc: Predictor, calls: Sequence[Call]
+) -> tuple[list[Call], list[tuple[Call, str]]]:
+    """Return calls that the model answers, in order, and each row on which it raises."""
     answered: list[Call] = []
     refused: list[tuple[Call, str]] = []
-    left = _MOST_CALLS
-    waiting = list(calls)
+    waiting, left = list(reversed(calls)), _MOST_CALLS
     while waiting and left:
         call = waiting.pop()
         left -= 1
@@ -48,19 +64,7 @@ def refer(pyfunc: Predictor, calls: Sequence[Call], odd: Sequence[Call]) -> Refe
         else:
             middle = call.rows // 2
             waiting += [take(call, range(middle, call.rows)), take(call, range(middle))]
-    usual_rows = sum(call.rows for call in answered)
-    for call in odd:
-        raised = _raised(pyfunc, call)
-        if raised:
-            refused.append((call, raised))
-        else:
-            answered.append(call)
-    rows = merge(answered) if answered else None
-    if rows is None or rows.rows < _ENOUGH_ROWS:
-        count = rows.rows if rows else 0
-        raise TooFewRowsError(f"the model answered {count} probe rows of {_ENOUGH_ROWS} wanted")
-    answers = pyfunc.predict(rows)
-    return Reference(rows, answers, scales_of(answers, usual_rows), tuple(refused))
+    return answered, refused
 
 
 def why_not(predictor: Predictor, reference: Reference, rtol: float) -> str:

@@ -72,10 +72,11 @@ def _try_all(
     rtol: float,
     found: _Found,
 ) -> Call:
-    """Find out which ways are right; return the rows on which they were compared."""
+    """Find out which ways are right; return usual rows, which the model answers."""
     usual, odd = probes_of(anatomy, example)
     # First without thresholds: what turns them into rows is tried on rows that are answered.
-    workshop = Workshop(anatomy, refer(pyfunc, [usual], []).rows, folder, threads)
+    usual = refer(pyfunc, [usual], []).rows
+    workshop = Workshop(anatomy, usual, folder, threads)
     reference = refer(pyfunc, [usual, *workshop.threshold_calls()], odd)
     found.steps, found.steps_tried = workshop.steps, workshop.tried
     found.probe_rows = reference.rows.rows
@@ -91,7 +92,7 @@ def _try_all(
             found.others.append(Outcome(name, REFUSED, reason))
         else:
             found.admitted[name] = predictor
-    return reference.rows
+    return usual
 
 
 def open_tuned(

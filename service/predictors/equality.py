@@ -38,12 +38,12 @@ def difference(
     return None
 
 
-def scales_of(predictions: Predictions, rows: int) -> list[float]:
-    """Return how large the numbers in each column usually are, as of the first so many rows.
+def scales_of(predictions: Predictions, start: int) -> list[float]:
+    """Return how large the numbers in each column usually are, in the rows from `start` on.
 
     Nine in ten are no larger: one huge answer to an absurd row must not excuse all others.
     """
-    return [_scale(_values(predictions, index)[:rows]) for index in range(len(predictions.names))]
+    return [_scale(_values(predictions, index)[start:]) for index in range(len(predictions.names))]
 
 
 def _scale(values: Any) -> float:

@@ -6,7 +6,7 @@ import pytest
 from service.contracts.contract import Call
 from service.predictors.admission import Reference, TooFewRowsError, refer, why_not
 from service.predictors.compiled.recipe import BeyondError
-from tests.support.stub_predictors import Doubles, Function, Stub, call_of, raising
+from tests.support.stub_predictors import Doubles, Function, Stub, call_of, raising, values_of
 
 RTOL = 1e-12
 ROWS = [float(row) for row in range(3000)]
@@ -100,6 +100,14 @@ def test_rows_on_which_pyfunc_raises_are_found_and_set_apart() -> None:
     known = refer(Stub("pyfunc", strict(lambda a: a * 2)), [call_of(values)], [])
     assert known.rows.rows == 2998
     assert [raised for _, raised in known.refused] == ["ValueError", "ValueError"]
+
+
+def test_odd_rows_are_tried_one_by_one_and_set_no_scale() -> None:
+    """A huge answer to an absurd row excuses no other."""
+    known = refer(Stub("pyfunc", lambda a: a * 2), [call_of(ROWS)], [call_of([1e30])])
+    assert values_of(known.rows)[0] == 1e30
+    assert known.scales[0] < 6000
+    assert why_not(Stub("off", lambda a: a * 2 + 1e-3), known, RTOL) != ""
 
 
 def test_nothing_is_compared_with_a_model_that_answers_too_few_rows() -> None:

@@ -63,6 +63,8 @@ def test_a_category_that_was_never_seen_is_left_to_the_model(tmp_path: Path) -> 
     wrapped = wrap(model, inputs, tmp_path / "model")
     report = wrapped.compile(tmp_path / "files")
     assert by_name(report)["trees"].outcome == "admitted"
+    # Rows that are left to the model are no rows to be timed with.
+    assert set(by_name(report)["trees"].ms) == {1, 8, 64, 512, 4096}
     trees = way(
         "trees", dissect(wrapped.model, wrapped.contract), tmp_path / "files", 1, report.steps
     )
