@@ -5,34 +5,45 @@ from typing import Any
 
 import numpy as np
 
-from service.contracts.contract import Contract, Predictions
+from service.contracts.contract import Column, Contract, Predictions
 from service.contracts.signature import DEFAULT_OUTPUT
+from service.predictors.compiled.recipe import Array
 from service.predictors.outputs import to_predictions
+
+_PLAIN = frozenset(map(np.dtype, ("float64", "float32", "int64", "int32")))
 
 
 def answering(contract: Contract) -> Callable[[Any, int], Predictions]:
     """Return what gives the same Predictions as `to_predictions`, with its names made ready.
 
-    An array of finite doubles with a column for each output is taken as it is; whatever else goes
-    the long way.
+    An array of finite numbers with a column for each output, or of labels that are texts, is taken
+    as it is; whatever else goes the long way.
     """
     names = [spec.name for spec in contract.outputs] or [DEFAULT_OUTPUT]
     width = len(names)
-    dtypes, shapes = ["float64"] * width, [[] for _ in names]  # type: ignore[var-annotated]
-    double = np.dtype(np.float64)
+    shapes: list[list[int]] = [[] for _ in names]
 
     def answer(output: Any, rows: int) -> Predictions:
-        if (
-            isinstance(output, np.ndarray)
-            and output.dtype == double
-            and output.size == rows * width
-            and len(output) == rows
-            and np.isfinite(output).all()
-        ):
-            columns: list[Any] = (
-                [output.tobytes()] if width == 1 else [column.tobytes() for column in output.T]
-            )
-            return Predictions(rows, names, columns, dtypes, shapes, [])
+        if isinstance(output, np.ndarray) and output.shape in {(rows, width), (rows,)}:
+            quick = _texts(output) if output.dtype.kind in "OU" else _numbers(output)
+            if quick is not None and len(quick[0]) == width:
+                columns, dtype = quick
+                return Predictions(rows, names, columns, [dtype] * width, shapes, [])
         return to_predictions(contract, output, rows)
 
     return answer
+
+
+def _numbers(output: Array) -> tuple[list[Column], str] | None:
+    """Return the columns of finite numbers, None for others."""
+    if output.dtype not in _PLAIN or not np.isfinite(output).all():
+        return None
+    if output.ndim == 1 or output.shape[1] == 1:
+        return [output.tobytes()], output.dtype.name
+    return [column.tobytes() for column in output.T], output.dtype.name
+
+
+def _texts(output: Array) -> tuple[list[Column], str] | None:
+    """Return the column of texts, None for others."""
+    texts = output.tolist()
+    return ([texts], "") if all(type(text) is str for text in texts) else None
