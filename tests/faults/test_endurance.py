@@ -100,17 +100,15 @@ def test_a_wall_clock_that_steps_back_an_hour(mlflow_server: MlflowServer, tmp_p
     ):
         _swap(service, mlflow_server, name, 1)
         with footprint.kept(service):
+            looked = _last_looked(service)
             clock.step_back(service)
+            service.wait_until(lambda: _last_looked(service) < looked, "the front sees it")
             if clock.is_everybodys:
-                told = service.predict({"a": 1.0, "do": "clock"}).json()["predictions"][0]["y"]
-                assert STEP_S - 60 < time.time() - told < STEP_S + 60
+                service.wait_until(lambda: _behind_s(service) > STEP_S - 60, "a worker sees it")
             _swap(service, mlflow_server, name, 1)
             after, before, *_ = service.get("/model/journal").json()["promotions"]
-            looked = service.get("/health").json()["registry_last_seen"]
-            service.wait_until(
-                lambda: service.get("/health").json()["registry_last_seen"] > looked,
-                "polling goes on",
-            )
+            looked = _last_looked(service)
+            service.wait_until(lambda: _last_looked(service) > looked, "polling goes on")
             assert service.get("/health").json()["registry_age_s"] < running_service.STATE_TIMEOUT_S
     assert (after["ending"], before["ending"]) == ("serving", "serving")
     assert after["version"] != before["version"]
@@ -118,6 +116,17 @@ def test_a_wall_clock_that_steps_back_an_hour(mlflow_server: MlflowServer, tmp_p
     assert stepped > timedelta(minutes=30)
     assert hammer.failed == []
     assert hammer.mixed(FACTORS) == []
+
+
+def _last_looked(service: RunningService) -> datetime:
+    return _when(service.get("/health").json()["registry_last_seen"])
+
+
+def _behind_s(service: RunningService) -> float:
+    """Return by how much the clock of a worker is behind."""
+    answer = service.predict({"a": 1.0, "do": "clock"}).json()
+    told: float = answer["predictions"][0]["y"]
+    return time.time() - told
 
 
 def _when(told: str) -> datetime:

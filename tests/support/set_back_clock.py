@@ -44,13 +44,14 @@ class SetBackClock:
             tracking_uri,
             ld_preload=_LIBRARY,
             faketime_timestamp_file=self._offset,
-            faketime_no_cache=1,
+            # Seconds for which a process may not notice; to look each time would slow it down.
+            faketime_cache_duration=1,
             faketime_dont_fake_monotonic=1,
             **settings,
         )
 
     def step_back(self, service: RunningService) -> None:
-        """Set it back by STEP_S."""
+        """Set it back by STEP_S; each process notices within about a second."""
         if _LIBRARY is None:
             os.kill(service.process.pid, getattr(signal, "SIGUSR1", 0))
         else:
