@@ -2,6 +2,8 @@
 
 import contextlib
 import os
+import signal
+import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -48,7 +50,11 @@ class Ground:
 
 @contextlib.contextmanager
 def prepared(environments: Path) -> Iterator[Ground]:
-    """Train the forest, register it with an MLflow server of its own, and promote it."""
+    """Train the forest, register it with an MLflow server of its own, and promote it.
+
+    From then on a SIGTERM ends what was started too, as Ctrl-C does.
+    """
+    signal.signal(signal.SIGTERM, _end)
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         folder = Path(name)
         server = mlflow_server.start(folder / "mlflow")
@@ -62,6 +68,10 @@ def prepared(environments: Path) -> Iterator[Ground]:
             yield Ground(folder, server, Path(model), environments.resolve())
         finally:
             server.stop()
+
+
+def _end(number: int, _frame: object) -> None:
+    sys.exit(128 + number)
 
 
 def register_forest(server: MlflowServer, months: int, seed: int = 0) -> str:
