@@ -13,6 +13,7 @@ import psutil
 from tests.support.mlflow_server import stop_tree
 
 START_LIMIT_S = 120.0
+_START_STEP_S = 0.02
 _SETTLE_LIMIT_S = 20.0
 _SETTLE_STEP_S = 0.1
 _REST_LIMIT_S = 180.0
@@ -124,7 +125,7 @@ def running(
             if process.poll() is not None or time.monotonic() > deadline:
                 said = log.read_text("utf-8", "replace")[-1500:]
                 raise BrokenError(f"did not start; it said:\n{said}")
-            time.sleep(0.1)
+            time.sleep(_START_STEP_S)
         yield tree
     finally:
         # One that is paused could not end.
