@@ -34,18 +34,19 @@ def serve() -> None:
         load_settings,
         read_dotenv,
     )
-    from service.telemetry.logging import configure_logging  # noqa: PLC0415 - the same
 
     try:
         read_dotenv()
         settings = load_settings()
-        configure_logging(settings.log_level, settings.log_format)
         with listen(settings.host, settings.port) as listener:
             require_writable(settings.cache_dir)
             temp = TempFolder.below(settings.cache_dir)
             temp.use()
-            # What it imports takes seconds, which go by while the application is imported.
+            # What it imports takes seconds, which go by while all that follows is imported here.
             start_fork_server(skops=may_need_skops(settings.cache_dir))
+            from service.telemetry.logging import configure_logging  # noqa: PLC0415 - the same
+
+            configure_logging(settings.log_level, settings.log_format)
             from service.server import serve as run  # noqa: PLC0415 - the same
 
             status = run(settings, listener, temp)

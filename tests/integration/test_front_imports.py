@@ -78,4 +78,4 @@ def test_the_fork_server_is_started_before_the_application_is_imported(tmp_path:
     """So that the seconds of its imports go by meanwhile."""
     names = imported(tmp_path, UNTIL_THE_FORK_SERVER)
     assert "multiprocessing" in names
-    assert names.isdisjoint({"litestar", "uvicorn", "numpy", *HEAVY})
+    assert names.isdisjoint({"litestar", "uvicorn", "structlog", "numpy", *HEAVY})
