@@ -17,7 +17,7 @@ from service.demo import model as forest
 _BEFORE = "before"
 _DURING = "during"
 _AFTER = "after"
-_FIRST_WINDOW_S = 3
+_FIRST_WINDOW_S = 1
 _MOST_PROMOTIONS = 4
 """Of one kind: each new version is compiled before the next one."""
 _RELOAD_LIMIT_S = 120
