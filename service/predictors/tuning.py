@@ -13,6 +13,7 @@ _ENOUGH_S = 0.06
 """For all runs of one size after the first."""
 _ALONE = 1.05
 """How much more CPU time the process may have taken than this thread: threads that wind down."""
+_OTHERS_SHARE = 0.5
 _FINE_CLOCK = time.get_clock_info("thread_time").resolution < 1e-6  # noqa: PLR2004 - not Windows'
 _MARGIN = 0.98
 """How much faster another must be than one that stands before it."""
@@ -47,16 +48,19 @@ def _best_s(predictor: Predictor, call: Call) -> float:
 
 
 def _once_s(predictor: Predictor, call: Call) -> float:
-    """Return what a call took: of CPU time if this thread did it all, else by the clock.
+    """Return what a call costs: the time that it takes, and half of what other threads spend on it.
 
-    Serving has the right of way: by the clock, a call would take as long as it was kept waiting.
+    They spend it on a CPU that others have a use for, the front before all. What this thread does
+    alone is told by its CPU time: serving has the right of way, and by the clock a call would take
+    as long as it was kept waiting.
     """
     began = time.perf_counter(), time.thread_time(), time.process_time()
     predictor.predict(call)
     ended = time.perf_counter(), time.thread_time(), time.process_time()
     clock_s, thread_s, process_s = (b - a for a, b in zip(began, ended, strict=True))
-    alone = _FINE_CLOCK and process_s <= thread_s * _ALONE
-    return thread_s if alone else clock_s
+    if _FINE_CLOCK and process_s <= thread_s * _ALONE:
+        return thread_s
+    return clock_s + max(0.0, process_s - thread_s) * _OTHERS_SHARE
 
 
 def choose(timings: Mapping[str, Mapping[int, float]], order: Sequence[str]) -> dict[int, str]:

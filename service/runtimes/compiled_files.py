@@ -20,7 +20,7 @@ from service.core.errors import StoreCorruptError
 from service.core.versions import StoredVersion
 
 FILES = "files"
-_FORMAT = 1
+_FORMAT = 2
 """Of what is in the files: to be counted up whenever an older one could not be opened any more."""
 _LIBRARIES = (
     "scikit-learn",

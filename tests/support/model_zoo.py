@@ -113,7 +113,10 @@ def _forest(**more: Any) -> RandomForestRegressor:
     return RandomForestRegressor(8, random_state=0, **more)
 
 
-TREES = ("native", "trees", "trees in threads", "treelite", "onnx forest", "matrix")
+TREES = (
+    *("native", "trees", "trees in threads", "treelite"),
+    *("onnx forest", "onnx forest in threads", "matrix"),
+)
 BOOSTED = ("native", "boosting", "matrix")
 LINEAR = ("native", "linear", "onnx", "matrix")
 

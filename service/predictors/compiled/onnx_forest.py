@@ -14,14 +14,18 @@ from service.predictors.compiled.anatomy import Anatomy
 from service.predictors.compiled.forest import Forest, as_float32, check_size, forest_of
 from service.predictors.compiled.libraries import require
 from service.predictors.compiled.onnx_sessions import open_session
-from service.predictors.compiled.recipe import Array, Estimate
+from service.predictors.compiled.recipe import Array, Estimate, SkippedError
 
 _FILE = "forest.onnx"
 _IR_VERSION, _OPSET, _ML_OPSET = 10, 18, 5
 
 
 class OnnxForest:
-    """See Recipe."""
+    """In one thread; see Recipe.
+
+    With more, onnxruntime wakes them for each call, also for one row, which takes less time than
+    the waking does.
+    """
 
     name = "onnx forest"
 
@@ -35,6 +39,10 @@ class OnnxForest:
 
     def open(self, anatomy: Anatomy, folder: Path, threads: int) -> Estimate:
         """Return the forest; see Recipe."""
+        del threads
+        return self._open(anatomy, folder, 1)
+
+    def _open(self, anatomy: Anatomy, folder: Path, threads: int) -> Estimate:
         forest = forest_of(anatomy)
         run = open_session(folder / _FILE, threads).run
         finish, shape = forest.finish, (forest.outputs, max(forest.classes))
@@ -46,6 +54,18 @@ class OnnxForest:
             return finish(mean.reshape(len(features), *shape))
 
         return estimate
+
+
+class OnnxForestInThreads(OnnxForest):
+    """In as many threads as its worker may use; see Recipe."""
+
+    name = "onnx forest in threads"
+
+    def open(self, anatomy: Anatomy, folder: Path, threads: int) -> Estimate:
+        """Return the forest; see Recipe."""
+        if threads == 1:
+            raise SkippedError("its worker has one thread")
+        return self._open(anatomy, folder, threads)
 
 
 class _Nodes(NamedTuple):

@@ -30,7 +30,8 @@ class OnnxSteps:
 
     def open(self, anatomy: Anatomy, folder: Path, threads: int) -> Transform:
         """Return the steps; see Steps."""
-        run = open_session(folder / _FILE, threads).run
+        del threads  # these take less time than it takes to wake another thread
+        run = open_session(folder / _FILE, 1).run
         feed = feeding(anatomy)
 
         def transform(call: Call) -> Array:

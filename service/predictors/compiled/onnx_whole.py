@@ -33,7 +33,8 @@ class OnnxWhole:
 
     def open(self, anatomy: Anatomy, folder: Path, threads: int) -> Callable[[Call], Any]:
         """Return the model; see WholeRecipe."""
-        session = open_session(folder / _FILE, threads)
+        del threads  # linear models take less time than it takes to wake another thread
+        session = open_session(folder / _FILE, 1)
         feed = feeding(anatomy)
         outputs = [output.name for output in session.get_outputs()]
         wanted = outputs[1] if anatomy.method == "predict_proba" else outputs[0]

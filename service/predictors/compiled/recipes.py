@@ -5,7 +5,7 @@ from service.predictors.compiled.boosting import Boosting
 from service.predictors.compiled.direct_steps import DirectSteps
 from service.predictors.compiled.gtil import Gtil
 from service.predictors.compiled.linear import Linear
-from service.predictors.compiled.onnx_forest import OnnxForest
+from service.predictors.compiled.onnx_forest import OnnxForest, OnnxForestInThreads
 from service.predictors.compiled.onnx_steps import OnnxSteps
 from service.predictors.compiled.onnx_whole import OnnxWhole
 from service.predictors.compiled.own_estimator import OwnEstimator
@@ -21,6 +21,7 @@ RECIPES: tuple[Recipe, ...] = (
     TreesInThreads(),
     Gtil(),
     OnnxForest(),
+    OnnxForestInThreads(),
     Boosting(),
     Linear(),
     Boosters(),
