@@ -11,7 +11,7 @@ from bench.page import ranged, table
 from bench.results import Results, Spread, Timing
 
 _EMPTY = "an empty Python that imports MLflow and loads the model"
-_LOAD = "import sys, mlflow; mlflow.pyfunc.load_model(sys.argv[1])"
+_LOAD = "import sys, mlflow; mlflow.pyfunc.load_model(sys.argv[1]); print('loaded', flush=True)"
 LIMIT_S = 5
 LIMIT_MORE_S = 1
 
@@ -24,17 +24,23 @@ def measure(ground: Ground, bodies: Bodies, results: Results) -> None:
         with starting.rested(contender, ground, bodies):
             pass
     for number in range(1, results.rounds + 1):
-        began = time.monotonic()
-        subprocess.run(
-            [sys.executable, "-W", "ignore", "-c", _LOAD, str(ground.model)],
-            env=ground.environ(),
-            check=True,
-        )
-        _keep(results, _EMPTY, number, time.monotonic() - began)
+        _keep(results, _EMPTY, number, _until_loaded(ground))
         for contender in contenders.OURS:
             began = time.monotonic()
             with starting.started(contender, ground, bodies):
                 _keep(results, contender.title, number, time.monotonic() - began)
+
+
+def _until_loaded(ground: Ground) -> float:
+    """Return the seconds from the start of a Python to the moment when it has loaded the model."""
+    began = time.monotonic()
+    command = [sys.executable, "-W", "ignore", "-c", _LOAD, str(ground.model)]
+    with subprocess.Popen(command, env=ground.environ(), stdout=subprocess.PIPE) as process:
+        said = process.stdout.readline() if process.stdout else b""
+        took_s = time.monotonic() - began
+    if not said:
+        raise RuntimeError("the model could not be loaded")
+    return took_s
 
 
 def _keep(results: Results, name: str, number: int, took_s: float) -> None:

@@ -71,6 +71,8 @@ from service.watcher.quarantine import Quarantine
 from service.watcher.reconciler import Reconciler
 from service.watcher.rollout import Rollout
 
+_COLLECT_AFTER = (20_000, 20, 100)
+"""New objects until the young are looked at, and how many such looks until the older ones are."""
 _FETCH_READ_S = 60.0
 """How long a download may bring nothing at all before it is tried again."""
 _POLL_SHARE = 0.8
@@ -206,8 +208,10 @@ def create_app(settings: Settings | None = None, temp: TempFolder | None = None)
             kept.open(),
             _watching(wired, backstage, slot, desired, monitor, kept),
         ):
-            # What is here stays. Each full look for garbage would hold all requests meanwhile.
+            # What is here stays. A look for garbage at all of it, or every few requests, would
+            # cost more than it finds: what a request makes is gone with it.
             gc.freeze()
+            gc.set_threshold(*_COLLECT_AFTER)
             yield
 
     app = Litestar(
