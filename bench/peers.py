@@ -18,6 +18,7 @@ from pathlib import Path
 
 from bench import (
     beside_bulk,
+    budget,
     contenders,
     during_promotion,
     first_answer,
@@ -98,6 +99,7 @@ _OTHER_PARTS: dict[str, Callable[[Ground, Bodies, Results], None]] = {
     "memory": memory.measure,
     "model": model_cost.measure,
     "start": first_answer.measure,
+    "budget": budget.measure,
 }
 _PARTS = ("peers", *_OTHER_PARTS)
 

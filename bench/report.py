@@ -1,6 +1,7 @@
 """Write what was measured into docs/performance.md, with its charts beside it."""
 
 from bench import (
+    budget,
     charts,
     contenders,
     first_answer,
@@ -39,6 +40,8 @@ def write(results: Results) -> None:
         replace(PERFORMANCE, "model", model_cost.tables(results))
     if results.start:
         replace(PERFORMANCE, "start", first_answer.tables(results))
+    if results.budget:
+        replace(PERFORMANCE, "budget", budget.tables(results))
     reached = targets.rows(results)
     if reached:
         failed = [f"- {part} could not be measured: {why}" for part, why in results.failed.items()]

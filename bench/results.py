@@ -100,6 +100,7 @@ class Results(msgspec.Struct):
     memory: list[Memory] = msgspec.field(default_factory=list)
     model: list[Timing] = msgspec.field(default_factory=list)
     start: list[Timing] = msgspec.field(default_factory=list)
+    budget: list[Timing] = msgspec.field(default_factory=list)
     failed: dict[str, str] = msgspec.field(default_factory=dict)
     """Parts that could not be measured, and why."""
 

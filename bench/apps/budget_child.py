@@ -1,0 +1,45 @@
+"""A child that answers at once, and times what its predictor takes: for the budget alone."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import mlflow.pyfunc
+import msgspec
+import yaml
+
+from service.contracts.choose import contract_for
+from service.contracts.contract import Call, Predictions
+from service.demo import model as forest
+from service.predictors.compiling import compile_model, open_tuned
+from service.runtimes.bootstrap import Operations
+
+_CALLS = 2_000
+
+
+def operations(arguments: bytes) -> Operations:
+    """Compile the model below a folder of its own, unless that was done; say what can be asked."""
+    place = Path(msgspec.msgpack.decode(arguments, type=str))
+    described: dict[str, Any] = yaml.safe_load((place / "MLmodel").read_text("utf-8"))
+    contract = contract_for(forest.NAME, described["signature"], refuse_unknown=False)
+    model = mlflow.pyfunc.load_model(str(place), suppress_warnings=True)
+    files = place.parent / "budget-files"
+    if not files.exists():
+        files.mkdir()
+        compile_model(model, contract, place, files, 1, 1e-12)
+    tuned, _ = open_tuned(model, contract, files, 1)
+    names = list(forest.OUTPUTS)
+
+    def answer(call: Call) -> Predictions:
+        columns: list[Any] = [bytes(8 * call.rows)] * 2
+        return Predictions(call.rows, names, columns, ["float64"] * 2, [[], []], [])
+
+    def timed(call: Call) -> float:
+        for _ in range(_CALLS // 10):
+            tuned.predict(call)
+        began = time.perf_counter()
+        for _ in range(_CALLS):
+            tuned.predict(call)
+        return (time.perf_counter() - began) / _CALLS * 1000
+
+    return {"predict": (Call, answer), "time": (Call, timed)}

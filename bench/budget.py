@@ -1,0 +1,216 @@
+"""What each step of a lone single-row request takes, and what the whole takes by HTTP."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+import yaml
+from litestar import Litestar
+from litestar.di import Provide
+
+from bench import contenders, starting
+from bench.ground import Ground
+from bench.loads import Bodies
+from bench.page import ranged, table
+from bench.results import Results, Spread, Timing
+from bench.wrk import drive
+from service.contracts.choose import contract_for
+from service.contracts.contract import Predictions
+from service.core.versions import ModelRef, ModelVersion
+from service.demo import model as forest
+from service.handlers.direct import DirectAnswers
+from service.handlers.naming import ReplyNames
+from service.handlers.predict import predict_route
+from service.handlers.request_id import RequestIdMiddleware, send_request_id
+from service.runtimes.child import ChildSpec, ChildThreads, start_child
+from service.runtimes.pool import Worker
+from service.serving.batcher import Batcher, BatchSettings
+from service.serving.dataplane import DataPlane, Prediction
+
+_CALLS = 2_000
+_ANSWER = Predictions(1, [*forest.OUTPUTS], [bytes(8)] * 2, ["float64"] * 2, [[], []], [])
+
+HTTP = "HTTP: a bare ASGI callable on uvicorn, wrk included"
+ROUTE = "routing, request id, headers of the answer"
+DECODE = "decode and validate, rows to columns"
+QUEUE = "queue"
+HOP = "to a worker and back, over a pipe"
+PREDICT = "predict"
+ENCODE = "encode"
+WHOLE = "the whole by HTTP, wrk included"
+STEPS = (HTTP, ROUTE, DECODE, QUEUE, HOP, PREDICT, ENCODE)
+
+_LIMITS = {
+    HTTP: "uvicorn's Python around httptools and uvloop, and four calls into the kernel",
+    ROUTE: "Litestar's router and error handling, and what sends the request id",
+    DECODE: "a Python loop over twelve columns; msgspec is the smallest part of it",
+    QUEUE: "a future, a timer and a task for each batch",
+    HOP: "two context switches and four calls into the kernel",
+    PREDICT: "a path from root to leaf in each tree for each output, and the steps before them",
+    ENCODE: "a dict for each row, and msgspec",
+}
+
+
+def measure(ground: Ground, bodies: Bodies, results: Results) -> None:
+    """Time each step in a loop of its own, and the whole by wrk."""
+    results.budget = []
+    body = bodies.of(contenders.HOTSWAP.dialect, 1)[0].read_bytes()
+    for contender, name in ((contenders.BARE, HTTP), (contenders.HOTSWAP, WHOLE)):
+        with starting.rested(contender, ground, bodies) as (url, _):
+            target = bodies.target(url, contender.dialect, 1)
+            drive(target, 1, 1)
+            for number in range(1, results.rounds + 1):
+                _keep(results, name, number, drive(target, 1, results.seconds).p50_ms)
+    described: dict[str, Any] = yaml.safe_load((ground.model / "MLmodel").read_text("utf-8"))
+    for number in range(1, results.rounds + 1):
+        for name, took_ms in asyncio.run(_steps(described["signature"], ground, body)).items():
+            _keep(results, name, number, took_ms)
+
+
+def _keep(results: Results, name: str, number: int, took_ms: float) -> None:
+    results.budget.append(Timing(name, 1, number, [took_ms]))
+
+
+async def _steps(signature: dict[str, Any], ground: Ground, body: bytes) -> dict[str, float]:
+    """Return the milliseconds of every step but HTTP's own."""
+    contract = contract_for(forest.NAME, signature, refuse_unknown=False)
+    call = contract.decode(body)
+    took = {
+        ROUTE: await _route_ms(body),
+        DECODE: _loop_ms(lambda: contract.read(body)),
+        ENCODE: _loop_ms(lambda: contract.encode(_ANSWER, 0, 1)),
+    }
+    spec = ChildSpec(
+        "bench.apps.budget_child:operations",
+        "budget",
+        msgspec.msgpack.encode(str(ground.model)),
+        ground.folder,
+        ground.environ(),
+    )
+    child = await start_child(spec, ChildThreads(), 120)
+    try:
+        worker = Worker(child)
+        hop_ms = await _awaited_ms(lambda: worker.predict(call, 5))
+        workers = _OneWorker(worker)
+        batcher = Batcher(workers, BatchSettings(4096, 0.002, 30), row_wise=True)
+        async with asyncio.TaskGroup() as host:
+            running = host.create_task(batcher.run())
+            queued_ms = await _awaited_ms(lambda: batcher.submit(call))
+            running.cancel()
+        took[HOP], took[QUEUE] = hop_ms, max(0.0, queued_ms - hop_ms)
+        took[PREDICT] = await child.call("time", call, float, timeout_s=60)
+    finally:
+        await child.end()
+    return took
+
+
+async def _route_ms(body: bytes) -> float:
+    """Time the application around a data plane that answers at once."""
+    names = ReplyNames(ModelRef.parse(f"models:/{forest.NAME}@{forest.ALIAS}"))
+    at_once = _AtOnce()
+    app = Litestar(
+        route_handlers=[predict_route(DirectAnswers(at_once, names, 2**20))],
+        dependencies={
+            "dataplane": Provide(lambda: at_once, sync_to_thread=False),
+            "names": Provide(lambda: names, sync_to_thread=False),
+        },
+        middleware=[RequestIdMiddleware()],
+        before_send=[send_request_id],
+        logging_config=None,
+    )
+    headers = [
+        *((b"host", b"127.0.0.1:8000"), (b"content-type", b"application/json")),
+        (b"content-length", b"%d" % len(body)),
+    ]
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    async def send(_: object) -> None:
+        return
+
+    async def ask() -> None:
+        # Made anew, since the application writes into it.
+        scope: Any = {
+            "type": "http",
+            "asgi": {"version": "3.0"},
+            "http_version": "1.1",
+            "method": "POST",
+            "scheme": "http",
+            "path": "/predict",
+            "raw_path": b"/predict",
+            "root_path": "",
+            "query_string": b"",
+            "headers": headers,
+            "client": ("127.0.0.1", 1),
+            "server": ("127.0.0.1", 2),
+            "state": {},
+        }
+        await app(scope, receive, send)
+
+    return await _awaited_ms(ask)
+
+
+class _AtOnce(DataPlane):
+    def __init__(self) -> None:
+        self._prediction = Prediction(
+            b'[{"archived_gb":20.8,"savings_gb":9.8}]',
+            1,
+            ModelVersion("", forest.NAME, "1", "", "", 0),
+        )
+
+    async def infer(self, *_: object) -> Prediction:
+        return self._prediction
+
+
+class _OneWorker:
+    count = 1
+
+    def __init__(self, worker: Worker) -> None:
+        self._idle = [worker]
+        self._on_idle: Callable[[], None] = lambda: None
+
+    def take_idle(self) -> Worker | None:
+        return self._idle.pop() if self._idle else None
+
+    def give_back(self, worker: Worker) -> None:
+        self._idle.append(worker)
+        self._on_idle()
+
+    def when_idle(self, callback: Callable[[], None]) -> None:
+        self._on_idle = callback
+
+
+def _loop_ms(step: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    for _ in range(_CALLS):
+        step()
+    return (time.perf_counter() - began) / _CALLS * 1000
+
+
+async def _awaited_ms(step: Callable[[], Awaitable[object]]) -> float:
+    for _ in range(_CALLS // 10):
+        await step()
+    began = time.perf_counter()
+    for _ in range(_CALLS):
+        await step()
+    return (time.perf_counter() - began) / _CALLS * 1000
+
+
+def tables(results: Results) -> str:
+    """Return the table of a run, in microseconds."""
+    rows = [[name, ranged(_us(results, name)), _LIMITS[name]] for name in STEPS]
+    spreads = [Spread.of(_us(results, name)) for name in STEPS]
+    total = sum(spread.median for spread in spreads if spread)
+    rows.append(["together", f"{total:,.0f}", ""])
+    why = (
+        "the rest: waking the worker and the front, whose CPUs and caches have gone cold meanwhile"
+    )
+    rows.append([WHOLE, ranged(_us(results, WHOLE)), why])
+    return table(["", "microseconds", "what it is bound by"], rows)
+
+
+def _us(results: Results, name: str) -> list[float]:
+    return [t.ms[0] * 1000 for t in results.budget if t.name == name]
