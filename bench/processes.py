@@ -4,6 +4,7 @@ import contextlib
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -11,6 +12,8 @@ from pathlib import Path
 import psutil
 
 from tests.support.mlflow_server import stop_tree
+
+_SAMPLE_S = 0.2
 
 START_LIMIT_S = 120.0
 _START_STEP_S = 0.02
@@ -136,3 +139,22 @@ def running(
 def python_of(environment: Path | None) -> str:
     """Return the interpreter of a peer's environment, or this one."""
     return str(environment / "bin" / "python") if environment else sys.executable
+
+
+@contextlib.contextmanager
+def peak_pss(tree: ProcessTree) -> Iterator[list[int]]:
+    """Sample what a tree takes meanwhile, in bytes, into the list that is given."""
+    seen = [tree.pss_bytes()]
+    done = threading.Event()
+
+    def sample() -> None:
+        while not done.wait(_SAMPLE_S):
+            seen.append(tree.pss_bytes())
+
+    sampler = threading.Thread(target=sample)
+    sampler.start()
+    try:
+        yield seen
+    finally:
+        done.set()
+        sampler.join()

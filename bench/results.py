@@ -86,23 +86,11 @@ class Timing(msgspec.Struct):
     ms: list[float]
 
 
-class Results(msgspec.Struct):
-    """One run's, each part in its own field."""
+class Run(msgspec.Struct):
+    """One run, as it is kept in a JSON file."""
 
     began: datetime
     machine: Machine
-    rounds: int = 0
-    seconds: int = 0
-    standings: dict[str, Standing] = msgspec.field(default_factory=dict)
-    cells: list[Cell] = msgspec.field(default_factory=list)
-    promotion: list[Window] = msgspec.field(default_factory=list)
-    beside: list[Window] = msgspec.field(default_factory=list)
-    memory: list[Memory] = msgspec.field(default_factory=list)
-    model: list[Timing] = msgspec.field(default_factory=list)
-    start: list[Timing] = msgspec.field(default_factory=list)
-    budget: list[Timing] = msgspec.field(default_factory=list)
-    failed: dict[str, str] = msgspec.field(default_factory=dict)
-    """Parts that could not be measured, and why."""
 
     @classmethod
     def begun(cls) -> Self:
@@ -120,6 +108,23 @@ class Results(msgspec.Struct):
         partial = path.with_suffix(".partial")
         partial.write_bytes(msgspec.json.format(msgspec.json.encode(self)))
         partial.replace(path)
+
+
+class Results(Run):
+    """One run's, each part in its own field."""
+
+    rounds: int = 0
+    seconds: int = 0
+    standings: dict[str, Standing] = msgspec.field(default_factory=dict)
+    cells: list[Cell] = msgspec.field(default_factory=list)
+    promotion: list[Window] = msgspec.field(default_factory=list)
+    beside: list[Window] = msgspec.field(default_factory=list)
+    memory: list[Memory] = msgspec.field(default_factory=list)
+    model: list[Timing] = msgspec.field(default_factory=list)
+    start: list[Timing] = msgspec.field(default_factory=list)
+    budget: list[Timing] = msgspec.field(default_factory=list)
+    failed: dict[str, str] = msgspec.field(default_factory=dict)
+    """Parts that could not be measured, and why."""
 
     def cells_of(self, contender: str, load: str) -> list[Cell]:
         """Return a contender's cells of a load, by round."""

@@ -1,7 +1,6 @@
 """Contenders in turn, under the same loads, round by round."""
 
 import subprocess
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -12,12 +11,11 @@ from bench import asking
 from bench.contenders import BARE, OURS, Contender
 from bench.ground import Ground
 from bench.loads import SINGLE, Bodies, Load
-from bench.processes import IDLE_SHARE, BrokenError, ProcessTree
+from bench.processes import IDLE_SHARE, BrokenError, ProcessTree, peak_pss
 from bench.results import Cell, Results, Standing
 from bench.starting import predictors, rest, started
 from bench.wrk import WrkError, drive
 
-_SAMPLE_S = 0.2
 _WARM_S = 0.3
 _WARM_CLIENTS = 4
 _TRIAL_S = 1
@@ -106,7 +104,7 @@ class Rounds:
             for path, expected in zip(paths, self._bodies.expected(load.rows), strict=True):
                 if running.contender.answers:
                     asking.check(running.url, dialect, path.read_bytes(), expected)
-            with _peak_pss(running.tree) as peak:
+            with peak_pss(running.tree) as peak:
                 drive(self._bodies.target(running.url, dialect, load.rows), load.clients, _TRIAL_S)
             running.standing.peak_pss_bytes[load.key] = max(peak)
         except (BrokenError, WrkError) as error:
@@ -167,21 +165,3 @@ def _best(url: str) -> str:
         return str(told.get("reason") or "")
     runs = groupby(best.items(), key=lambda entry: entry[1])
     return ", ".join(f"{name} from {next(sizes)[0]} rows on" for name, sizes in runs)
-
-
-@contextmanager
-def _peak_pss(tree: ProcessTree) -> Iterator[list[int]]:
-    seen = [tree.pss_bytes()]
-    done = threading.Event()
-
-    def sample() -> None:
-        while not done.wait(_SAMPLE_S):
-            seen.append(tree.pss_bytes())
-
-    sampler = threading.Thread(target=sample)
-    sampler.start()
-    try:
-        yield seen
-    finally:
-        done.set()
-        sampler.join()

@@ -1,10 +1,7 @@
 """Size of a model, from 1 MB to 500 MB: how long a promotion takes, and what it does to memory."""
 
 import json
-import threading
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urljoin
 
@@ -14,7 +11,7 @@ import pandas as pd
 from bench import asking, contenders, dialects, starting
 from bench.ground import Ground
 from bench.growth.part import Keep, Part, Point
-from bench.processes import ProcessTree
+from bench.processes import peak_pss
 
 _NAME = "ballast"
 _ALIAS = "champion"
@@ -22,7 +19,6 @@ _SIZES_MB = (1, 5, 20, 50, 100, 250, 500)
 _MB = 1_000_000
 _STEPS = ("fetch", "load", "gates")
 _LIMIT_S = 300
-_SAMPLE_S = 0.1
 _BODY = json.dumps({"instances": [{"a": 1.0}]}).encode()
 
 
@@ -39,7 +35,7 @@ def measure(ground: Ground, keep: Keep) -> None:
         for size_mb in _SIZES_MB:
             version = _registered(ground, size_mb)
             starting.rest(contenders.HOTSWAP, url, tree)
-            with _peak(tree) as seen:
+            with peak_pss(tree) as seen:
                 _promote(ground, version)
                 _reload(url)
             took: dict[str, float] = starting.info(url)["promotions"][0]["durations_s"]
@@ -82,24 +78,6 @@ def _reload(url: str) -> None:
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     reload = urllib.request.Request(urljoin(url, "/reload-model"), method="POST")  # noqa: S310 - an address of ours
     direct.open(reload, timeout=_LIMIT_S).close()
-
-
-@contextmanager
-def _peak(tree: ProcessTree) -> Iterator[list[int]]:
-    seen = [tree.pss_bytes()]
-    done = threading.Event()
-
-    def sample() -> None:
-        while not done.wait(_SAMPLE_S):
-            seen.append(tree.pss_bytes())
-
-    sampler = threading.Thread(target=sample)
-    sampler.start()
-    try:
-        yield seen
-    finally:
-        done.set()
-        sampler.join()
 
 
 SIZE = Part("size", "MB of the model", measure)
