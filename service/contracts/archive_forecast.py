@@ -61,6 +61,7 @@ class ArchiveForecastContract:
         self.refuse_unknown = refuse_unknown
         self._names = [spec.name for spec in self.inputs]
         self._get = attrgetter(*self._names)
+        self._builders = [rules.builder(spec) for spec in self.inputs]
         self._at = {name: index for index, name in enumerate(self._names)}
         row: Any = rules.StrictArchiveRow if refuse_unknown else rules.ArchiveRow
         columns, self._gather = columns_type(
@@ -115,8 +116,7 @@ class ArchiveForecastContract:
             [values[self._at[name]] for name in rules.SHARES], lambda row: f"instances[{row}]"
         )
         columns: list[Column] = [
-            list(column) if spec.type == "string" else rules.buffer(column, spec)
-            for spec, column in zip(self.inputs, values, strict=True)
+            build(column) for build, column in zip(self._builders, values, strict=True)
         ]
         return Call(len(given), columns), form
 

@@ -1,7 +1,7 @@
 """What the inputs of `archive-forecast-rf` may be: row by row in JSON, and column by column."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import date
 from functools import lru_cache
 from typing import Annotated, Any, get_type_hints
@@ -84,14 +84,25 @@ def check_shares(shares: Iterable[Sequence[float]], place: Place) -> None:
         raise violation_at(place, row, _SHARES_WANTED, sums[row])
 
 
-def buffer(values: Sequence[Any], spec: InputSpec) -> Column:
-    """Return a column as the model takes it. Raise ContractViolationError for what does not fit."""
-    limit = _LIMITS.get(spec.dtype)
-    if limit is not None and max(values) > limit:
-        row = next(row for row, value in enumerate(values) if value > limit)
-        place: Place = lambda row: f"instances[{row}].{spec.name}"  # noqa: E731 - no shorter
-        raise violation_at(place, row, f"a number <= {limit}", values[row])
-    return to_buffer(values, spec.dtype)
+def builder(spec: InputSpec) -> Callable[[Sequence[Any]], Column]:
+    """Return what makes of an input's values the column that the model takes.
+
+    It raises ContractViolationError for what does not fit.
+    """
+    if spec.type == "string":
+        return list
+    buffer, limit = to_buffer(spec.dtype), _LIMITS.get(spec.dtype)
+    if limit is None:
+        return buffer
+
+    def build(values: Sequence[Any]) -> Column:
+        if max(values) > limit:
+            row = next(row for row, value in enumerate(values) if value > limit)
+            place: Place = lambda row: f"instances[{row}].{spec.name}"  # noqa: E731 - no shorter
+            raise violation_at(place, row, f"a number <= {limit}", values[row])
+        return buffer(values)
+
+    return build
 
 
 # -- the same for whole columns ------------------------------------------------------------------

@@ -43,18 +43,20 @@ def to_column(spec: InputSpec, raw: dict[str, Any]) -> ToColumn:
             return _numbers(dtype, required=spec.required)
 
 
-def to_buffer(values: Sequence[Any], dtype: str) -> bytes:
-    """Return numbers, none of them None, as a buffer of this dtype."""
+def to_buffer(dtype: str) -> Callable[[Sequence[Any]], bytes]:
+    """Return what makes of numbers, none of them None, a buffer of this dtype."""
     code = _ARRAY_CODES.get(dtype)
     if code is None:
-        return np.array(values, dtype).tobytes()
-    return array(code, values).tobytes()
+        return lambda values: np.array(values, dtype).tobytes()
+    return lambda values: array(code, values).tobytes()
 
 
 def _numbers(dtype: str, *, required: bool) -> ToColumn:
+    buffer = to_buffer(dtype)
+
     def build(values: Sequence[Any], _place: Place) -> Column:
         if required:
-            return to_buffer(values, dtype)
+            return buffer(values)
         return np.array(values, dtype).tobytes()  # None becomes NaN
 
     return build

@@ -13,7 +13,7 @@ _ENOUGH_S = 0.06
 """For all runs of one size after the first."""
 _ALONE = 1.05
 """How much more CPU time the process may have taken than this thread: threads that wind down."""
-_OTHERS_SHARE = 0.5
+_OTHERS_SHARE = 0.8
 _FINE_CLOCK = time.get_clock_info("thread_time").resolution < 1e-6  # noqa: PLR2004 - not Windows'
 _MARGIN = 0.98
 """How much faster another must be than one that stands before it."""

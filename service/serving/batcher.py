@@ -2,8 +2,8 @@
 
 A lone request never waits: it goes to an idle worker at once. While all workers are busy, requests
 gather, and the next worker takes as many as fit. After a batch that held several, the next waits up
-to MAX_BATCH_WAIT_MS for as many again, since callers that were answered together tend to come back
-together.
+to MAX_BATCH_WAIT_MS, or half of what a run takes, for as many again, since callers that were
+answered together tend to come back together.
 
 A batch that raises, loses its worker or takes too long is run again request by request. Then each
 request answers for itself, and only the culprit fails.
@@ -12,7 +12,6 @@ request answers for itself, and only the culprit fails.
 import asyncio
 import bisect
 import math
-import time
 from collections.abc import Callable, Sequence
 from typing import Generic, Protocol, TypeVar
 
@@ -40,6 +39,8 @@ RERUN_TIMEOUT_SHARE = 1 / 10
 """Of a request's timeout: what a request may take when it is run again, alone, after a failure."""
 PATIENCE_SHARE = 0.75
 """Of a request's timeout: after it, a run gives way to others that wait behind it."""
+GATHER_SHARE = 0.5
+"""Of a typical run: to wait longer for company would cost more than running twice."""
 _TYPICAL_RUNS = 10
 """A re-run may always take this many times what a run typically took."""
 _SMALL_REQUESTS_WITHIN_S = 1.0
@@ -230,9 +231,10 @@ class Batcher(Generic[W]):
         if alone or len(queue.calls) >= self._last_batch_requests:
             self._stop_gathering()
             return True
-        if self._gathering is None and self.settings.max_wait_s > 0:
+        wait_s = min(self.settings.max_wait_s, GATHER_SHARE * self._typical_run_s)
+        if self._gathering is None and wait_s > 0:
             loop = asyncio.get_running_loop()
-            self._gathering = loop.call_later(self.settings.max_wait_s, self._end_gathering)
+            self._gathering = loop.call_later(wait_s, self._end_gathering)
         return self._gathering is None
 
     def _end_gathering(self) -> None:
@@ -265,7 +267,7 @@ class Batcher(Generic[W]):
         """Answer several requests by one call, or send each of them to be run alone."""
         calls = [item.payload for item in items if isinstance(item.payload, Call)]
         limit_s = self.settings.request_timeout_s * BATCH_TIMEOUT_SHARE
-        started = time.monotonic()
+        started = asyncio.get_running_loop().time()
         try:
             predictions = await worker.predict(merge(calls), limit_s)
         except Exception as error:  # noqa: BLE001 - whatever it is, it may be one request's alone
@@ -275,7 +277,7 @@ class Batcher(Generic[W]):
                 item.losses += isinstance(error, ChildLostError)
                 self._run_again(item)
             return
-        self._note_run(time.monotonic() - started)
+        self._note_run(asyncio.get_running_loop().time() - started)
         if predictions.rows <= _UNPACKED_ROWS:
             predictions = unpacked(predictions)
         start = 0
@@ -296,7 +298,7 @@ class Batcher(Generic[W]):
         give_way = asyncio.get_running_loop().call_later(
             patience_s, self._give_way, worker, item, patience_s
         )
-        started = time.monotonic()
+        started = asyncio.get_running_loop().time()
         try:
             if isinstance(item.payload, Call):
                 predictions = await worker.predict(item.payload, limit_s)
@@ -314,7 +316,7 @@ class Batcher(Generic[W]):
         except ServiceError as error:
             item.fail(error)
         else:
-            self._note_run(time.monotonic() - started)
+            self._note_run(asyncio.get_running_loop().time() - started)
         finally:
             give_way.cancel()
 
@@ -334,7 +336,8 @@ class Batcher(Generic[W]):
             worker.kill()
 
     def _note_run(self, duration_s: float) -> None:
-        self._typical_run_s += (duration_s - self._typical_run_s) / 8
+        known_s = self._typical_run_s or duration_s
+        self._typical_run_s = known_s + (duration_s - known_s) / 8
 
     def _expire(self, item: QueuedRequest) -> None:
         limit_s = self.settings.request_timeout_s
