@@ -64,7 +64,7 @@ def serve(settings: Settings, listener: socket.socket, temp: TempFolder) -> int:
             log_config=None,
             access_log=False,
             server_header=False,
-            # Nobody here asks who the caller is.
+            # Guards ask for the peer itself, and take what a proxy adds for a sign of one.
             proxy_headers=False,
             timeout_keep_alive=_KEEP_ALIVE_S,
             timeout_graceful_shutdown=math.ceil(settings.drain_timeout_s),
