@@ -1,7 +1,7 @@
 """The usual request of `/predict`, answered before the framework prepares for any other.
 
-Litestar's handling of parameters, dependencies and responses takes about as long as everything
-else that a small request needs (docs/performance.md). A request that says in the usual words that
+Litestar's handling of parameters, dependencies and responses takes longer than all else that the
+front does for a small request (docs/decisions, 11). A request that says in the usual words that
 it brings JSON and takes JSON needs none of it; every other one goes on to the handler, and so does
 whatever is to be known of the call: its description, its other methods, its errors.
 """
