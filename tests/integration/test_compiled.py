@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import psutil
 import pytest
 
-from service.demo.model import NAME, OUTPUTS, generate, train
+from service.demo.model import OUTPUTS, generate
 from tests.support import running_service
-from tests.support.mlflow_server import MlflowServer, unique_name
+from tests.support.guide import register_guide
+from tests.support.mlflow_server import MlflowServer
 from tests.support.running_service import RunningService
 
 ROWS = 40
@@ -35,23 +35,8 @@ class Forest:
 @pytest.fixture(scope="module")
 def forest(mlflow_server: MlflowServer) -> Forest:
     """Register the demo's model with a few trees."""
-    alias = unique_name("compiled")
-    with mlflow_server.active() as mlflow:
-        pipeline, inputs, _ = train(months=12, n_trees=20)
-        example = inputs.head(3)
-        answers = pd.DataFrame(pipeline.predict(example), columns=list(OUTPUTS))
-        version = mlflow_server.register(
-            NAME,
-            mlflow.sklearn.log_model,
-            sk_model=pipeline,
-            signature=mlflow.models.infer_signature(inputs, answers),
-            input_example=example,
-            serialization_format="cloudpickle",
-        )
-        pyfunc = mlflow.pyfunc.load_model(f"models:/{NAME}/{version}")
-        expected = np.asarray(pyfunc.predict(MONTHS))
-    mlflow_server.set_alias(NAME, alias, version)
-    return Forest(alias, expected)
+    registered = register_guide(mlflow_server)
+    return Forest(registered.alias, np.asarray(registered.pyfunc.predict(MONTHS)))
 
 
 def predictors(service: RunningService) -> dict[str, Any]:

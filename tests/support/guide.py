@@ -36,6 +36,22 @@ class Guide(NamedTuple):
 @contextlib.contextmanager
 def serve_guide(server: MlflowServer, folder: Path) -> Iterator[Guide]:
     """Train a small forest, register it under the guide's name, and serve it by its own alias."""
+    registered = register_guide(server)
+    # Shared by many tests, beside which it should cost little: so it looks seldom.
+    with start(folder, server.uri, model_alias=registered.alias, poll_interval_s=2) as service:
+        yield Guide(service, *registered, generate(60, seed=5)[0])
+
+
+class RegisteredGuide(NamedTuple):
+    """A forest under the guide's name, at an alias of its own, and as mlflow.pyfunc loads it."""
+
+    version: str
+    alias: str
+    pyfunc: Any
+
+
+def register_guide(server: MlflowServer) -> RegisteredGuide:
+    """Train a small forest and register it under the guide's name."""
     alias = unique_name("guide")
     with server.active() as mlflow:
         pipeline, inputs, _ = train(months=12, n_trees=20)
@@ -51,6 +67,4 @@ def serve_guide(server: MlflowServer, folder: Path) -> Iterator[Guide]:
         )
         pyfunc = mlflow.pyfunc.load_model(f"models:/{NAME}/{version}")
     server.set_alias(NAME, alias, version)
-    # Shared by many tests, beside which it should cost little: so it looks seldom.
-    with start(folder, server.uri, model_alias=alias, poll_interval_s=2) as service:
-        yield Guide(service, version, alias, pyfunc, generate(60, seed=5)[0])
+    return RegisteredGuide(version, alias, pyfunc)
