@@ -27,6 +27,7 @@ _LIBRARIES = (
     "numpy",
     "pandas",
     "mlflow",
+    "llvmlite",
     "onnxruntime",
     "skl2onnx",
     "treelite",

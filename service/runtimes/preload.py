@@ -26,6 +26,7 @@ for name in (
     "sklearn.ensemble",
     "sklearn.compose",
     # Last, and only where the extra is installed: what compiled predictors run on.
+    "llvmlite.binding",
     "treelite",
     "onnxruntime",
 ):

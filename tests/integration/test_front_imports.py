@@ -5,7 +5,17 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-HEAVY = ("mlflow", "onnxruntime", "pandas", "pyarrow", "scipy", "skops", "sklearn", "treelite")
+HEAVY = (
+    "llvmlite",
+    "mlflow",
+    "onnxruntime",
+    "pandas",
+    "pyarrow",
+    "scipy",
+    "skops",
+    "sklearn",
+    "treelite",
+)
 MAKE = """
 import sys
 from pathlib import Path

@@ -114,7 +114,7 @@ def _forest(**more: Any) -> RandomForestRegressor:
 
 
 TREES = (
-    *("native", "trees", "trees in threads", "treelite"),
+    *("native", "llvm forest", "llvm forest in threads", "trees", "trees in threads", "treelite"),
     *("onnx forest", "onnx forest in threads", "matrix"),
 )
 BOOSTED = ("native", "boosting", "matrix")
@@ -189,7 +189,7 @@ ZOO: dict[str, Kind] = {
         lambda: RandomForestClassifier(8, random_state=0),
         NUMBERS,
         "labels",
-        ("native", "trees", "matrix"),
+        ("native", "llvm forest", "trees", "matrix"),
     ),
     "extra trees": Kind(lambda: ExtraTreesRegressor(8, random_state=0), NUMBERS, "y", TREES),
     "extra trees of labels": Kind(
@@ -200,7 +200,7 @@ ZOO: dict[str, Kind] = {
         lambda: DecisionTreeRegressor(random_state=0),
         NUMBERS,
         "y",
-        ("native", "trees", "onnx forest", "matrix"),
+        ("native", "llvm forest", "trees", "onnx forest", "matrix"),
     ),
     "gradient boosting": Kind(
         lambda: GradientBoostingRegressor(n_estimators=8, random_state=0), NUMBERS, "y", BOOSTED

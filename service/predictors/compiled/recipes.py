@@ -5,6 +5,7 @@ from service.predictors.compiled.boosting import Boosting
 from service.predictors.compiled.direct_steps import DirectSteps
 from service.predictors.compiled.gtil import Gtil
 from service.predictors.compiled.linear import Linear
+from service.predictors.compiled.llvm_forest import LlvmForest, LlvmForestInThreads
 from service.predictors.compiled.onnx_forest import OnnxForest, OnnxForestInThreads
 from service.predictors.compiled.onnx_steps import OnnxSteps
 from service.predictors.compiled.onnx_whole import OnnxWhole
@@ -17,6 +18,8 @@ STEPS: tuple[Steps, ...] = (DirectSteps(), OnnxSteps(), OwnSteps())
 """The fastest of these that gives the same matrix stands before every recipe."""
 
 RECIPES: tuple[Recipe, ...] = (
+    LlvmForest(),
+    LlvmForestInThreads(),
     Trees(),
     TreesInThreads(),
     Gtil(),

@@ -123,14 +123,14 @@ def test_without_the_extra_the_reason_says_what_to_install(
     real = importlib.import_module
 
     def refuse(name: str, package: str | None = None) -> Any:
-        if name.partition(".")[0] in {"onnx", "onnxruntime", "skl2onnx", "treelite"}:
+        if name.partition(".")[0] in {"llvmlite", "onnx", "onnxruntime", "skl2onnx", "treelite"}:
             raise ImportError(f"No module named {name!r}")
         return real(name, package)
 
     monkeypatch.setattr(importlib, "import_module", refuse)
     told = by_name(a_forest(tmp_path / "model").compile(tmp_path / "files"))
     assert told["trees"].outcome == told["native"].outcome == "admitted"
-    for name in ("treelite", "onnx forest"):
+    for name in ("llvm forest", "treelite", "onnx forest"):
         assert told[name].outcome == "skipped"
         assert told[name].reason.endswith("install mlflow-hotswap[compiled]")
 

@@ -1,0 +1,142 @@
+"""Answer for a forest by machine code of our own: the same bits as scikit-learn's, sooner."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from service.predictors.compiled.anatomy import Anatomy
+from service.predictors.compiled.forest import Forest, as_float32, check_size, forest_of
+from service.predictors.compiled.libraries import require
+from service.predictors.compiled.recipe import Array, Estimate, SkippedError
+from service.predictors.compiled.tree_walk import WORDS, SumTrees, compile_walk
+from service.predictors.compiled.trees import Trees
+
+_Sum = Callable[[Array], Array]
+"""Features of shape (rows, features) become sums of shape (rows, outputs x classes)."""
+
+
+class LlvmForest:
+    """In one thread; see Recipe."""
+
+    name = "llvm forest"
+
+    def convert(self, anatomy: Anatomy, folder: Path) -> None:
+        """Write nothing: the code takes less time to compile than to read."""
+        del folder
+        require("llvmlite")
+        check_size(forest_of(anatomy))
+
+    def open(self, anatomy: Anatomy, folder: Path, threads: int) -> Estimate:
+        """Return the forest; see Recipe."""
+        del threads
+        forest = forest_of(anatomy)
+        return _estimating(forest, _summing(forest), Trees().open(anatomy, folder, 1))
+
+
+class LlvmForestInThreads:
+    """Rows shared among threads; see Recipe."""
+
+    name = "llvm forest in threads"
+
+    def convert(self, anatomy: Anatomy, folder: Path) -> None:
+        """Write nothing; see LlvmForest."""
+        LlvmForest().convert(anatomy, folder)
+
+    def open(self, anatomy: Anatomy, folder: Path, threads: int) -> Estimate:
+        """Return the forest; see Recipe."""
+        if threads == 1:
+            raise SkippedError("its worker has one thread")
+        forest = forest_of(anatomy)
+        sum_rows = _summing(forest)
+        pool = ThreadPoolExecutor(threads, "forest")
+
+        def sum_shares(features: Array) -> Array:
+            return np.concatenate(list(pool.map(sum_rows, np.array_split(features, threads))))
+
+        return _estimating(forest, sum_shares, Trees().open(anatomy, folder, 1))
+
+
+class _Tables(NamedTuple):
+    """A forest as `tree_walk` reads it."""
+
+    nodes: Array
+    roots: Array
+    values: Array
+
+
+def _estimating(forest: Forest, sum_rows: _Sum, with_nan: Estimate) -> Estimate:
+    """Return the forest; where a feature is missing, trees know by themselves which way to go."""
+    takes_nan, finish, count = forest.takes_nan, forest.finish, len(forest.trees)
+    shape = (forest.outputs, max(forest.classes))
+
+    def estimate(matrix: Array) -> Any:
+        features = as_float32(matrix, takes_nan=takes_nan)
+        if takes_nan and np.isnan(features).any():
+            return with_nan(features)
+        total = sum_rows(features)
+        if count > 1:
+            total /= count
+        return finish(total.reshape(len(features), *shape))
+
+    return estimate
+
+
+def _summing(forest: Forest) -> _Sum:
+    walk: SumTrees = compile_walk()
+    tables = _tables(forest)
+    outputs, trees = tables.values.shape[1], len(tables.roots)
+    expected = int(forest.estimator.n_features_in_)
+    nodes, roots, values = (table.ctypes.data for table in tables)
+
+    def sum_rows(features: Array) -> Array:
+        rows, width = features.shape
+        if width != expected:
+            # The code reads where it is told to: nothing but this stops it at a row's end.
+            raise ValueError(f"{width} features for a forest of {expected}")
+        sums = np.zeros((rows, outputs))
+        walk(
+            features.ctypes.data,
+            rows,
+            width,
+            nodes,
+            roots,
+            trees,
+            values,
+            outputs,
+            sums.ctypes.data,
+        )
+        return sums
+
+    # An array is read by its address, which no one else keeps alive.
+    sum_rows.tables = tables  # type: ignore[attr-defined]
+    return sum_rows
+
+
+def _tables(forest: Forest) -> _Tables:
+    counts = [tree.node_count for tree in forest.trees]
+    outputs = forest.outputs * max(forest.classes)
+    nodes = np.zeros(sum(counts), [("threshold", "f4"), ("feature", "i4"), ("onward", "i4", (2,))])
+    values = np.empty((len(nodes), outputs))
+    starts = np.cumsum([0, *counts[:-1]])
+    for tree, start in zip(forest.trees, starts, strict=True):
+        part = slice(start, start + tree.node_count)
+        values[part] = tree.value.reshape(tree.node_count, outputs)
+        here = np.arange(tree.node_count)
+        leaf = tree.children_left < 0
+        nodes["threshold"][part] = np.where(leaf, 0, _single(tree.threshold))
+        nodes["feature"][part] = np.where(leaf, 0, tree.feature)
+        for way, children in enumerate((tree.children_left, tree.children_right)):
+            nodes["onward"][part, way] = (start + np.where(leaf, here, children)) * WORDS
+    return _Tables(nodes, (starts * WORDS).astype(np.int32), values)
+
+
+def _single(thresholds: Array) -> Array:
+    """Return the greatest floats that are not greater: every float is compared as before."""
+    with np.errstate(over="ignore"):
+        single: Array = thresholds.astype(np.float32)
+    above = single > thresholds
+    single[above] = np.nextafter(single[above], np.float32(-np.inf))
+    return single
