@@ -1,12 +1,12 @@
 """The hand-written contract of `archive-forecast-rf`, the model that this service was built for."""
 
 from collections.abc import Sequence
-from operator import attrgetter
 from typing import Annotated, Any
 
 import msgspec
 import numpy as np
 from msgspec import UNSET, Meta, UnsetType
+from msgspec.structs import astuple
 
 from service.contracts import archive_rules as rules
 from service.contracts import signature as signatures
@@ -60,10 +60,10 @@ class ArchiveForecastContract:
         self.taken = tuple(rules.taken(spec.name) for spec in self.inputs)
         self.refuse_unknown = refuse_unknown
         self._names = [spec.name for spec in self.inputs]
-        self._get = attrgetter(*self._names)
         self._builders = [rules.builder(spec) for spec in self.inputs]
         self._at = {name: index for index, name in enumerate(self._names)}
         row: Any = rules.StrictArchiveRow if refuse_unknown else rules.ArchiveRow
+        self._order = [row.__struct_fields__.index(name) for name in self._names]
         columns, self._gather = columns_type(
             self.inputs, [rules.TYPES[name] for name in self._names], refuse_unknown=refuse_unknown
         )
@@ -110,7 +110,8 @@ class ArchiveForecastContract:
             ]
             return self._ruled(rows, typed), form
         given: list[rules.ArchiveRow] = request.instances
-        values = list(zip(*map(self._get, given), strict=True))
+        fields = list(zip(*map(astuple, given), strict=True))
+        values = [fields[index] for index in self._order]
         rules.check_months(values[self._at["month"]], lambda row: f"instances[{row}].month")
         rules.check_shares(
             [values[self._at[name]] for name in rules.SHARES], lambda row: f"instances[{row}]"

@@ -1,11 +1,11 @@
 """A contract that is read off a model's signature."""
 
 from collections.abc import Callable, Iterable, Sequence
-from operator import attrgetter
 from typing import Annotated, Any, NotRequired, TypedDict
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
+from msgspec.structs import astuple
 
 from service.contracts import signature as signatures
 from service.contracts.columnar import (
@@ -199,10 +199,7 @@ def _row_type(
         kw_only=layout is not Layout.POSITIONAL,  # optional columns may come first
         gc=False,
     )
-    get = attrgetter(*identifiers)
-    if len(identifiers) == 1:
-        return row, lambda rows: (list(map(get, rows)),)
-    return row, lambda rows: zip(*map(get, rows), strict=True)
+    return row, lambda rows: zip(*map(astuple, rows), strict=True)
 
 
 def _dict_row(inputs: tuple[InputSpec, ...], types: list[Any]) -> tuple[Any, Split]:

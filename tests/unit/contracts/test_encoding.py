@@ -3,8 +3,9 @@
 import json
 
 import numpy as np
+import pytest
 
-from service.contracts.contract import Predictions
+from service.contracts.contract import Column, Predictions
 from service.contracts.encoding import encode_rows
 
 
@@ -46,3 +47,14 @@ def test_one_output_is_an_object_too() -> None:
     """Under its name."""
     predictions = Predictions(1, ["prediction"], [["x"]], [""], [[]], [])
     assert encode_rows(predictions, 0, 1) == b'[{"prediction":"x"}]'
+
+
+@pytest.mark.parametrize(
+    "names", [["a"], ['with "quotes"', "b"], ["a\\b"], ["é", "line\nbreak"], ["", "a"]]
+)
+def test_any_name_of_an_output_stands_in_each_row(names: list[str]) -> None:
+    """Also those that msgspec's structs do not take."""
+    columns: list[Column] = [[at, at + 0.5] for at in range(len(names))]
+    answer = Predictions(2, names, columns, [""] * len(names), [[]] * len(names), [])
+    wanted = [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+    assert json.loads(encode_rows(answer, 0, 2)) == wanted
