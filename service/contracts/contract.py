@@ -36,7 +36,8 @@ class Predictions(msgspec.Struct, frozen=True, array_like=True):
 
     `dtypes` has the numpy dtype of a buffer column ('' for a list column), `shapes` its shape
     beyond the rows ([] for one value a row). `non_finite` has the indices, ascending, of rows in
-    which some number is NaN or infinite.
+    which some number is NaN or infinite. `took_s` is what the call took in its worker, 0 where
+    nobody measured.
     """
 
     rows: int
@@ -45,6 +46,7 @@ class Predictions(msgspec.Struct, frozen=True, array_like=True):
     dtypes: list[str]
     shapes: list[list[int]]
     non_finite: list[int]
+    took_s: float = 0.0
 
 
 class Layout(StrEnum):

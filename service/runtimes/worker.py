@@ -10,6 +10,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from mlflow.version import VERSION as MLFLOW_VERSION
 
 from service.contracts.arrow.answer import encode_stream
@@ -104,14 +105,16 @@ class Worker:
 
     def predict(self, call: Call) -> Predictions:
         """Answer a call. Raise ModelFailedError for whatever the model raises."""
+        started = time.perf_counter()
         try:
-            return self._predictor.predict(call)
+            predictions = self._predictor.predict(call)
         except ServiceError:
             raise
         except BaseException as error:
             raise ModelFailedError(
                 f"the model raised {describe(error)}", traceback.format_exc()
             ) from error
+        return msgspec.structs.replace(predictions, took_s=time.perf_counter() - started)
 
     def _rows_to_try(self, incumbent_path: str) -> trial.Rows:
         incumbent = Path(incumbent_path) if incumbent_path else None

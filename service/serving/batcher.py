@@ -1,9 +1,10 @@
 """Answer together the requests that wait together, so that none of them harms another.
 
 A lone request never waits: it goes to an idle worker at once. While all workers are busy, requests
-gather, and the next worker takes as many as fit. After a batch that held several, the next waits up
-to MAX_BATCH_WAIT_MS, or half of what a run takes, for as many again, since callers that were
-answered together tend to come back together.
+gather, and the next worker takes as many as fit, or as make a batch large enough (`run_cost`): more
+would only keep it from beginning while the front is still at work on others. After a batch that
+held several, the next waits up to MAX_BATCH_WAIT_MS, or half of what a run takes, for as many
+again, since callers that were answered together tend to come back together.
 
 A batch that raises, loses its worker or takes too long is run again request by request. Then each
 request answers for itself, and only the culprit fails.
@@ -32,6 +33,7 @@ from service.core.errors import (
 )
 from service.runtimes.messages import RawReply, RawRequest
 from service.serving.request_queue import Answer, QueuedRequest, RequestQueue, Share
+from service.serving.run_cost import RunCost
 
 BATCH_TIMEOUT_SHARE = 1 / 3
 """Of a request's timeout: the most that a batch of several may take."""
@@ -126,7 +128,7 @@ class Batcher(Generic[W]):
         self._last_batch_requests = 1
         self._last_call_at = -math.inf
         self._bodies_running = 0
-        self._typical_run_s = 0.0
+        self._cost = RunCost()
 
     @property
     def waiting(self) -> int:
@@ -149,7 +151,10 @@ class Batcher(Generic[W]):
         self._queue.add(item)
         if not item.is_body:
             self._last_call_at = item.since
-        if not self._dispatching:
+        if self._queue.call_rows >= self._cost.enough_rows:
+            # At once: a worker can begin while others are still read.
+            self._dispatch()
+        elif not self._dispatching:
             # Not at once: those who come in one step of the event loop go together.
             self._dispatching = True
             loop.call_soon(self._dispatch)
@@ -208,7 +213,10 @@ class Batcher(Generic[W]):
     def _take(self) -> list[QueuedRequest]:
         """Take the next batch; none where all who waited have gone."""
         items = self._queue.take(
-            max_rows=self.settings.max_rows, merging=self.row_wise, bodies=self._has_lane()
+            max_rows=self.settings.max_rows,
+            enough_rows=self._cost.enough_rows,
+            merging=self.row_wise,
+            bodies=self._has_lane(),
         )
         if items and not (items[0].is_body or items[0].again):
             self._last_batch_requests = len(items)
@@ -228,10 +236,11 @@ class Batcher(Generic[W]):
         """
         queue = self._queue
         alone = queue.again or not self.row_wise or (queue.bodies and self._has_lane())
-        if alone or len(queue.calls) >= self._last_batch_requests:
+        gathered = len(queue.calls) >= self._last_batch_requests
+        if alone or gathered or queue.call_rows >= self._cost.enough_rows:
             self._stop_gathering()
             return True
-        wait_s = min(self.settings.max_wait_s, GATHER_SHARE * self._typical_run_s)
+        wait_s = min(self.settings.max_wait_s, GATHER_SHARE * self._cost.typical_s)
         if self._gathering is None and wait_s > 0:
             loop = asyncio.get_running_loop()
             self._gathering = loop.call_later(wait_s, self._end_gathering)
@@ -267,7 +276,8 @@ class Batcher(Generic[W]):
         """Answer several requests by one call, or send each of them to be run alone."""
         calls = [item.payload for item in items if isinstance(item.payload, Call)]
         limit_s = self.settings.request_timeout_s * BATCH_TIMEOUT_SHARE
-        started = asyncio.get_running_loop().time()
+        loop = asyncio.get_running_loop()
+        started = loop.time()
         try:
             predictions = await worker.predict(merge(calls), limit_s)
         except Exception as error:  # noqa: BLE001 - whatever it is, it may be one request's alone
@@ -277,7 +287,7 @@ class Batcher(Generic[W]):
                 item.losses += isinstance(error, ChildLostError)
                 self._run_again(item)
             return
-        self._note_run(asyncio.get_running_loop().time() - started)
+        self._note(predictions, started)
         if predictions.rows <= _UNPACKED_ROWS:
             predictions = unpacked(predictions)
         start = 0
@@ -294,17 +304,19 @@ class Batcher(Generic[W]):
         limit_s = self.settings.request_timeout_s
         patience_s = limit_s * PATIENCE_SHARE
         if item.again:
-            limit_s = max(limit_s * RERUN_TIMEOUT_SHARE, _TYPICAL_RUNS * self._typical_run_s)
-        give_way = asyncio.get_running_loop().call_later(
-            patience_s, self._give_way, worker, item, patience_s
-        )
-        started = asyncio.get_running_loop().time()
+            limit_s = max(limit_s * RERUN_TIMEOUT_SHARE, _TYPICAL_RUNS * self._cost.typical_s)
+        loop = asyncio.get_running_loop()
+        give_way = loop.call_later(patience_s, self._give_way, worker, item, patience_s)
+        started = loop.time()
         try:
             if isinstance(item.payload, Call):
                 predictions = await worker.predict(item.payload, limit_s)
+                self._note(predictions, started)
                 _answer_share(item, predictions, 0)
             else:
-                _answer_raw(item, await worker.predict_raw(item.payload, limit_s))
+                reply = await worker.predict_raw(item.payload, limit_s)
+                self._cost.note(loop.time() - started)
+                _answer_raw(item, reply)
         except ChildTimeoutError:
             item.fail(RequestTimeoutError(f"the model gave no answer within {limit_s:g} s"))
         except ChildLostError as error:
@@ -315,10 +327,13 @@ class Batcher(Generic[W]):
                 self._run_again(item)
         except ServiceError as error:
             item.fail(error)
-        else:
-            self._note_run(asyncio.get_running_loop().time() - started)
         finally:
             give_way.cancel()
+
+    def _note(self, predictions: Predictions, started: float) -> None:
+        now = asyncio.get_running_loop().time()
+        self._cost.note(now - started)
+        self._cost.note_rows(predictions.rows, predictions.took_s, now)
 
     def _run_again(self, item: QueuedRequest) -> None:
         # Its worker is given back in a moment, which hands out what waits.
@@ -334,10 +349,6 @@ class Batcher(Generic[W]):
                 )
             )
             worker.kill()
-
-    def _note_run(self, duration_s: float) -> None:
-        known_s = self._typical_run_s or duration_s
-        self._typical_run_s = known_s + (duration_s - known_s) / 8
 
     def _expire(self, item: QueuedRequest) -> None:
         limit_s = self.settings.request_timeout_s

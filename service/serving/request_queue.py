@@ -59,6 +59,8 @@ class RequestQueue:
         self.calls: deque[QueuedRequest] = deque()
         self.bodies: deque[QueuedRequest] = deque()
         self.again: deque[QueuedRequest] = deque()
+        self.call_rows = 0
+        """The rows of all calls that wait, of those too whose callers have gone."""
 
     def __len__(self) -> int:
         return len(self.calls) + len(self.bodies) + len(self.again)
@@ -67,32 +69,36 @@ class RequestQueue:
         """Let it wait behind those of its kind."""
         line = self.again if item.again else self.bodies if item.is_body else self.calls
         line.append(item)
+        if line is self.calls:
+            self.call_rows += item.rows
 
     def has_live(self) -> bool:
         """Tell whether anyone waits who has not gone."""
         lines = (self.calls, self.bodies, self.again)
         return any(not item.answer.done() for line in lines for item in line)
 
-    def take(self, *, max_rows: int, merging: bool, bodies: bool) -> list[QueuedRequest]:
+    def take(
+        self, *, max_rows: int, enough_rows: float, merging: bool, bodies: bool
+    ) -> list[QueuedRequest]:
         """Take what the next batch holds: one request to run again, or those that fit together.
 
-        `merging` is whether calls may be merged, `bodies` whether a body may be taken now. Nothing
-        where all who waited have gone.
+        To those that have `enough_rows` none is added. `merging` is whether calls may be merged,
+        `bodies` whether a body may be taken now. Nothing where all who waited have gone.
         """
         if _first(self.again) is not None:
             return [self.again.popleft()]
-        call, body = _first(self.calls), _first(self.bodies) if bodies else None
+        call, body = self._first_call(), _first(self.bodies) if bodies else None
         if body is not None and (call is None or body.since < call.since):
             return [self.bodies.popleft()]
-        return self._take_calls(max_rows if merging else 0)
+        return self._take_calls(max_rows, enough_rows) if merging else self._take_calls(0, 0)
 
-    def _take_calls(self, max_rows: int) -> list[QueuedRequest]:
+    def _take_calls(self, max_rows: int, enough_rows: float) -> list[QueuedRequest]:
         """Take the first call, and those behind it that may be merged with it."""
         items: list[QueuedRequest] = []
         left: list[QueuedRequest] = []
         rows = 0
         while self.calls:
-            item = self.calls.popleft()
+            item = self._pop_call()
             if item.answer.done():
                 continue
             if items and (item.key != items[0].key or rows + item.rows > max_rows):
@@ -100,10 +106,21 @@ class RequestQueue:
                 continue
             items.append(item)
             rows += item.rows
-            if rows >= max_rows:
+            if rows >= max_rows or rows >= enough_rows:
                 break
         self.calls.extendleft(reversed(left))
+        self.call_rows += sum(item.rows for item in left)
         return items
+
+    def _pop_call(self) -> QueuedRequest:
+        item = self.calls.popleft()
+        self.call_rows -= item.rows
+        return item
+
+    def _first_call(self) -> QueuedRequest | None:
+        while self.calls and self.calls[0].answer.done():
+            self._pop_call()
+        return self.calls[0] if self.calls else None
 
 
 def _first(items: deque[QueuedRequest]) -> QueuedRequest | None:

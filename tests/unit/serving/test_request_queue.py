@@ -1,4 +1,5 @@
 import asyncio
+import math
 from typing import Any
 
 import pytest
@@ -26,7 +27,7 @@ def queue_of(*payloads: Call | RawRequest) -> tuple[RequestQueue, list[QueuedReq
 
 def taken(queue: RequestQueue, **how: Any) -> list[float]:
     """Take a batch and return when its requests came."""
-    chosen = {"max_rows": 100, "merging": True, "bodies": True, **how}
+    chosen = {"max_rows": 100, "enough_rows": math.inf, "merging": True, "bodies": True, **how}
     return [item.since for item in queue.take(**chosen)]
 
 
@@ -48,7 +49,7 @@ async def test_a_body_that_may_not_go_holds_up_no_call() -> None:
 async def test_who_is_to_run_again_goes_first_and_alone() -> None:
     """Its batch has failed, and it has waited longest."""
     queue, _ = queue_of(a_call(1), a_call(2))
-    failed, other = queue.take(max_rows=100, merging=True, bodies=True)
+    failed, other = queue.take(enough_rows=math.inf, max_rows=100, merging=True, bodies=True)
     for item in (failed, other):
         item.again = True
         queue.add(item)
@@ -72,3 +73,15 @@ async def test_nothing_is_merged_where_nothing_may_be() -> None:
     """One call at a time."""
     queue, _ = queue_of(a_call(1), a_call(2))
     assert [taken(queue, merging=False) for _ in range(3)] == [[0], [1], []]
+
+
+async def test_to_those_that_are_enough_none_is_added() -> None:
+    """The rest waits for the next worker, and counts as waiting."""
+    queue, items = queue_of(a_call(1), a_call(2), a_call(3), a_call(4))
+    rows = items[0].rows
+    assert queue.call_rows == 4 * rows
+    assert taken(queue, enough_rows=1.5 * rows) == [0, 1]
+    assert queue.call_rows == 2 * rows
+    items[2].answer.cancel()
+    assert taken(queue) == [3]
+    assert queue.call_rows == 0

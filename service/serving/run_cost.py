@@ -1,0 +1,66 @@
+"""What a run costs by the number of its rows, and from how many on a batch is large enough."""
+
+import math
+
+import msgspec
+
+_WEIGHT = 1 / 8
+"""Of the newest run in an average."""
+_FRESH_S = 30.0
+"""How long a run is evidence: another predictor may answer since."""
+FIXED_SHARE = 1 / 5
+"""Of a run, what may be the same for any number of rows: with less, more company spares little."""
+WAY_S = 1e-4
+"""What a run costs beside its worker's time: the way there and back (`python -m bench.budget`)."""
+
+
+class _Runs(msgspec.Struct):
+    """Runs of about the same number of rows: averages, and when the last one was."""
+
+    rows: float
+    took_s: float
+    at_s: float
+
+
+class RunCost:
+    """Learns from runs that a part of their time is fixed, and a part is their rows'."""
+
+    def __init__(self) -> None:
+        self.typical_s = 0.0
+        """Of the last runs, whatever their rows."""
+        self.enough_rows = math.inf
+        """A batch of so many gains little from more of them: those may as well go by themselves."""
+        self._by_size: dict[int, _Runs] = {}
+
+    def note(self, took_s: float) -> None:
+        """Learn from a run, from when it was sent until its answer was read."""
+        known_s = self.typical_s or took_s
+        self.typical_s = known_s + (took_s - known_s) * _WEIGHT
+
+    def note_rows(self, rows: int, took_s: float, now_s: float) -> None:
+        """Learn from a run what it took in its worker, at this time of the event loop.
+
+        Not from outside: there, an answer is read when the front has time for it, and how long it
+        is busy with requests grows with their rows, too.
+        """
+        size = rows.bit_length()
+        runs = self._by_size.get(size)
+        if runs is None or runs.at_s < now_s - _FRESH_S:
+            self._by_size[size] = _Runs(rows, took_s, now_s)
+        else:
+            runs.rows += (rows - runs.rows) * _WEIGHT
+            runs.took_s += (took_s - runs.took_s) * _WEIGHT
+            runs.at_s = now_s
+        self.enough_rows = self._enough(now_s)
+
+    def _enough(self, now_s: float) -> float:
+        """Draw a line through the smallest and the largest runs of late."""
+        fresh = [size for size, runs in self._by_size.items() if runs.at_s >= now_s - _FRESH_S]
+        small, large = self._by_size[min(fresh)], self._by_size[max(fresh)]
+        if large.rows <= small.rows:
+            return math.inf
+        a_row_s = (large.took_s - small.took_s) / (large.rows - small.rows)
+        if a_row_s <= 0:
+            return math.inf
+        fixed_s = WAY_S + max(0.0, small.took_s - a_row_s * small.rows)
+        return fixed_s * (1 / FIXED_SHARE - 1) / a_row_s

@@ -1,0 +1,51 @@
+"""From how many rows on a batch is large enough, learnt from runs."""
+
+import math
+
+import pytest
+
+from service.serving.run_cost import WAY_S, RunCost
+
+
+def seen(*runs: tuple[int, float], at_s: float = 0.0) -> RunCost:
+    """Return what is known after runs of so many rows that took so long."""
+    cost = RunCost()
+    for rows, took_s in runs:
+        cost.note_rows(rows, took_s, at_s)
+    return cost
+
+
+def test_before_sizes_differ_nothing_is_enough() -> None:
+    """One point makes no line."""
+    assert seen().enough_rows == math.inf
+    assert seen((8, 0.01), (8, 0.02)).enough_rows == math.inf
+
+
+def test_enough_is_where_the_fixed_part_is_a_fifth() -> None:
+    """A fixed millisecond with its way, and ten microseconds a row: four fifths are 440 rows."""
+    cost = seen((1, 0.00101), (100, 0.002))
+    assert cost.enough_rows == pytest.approx((0.001 + WAY_S) * 4 / 1e-5)
+
+
+def test_a_model_whose_calls_cost_the_same_takes_all_that_come() -> None:
+    """Or one that noise makes look cheaper for more rows."""
+    assert seen((1, 0.005), (64, 0.005)).enough_rows == math.inf
+    assert seen((1, 0.005), (64, 0.004)).enough_rows == math.inf
+
+
+def test_runs_of_long_ago_are_no_evidence() -> None:
+    """Another predictor may answer since."""
+    cost = seen((1, 0.005), (64, 0.006))
+    cost.note_rows(512, 0.001, 60.0)
+    assert cost.enough_rows == math.inf
+    cost.note_rows(1, 0.0001, 61.0)
+    fixed_s = 0.0001 - 0.0009 / 511
+    assert cost.enough_rows == pytest.approx((WAY_S + fixed_s) * 4 / (0.0009 / 511))
+
+
+def test_a_typical_run_follows_slowly() -> None:
+    """One slow run is not typical yet."""
+    cost = RunCost()
+    cost.note(0.001)
+    cost.note(0.009)
+    assert cost.typical_s == pytest.approx(0.002)
