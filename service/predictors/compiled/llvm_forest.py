@@ -11,7 +11,7 @@ from service.predictors.compiled.anatomy import Anatomy
 from service.predictors.compiled.forest import Forest, as_float32, check_size, forest_of
 from service.predictors.compiled.libraries import require
 from service.predictors.compiled.recipe import Array, Estimate, SkippedError
-from service.predictors.compiled.tree_walk import WORDS, SumTrees, compile_walk
+from service.predictors.compiled.tree_walk import WORDS, compile_walk, ordered
 from service.predictors.compiled.trees import Trees
 
 _Sum = Callable[[Array], Array]
@@ -85,10 +85,10 @@ def _estimating(forest: Forest, sum_rows: _Sum, with_nan: Estimate) -> Estimate:
 
 
 def _summing(forest: Forest) -> _Sum:
-    walk: SumTrees = compile_walk()
     tables = _tables(forest)
     outputs, trees = tables.values.shape[1], len(tables.roots)
     expected = int(forest.estimator.n_features_in_)
+    walk = compile_walk(expected, outputs)
     nodes, roots, values = (table.ctypes.data for table in tables)
 
     def sum_rows(features: Array) -> Array:
@@ -96,21 +96,12 @@ def _summing(forest: Forest) -> _Sum:
         if width != expected:
             # The code reads where it is told to: nothing but this stops it at a row's end.
             raise ValueError(f"{width} features for a forest of {expected}")
+        matrix = ordered(features)
         sums = np.zeros((rows, outputs))
-        walk(
-            features.ctypes.data,
-            rows,
-            width,
-            nodes,
-            roots,
-            trees,
-            values,
-            outputs,
-            sums.ctypes.data,
-        )
+        walk(matrix.ctypes.data, rows, nodes, roots, trees, values, sums.ctypes.data)
         return sums
 
-    # An array is read by its address, which no one else keeps alive.
+    # An array is read by its address, which keeps no array alive.
     sum_rows.tables = tables  # type: ignore[attr-defined]
     return sum_rows
 
@@ -118,7 +109,7 @@ def _summing(forest: Forest) -> _Sum:
 def _tables(forest: Forest) -> _Tables:
     counts = [tree.node_count for tree in forest.trees]
     outputs = forest.outputs * max(forest.classes)
-    nodes = np.zeros(sum(counts), [("threshold", "f4"), ("feature", "i4"), ("onward", "i4", (2,))])
+    nodes = np.zeros(sum(counts), [("threshold", "i4"), ("feature", "i4"), ("onward", "i4", (2,))])
     values = np.empty((len(nodes), outputs))
     starts = np.cumsum([0, *counts[:-1]])
     for tree, start in zip(forest.trees, starts, strict=True):
@@ -126,7 +117,7 @@ def _tables(forest: Forest) -> _Tables:
         values[part] = tree.value.reshape(tree.node_count, outputs)
         here = np.arange(tree.node_count)
         leaf = tree.children_left < 0
-        nodes["threshold"][part] = np.where(leaf, 0, _single(tree.threshold))
+        nodes["threshold"][part] = np.where(leaf, 0, ordered(_single(tree.threshold)))
         nodes["feature"][part] = np.where(leaf, 0, tree.feature)
         for way, children in enumerate((tree.children_left, tree.children_right)):
             nodes["onward"][part, way] = (start + np.where(leaf, here, children)) * WORDS

@@ -18,6 +18,7 @@ with warnings.catch_warnings():
     from service.predictors.compiled.anatomy import Anatomy, dissect
     from service.predictors.compiled.llvm_forest import LlvmForest, LlvmForestInThreads
     from service.predictors.compiled.recipe import BeyondError, SkippedError
+    from service.predictors.compiled.tree_walk import ordered
 
 FEATURES = ["a", "b", "c"]
 
@@ -138,3 +139,19 @@ def test_threads_are_no_way_for_a_worker_that_has_one(tmp_path: Path) -> None:
     anatomy = anatomy_of(RandomForestRegressor(3), inputs["a"], tmp_path, inputs)
     with pytest.raises(SkippedError, match="one thread"):
         LlvmForestInThreads().open(anatomy, tmp_path, 1)
+
+
+def test_whole_numbers_stand_in_the_order_of_their_floats() -> None:
+    """Both zeros are one, and the smallest of numbers are told apart."""
+    rng = np.random.default_rng(0)
+    tiny = np.float32(1e-45)
+    floats = np.concatenate(
+        [
+            np.array([0.0, -0.0, tiny, -tiny, 1.0, -1.0], np.float32),
+            rng.normal(0, 1, 40).astype(np.float32),
+            np.finfo(np.float32).max * np.array([1, -1], np.float32),
+        ]
+    )
+    words = ordered(floats)
+    assert words.dtype == np.int32
+    assert np.array_equal(floats[:, None] <= floats, words[:, None] <= words)
