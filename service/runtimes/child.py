@@ -25,15 +25,15 @@ from anyio import CapacityLimiter
 
 from service.core.errors import ChildLostError, ChildStartError, ChildTimeoutError, ServiceError
 from service.runtimes import ending, windows_job
-from service.runtimes.frames import FrameReader, write_frame
+from service.runtimes.frames import FrameReader, framed, write_all, write_now
 from service.runtimes.launch import interrupt_first_start, launch
 from service.runtimes.output import OutputReader
 from service.runtimes.protocol import PING, WARM_ID, Fault, Nothing, Reply, Request, to_error
 
 T = TypeVar("T")
 
-DIRECT_SEND_BYTES = 65_536 if sys.platform != "win32" else 4_096
-"""A frame up to this size fits the buffer of a child's pipe, which is empty between calls."""
+_DIRECT_ON_WINDOWS_BYTES = 4_096
+"""What fits the buffer of a child's pipe there, which is empty between calls."""
 END_TIMEOUT_S = 5.0
 _READ_BYTES = 262_144
 _TOLD_LINES = 3
@@ -134,6 +134,9 @@ class Child:
         warm: asyncio.Future[Reply] = self._loop.create_future()
         self._waiting = (WARM_ID, warm)
         self._read_in_thread(self._output.read_lines)
+        if sys.platform != "win32":
+            # As uvloop does anyway: what does not fit the pipe must not hold up the loop.
+            os.set_blocking(self._connection.fileno(), False)
         try:
             self._loop.add_reader(self._connection.fileno(), self._read_arrived, FrameReader())
         except NotImplementedError:  # Windows' loop watches sockets alone
@@ -157,14 +160,14 @@ class Child:
         self._ids += 1
         # First what may raise: nobody waits for an answer then.
         encoded = msgspec.Raw(msgspec.msgpack.encode(body))
-        frame = msgspec.msgpack.encode(Request(self._ids, op, encoded))
+        request = msgspec.msgpack.encode(Request(self._ids, op, encoded))
         answer: asyncio.Future[Reply] = self._loop.create_future()
         self._waiting = (self._ids, answer)
-        if len(frame) <= DIRECT_SEND_BYTES:
-            self._send(frame)
-            answered = await self._answer(answer, timeout_s, op)
+        rest = self._send_now(request)
+        if rest:
+            answered = await self._answer_to_large(rest, answer, timeout_s, op)
         else:
-            answered = await self._answer_to_large(frame, answer, timeout_s, op)
+            answered = await self._answer(answer, timeout_s, op)
         if not answered.ok:
             raise to_error(_decode_fault(answered.body))
         return msgspec.msgpack.decode(answered.body, type=reply)
@@ -235,24 +238,35 @@ class Child:
                 end.close()
         self._output.close()
 
-    def _send(self, frame: bytes) -> None:
-        # A broken pipe is told by the reader, which finds out at the same moment. The lock keeps
-        # the pipe's descriptor from being closed, and given to another file, under a late sender.
+    def _send_now(self, request: bytes) -> memoryview:
+        """Send what the pipe takes without waiting, and return the rest."""
+        # A broken pipe is told by the reader, which finds out at the same moment.
+        with contextlib.suppress(OSError):
+            if sys.platform != "win32":
+                return write_now(self._connection.fileno(), framed(request))
+            if len(request) > _DIRECT_ON_WINDOWS_BYTES:
+                return memoryview(request)
+            self._connection.send_bytes(request)
+        return memoryview(b"")
+
+    def _send_rest(self, rest: memoryview) -> None:
+        # The lock keeps the pipe's descriptor from being closed, and given to another file, under
+        # a late sender. For a broken pipe see `_send_now`.
         with self._sending, contextlib.suppress(OSError):
             if sys.platform == "win32":
-                self._connection.send_bytes(frame)
+                self._connection.send_bytes(rest)
             else:
-                write_frame(self._connection.fileno(), frame)
+                write_all(self._connection.fileno(), rest)
 
     async def _answer_to_large(
-        self, frame: bytes, answer: "asyncio.Future[Reply]", timeout_s: float, op: str
+        self, rest: memoryview, answer: "asyncio.Future[Reply]", timeout_s: float, op: str
     ) -> Reply:
-        """Send in a thread what blocks its sender until the child has read it.
+        """Send in a thread what blocks its sender until the child has read more.
 
         Killing the child ends that thread, too.
         """
         async with anyio.create_task_group() as sending:
-            sending.start_soon(self._send_in_thread, frame)
+            sending.start_soon(self._send_in_thread, rest)
             try:
                 answered: Reply | ServiceError = await self._answer(answer, timeout_s, op)
             except ServiceError as error:
@@ -262,8 +276,8 @@ class Child:
             raise answered
         return answered
 
-    async def _send_in_thread(self, frame: bytes) -> None:
-        await anyio.to_thread.run_sync(self._send, frame, limiter=self._threads.sending)
+    async def _send_in_thread(self, rest: memoryview) -> None:
+        await anyio.to_thread.run_sync(self._send_rest, rest, limiter=self._threads.sending)
 
     async def _answer(self, answer: "asyncio.Future[Reply]", timeout_s: float, op: str) -> Reply:
         """Wait for the reply; kill the child where it does not come or is not waited for."""

@@ -61,19 +61,34 @@ def _bounds(buffer: bytes, start: int) -> tuple[int, int]:
     return begin, begin + size
 
 
-def write_frame(descriptor: int, frame: bytes) -> None:
-    """Write one frame; blocks while the pipe is full. Raise OSError where it is broken.
+def framed(data: bytes) -> memoryview:
+    """Return the frame that holds these bytes."""
+    size = len(data)
+    head = _SIZE.pack(size) if size < _LONG_FROM else _SIZE.pack(_LONG) + _LONG_SIZE.pack(size)
+    return memoryview(head + data)
+
+
+def write_now(descriptor: int, frame: memoryview) -> memoryview:
+    """Write what a non-blocking pipe takes at once, and return the rest.
+
+    Raise OSError where the pipe is broken.
+    """
+    while frame:
+        try:
+            frame = frame[os.write(descriptor, frame) :]
+        except BlockingIOError:
+            break
+    return frame
+
+
+def write_all(descriptor: int, frame: memoryview) -> None:
+    """Write a frame, or the rest of one, and block while the pipe is full; raise as `write_now`.
 
     Not by the connection's own `send_bytes`: libuv, and so uvloop, makes what it watches
     non-blocking, and a write into a full pipe would fail in the middle of a frame.
     """
-    size = len(frame)
-    head = _SIZE.pack(size) if size < _LONG_FROM else _SIZE.pack(_LONG) + _LONG_SIZE.pack(size)
-    rest = memoryview(head + frame)
-    while rest:
-        try:
-            rest = rest[os.write(descriptor, rest) :]
-        except BlockingIOError:
-            writable = select.poll()
-            writable.register(descriptor, select.POLLOUT)
-            writable.poll()
+    while rest := write_now(descriptor, frame):
+        frame = rest
+        writable = select.poll()
+        writable.register(descriptor, select.POLLOUT)
+        writable.poll()

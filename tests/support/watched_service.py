@@ -26,8 +26,8 @@ _BEAT_S = 0.005
 def _forbid_blocking() -> None:
     """Have every blocking call on an event loop raise, except for those that can't block here."""
     blocker = BlockBuster()
-    # A frame of at most DIRECT_SEND_BYTES into a pipe that is empty, since its child waits.
-    blocker.functions["os.write"].can_block_in("service/runtimes/frames.py", {"write_frame"})
+    # Into a pipe that does not block: only what it takes at once.
+    blocker.functions["os.write"].can_block_in("service/runtimes/frames.py", {"write_now"})
     # What has arrived from a pipe that the loop was told is readable.
     blocker.functions["os.read"].can_block_in("service/runtimes/child.py", {"_read_arrived"})
     # A line of log, into the standard error that the operator gave us.

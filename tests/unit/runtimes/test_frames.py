@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.runtimes.frames import FrameReader, write_frame
+from service.runtimes.frames import FrameReader, framed, write_all, write_now
 
 
 def written(*frames: bytes) -> bytes:
@@ -52,10 +52,25 @@ def test_a_connection_reads_what_is_written(size: int, *, blocking: bool) -> Non
     ours, theirs = Pipe()
     os.set_blocking(ours.fileno(), blocking)
     frame = os.urandom(size)
-    writer = threading.Thread(target=write_frame, args=(ours.fileno(), frame))
+    writer = threading.Thread(target=write_all, args=(ours.fileno(), framed(frame)))
     with ours, theirs:
         writer.start()
         assert theirs.recv_bytes() == frame
+        writer.join()
+
+
+def test_what_a_full_pipe_does_not_take_is_left() -> None:
+    """Without waiting; the rest follows once there is room."""
+    ours, theirs = Pipe()
+    os.set_blocking(ours.fileno(), False)
+    data = os.urandom(3_000_000)
+    with ours, theirs:
+        rest = write_now(ours.fileno(), framed(data))
+        assert 0 < len(rest) < len(data)
+        assert write_now(ours.fileno(), rest) == rest
+        writer = threading.Thread(target=write_all, args=(ours.fileno(), rest))
+        writer.start()
+        assert theirs.recv_bytes() == data
         writer.join()
 
 
@@ -68,7 +83,7 @@ def test_a_broken_pipe_is_told() -> None:
 
         def write() -> None:
             try:
-                write_frame(ours.fileno(), bytes(3_000_000))
+                write_all(ours.fileno(), framed(bytes(3_000_000)))
             except OSError as error:
                 writing.append(error)
 
