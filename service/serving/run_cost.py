@@ -6,6 +6,10 @@ import msgspec
 
 _WEIGHT = 1 / 8
 """Of the newest run in an average."""
+_FORGET = 1.01
+"""How much longer the fastest run counts as with each other one: it may have become slower."""
+_FEWEST_RUNS = 3
+"""One run may have been cold, or kept waiting for a CPU."""
 _FRESH_S = 30.0
 """How long a run is evidence: another predictor may answer since."""
 FIXED_SHARE = 1 / 5
@@ -15,9 +19,10 @@ WAY_S = 1e-4
 
 
 class _Runs(msgspec.Struct):
-    """Runs of about the same number of rows: averages, and when the last one was."""
+    """Runs of about the same number of rows: how many, the fastest, and when the last one was."""
 
-    rows: float
+    count: int
+    rows: int
     took_s: float
     at_s: float
 
@@ -46,19 +51,25 @@ class RunCost:
         size = rows.bit_length()
         runs = self._by_size.get(size)
         if runs is None or runs.at_s < now_s - _FRESH_S:
-            self._by_size[size] = _Runs(rows, took_s, now_s)
+            self._by_size[size] = _Runs(1, rows, took_s, now_s)
         else:
-            runs.rows += (rows - runs.rows) * _WEIGHT
-            runs.took_s += (took_s - runs.took_s) * _WEIGHT
+            runs.count += 1
             runs.at_s = now_s
+            runs.took_s *= _FORGET
+            if took_s <= runs.took_s:
+                runs.rows, runs.took_s = rows, took_s
         self.enough_rows = self._enough(now_s)
 
     def _enough(self, now_s: float) -> float:
         """Draw a line through the smallest and the largest runs of late."""
-        fresh = [size for size, runs in self._by_size.items() if runs.at_s >= now_s - _FRESH_S]
-        small, large = self._by_size[min(fresh)], self._by_size[max(fresh)]
-        if large.rows <= small.rows:
+        known = [
+            size
+            for size, runs in self._by_size.items()
+            if runs.count >= _FEWEST_RUNS and runs.at_s >= now_s - _FRESH_S
+        ]
+        if len(known) < 2:  # noqa: PLR2004 - points make a line
             return math.inf
+        small, large = self._by_size[min(known)], self._by_size[max(known)]
         a_row_s = (large.took_s - small.took_s) / (large.rows - small.rows)
         if a_row_s <= 0:
             return math.inf

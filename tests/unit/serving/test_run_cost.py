@@ -8,9 +8,9 @@ from service.serving.run_cost import WAY_S, RunCost
 
 
 def seen(*runs: tuple[int, float], at_s: float = 0.0) -> RunCost:
-    """Return what is known after runs of so many rows that took so long."""
+    """Return what is known after runs of so many rows that took so long, three of each."""
     cost = RunCost()
-    for rows, took_s in runs:
+    for rows, took_s in runs * 3:
         cost.note_rows(rows, took_s, at_s)
     return cost
 
@@ -33,14 +33,33 @@ def test_a_model_whose_calls_cost_the_same_takes_all_that_come() -> None:
     assert seen((1, 0.005), (64, 0.004)).enough_rows == math.inf
 
 
+def test_one_slow_run_is_no_evidence() -> None:
+    """Neither the only one of its size nor one among others of it."""
+    cost = seen((1, 0.00101), (100, 0.002))
+    known = cost.enough_rows
+    cost.note_rows(700, 0.5, 0.0)
+    cost.note_rows(100, 0.5, 0.0)
+    assert cost.enough_rows == pytest.approx(known, rel=0.1)
+
+
+def test_a_model_that_became_slower_is_believed_in_time() -> None:
+    """The fastest run is forgotten little by little."""
+    cost = seen((1, 0.001), (100, 0.002))
+    for _ in range(100):
+        cost.note_rows(100, 0.004, 0.0)
+    assert cost.enough_rows == pytest.approx(4 * (0.001 + WAY_S) / (0.003 / 99), rel=0.1)
+
+
 def test_runs_of_long_ago_are_no_evidence() -> None:
     """Another predictor may answer since."""
     cost = seen((1, 0.005), (64, 0.006))
-    cost.note_rows(512, 0.001, 60.0)
+    for _ in range(3):
+        cost.note_rows(512, 0.001, 60.0)
     assert cost.enough_rows == math.inf
-    cost.note_rows(1, 0.0001, 61.0)
+    for _ in range(3):
+        cost.note_rows(1, 0.0001, 61.0)
     fixed_s = 0.0001 - 0.0009 / 511
-    assert cost.enough_rows == pytest.approx((WAY_S + fixed_s) * 4 / (0.0009 / 511))
+    assert cost.enough_rows == pytest.approx((WAY_S + fixed_s) * 4 / (0.0009 / 511), rel=0.1)
 
 
 def test_a_typical_run_follows_slowly() -> None:
