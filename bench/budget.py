@@ -22,7 +22,7 @@ from service.core.versions import ModelRef, ModelVersion
 from service.demo import model as forest
 from service.handlers.direct import DirectAnswers
 from service.handlers.naming import ReplyNames
-from service.handlers.predict import predict_route
+from service.handlers.predict import predict
 from service.handlers.request_id import RequestIdMiddleware, send_request_id
 from service.runtimes.child import ChildSpec, ChildThreads, start_child
 from service.runtimes.pool import Worker
@@ -111,7 +111,7 @@ async def _route_ms(body: bytes) -> float:
     names = ReplyNames(ModelRef.parse(f"models:/{forest.NAME}@{forest.ALIAS}"))
     at_once = _AtOnce()
     app = Litestar(
-        route_handlers=[predict_route(DirectAnswers(at_once, names, 2**20))],
+        route_handlers=[predict],
         dependencies={
             "dataplane": Provide(lambda: at_once, sync_to_thread=False),
             "names": Provide(lambda: names, sync_to_thread=False),
@@ -120,6 +120,7 @@ async def _route_ms(body: bytes) -> float:
         before_send=[send_request_id],
         logging_config=None,
     )
+    app.asgi_handler = DirectAnswers(app.asgi_handler, at_once, names, 2**20)
     headers = [
         *((b"host", b"127.0.0.1:8000"), (b"content-type", b"application/json")),
         (b"content-length", b"%d" % len(body)),

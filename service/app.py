@@ -216,7 +216,7 @@ def create_app(settings: Settings | None = None, temp: TempFolder | None = None)
 
     app = Litestar(
         route_handlers=[
-            predict.predict_route(DirectAnswers(dataplane, names, settings.max_body_bytes)),
+            predict.predict,
             health.live,
             health.health,
             model.info,
@@ -253,6 +253,7 @@ def create_app(settings: Settings | None = None, temp: TempFolder | None = None)
         ),
         logging_config=None,
     )
+    app.asgi_handler = DirectAnswers(app.asgi_handler, dataplane, names, settings.max_body_bytes)
     app.state.settings = settings
     app.state.monitor = monitor
     return app

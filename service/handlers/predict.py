@@ -1,4 +1,4 @@
-"""`POST /predict`: rows or columns in, predictions out."""
+"""`POST /predict`: rows or columns in, predictions out. Usual requests are answered by `direct`."""
 
 from http import HTTPStatus
 from typing import Any
@@ -6,13 +6,12 @@ from typing import Any
 import msgspec
 from litestar import Request, Response, post
 from litestar.di import NamedDependency
-from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import RawBody
 
 from service.core.media import Media
 from service.handlers.described import PredictOperation, problem_responses
-from service.handlers.direct import DirectAnswers
+from service.handlers.direct import PATH, RaiseAgain
 from service.handlers.media import kind_of_answer, kind_of_body
 from service.handlers.naming import ReplyNames, version_headers
 from service.serving.dataplane import DataPlane
@@ -38,23 +37,18 @@ _FAULTS = {
 }
 
 
-def predict_route(direct: DirectAnswers) -> HTTPRouteHandler:
-    """Return the call, whose usual requests `direct` answers."""
-    route = post(
-        "/predict",
-        status_code=200,
-        tags=["predict"],
-        summary="Predict",
-        operation_class=PredictOperation,
-        responses={
-            200: ResponseSpec(PredictReply, description="Predictions", generate_examples=False),
-            **problem_responses(_FAULTS),
-        },
-        middleware=[direct],
-    )
-    return route(predict)
-
-
+@post(
+    PATH,
+    status_code=200,
+    tags=["predict"],
+    summary="Predict",
+    operation_class=PredictOperation,
+    responses={
+        200: ResponseSpec(PredictReply, description="Predictions", generate_examples=False),
+        **problem_responses(_FAULTS),
+    },
+    middleware=[RaiseAgain()],
+)
 async def predict(
     request: Request[Any, Any, Any],
     body: RawBody,

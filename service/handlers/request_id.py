@@ -2,6 +2,9 @@
 
 import random
 import re
+from collections.abc import Mapping
+from contextvars import Token
+from typing import Any
 
 import structlog
 from litestar.enums import ScopeType
@@ -21,10 +24,18 @@ class RequestIdMiddleware(ASGIMiddleware):
 
     async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
         """Bind the id to the log."""
-        tokens = structlog.contextvars.bind_contextvars(request_id=_id_of(scope).decode())
+        bound = bind_request_id(scope)
         await next_app(scope, receive, send)
         # Not where it raises: the error is answered, and logged, further out in the same task.
-        structlog.contextvars.reset_contextvars(**tokens)
+        structlog.contextvars.reset_contextvars(**bound)
+
+
+def bind_request_id(scope: Scope) -> Mapping[str, Token[Any]]:
+    """Bind the request's id to all that is logged from here on, in this task.
+
+    Return what `structlog.contextvars.reset_contextvars` takes.
+    """
+    return structlog.contextvars.bind_contextvars(request_id=_id_of(scope).decode())
 
 
 async def send_request_id(message: Message, scope: Scope) -> None:
