@@ -8,7 +8,6 @@ children when the fork server ends.
 import asyncio
 import contextlib
 import os
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -32,8 +31,8 @@ from service.runtimes.protocol import PING, WARM_ID, Fault, Nothing, Reply, Requ
 
 T = TypeVar("T")
 
-_DIRECT_ON_WINDOWS_BYTES = 4_096
-"""What fits the buffer of a child's pipe there, which is empty between calls."""
+_DIRECT_BYTES = 4_096
+"""What fits the buffer of a pipe that blocks, which is empty between calls: Windows' is small."""
 END_TIMEOUT_S = 5.0
 _READ_BYTES = 262_144
 _TOLD_LINES = 3
@@ -107,6 +106,8 @@ class Child:
         self._ids = WARM_ID
         self._waiting: tuple[int, asyncio.Future[Reply]] | None = None
         self._readers: list[threading.Thread] = []
+        self._is_watched = False
+        """Whether the event loop itself reads the pipe, which does not block then."""
         self._finalizer: Finalize | None = None
 
     @property
@@ -134,13 +135,15 @@ class Child:
         warm: asyncio.Future[Reply] = self._loop.create_future()
         self._waiting = (WARM_ID, warm)
         self._read_in_thread(self._output.read_lines)
-        if sys.platform != "win32":
-            # As uvloop does anyway: what does not fit the pipe must not hold up the loop.
-            os.set_blocking(self._connection.fileno(), False)
+        descriptor = self._connection.fileno()
         try:
-            self._loop.add_reader(self._connection.fileno(), self._read_arrived, FrameReader())
+            self._loop.add_reader(descriptor, self._read_arrived, FrameReader())
         except NotImplementedError:  # Windows' loop watches sockets alone
             self._read_in_thread(self._read_replies)
+        else:
+            # As uvloop does anyway: what does not fit the pipe must not hold up the loop.
+            os.set_blocking(descriptor, False)
+            self._is_watched = True
         try:
             await self._answer(warm, start_timeout_s, "start")
         except (ChildLostError, ChildTimeoutError) as error:
@@ -242,9 +245,9 @@ class Child:
         """Send what the pipe takes without waiting, and return the rest."""
         # A broken pipe is told by the reader, which finds out at the same moment.
         with contextlib.suppress(OSError):
-            if sys.platform != "win32":
+            if self._is_watched:
                 return write_now(self._connection.fileno(), framed(request))
-            if len(request) > _DIRECT_ON_WINDOWS_BYTES:
+            if len(request) > _DIRECT_BYTES:
                 return memoryview(request)
             self._connection.send_bytes(request)
         return memoryview(b"")
@@ -253,10 +256,10 @@ class Child:
         # The lock keeps the pipe's descriptor from being closed, and given to another file, under
         # a late sender. For a broken pipe see `_send_now`.
         with self._sending, contextlib.suppress(OSError):
-            if sys.platform == "win32":
-                self._connection.send_bytes(rest)
-            else:
+            if self._is_watched:
                 write_all(self._connection.fileno(), rest)
+            else:
+                self._connection.send_bytes(rest)
 
     async def _answer_to_large(
         self, rest: memoryview, answer: "asyncio.Future[Reply]", timeout_s: float, op: str
