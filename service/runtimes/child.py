@@ -10,8 +10,6 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import Callable
-from multiprocessing.connection import Pipe
 from multiprocessing.process import BaseProcess
 from multiprocessing.util import Finalize
 from pathlib import Path
@@ -22,19 +20,24 @@ import msgspec
 import structlog
 from anyio import CapacityLimiter
 
-from service.core.errors import ChildLostError, ChildStartError, ChildTimeoutError, ServiceError
+from service.core.errors import ChildLostError, ChildStartError, ChildTimeoutError
 from service.runtimes import ending, windows_job
-from service.runtimes.frames import FrameReader, framed, write_all, write_now
 from service.runtimes.launch import interrupt_first_start, launch
 from service.runtimes.output import OutputReader
-from service.runtimes.protocol import PING, WARM_ID, Fault, Nothing, Reply, Request, to_error
+from service.runtimes.pipe import ChildPipe
+from service.runtimes.protocol import (
+    PING,
+    WARM_ID,
+    Fault,
+    Nothing,
+    Reply,
+    encode_request,
+    to_error,
+)
 
 T = TypeVar("T")
 
-_DIRECT_BYTES = 4_096
-"""What fits the buffer of a pipe that blocks, which is empty between calls: Windows' is small."""
 END_TIMEOUT_S = 5.0
-_READ_BYTES = 262_144
 _TOLD_LINES = 3
 _SIGKILL = 9
 
@@ -60,11 +63,11 @@ class ChildSpec(msgspec.Struct, frozen=True):
 
 
 class ChildThreads:
-    """Threads for what blocks on children: one start at a time, and sends and joins beside it."""
+    """Threads for what blocks on children: one start at a time, and joins beside it."""
 
     def __init__(self) -> None:
         self.starting = CapacityLimiter(1)
-        self.sending = CapacityLimiter(64)
+        self.joining = CapacityLimiter(64)
         self.given_up = threading.Event()
         self.has_started_one = False
 
@@ -100,14 +103,11 @@ class Child:
         self._loop = asyncio.get_running_loop()
         self._process: BaseProcess | None = None
         self._pidfd: int | None = None
-        self._connection, self._child_connection = Pipe()
-        self._sending = threading.Lock()
+        self._pipe = ChildPipe(spec.name, self._deliver, self._lose)
         self._output = OutputReader(self._log_line)
         self._ids = WARM_ID
         self._waiting: tuple[int, asyncio.Future[Reply]] | None = None
-        self._readers: list[threading.Thread] = []
-        self._is_watched = False
-        """Whether the event loop itself reads the pipe, which does not block then."""
+        self._output_thread: threading.Thread | None = None
         self._finalizer: Finalize | None = None
 
     @property
@@ -134,26 +134,24 @@ class Child:
             raise ChildStartError(f"{self.name} could not be started: {error}") from error
         warm: asyncio.Future[Reply] = self._loop.create_future()
         self._waiting = (WARM_ID, warm)
-        self._read_in_thread(self._output.read_lines)
-        descriptor = self._connection.fileno()
-        try:
-            self._loop.add_reader(descriptor, self._read_arrived, FrameReader())
-        except NotImplementedError:  # Windows' loop watches sockets alone
-            self._read_in_thread(self._read_replies)
-        else:
-            # As uvloop does anyway: what does not fit the pipe must not hold up the loop.
-            os.set_blocking(descriptor, False)
-            self._is_watched = True
+        self._output_thread = threading.Thread(
+            target=self._output.read_lines, name=f"{self.name}-output", daemon=True
+        )
+        self._output_thread.start()
+        self._pipe.open()
         try:
             await self._answer(warm, start_timeout_s, "start")
         except (ChildLostError, ChildTimeoutError) as error:
             lines = "; ".join(self.last_lines[-_TOLD_LINES:])
             raise ChildStartError(f"{self.name} did not start: {error} {lines}") from error
 
-    async def call(self, op: str, body: object, reply: type[T], *, timeout_s: float) -> T:
+    async def call(
+        self, op: str, body: object, reply: type[T], *, timeout_s: float, tail: bytes = b""
+    ) -> T:
         """Run an operation in the child and return its result.
 
-        Raise the operation's own ServiceError, ChildRaisedError for any other exception there,
+        `tail` is sent as the last field of `body`; see `protocol.encode_request`. Raise the
+        operation's own ServiceError, ChildRaisedError for any other exception there,
         ChildTimeoutError past `timeout_s`, ChildLostError where the process ends.
         """
         if self._waiting is not None:
@@ -162,15 +160,11 @@ class Child:
             raise self._loss()
         self._ids += 1
         # First what may raise: nobody waits for an answer then.
-        encoded = msgspec.Raw(msgspec.msgpack.encode(body))
-        request = msgspec.msgpack.encode(Request(self._ids, op, encoded))
+        request = encode_request(self._ids, op, body, tail)
         answer: asyncio.Future[Reply] = self._loop.create_future()
         self._waiting = (self._ids, answer)
-        rest = self._send_now(request)
-        if rest:
-            answered = await self._answer_to_large(rest, answer, timeout_s, op)
-        else:
-            answered = await self._answer(answer, timeout_s, op)
+        self._pipe.send(request)
+        answered = await self._answer(answer, timeout_s, op)
         if not answered.ok:
             raise to_error(_decode_fault(answered.body))
         return msgspec.msgpack.decode(answered.body, type=reply)
@@ -199,7 +193,7 @@ class Child:
             if scope.cancelled_caught:
                 _log.error("child did not end", child=self.name, pid=self.pid)
                 return
-            await anyio.to_thread.run_sync(self._join, process, limiter=self._threads.sending)
+            await anyio.to_thread.run_sync(self._join, process, limiter=self._threads.joining)
             self.ended.set()
 
     @property
@@ -212,7 +206,7 @@ class Child:
         process = launch(
             self._spec.target,
             self.name,
-            self._child_connection,
+            self._pipe.child_end,
             self._output.end,
             self._spec.arguments,
             {**self._spec.environment, "TMPDIR": str(self._spec.temp_dir)},
@@ -229,58 +223,17 @@ class Child:
             None, ending.kill, (self.pid, self._pidfd, process), exitpriority=100
         )
         # Ours must be the child's last copies, or their closing would not be seen here.
-        self._child_connection.close()
+        self._pipe.child_end.close()
         self._output.end.close()
         return process
 
     def _close_unstarted(self) -> None:
         """Close all pipes: it could not be started, or its start was given up before it began."""
         self.lost.set()
-        for end in (self._connection, self._child_connection, self._output.end):
-            with contextlib.suppress(OSError):
-                end.close()
-        self._output.close()
-
-    def _send_now(self, request: bytes) -> memoryview:
-        """Send what the pipe takes without waiting, and return the rest."""
-        # A broken pipe is told by the reader, which finds out at the same moment.
+        self._pipe.close()
         with contextlib.suppress(OSError):
-            if self._is_watched:
-                return write_now(self._connection.fileno(), framed(request))
-            if len(request) > _DIRECT_BYTES:
-                return memoryview(request)
-            self._connection.send_bytes(request)
-        return memoryview(b"")
-
-    def _send_rest(self, rest: memoryview) -> None:
-        # The lock keeps the pipe's descriptor from being closed, and given to another file, under
-        # a late sender. For a broken pipe see `_send_now`.
-        with self._sending, contextlib.suppress(OSError):
-            if self._is_watched:
-                write_all(self._connection.fileno(), rest)
-            else:
-                self._connection.send_bytes(rest)
-
-    async def _answer_to_large(
-        self, rest: memoryview, answer: "asyncio.Future[Reply]", timeout_s: float, op: str
-    ) -> Reply:
-        """Send in a thread what blocks its sender until the child has read more.
-
-        Killing the child ends that thread, too.
-        """
-        async with anyio.create_task_group() as sending:
-            sending.start_soon(self._send_in_thread, rest)
-            try:
-                answered: Reply | ServiceError = await self._answer(answer, timeout_s, op)
-            except ServiceError as error:
-                answered = error
-        if isinstance(answered, ServiceError):
-            # Raised out here: the task group would wrap it.
-            raise answered
-        return answered
-
-    async def _send_in_thread(self, rest: memoryview) -> None:
-        await anyio.to_thread.run_sync(self._send_rest, rest, limiter=self._threads.sending)
+            self._output.end.close()
+        self._output.close()
 
     async def _answer(self, answer: "asyncio.Future[Reply]", timeout_s: float, op: str) -> Reply:
         """Wait for the reply; kill the child where it does not come or is not waited for."""
@@ -301,46 +254,6 @@ class Child:
             answer.set_exception(
                 ChildTimeoutError(f"{self.name} gave no answer to {op} within {timeout_s:.3g} s")
             )
-
-    def _read_in_thread(self, read: Callable[[], None]) -> None:
-        reader = threading.Thread(target=read, name=f"{self.name}-reader", daemon=True)
-        reader.start()
-        self._readers.append(reader)
-
-    def _read_arrived(self, frames: FrameReader) -> None:
-        """Take what has arrived, on the event loop: it never waits for the rest of a frame.
-
-        A thread would have to win the interpreter's lock from a busy loop for each reply.
-        """
-        descriptor = self._connection.fileno()
-        try:
-            data = os.read(descriptor, _READ_BYTES)
-        except OSError:
-            data = b""
-        if not data:
-            self._loop.remove_reader(descriptor)
-            self._lose()
-            return
-        for frame in frames.feed(data):
-            self._deliver(frame)
-
-    def _read_replies(self) -> None:
-        """Hand each frame to the event loop, in a thread, until the end."""
-        while True:
-            try:
-                frame = self._connection.recv_bytes()
-            except (EOFError, OSError):
-                break
-            if not self._tell(self._deliver, frame):
-                break
-        self._tell(self._lose)
-
-    def _tell(self, callback: Callable[..., None], *args: object) -> bool:
-        try:
-            self._loop.call_soon_threadsafe(callback, *args)
-        except RuntimeError:  # the loop is closed: nobody is left to be told
-            return False
-        return True
 
     def _deliver(self, frame: bytes) -> None:
         self.last_seen = time.monotonic()
@@ -370,10 +283,9 @@ class Child:
     def _join(self, process: BaseProcess) -> None:
         ending.await_end(self._pidfd, END_TIMEOUT_S)
         process.join(END_TIMEOUT_S)
-        for reader in self._readers:
-            reader.join(END_TIMEOUT_S)
-        with self._sending:
-            self._connection.close()
+        if self._output_thread is not None:
+            self._output_thread.join(END_TIMEOUT_S)
+        self._pipe.close()
         if self._finalizer is not None:
             self._finalizer.cancel()
         if self._pidfd is not None:

@@ -5,8 +5,8 @@ A frame is its size (`!i`; or -1 and the size as `!Q` from 2 GiB on) and so many
 """
 
 import os
-import select
 import struct
+from collections.abc import Sequence
 
 _SIZE = struct.Struct("!i")
 _LONG_SIZE = struct.Struct("!Q")
@@ -61,34 +61,28 @@ def _bounds(buffer: bytes, start: int) -> tuple[int, int]:
     return begin, begin + size
 
 
-def framed(data: bytes) -> memoryview:
-    """Return the frame that holds these bytes."""
-    size = len(data)
+def framed(data: Sequence[bytes]) -> list[memoryview]:
+    """Return the frame that holds these bytes, one after the other; none of them is copied."""
+    size = sum(map(len, data))
     head = _SIZE.pack(size) if size < _LONG_FROM else _SIZE.pack(_LONG) + _LONG_SIZE.pack(size)
-    return memoryview(head + data)
+    return [memoryview(piece) for piece in (head, *data) if piece]
 
 
-def write_now(descriptor: int, frame: memoryview) -> memoryview:
+def write_now(descriptor: int, pieces: list[memoryview]) -> list[memoryview]:
     """Write what a non-blocking pipe takes at once, and return the rest.
 
-    Raise OSError where the pipe is broken.
+    Not by the connection's own `send_bytes`, which would fail in the middle of a frame that the
+    pipe does not hold. Raise OSError where the pipe is broken.
     """
-    while frame:
+    rest = pieces
+    while rest:
         try:
-            frame = frame[os.write(descriptor, frame) :]
+            written = os.writev(descriptor, rest)
         except BlockingIOError:
             break
-    return frame
-
-
-def write_all(descriptor: int, frame: memoryview) -> None:
-    """Write a frame, or the rest of one, and block while the pipe is full; raise as `write_now`.
-
-    Not by the connection's own `send_bytes`: libuv, and so uvloop, makes what it watches
-    non-blocking, and a write into a full pipe would fail in the middle of a frame.
-    """
-    while rest := write_now(descriptor, frame):
-        frame = rest
-        writable = select.poll()
-        writable.register(descriptor, select.POLLOUT)
-        writable.poll()
+        while rest and written >= len(rest[0]):
+            written -= len(rest[0])
+            rest = rest[1:]
+        if written:
+            rest = [rest[0][written:], *rest[1:]]
+    return rest

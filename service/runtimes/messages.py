@@ -110,18 +110,18 @@ class SpeedReply(msgspec.Struct, frozen=True):
     timings: tuple[Timing, ...]
 
 
-class RawRequest(msgspec.Struct, frozen=True):
+class RawRequest(msgspec.Struct, frozen=True, array_like=True):
     """Answer an undecoded body of one kind by an answer of one kind.
 
     An Arrow stream may have so many bytes once it is decoded; `metadata` goes into the schema of
-    one that is answered.
+    one that is answered. The body stands last: see `protocol.encode_request`.
     """
 
-    body: bytes
     kind: Media = Media.JSON
     answer: Media = Media.JSON
     max_decoded_bytes: int = 0
     metadata: dict[str, str] = {}
+    body: bytes = b""
 
 
 class RawReply(msgspec.Struct, frozen=True):

@@ -76,7 +76,8 @@ class Worker:
 
     async def predict_raw(self, request: RawRequest, timeout_s: float) -> RawReply:
         """Decode, answer and encode a body there. Raise as `predict` does, and for a bad body."""
-        return await self.child.call("predict_raw", request, RawReply, timeout_s=timeout_s)
+        head, body = msgspec.structs.replace(request, body=b""), request.body
+        return await self.child.call("predict_raw", head, RawReply, timeout_s=timeout_s, tail=body)
 
     def kill(self) -> None:
         """End the process; a call under way raises ChildLostError."""

@@ -4,6 +4,7 @@ Nothing from a child is ever unpickled: an exception of MLflow's would import ML
 and a model's own class could run code there.
 """
 
+import struct
 import traceback
 from typing import Any
 
@@ -35,6 +36,26 @@ class Request(msgspec.Struct, frozen=True, array_like=True):
     id: int
     op: str
     body: msgspec.Raw
+
+
+_EMPTY = msgspec.msgpack.encode(b"")
+_BIN_32 = 0xC6
+
+
+def encode_request(id_: int, op: str, body: object, tail: bytes = b"") -> list[bytes]:
+    """Return a request in pieces that follow each other.
+
+    A tail is the last field of `body`, an array_like Struct that has b"" there: so megabytes are
+    sent from where they are. What stands last in a struct stands last in the request, too, and
+    MessagePack writes bytes as a head with their length, and then themselves.
+    """
+    encoded = msgspec.Raw(msgspec.msgpack.encode(body))
+    request = msgspec.msgpack.encode(Request(id_, op, encoded))
+    if not tail:
+        return [request]
+    if not request.endswith(_EMPTY):
+        raise TypeError(f"the last field of {type(body).__name__} is not b''")
+    return [request[: -len(_EMPTY)] + struct.pack("!BI", _BIN_32, len(tail)), tail]
 
 
 class Reply(msgspec.Struct, frozen=True, array_like=True):

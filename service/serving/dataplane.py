@@ -77,11 +77,11 @@ class DataPlane:
             # Arrow is spoken in workers alone.
             version = model.version
             request = RawRequest(
-                body,
                 kind,
                 wanted,
                 self._max_decoded_bytes,
                 {"hotswap.model_name": version.name, "hotswap.model_version": version.version},
+                body,
             )
             answer, form = await model.batcher.submit(request), Form.ROWS
         else:

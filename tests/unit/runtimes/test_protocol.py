@@ -14,7 +14,16 @@ from service.core.errors import (
     SourceUnavailableError,
     StoreCorruptError,
 )
-from service.runtimes.protocol import MAX_DETAIL_CHARACTERS, Fault, to_error, to_fault
+from service.runtimes.messages import RawRequest
+from service.runtimes.protocol import (
+    MAX_DETAIL_CHARACTERS,
+    Fault,
+    Nothing,
+    Request,
+    encode_request,
+    to_error,
+    to_fault,
+)
 
 
 class SilentError(Exception):
@@ -98,3 +107,27 @@ def test_a_long_traceback_is_cut_at_its_beginning() -> None:
     assert isinstance(error, ChildRaisedError)
     assert len(error.detail) == MAX_DETAIL_CHARACTERS
     assert error.detail.rstrip().endswith("the end")
+
+
+@pytest.mark.parametrize("size", [1, 255, 70_000])
+def test_a_tail_is_the_last_field_of_what_is_asked(size: int) -> None:
+    """It is sent from where it is, and read as if it had been encoded with the rest."""
+    body = bytes(size)
+    *head, tail = encode_request(7, "predict_raw", RawRequest(max_decoded_bytes=9), body)
+    assert tail is body
+    request = msgspec.msgpack.decode(b"".join([*head, tail]), type=Request)
+    assert (request.id, request.op) == (7, "predict_raw")
+    asked = msgspec.msgpack.decode(request.body, type=RawRequest)
+    assert asked == RawRequest(max_decoded_bytes=9, body=body)
+
+
+def test_without_a_tail_it_is_one_piece() -> None:
+    """As a call is, whose columns are small."""
+    (piece,) = encode_request(1, "ping", Nothing())
+    assert msgspec.msgpack.decode(piece, type=Request).op == "ping"
+
+
+def test_a_tail_needs_a_place() -> None:
+    """Bytes behind what does not end with an empty field would be no request."""
+    with pytest.raises(TypeError, match="last field of Nothing"):
+        encode_request(1, "ping", Nothing(), b"tail")

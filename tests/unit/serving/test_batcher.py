@@ -187,7 +187,9 @@ async def test_a_body_goes_alone() -> None:
     """What the worker is to decode is merged with nothing."""
     workers = FakeWorkers()
     async with running(workers) as batcher:
-        got = await outcomes(batcher, a_call(1), RawRequest(b"one"), a_call(2), RawRequest(b"two"))
+        got = await outcomes(
+            batcher, a_call(1), RawRequest(body=b"one"), a_call(2), RawRequest(body=b"two")
+        )
     assert got == [[1.5], RawReply(1, b"one", None), [2.5], RawReply(1, b"two", None)]
     assert workers.bodies == [b"one", b"two"]
     assert workers.seen == [[1, 2]]
@@ -199,7 +201,7 @@ async def test_bodies_leave_a_worker_to_small_requests() -> None:
     async with running(workers) as batcher, anyio.create_task_group() as callers:
         assert await outcome(batcher, a_call(1)) == [1.5]
         for body in (b"one", b"two"):
-            callers.start_soon(outcome, batcher, RawRequest(body))
+            callers.start_soon(outcome, batcher, RawRequest(body=body))
         await until(lambda: bool(workers.bodies))
         assert workers.bodies == [b"one"]
         began = now()
@@ -213,7 +215,7 @@ async def test_bodies_take_every_worker_where_nothing_else_comes() -> None:
     workers = FakeWorkers(2, takes_s=0.1)
     async with running(workers) as batcher:
         began = now()
-        await outcomes(batcher, RawRequest(b"one"), RawRequest(b"two"))
+        await outcomes(batcher, RawRequest(body=b"one"), RawRequest(body=b"two"))
         assert now() - began == pytest.approx(0.1)
 
 
@@ -224,7 +226,7 @@ async def test_only_the_request_with_the_row_that_is_not_finite_fails() -> None:
         assert (good, also_good) == ([1.5, 2.5], [4.5])
         assert isinstance(bad, NonFinitePredictionError)
         assert bad.row == 1
-        raw = await outcome(batcher, RawRequest(b"nan"))
+        raw = await outcome(batcher, RawRequest(body=b"nan"))
         assert isinstance(raw, NonFinitePredictionError)
 
 

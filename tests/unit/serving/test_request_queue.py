@@ -33,13 +33,13 @@ def taken(queue: RequestQueue, **how: Any) -> list[float]:
 
 async def test_calls_go_together_and_bodies_alone_in_order_of_arrival() -> None:
     """A body that came first goes first."""
-    queue, _ = queue_of(RawRequest(b"body"), a_call(1), RawRequest(b"another"), a_call(2))
+    queue, _ = queue_of(RawRequest(body=b"body"), a_call(1), RawRequest(body=b"another"), a_call(2))
     assert [taken(queue) for _ in range(4)] == [[0], [1, 3], [2], []]
 
 
 async def test_a_body_that_may_not_go_holds_up_no_call() -> None:
     """It waits, and is still there."""
-    queue, _ = queue_of(RawRequest(b"body"), a_call(1))
+    queue, _ = queue_of(RawRequest(body=b"body"), a_call(1))
     assert taken(queue, bodies=False) == [1]
     assert taken(queue, bodies=False) == []
     assert len(queue) == 1
@@ -59,7 +59,7 @@ async def test_who_is_to_run_again_goes_first_and_alone() -> None:
 
 async def test_who_has_gone_is_taken_by_nobody() -> None:
     """Whether a call, a body or one to run again."""
-    queue, items = queue_of(a_call(1), RawRequest(b"body"), a_call(2))
+    queue, items = queue_of(a_call(1), RawRequest(body=b"body"), a_call(2))
     items[2].again = True
     for item in items:
         item.answer.cancel()

@@ -1,0 +1,126 @@
+"""The front's end of a child's pipe: requests go out, frames come in, and its end is told.
+
+Where the event loop can watch a pipe it does, and neither a send nor a read ever waits. Windows'
+loop watches sockets alone: there two threads wait instead.
+"""
+
+import asyncio
+import contextlib
+import os
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from multiprocessing.connection import Pipe
+
+from service.runtimes.frames import FrameReader, framed, write_now
+
+_READ_BYTES = 262_144
+_JOIN_TIMEOUT_S = 5.0
+
+
+class ChildPipe:
+    """Made before the child is started, which gets `child_end`; then opened, in the end closed.
+
+    `on_frame` is called with each frame and `on_end` once, both on the event loop.
+    """
+
+    def __init__(
+        self, name: str, on_frame: Callable[[bytes], None], on_end: Callable[[], None]
+    ) -> None:
+        self._name = name
+        self._on_frame = on_frame
+        self._on_end = on_end
+        self._loop = asyncio.get_running_loop()
+        self._connection, self.child_end = Pipe()
+        self._frames = FrameReader()
+        self._unsent: list[memoryview] = []
+        self._threads: list[threading.Thread] = []
+        self._outbox: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        """What a thread is to send, None as the last; only where the loop does not watch."""
+
+    def open(self) -> None:
+        """Begin to read."""
+        descriptor = self._connection.fileno()
+        try:
+            self._loop.add_reader(descriptor, self._read_arrived)
+        except NotImplementedError:
+            self._start_thread(self._read_frames, "reader")
+            self._start_thread(self._send_queued, "sender")
+        else:
+            # As uvloop does anyway: what does not fit the pipe must not hold up the loop.
+            os.set_blocking(descriptor, False)
+
+    def send(self, request: Sequence[bytes]) -> None:
+        """Send a request's pieces: at once as far as the pipe takes them, then whenever it can.
+
+        A broken pipe is told by `on_end`. Not before what was sent last has been answered.
+        """
+        if self._threads:
+            self._outbox.put(b"".join(request))
+            return
+        self._unsent = framed(request)
+        self._send_more()
+        if self._unsent:
+            self._loop.add_writer(self._connection.fileno(), self._send_more)
+
+    def close(self) -> None:
+        """Close it, once its end was told, or where it was never opened. Blocks for a moment."""
+        self._outbox.put(None)
+        for thread in self._threads:
+            thread.join(_JOIN_TIMEOUT_S)
+        for end in (self._connection, self.child_end):
+            with contextlib.suppress(OSError):
+                end.close()
+
+    def _send_more(self) -> None:
+        descriptor = self._connection.fileno()
+        try:
+            self._unsent = write_now(descriptor, self._unsent)
+        except OSError:
+            self._unsent = []
+        if not self._unsent:
+            self._loop.remove_writer(descriptor)
+
+    def _read_arrived(self) -> None:
+        """Take what has arrived: it never waits for the rest of a frame."""
+        descriptor = self._connection.fileno()
+        try:
+            data = os.read(descriptor, _READ_BYTES)
+        except OSError:
+            data = b""
+        if not data:
+            self._loop.remove_reader(descriptor)
+            self._loop.remove_writer(descriptor)
+            self._on_end()
+            return
+        for frame in self._frames.feed(data):
+            self._on_frame(frame)
+
+    # -- where the loop can't watch ---------------------------------------------------------------
+
+    def _start_thread(self, run: Callable[[], None], role: str) -> None:
+        thread = threading.Thread(target=run, name=f"{self._name}-{role}", daemon=True)
+        thread.start()
+        self._threads.append(thread)
+
+    def _read_frames(self) -> None:
+        while True:
+            try:
+                frame = self._connection.recv_bytes()
+            except (EOFError, OSError):
+                break
+            if not self._tell(self._on_frame, frame):
+                break
+        self._tell(self._on_end)
+
+    def _send_queued(self) -> None:
+        while (request := self._outbox.get()) is not None:
+            with contextlib.suppress(OSError):
+                self._connection.send_bytes(request)
+
+    def _tell(self, callback: Callable[..., None], *args: object) -> bool:
+        try:
+            self._loop.call_soon_threadsafe(callback, *args)
+        except RuntimeError:  # the loop is closed: nobody is left to be told
+            return False
+        return True
