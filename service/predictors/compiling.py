@@ -8,14 +8,14 @@ import msgspec
 
 from service.contracts.contract import Call, Contract
 from service.predictors.admission import TooFewRowsError, refer, why_not
-from service.predictors.compiled.anatomy import Anatomy, NotDissectedError, dissect
+from service.predictors.compiled.anatomy import NotDissectedError, dissect
 from service.predictors.predictor import Predictor
 from service.predictors.probes import probes_of
 from service.predictors.pyfunc import PyfuncPredictor
 from service.predictors.report import ADMITTED, REFUSED, SKIPPED, Outcome, Report
 from service.predictors.rows import example_call, made_up_call
 from service.predictors.tuned import TunedPredictor
-from service.predictors.tuning import choose, time_sizes
+from service.predictors.tuning import FEW_SIZES, SIZES, choose, time_sizes
 from service.predictors.workshop import Workshop, way, why
 
 REPORT = "report.json"
@@ -34,9 +34,19 @@ class _Found:
 
 
 def compile_model(
-    model: Any, contract: Contract, model_dir: Path, folder: Path, threads: int, rtol: float
+    model: Any,
+    contract: Contract,
+    model_dir: Path,
+    folder: Path,
+    threads: int,
+    rtol: float,
+    *,
+    first: bool = False,
 ) -> Report:
-    """Try every way to call a model; write what they need, and the report, into an empty folder."""
+    """Try every way to call a model; write what they need, and the report, into an empty folder.
+
+    Or only those that are ready at once, which are compared with the model as all others are.
+    """
     began = time.perf_counter()
     pyfunc = PyfuncPredictor(model, contract)
     rows = example_call(contract, model_dir).call or made_up_call(contract)
@@ -45,10 +55,16 @@ def compile_model(
         found.others.append(Outcome(_OTHERS, SKIPPED, "no row can be made up from its signature"))
     else:
         try:
-            rows = _try_all(pyfunc, dissect(model, contract), rows, folder, threads, rtol, found)
+            anatomy = dissect(model, contract)
+            usual, odd = probes_of(anatomy, rows)
+            # First without thresholds: what turns them into rows is tried on rows that are
+            # answered.
+            rows = refer(pyfunc, [usual], []).rows
+            workshop = Workshop(anatomy, rows, folder, threads, first=first)
+            _try_all(pyfunc, workshop, rows, odd, rtol, found)
         except (NotDissectedError, TooFewRowsError) as error:
             found.others.append(Outcome(_OTHERS, SKIPPED, str(error)))
-    timed, best = _time({pyfunc.name: pyfunc, **found.admitted}, rows)
+    timed, best = _time({pyfunc.name: pyfunc, **found.admitted}, rows, first=first)
     report = Report(
         predictors=(*timed, *found.others),
         best=best,
@@ -58,25 +74,16 @@ def compile_model(
         rtol=rtol,
         threads=threads,
         took_s=round(time.perf_counter() - began, 3),
+        first=first,
     )
     (folder / REPORT).write_bytes(msgspec.json.format(msgspec.json.encode(report)))
     return report
 
 
 def _try_all(
-    pyfunc: Predictor,
-    anatomy: Anatomy,
-    example: Call,
-    folder: Path,
-    threads: int,
-    rtol: float,
-    found: _Found,
-) -> Call:
-    """Find out which ways are right; return usual rows, which the model answers."""
-    usual, odd = probes_of(anatomy, example)
-    # First without thresholds: what turns them into rows is tried on rows that are answered.
-    usual = refer(pyfunc, [usual], []).rows
-    workshop = Workshop(anatomy, usual, folder, threads)
+    pyfunc: Predictor, workshop: Workshop, usual: Call, odd: list[Call], rtol: float, found: _Found
+) -> None:
+    """Find out which ways are right."""
     reference = refer(pyfunc, [usual, *workshop.threshold_calls()], odd)
     found.steps, found.steps_tried = workshop.steps, workshop.tried
     found.probe_rows = reference.rows.rows
@@ -92,7 +99,6 @@ def _try_all(
             found.others.append(Outcome(name, REFUSED, reason))
         else:
             found.admitted[name] = predictor
-    return usual
 
 
 def open_tuned(
@@ -114,11 +120,13 @@ def open_tuned(
 
 
 def _time(
-    predictors: dict[str, Predictor], rows: Call | None
+    predictors: dict[str, Predictor], rows: Call | None, *, first: bool
 ) -> tuple[list[Outcome], dict[int, str]]:
     """Time all that may answer. Without a row to time them with, pyfunc answers all."""
+    sizes = FEW_SIZES if first else SIZES
     timings = {
-        name: time_sizes(predictor, rows) if rows else {} for name, predictor in predictors.items()
+        name: time_sizes(predictor, rows, sizes) if rows else {}
+        for name, predictor in predictors.items()
     }
     timed = [Outcome(name, ADMITTED, "", ms=ms) for name, ms in timings.items()]
     return timed, choose(timings, list(predictors))

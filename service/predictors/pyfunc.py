@@ -10,12 +10,13 @@ from mlflow.types.schema import ColSpec, DataType, Schema
 from service.contracts.contract import Call, Contract, Predictions
 from service.predictors.inputs import ModelInput, to_model_input
 from service.predictors.outputs import to_predictions
+from service.predictors.report import PYFUNC
 
 
 class PyfuncPredictor:
     """A model that `mlflow.pyfunc.load_model` returned."""
 
-    name = "pyfunc"
+    name = PYFUNC
 
     def __init__(self, model: Any, contract: Contract) -> None:
         self._model = model

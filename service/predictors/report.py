@@ -2,6 +2,7 @@
 
 import msgspec
 
+PYFUNC = "pyfunc"
 ADMITTED, REFUSED, SKIPPED = "admitted", "refused", "skipped"
 
 
@@ -18,7 +19,8 @@ class Report(msgspec.Struct, frozen=True):
     """All of them; `best` is the fastest admitted one by rows.
 
     `steps` names what stands before an estimator, of the ways that were tried; '' where none is
-    right. What is compiled was compared on `probe_rows` rows, within `rtol`.
+    right. What is compiled was compared on `probe_rows` rows, within `rtol`. `first` is whether
+    only what is ready at once was tried, and the rest is still to come.
     """
 
     predictors: tuple[Outcome, ...]
@@ -29,3 +31,9 @@ class Report(msgspec.Struct, frozen=True):
     rtol: float
     threads: int
     took_s: float
+    first: bool = False
+
+    @property
+    def is_pyfunc_alone(self) -> bool:
+        """Whether nothing was found that is faster."""
+        return set(self.best.values()) <= {PYFUNC}

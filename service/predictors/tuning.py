@@ -8,6 +8,7 @@ from service.predictors.predictor import Predictor
 from service.predictors.sizes import sized
 
 SIZES = (1, 8, 64, 512, 4096)
+FEW_SIZES = (1, 512)
 _RUNS = 15
 _ENOUGH_S = 0.06
 """For all runs of one size after the first."""
@@ -19,13 +20,13 @@ _MARGIN = 0.98
 """How much faster another must be than one that stands before it."""
 
 
-def time_sizes(predictor: Predictor, call: Call) -> dict[int, float]:
+def time_sizes(predictor: Predictor, call: Call, sizes: Sequence[int] = SIZES) -> dict[int, float]:
     """Return the milliseconds that a call of each size takes: the best of some runs.
 
     None for a size on which it raises.
     """
     found: dict[int, float] = {}
-    for rows in SIZES:
+    for rows in sizes:
         batch = sized(call, rows)
         try:
             found[rows] = round(_best_s(predictor, batch) * 1000, 4)

@@ -21,7 +21,13 @@ from service.predictors.compiled.recipe import (
     Transform,
     WholeRecipe,
 )
-from service.predictors.compiled.recipes import RECIPES, STEPS, WHOLES
+from service.predictors.compiled.recipes import (
+    FIRST_RECIPES,
+    FIRST_STEPS,
+    RECIPES,
+    STEPS,
+    WHOLES,
+)
 from service.predictors.equality import difference
 from service.predictors.native import NativePredictor
 from service.predictors.predictor import Predictor
@@ -40,8 +46,13 @@ _WAYS: tuple[Recipe | WholeRecipe, ...] = (*RECIPES, *WHOLES)
 class Workshop:
     """Tries ways on one model, in a folder that gets one for each."""
 
-    def __init__(self, anatomy: Anatomy, rows: Call, folder: Path, threads: int) -> None:
-        """`rows` are many, and such as the model answers."""
+    def __init__(
+        self, anatomy: Anatomy, rows: Call, folder: Path, threads: int, *, first: bool = False
+    ) -> None:
+        """`rows` are many, and such as the model answers; `first` is for what is ready at once."""
+        self._own = [] if first else [NativePredictor.name]
+        self._ways = FIRST_RECIPES if first else _WAYS
+        self._all_steps = FIRST_STEPS if first else STEPS
         self._anatomy = anatomy
         self._folder = folder
         self._threads = threads
@@ -58,11 +69,11 @@ class Workshop:
 
     def names(self) -> list[str]:
         """Name every way, in the order in which they are preferred where they are as fast."""
-        return [NativePredictor.name, *map(attrgetter("name"), _WAYS)]
+        return [*self._own, *map(attrgetter("name"), self._ways)]
 
     def make(self, name: str) -> Predictor:
         """Convert the model in this way. Raise SkippedError, and whatever a converter raises."""
-        for recipe in _WAYS:
+        for recipe in self._ways:
             if recipe.name == name:
                 recipe.convert(self._anatomy, _place(self._folder, name))
         return way(name, self._anatomy, self._folder, self._threads, self.steps)
@@ -106,11 +117,11 @@ class Workshop:
             width = itself(take(self._usual, [0])).shape[1]
             if width > _MOST_FEATURES:
                 reason = f"{width} features are too many to be laid out for each row"
-                self.tried += [Outcome(steps.name, SKIPPED, reason) for steps in STEPS]
+                self.tried += [Outcome(steps.name, SKIPPED, reason) for steps in self._all_steps]
                 return
             wanted = itself(self._usual)
         right: list[tuple[float, str, Transform, Array]] = []
-        for steps in STEPS:
+        for steps in self._all_steps:
             folder = _place(self._folder, steps.name)
             try:
                 steps.convert(self._anatomy, folder)

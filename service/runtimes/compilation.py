@@ -47,24 +47,31 @@ class Compiler:
         self._one = anyio.Lock()
 
     async def kept(self, stored: StoredVersion) -> str:
-        """Return the folder of a version that was compiled before, '' where there is none."""
+        """Return the folder of a version that was compiled before, '' where there is none.
+
+        The first that was ready, where the rest never was.
+        """
 
         def find() -> str:
-            place = self._files.place(stored, self._pool.threads)
-            return str(place) if place.is_dir() else ""
+            places = (self._files.place(stored, self._pool.threads, first=x) for x in (False, True))
+            return next((str(place) for place in places if place.is_dir()), "")
 
         return await anyio.to_thread.run_sync(find, limiter=self._limiter)
 
-    async def compile(self, stored: StoredVersion) -> Compiled:
+    async def compile(self, stored: StoredVersion, *, first: bool = False) -> Compiled:
         """Compile a version and keep the files. Raise ServiceError where that fails.
 
-        Cancelling ends the compiler and leaves nothing behind.
+        `first` is for what is ready at once, within a second or so. Cancelling ends the compiler
+        and leaves nothing behind.
         """
         async with self._one:
             filled = self._files.new()
             try:
-                report = await self._filled(stored, filled)
-                place = await self._run(self._keep, stored, filled)
+                report = await self._filled(stored, filled, first=first)
+                place = await self._run(
+                    partial(self._files.place, stored, self._pool.threads, first=first)
+                )
+                await self._run(self._files.keep, filled, place)
             except OSError as error:
                 raise CompilationError(f"the disk does not let it be kept: {error}") from error
             finally:
@@ -72,7 +79,7 @@ class Compiler:
                     await self._run(self._files.drop, filled)
         return Compiled(str(place), report)
 
-    async def _filled(self, stored: StoredVersion, folder: Path) -> Report:
+    async def _filled(self, stored: StoredVersion, folder: Path, *, first: bool) -> Report:
         version, settings = stored.version, self._pool
         spec = ChildSpec(
             target="service.runtimes.compiler:operations",
@@ -89,18 +96,13 @@ class Compiler:
             refuse_unknown=settings.refuse_unknown,
             threads=settings.threads,
         )
-        request = CompileRequest(load, str(folder), self._files.rtol)
+        request = CompileRequest(load, str(folder), self._files.rtol, first)
         child = await start_child(spec, self._threads, settings.start_timeout_s)
         try:
             reply = await child.call("compile", request, CompileReply, timeout_s=_TIMEOUT_S)
         finally:
             await child.end()
         return reply.report
-
-    def _keep(self, stored: StoredVersion, filled: Path) -> Path:
-        place = self._files.place(stored, self._pool.threads)
-        self._files.keep(filled, place)
-        return place
 
     async def _run(self, function: Callable[..., T], *arguments: object) -> T:
         return await anyio.to_thread.run_sync(partial(function, *arguments), limiter=self._limiter)

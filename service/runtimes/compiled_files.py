@@ -1,7 +1,8 @@
 """Where compiled predictors are kept: `compiled/<version's key>/<fingerprint>/` in CACHE_DIR.
 
-Each such folder has `files/`, and `manifest.json` that says what is in there. It is written aside
-and renamed into place; it is checked against its manifest before anything is opened.
+What is ready at once is kept beside it, under the same name and `-first`. Each such folder has
+`files/`, and `manifest.json` that says what is in there. It is written aside and renamed into
+place; it is checked against its manifest before anything is opened.
 """
 
 import contextlib
@@ -35,7 +36,8 @@ _LIBRARIES = (
     "xgboost-cpu",
     "lightgbm",
 )
-_KEPT_OF_A_VERSION = 4
+_KEPT_OF_A_VERSION = 8
+_FIRST = "-first"
 
 
 class CompiledFiles:
@@ -47,10 +49,13 @@ class CompiledFiles:
         self._aside = aside
         self.rtol = rtol
 
-    def place(self, stored: StoredVersion, threads: int) -> Path:
-        """Return where a version's compiled predictors are, or would be, on this machine."""
+    def place(self, stored: StoredVersion, threads: int, *, first: bool = False) -> Path:
+        """Return where a version's compiled predictors are, or would be, on this machine.
+
+        Beside it is where the `first` of them are, those that are ready at once.
+        """
         key = fingerprint(stored.digest, threads, self.rtol)
-        return self._root / stored.version.key / key
+        return self._root / stored.version.key / (key + _FIRST * first)
 
     def new(self) -> Path:
         """Return a folder that does not exist yet, to be filled and then kept."""

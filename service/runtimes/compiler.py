@@ -27,8 +27,10 @@ def compile_version(request: CompileRequest) -> CompileReply:
     root = Path(request.folder)
     files = root / FILES
     files.mkdir(parents=True)
+    load = request.load
     report = compile_model(
-        model, contract, Path(request.load.path), files, request.load.threads, request.rtol
+        *(model, contract, Path(load.path), files, load.threads, request.rtol),
+        first=request.first,
     )
     manifest.write(root / manifest.MANIFEST_NAME, manifest.build(files))
     return CompileReply(report)

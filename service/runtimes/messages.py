@@ -38,11 +38,15 @@ class AdoptReply(msgspec.Struct, frozen=True):
 
 
 class CompileRequest(msgspec.Struct, frozen=True):
-    """Compile the version that `load` names, within `rtol`, into a folder that does not exist."""
+    """Compile the version that `load` names, within `rtol`, into a folder that does not exist.
+
+    `first` is for what is ready at once.
+    """
 
     load: LoadRequest
     folder: str
     rtol: float
+    first: bool = False
 
 
 class CompileReply(msgspec.Struct, frozen=True):

@@ -5,7 +5,7 @@ import structlog
 
 from service.core.errors import ServiceError
 from service.predictors.report import Report
-from service.runtimes.compilation import Compiler
+from service.runtimes.compilation import Compiled, Compiler
 from service.runtimes.messages import LoadReply
 from service.runtimes.pool import Pool
 
@@ -32,46 +32,65 @@ class Compiling:
 
     def adopted(self, report: Report) -> None:
         """Note that workers answer by what this report found best."""
-        self.report, self.state, self.reason = report, "tuned", ""
+        self.report, self.reason = report, ""
+        self.state = "compiling" if report.first else "tuned"
 
     def failed(self, reason: str) -> None:
         """Note that it stays as it is."""
-        self.state, self.reason = "pyfunc", reason
+        self.state = "pyfunc" if self.report is None else "tuned"
+        self.reason = reason
 
 
 async def compile_and_adopt(
     compiler: Compiler, pool: Pool, compiling: Compiling, serves: anyio.Event
 ) -> None:
-    """Compile a version once it serves, unless that was done before, and adopt what came of it.
+    """Compile a version, unless that was done before, and adopt what came of it once it serves.
 
+    What is ready at once comes first, and is tried beside the gates; all the rest once it serves.
     Whatever fails here is a line in the log: the version serves on as it did.
     """
-    await serves.wait()
     log = _log.bind(version=pool.stored.version.version)
-    if compiling.report is not None:
-        _tell(compiling.report, log)
-        return
-    if compiling.pyfunc_only:
+    known = compiling.report
+    if compiling.pyfunc_only or (known is not None and not known.first):
+        await serves.wait()
+        if known is not None:
+            _tell(known, log)
         return
     try:
         compiling.began()
         log.info("compiling predictors")
-        compiled = await compiler.compile(pool.stored)
-        reply = await pool.adopt(compiled.folder, pool.settings.load_timeout_s)
+        if known is None:
+            first = await compiler.compile(pool.stored, first=True)
+            await serves.wait()
+            ways = first.report
+            if not (ways.is_pyfunc_alone or await _adopt(first, pool, compiling, log)):
+                return
+        await serves.wait()
+        await _adopt(await compiler.compile(pool.stored), pool, compiling, log)
     except ServiceError as error:
         compiling.failed(str(error))
         log.warning("predictors not compiled", reason=str(error))
     except Exception as error:
         compiling.failed(f"{type(error).__name__}: {error}")
         log.exception("predictors not compiled")
-    else:
-        if reply.reason:
-            compiling.failed(reply.reason)
-            log.warning("compiled predictors not used", reason=reply.reason)
-            return
-        report = reply.report or compiled.report
-        compiling.adopted(report)
-        _tell(report, log)
+
+
+async def _adopt(
+    compiled: Compiled,
+    pool: Pool,
+    compiling: Compiling,
+    log: structlog.typing.FilteringBoundLogger,
+) -> bool:
+    """Have workers answer by it; tell whether they do."""
+    reply = await pool.adopt(compiled.folder, pool.settings.load_timeout_s)
+    if reply.reason:
+        compiling.failed(reply.reason)
+        log.warning("compiled predictors not used", reason=reply.reason)
+        return False
+    report = reply.report or compiled.report
+    compiling.adopted(report)
+    _tell(report, log)
+    return True
 
 
 def _tell(report: Report, log: structlog.typing.FilteringBoundLogger) -> None:

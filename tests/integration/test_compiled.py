@@ -101,7 +101,8 @@ def test_compiled_predictors_are_taken_into_use_under_traffic(
                 lambda: service.info()["serving"]["answered"] > asked + ROWS, "more answers"
             )
         assert failures == []
-        (line,) = logged(service, "predictors tuned")
+        first, line = logged(service, "predictors tuned")
+    assert first["best"] == "1: llvm forest, 512: llvm forest"
     assert report["probe_rows"] >= 2000
     told = {one["name"]: one for one in report["predictors"]}
     assert told["trees"]["outcome"] == told["native"]["outcome"] == "admitted"
@@ -136,7 +137,8 @@ def test_files_that_were_changed_are_not_used_but_made_again(
     """The worker says why, and serves through pyfunc until they are there again."""
     with running_service.start(tmp_path, mlflow_server.uri, model_alias=forest.alias) as service:
         wait_tuned(service)
-    (report,) = (tmp_path / "cache" / "compiled").glob("*/*/files/report.json")
+    reports = (tmp_path / "cache" / "compiled").glob("*/*/files/report.json")
+    (report,) = (one for one in reports if not one.parents[1].name.endswith("-first"))
     report.write_bytes(report.read_bytes().replace(b"trees", b"threes"))
     with running_service.start(tmp_path, mlflow_server.uri, model_alias=forest.alias) as service:
         assert_right(service, forest, ROWS)

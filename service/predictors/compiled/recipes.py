@@ -35,3 +35,7 @@ RECIPES: tuple[Recipe, ...] = (
 
 WHOLES: tuple[WholeRecipe, ...] = (OnnxWhole(),)
 """Ways to do all of a model."""
+
+FIRST_STEPS: tuple[Steps, ...] = (DirectSteps(), OwnSteps())
+FIRST_RECIPES: tuple[Recipe, ...] = (LlvmForest(), Boosting(), Linear(), XgboostInPlace())
+"""Of all these, what is ready at once: it is tried before the rest, which takes seconds."""

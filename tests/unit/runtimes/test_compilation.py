@@ -4,6 +4,7 @@ import errno
 from pathlib import Path
 
 import anyio
+import msgspec
 import pytest
 
 from service.core import manifest
@@ -34,7 +35,7 @@ class FakeCompiler(Compiler):
         self.at_work = 0
         self.most_at_work = 0
 
-    async def _filled(self, stored: StoredVersion, folder: Path) -> Report:
+    async def _filled(self, stored: StoredVersion, folder: Path, *, first: bool) -> Report:
         assert stored == STORED
         self.at_work += 1
         self.most_at_work = max(self.most_at_work, self.at_work)
@@ -47,7 +48,7 @@ class FakeCompiler(Compiler):
             self.at_work -= 1
         if self.error is not None:
             raise self.error
-        return REPORT
+        return msgspec.structs.replace(REPORT, first=first)
 
 
 def left_aside(folder: Path) -> list[Path]:
@@ -64,6 +65,17 @@ async def test_what_was_compiled_is_kept_and_found(tmp_path: Path) -> None:
     assert await compiler.kept(STORED) == compiled.folder
     assert verified(Path(compiled.folder)).is_dir()
     assert left_aside(tmp_path) == []
+
+
+async def test_what_is_ready_at_once_is_found_until_there_is_the_rest(tmp_path: Path) -> None:
+    """Each in a folder of its own, since workers may be answering by the first."""
+    compiler = FakeCompiler(tmp_path)
+    first = await compiler.compile(STORED, first=True)
+    assert first.report.first
+    assert await compiler.kept(STORED) == first.folder
+    whole = await compiler.compile(STORED)
+    assert await compiler.kept(STORED) == whole.folder
+    assert verified(Path(first.folder)).is_dir()
 
 
 async def test_a_compiler_that_is_lost_leaves_nothing(tmp_path: Path) -> None:

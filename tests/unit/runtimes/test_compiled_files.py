@@ -97,8 +97,8 @@ def test_files_that_are_not_as_they_were_made_are_not_opened(tmp_path: Path, dam
 def test_only_a_few_folders_of_a_version_are_kept(tmp_path: Path) -> None:
     """Each renewal of a library would leave one more."""
     files = files_in(tmp_path)
-    for threads in range(1, 9):
+    for threads in range(1, 13):
         files.keep(fill(files.new()), files.place(STORED, threads))
     left = list((tmp_path / "compiled" / STORED.version.key).iterdir())
-    assert len(left) == 4
-    assert files.place(STORED, 8) in left
+    assert len(left) == 8
+    assert files.place(STORED, 12) in left

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import anyio
+import msgspec
 import pytest
 from structlog.testing import capture_logs
 
@@ -22,23 +23,25 @@ pytestmark = pytest.mark.anyio
 
 STORED = StoredVersion(a_version(1), Path("nowhere"), "digest")
 REPORT = Report((), {1: "trees"}, "direct", (), 2048, 1e-12, 1, 0.5)
+FIRST = msgspec.structs.replace(REPORT, best={1: "llvm forest"}, first=True)
 
 
 class FakeCompiler(Compiler):
     """A compiler that does as it is told, and counts."""
 
-    def __init__(self, error: Exception | None = None) -> None:
+    def __init__(self, error: Exception | None = None, first: Report = FIRST) -> None:
         super().__init__(CompiledFiles(Path("a"), Path("b"), 0.0), POOL, ChildThreads())
         self.error = error
-        self.asked = 0
+        self.first = first
+        self.asked: list[str] = []
 
-    async def compile(self, stored: StoredVersion) -> Compiled:
-        """Answer at once."""
+    async def compile(self, stored: StoredVersion, *, first: bool = False) -> Compiled:
+        """Answer at once; what fails is the whole."""
         assert stored == STORED
-        self.asked += 1
-        if self.error is not None:
+        self.asked.append("first" if first else "all")
+        if self.error is not None and not first:
             raise self.error
-        return Compiled("folder", REPORT)
+        return Compiled("first", self.first) if first else Compiled("folder", REPORT)
 
 
 class FakePool(Pool):
@@ -47,11 +50,13 @@ class FakePool(Pool):
     def __init__(self, reply: AdoptReply) -> None:
         super().__init__(STORED, POOL, ChildThreads())
         self.reply = reply
+        self.adopted: list[str] = []
 
     async def adopt(self, compiled: str, timeout_s: float) -> AdoptReply:
-        """Answer at once."""
-        assert (compiled, timeout_s) == ("folder", POOL.load_timeout_s)
-        return self.reply
+        """Answer at once: for the first with its own report, as told for the rest."""
+        assert timeout_s == POOL.load_timeout_s
+        self.adopted.append(compiled)
+        return AdoptReply(FIRST) if compiled == "first" else self.reply
 
 
 def loaded(adopted: AdoptReply | None = None, pyfunc_only: str = "") -> Compiling:
@@ -68,16 +73,35 @@ async def run(compiler: Compiler, pool: Pool, compiling: Compiling) -> list[str]
     return [f"{line['log_level']}: {line['event']}" for line in logs]
 
 
-async def test_a_version_is_compiled_and_tuned_once_it_serves() -> None:
-    """Not a moment before."""
+async def test_nothing_is_taken_into_use_before_the_version_serves() -> None:
+    """What is ready at once is tried beside the gates, and the rest not a moment before."""
     compiler, compiling, serves = FakeCompiler(), loaded(), anyio.Event()
+    pool = FakePool(AdoptReply(REPORT))
     async with anyio.create_task_group() as tasks:
-        pool = FakePool(AdoptReply(REPORT))
         tasks.start_soon(compile_and_adopt, compiler, pool, compiling, serves)
         await anyio.wait_all_tasks_blocked()
-        assert (compiler.asked, compiling.state) == (0, "pyfunc")
+        assert (compiler.asked, pool.adopted, compiling.report) == (["first"], [], None)
         serves.set()
-    assert (compiler.asked, compiling.state, compiling.report) == (1, "tuned", REPORT)
+    assert (compiler.asked, pool.adopted) == (["first", "all"], ["first", "folder"])
+    assert (compiling.state, compiling.report) == ("tuned", REPORT)
+
+
+async def test_where_nothing_is_ready_at_once_the_rest_is_tried() -> None:
+    """There is nothing to be taken into use before."""
+    nothing = msgspec.structs.replace(FIRST, best={1: "pyfunc"})
+    compiler, pool, compiling = FakeCompiler(first=nothing), FakePool(AdoptReply(REPORT)), loaded()
+    await run(compiler, pool, compiling)
+    assert pool.adopted == ["folder"]
+    assert compiling.report == REPORT
+
+
+async def test_a_start_with_the_first_alone_goes_on_with_the_rest() -> None:
+    """A service that ended too early left them behind."""
+    compiler, compiling = FakeCompiler(), loaded(AdoptReply(FIRST))
+    assert (compiling.state, compiling.report) == ("compiling", FIRST)
+    await run(compiler, FakePool(AdoptReply(REPORT)), compiling)
+    assert compiler.asked == ["all"]
+    assert (compiling.state, compiling.report) == ("tuned", REPORT)
 
 
 async def test_what_was_compiled_before_is_only_told() -> None:
@@ -86,14 +110,14 @@ async def test_what_was_compiled_before_is_only_told() -> None:
     assert compiling.state == "tuned"
     lines = await run(compiler, FakePool(AdoptReply(None)), compiling)
     assert lines == ["info: predictors tuned"]
-    assert compiler.asked == 0
+    assert compiler.asked == []
 
 
 async def test_a_model_that_only_mlflow_can_call_starts_no_compiler() -> None:
     """The reason is told from the start."""
     compiler, compiling = FakeCompiler(), loaded(pyfunc_only="models of x are called through it")
     assert await run(compiler, FakePool(AdoptReply(None)), compiling) == []
-    assert (compiler.asked, compiling.state) == (0, "pyfunc")
+    assert (compiler.asked, compiling.state) == ([], "pyfunc")
     assert compiling.reason == "models of x are called through it"
 
 
@@ -106,11 +130,11 @@ async def test_a_model_that_only_mlflow_can_call_starts_no_compiler() -> None:
     ],
 )
 async def test_a_compiler_that_fails_is_told_and_no_more(error: Exception, line: str) -> None:
-    """The version serves on through pyfunc."""
+    """The version serves on as it did."""
     compiling = loaded()
     pool = FakePool(AdoptReply(REPORT))
     assert (await run(FakeCompiler(error), pool, compiling))[-1] == line
-    assert (compiling.state, compiling.report) == ("pyfunc", None)
+    assert (compiling.state, compiling.report) == ("tuned", FIRST)
     assert str(error) in compiling.reason
 
 
@@ -127,4 +151,5 @@ async def test_a_worker_that_cannot_open_them_is_told_and_no_more() -> None:
     pool = FakePool(AdoptReply(None, "they can't be opened"))
     lines = await run(FakeCompiler(), pool, compiling)
     assert lines[-1] == "warning: compiled predictors not used"
-    assert (compiling.state, compiling.reason) == ("pyfunc", "they can't be opened")
+    assert (compiling.state, compiling.report) == ("tuned", FIRST)
+    assert compiling.reason == "they can't be opened"
