@@ -15,6 +15,8 @@ from multiprocessing.connection import Pipe
 from service.runtimes.frames import FrameReader, framed, write_now
 
 _READ_BYTES = 262_144
+_DIRECT_BYTES = 4_096
+"""What fits the buffer of a pipe that blocks, which is empty between calls: Windows' is small."""
 _JOIN_TIMEOUT_S = 5.0
 
 
@@ -56,7 +58,7 @@ class ChildPipe:
         A broken pipe is told by `on_end`. Not before what was sent last has been answered.
         """
         if self._threads:
-            self._outbox.put(b"".join(request))
+            self._send_blocking(b"".join(request))
             return
         self._unsent = framed(request)
         self._send_more()
@@ -112,6 +114,14 @@ class ChildPipe:
             if not self._tell(self._on_frame, frame):
                 break
         self._tell(self._on_end)
+
+    def _send_blocking(self, request: bytes) -> None:
+        """Send at once what can't block, without a thread that would have to be woken for it."""
+        if len(request) > _DIRECT_BYTES:
+            self._outbox.put(request)
+            return
+        with contextlib.suppress(OSError):
+            self._connection.send_bytes(request)
 
     def _send_queued(self) -> None:
         while (request := self._outbox.get()) is not None:

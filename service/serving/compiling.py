@@ -51,21 +51,21 @@ async def compile_and_adopt(
     """
     log = _log.bind(version=pool.stored.version.version)
     known = compiling.report
-    if compiling.pyfunc_only or (known is not None and not known.first):
+    if known is not None and not known.first:
         await serves.wait()
-        if known is not None:
-            _tell(known, log)
+        _tell(known, log)
+        return
+    if compiling.pyfunc_only:
         return
     try:
         compiling.began()
         log.info("compiling predictors")
-        if known is None:
-            first = await compiler.compile(pool.stored, first=True)
-            await serves.wait()
-            ways = first.report
-            if not (ways.is_pyfunc_alone or await _adopt(first, pool, compiling, log)):
-                return
+        first = await compiler.compile(pool.stored, first=True) if known is None else None
         await serves.wait()
+        if first is not None and not (
+            first.report.is_pyfunc_alone or await _adopt(first, pool, compiling, log)
+        ):
+            return
         await _adopt(await compiler.compile(pool.stored), pool, compiling, log)
     except ServiceError as error:
         compiling.failed(str(error))

@@ -48,6 +48,15 @@ class Forest(NamedTuple):
             self.estimator, (*CLASSIFIERS, DecisionTreeClassifier, ExtraTreeClassifier)
         )
 
+    def answer(self, total: Array) -> Any:
+        """Return what the model answers where its trees' values, in order, have this sum.
+
+        One row each of `total`, which is divided in place, as scikit-learn does.
+        """
+        if len(self.trees) > 1:
+            total /= len(self.trees)
+        return self.finish(total.reshape(len(total), self.outputs, max(self.classes)))
+
 
 def check_size(forest: Forest) -> None:
     """Raise SkippedError for a forest of which each worker should not hold a second copy."""

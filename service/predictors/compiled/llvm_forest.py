@@ -36,14 +36,10 @@ class LlvmForest:
         return _estimating(forest, _summing(forest), Trees().open(anatomy, folder, 1))
 
 
-class LlvmForestInThreads:
+class LlvmForestInThreads(LlvmForest):
     """Rows shared among threads; see Recipe."""
 
     name = "llvm forest in threads"
-
-    def convert(self, anatomy: Anatomy, folder: Path) -> None:
-        """Write nothing; see LlvmForest."""
-        LlvmForest().convert(anatomy, folder)
 
     def open(self, anatomy: Anatomy, folder: Path, threads: int) -> Estimate:
         """Return the forest; see Recipe."""
@@ -69,17 +65,13 @@ class _Tables(NamedTuple):
 
 def _estimating(forest: Forest, sum_rows: _Sum, with_nan: Estimate) -> Estimate:
     """Return the forest; where a feature is missing, trees know by themselves which way to go."""
-    takes_nan, finish, count = forest.takes_nan, forest.finish, len(forest.trees)
-    shape = (forest.outputs, max(forest.classes))
+    takes_nan = forest.takes_nan
 
     def estimate(matrix: Array) -> Any:
         features = as_float32(matrix, takes_nan=takes_nan)
         if takes_nan and np.isnan(features).any():
             return with_nan(features)
-        total = sum_rows(features)
-        if count > 1:
-            total /= count
-        return finish(total.reshape(len(features), *shape))
+        return forest.answer(sum_rows(features))
 
     return estimate
 

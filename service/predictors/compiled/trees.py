@@ -50,8 +50,7 @@ class TreesInThreads:
 
 
 def _summing(forest: Forest, call_all: _CallAll) -> Estimate:
-    takes_nan, finish, count = forest.takes_nan, forest.finish, len(forest.trees)
-    shape = (forest.outputs, max(forest.classes))
+    takes_nan = forest.takes_nan
 
     def estimate(matrix: Array) -> Any:
         features = as_float32(matrix, takes_nan=takes_nan)
@@ -60,9 +59,7 @@ def _summing(forest: Forest, call_all: _CallAll) -> Estimate:
         total = next(answers) + 0.0
         for answer in answers:
             total += answer
-        if count > 1:
-            total /= count
-        return finish(total.reshape(len(features), *shape))
+        return forest.answer(total)
 
     return estimate
 

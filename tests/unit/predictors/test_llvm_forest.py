@@ -20,8 +20,6 @@ with warnings.catch_warnings():
     from service.predictors.compiled.recipe import BeyondError, SkippedError
     from service.predictors.compiled.tree_walk import ordered
 
-FEATURES = ["a", "b", "c"]
-
 
 def drawn(count: int, seed: int) -> pd.DataFrame:
     """Return rows of which many are equal in a feature, and so lie at thresholds."""
@@ -56,7 +54,7 @@ def forests() -> dict[str, Any]:
 def test_any_number_of_rows_gets_the_bits_of_scikit_learn(
     kind: str, outputs: int, tmp_path: Path
 ) -> None:
-    """Groups of eight, four, two and one, and rows at thresholds."""
+    """Groups of twelve, eight, four, two and one, and rows at thresholds."""
     inputs = drawn(200, 1)
     estimator = forests()[kind]
     target: Any = np.column_stack([inputs["a"] + inputs["c"], inputs["b"] * inputs["c"]])[
@@ -69,7 +67,7 @@ def test_any_number_of_rows_gets_the_bits_of_scikit_learn(
     others = pd.concat([inputs, drawn(100, 2)])
     for recipe, threads in ((LlvmForest(), 1), (LlvmForestInThreads(), 3)):
         estimate = recipe.open(anatomy, tmp_path, threads)
-        for rows in (0, 1, 2, 3, 7, 8, 9, 31, len(others)):
+        for rows in (0, 1, 2, 3, 7, 8, 9, 12, 20, 31, len(others)):
             part = others.head(rows)
             found = estimate(part.to_numpy(np.float64))
             wanted = estimator.predict(part) if rows else found
