@@ -25,9 +25,11 @@ from service.handlers.naming import ReplyNames
 from service.handlers.predict import predict
 from service.handlers.request_id import RequestIdMiddleware, send_request_id
 from service.runtimes.child import ChildSpec, ChildThreads, start_child
+from service.runtimes.cpus import spin_for_each_worker
 from service.runtimes.pool import Worker
 from service.serving.batcher import Batcher, BatchSettings
 from service.serving.dataplane import DataPlane, Prediction
+from service.settings import Settings
 
 _CALLS = 2_000
 _ANSWER = Predictions(1, [*forest.OUTPUTS], [bytes(8)] * 2, ["float64"] * 2, [[], []], [])
@@ -88,6 +90,7 @@ async def _steps(signature: dict[str, Any], ground: Ground, body: bytes) -> dict
         msgspec.msgpack.encode(str(ground.model)),
         ground.folder,
         ground.environ(),
+        spin_s=spin_for_each_worker(Settings().worker_spin_us / 1e6, 1),
     )
     child = await start_child(spec, ChildThreads(), 120)
     try:

@@ -48,7 +48,7 @@ from service.registry.write_back import WriteBack
 from service.runtimes.child import ChildSpec, ChildThreads
 from service.runtimes.compilation import Compiler
 from service.runtimes.compiled_files import CompiledFiles
-from service.runtimes.cpus import threads_for_each_worker
+from service.runtimes.cpus import spin_for_each_worker, threads_for_each_worker
 from service.runtimes.pool import PoolSettings
 from service.runtimes.temp import TempFolder, require_writable
 from service.serving.batcher import BatchSettings
@@ -145,6 +145,9 @@ async def open_backstage(
     threads_per_worker = await anyio.to_thread.run_sync(
         threads_for_each_worker, settings.threads_per_worker, settings.workers
     )
+    spin_s = await anyio.to_thread.run_sync(
+        spin_for_each_worker, settings.worker_spin_us / 1e6, settings.workers
+    )
     pool = PoolSettings(
         workers=settings.workers,
         threads=threads_per_worker,
@@ -155,6 +158,7 @@ async def open_backstage(
         refuse_unknown=settings.unknown_fields == "refuse",
         temp_dir=temp_dir,
         environment=environment,
+        spin_s=spin_s,
     )
     batching = BatchSettings(
         max_rows=settings.max_batch_rows,

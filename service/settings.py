@@ -65,6 +65,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     threads_per_worker: Annotated[int, Meta(ge=0, le=1024)] = 0
     """Threads that a worker computes with; 0 shares the usable CPUs among the workers."""
 
+    worker_spin_us: Annotated[int, Meta(ge=0, le=100_000)] = 300
+    """Microseconds that a worker looks out for its next call before it sleeps, while calls come
+    that closely; 0 for never. Only where it has a CPU that the front does not need."""
+
     poll_interval_s: Seconds = 2.0
     """Seconds between two looks at the registry."""
 

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from datetime import date
 from functools import lru_cache
+from operator import add
 from typing import Annotated, Any, get_type_hints
 
 import msgspec
@@ -78,7 +79,11 @@ def check_months(months: Sequence[Any], place: Place) -> None:
 
 def check_shares(shares: Iterable[Sequence[float]], place: Place) -> None:
     """Raise ContractViolationError for the first row whose shares are more than the whole."""
-    sums = list(map(sum, zip(*shares, strict=True)))
+    first, *others = shares
+    totals: Iterable[float] = first
+    for column in others:
+        totals = map(add, totals, column)
+    sums = list(totals)
     if max(sums) > _SHARES_LIMIT:
         row = next(row for row, total in enumerate(sums) if total > _SHARES_LIMIT)
         raise violation_at(place, row, _SHARES_WANTED, sums[row])

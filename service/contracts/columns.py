@@ -1,7 +1,8 @@
 """Turn the rows of a request into columns, one buffer or list each."""
 
-from array import array
+import struct
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,9 @@ from service.core.errors import ContractViolationError
 ToColumn = Callable[[Sequence[Any], Place], Column]
 """Takes a column's values and, for errors, where a row's value stands in the body."""
 
-_ARRAY_CODES = {"float64": "d", "int64": "q", "int32": "i"}
-"""Of `array.array`, which takes half of numpy's time, for one row and for thousands."""
+_PACKED = {"float64": "d", "int64": "q", "int32": "i"}
+"""Of `struct`, which takes a quarter of numpy's time, for one row and for thousands."""
+_REMEMBERED_SIZES = 256
 _NAT = np.iinfo(np.int64).min
 
 
@@ -45,10 +47,15 @@ def to_column(spec: InputSpec, raw: dict[str, Any]) -> ToColumn:
 
 def to_buffer(dtype: str) -> Callable[[Sequence[Any]], bytes]:
     """Return what makes of numbers, none of them None, a buffer of this dtype."""
-    code = _ARRAY_CODES.get(dtype)
+    code = _PACKED.get(dtype)
     if code is None:
         return lambda values: np.array(values, dtype).tobytes()
-    return lambda values: array(code, values).tobytes()
+    return lambda values: _packer(code, len(values))(*values)
+
+
+@lru_cache(_REMEMBERED_SIZES)
+def _packer(code: str, count: int) -> Callable[..., bytes]:
+    return struct.Struct(f"{count}{code}").pack
 
 
 def _numbers(dtype: str, *, required: bool) -> ToColumn:

@@ -18,6 +18,7 @@ import msgspec
 
 from service.runtimes.output import OutputEnd
 from service.runtimes.protocol import PING, WARM_ID, Nothing, Reply, Request, to_fault
+from service.runtimes.spinning import SpinningReceiver
 
 Operation = tuple[type[Any], Callable[[Any], Any]]
 """An operation's argument type, and the function that takes it."""
@@ -30,6 +31,7 @@ def run(
     output: OutputEnd,
     arguments: bytes,
     environment: dict[str, str],
+    spin_s: float,
 ) -> None:
     """Be a child: import `target` (`module:function`), call it for its operations, serve them.
 
@@ -47,7 +49,7 @@ def run(
     operations: Operations = getattr(importlib.import_module(module), function)(arguments)
     connection.send_bytes(_reply(WARM_ID, Nothing()))
     # Bound now: a model may bring modules of the same names as ours, and imports come from it then.
-    _serve(connection, operations)
+    _serve(connection, operations, SpinningReceiver(connection, spin_s))
 
 
 def ignore_group_signals() -> None:
@@ -85,13 +87,13 @@ def end_with_parent() -> None:
         os._exit(1)
 
 
-def _serve(connection: Connection, operations: Operations) -> None:
+def _serve(connection: Connection, operations: Operations, receiver: SpinningReceiver) -> None:
     """Answer calls one by one until the connection ends."""
     decode_request = msgspec.msgpack.Decoder(Request).decode
     decoders = {op: msgspec.msgpack.Decoder(kind) for op, (kind, _) in operations.items()}
     while True:
         try:
-            frame = connection.recv_bytes()
+            frame = receiver.receive()
         except (EOFError, OSError):
             return
         request = decode_request(frame)

@@ -51,7 +51,7 @@ class ChildSpec(msgspec.Struct, frozen=True):
 
     `target` is `module:function`, imported there and never here; `arguments` is what it is called
     with, encoded by msgpack; `environment` is set there before that; `log_fields` tag each line
-    that it prints.
+    that it prints; `spin_s` is how long it may look out for a call before it sleeps.
     """
 
     target: str
@@ -60,6 +60,7 @@ class ChildSpec(msgspec.Struct, frozen=True):
     temp_dir: Path
     environment: dict[str, str] = {}
     log_fields: dict[str, str] = {}
+    spin_s: float = 0.0
 
 
 class ChildThreads:
@@ -210,6 +211,7 @@ class Child:
             self._output.end,
             self._spec.arguments,
             {**self._spec.environment, "TMPDIR": str(self._spec.temp_dir)},
+            self._spec.spin_s,
             self._threads.given_up,
         )
         self._threads.has_started_one = True

@@ -22,6 +22,14 @@ def threads_for_each_worker(threads_per_worker: int, workers: int) -> int:
     return threads_per_worker or max(1, usable_cpus() // workers)
 
 
+def spin_for_each_worker(wished_s: float, workers: int) -> float:
+    """Return the wished time, or 0 where the front and every worker have no CPU each.
+
+    Who looks out instead of sleeping would take it from another, or use up the cgroup's quota.
+    """
+    return wished_s if usable_cpus() > workers else 0.0
+
+
 def _by_affinity() -> int:
     # Only Linux and some BSDs know of affinity.
     if hasattr(os, "sched_getaffinity"):

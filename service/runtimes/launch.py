@@ -49,6 +49,7 @@ def launch(
     output: OutputEnd,
     arguments: bytes,
     environment: dict[str, str],
+    spin_s: float,
     given_up: threading.Event,
 ) -> BaseProcess:
     """Start a child that runs `target` and return its process. Blocks, for seconds the first time.
@@ -61,7 +62,7 @@ def launch(
     process: BaseProcess = context.Process(  # type: ignore[attr-defined]
         target=bootstrap.run,
         name=name,
-        args=(target, connection, output, arguments, environment),
+        args=(target, connection, output, arguments, environment, spin_s),
         daemon=True,
     )
     with _one_at_a_time, _main_not_imported(), _group_signals_blocked(), _no_socket_left():

@@ -41,7 +41,10 @@ _STABLE_AFTER_S = 10.0
 
 
 class PoolSettings(msgspec.Struct, frozen=True):
-    """How many workers, with how many threads each, and what may take how long (seconds)."""
+    """How many workers, with how many threads each, and what may take how long (seconds).
+
+    `spin_s` is how long a worker may look out for its next call before it sleeps.
+    """
 
     workers: int
     threads: int
@@ -52,6 +55,7 @@ class PoolSettings(msgspec.Struct, frozen=True):
     refuse_unknown: bool
     temp_dir: Path
     environment: dict[str, str]
+    spin_s: float = 0.0
 
 
 class Worker:
@@ -272,6 +276,7 @@ class Pool:
             temp_dir=self.settings.temp_dir,
             environment=self.settings.environment,
             log_fields={"model": version.name, "version": version.version},
+            spin_s=self.settings.spin_s,
         )
         child = await start_child(spec, self._threads, self.settings.start_timeout_s)
         request = LoadRequest(

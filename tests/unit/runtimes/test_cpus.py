@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from service.runtimes import cpus
-from service.runtimes.cpus import threads_for_each_worker, usable_cpus
+from service.runtimes.cpus import spin_for_each_worker, threads_for_each_worker, usable_cpus
 
 
 @pytest.fixture(autouse=True)
@@ -81,3 +81,12 @@ def test_threads_are_shared_among_workers(monkeypatch: pytest.MonkeyPatch) -> No
     assert threads_for_each_worker(0, 3) == 2
     assert threads_for_each_worker(0, 100) == 1
     assert threads_for_each_worker(5, 3) == 5
+
+
+@pytest.mark.parametrize(("cpus_of_ours", "workers", "spins"), [(1, 1, 0), (2, 1, 1), (2, 2, 0)])
+def test_workers_spin_where_each_has_a_cpu_and_the_front_one_too(
+    monkeypatch: pytest.MonkeyPatch, cpus_of_ours: int, workers: int, spins: int
+) -> None:
+    """Else they would take it from each other."""
+    monkeypatch.setattr(cpus, "usable_cpus", lambda: cpus_of_ours)
+    assert spin_for_each_worker(0.0003, workers) == spins * 0.0003

@@ -1,0 +1,93 @@
+"""How a child waits for its next call."""
+
+import multiprocessing
+import os
+import sys
+import threading
+
+import pytest
+
+from service.runtimes.spinning import SpinningReceiver
+
+LONG_S = 5.0
+WITHIN_S = 10.0
+posix = pytest.mark.skipif(sys.platform == "win32", reason="there it sleeps at once")
+
+
+@pytest.fixture
+def yields(monkeypatch: pytest.MonkeyPatch) -> list[None]:
+    """Count how often a CPU was offered to others."""
+    seen: list[None] = []
+    monkeypatch.setattr(os, "sched_yield", lambda: seen.append(None), raising=False)
+    return seen
+
+
+@pytest.mark.parametrize("spin_s", [0.0, 1e-6, LONG_S])
+def test_every_frame_is_received_in_order(spin_s: float) -> None:
+    """However it waited for it, and whether it came before or after."""
+    here, there = multiprocessing.Pipe()
+    receiver = SpinningReceiver(here, spin_s)
+    there.send_bytes(b"first")
+    there.send_bytes(b"second")
+    assert [receiver.receive(), receiver.receive()] == [b"first", b"second"]
+    late = threading.Timer(0.05, there.send_bytes, (b"third" * 100_000,))
+    late.start()
+    assert receiver.receive() == b"third" * 100_000
+    late.join(WITHIN_S)
+
+
+@pytest.mark.parametrize("spin_s", [0.0, LONG_S])
+def test_the_other_end_s_closing_ends_the_wait(spin_s: float) -> None:
+    """A front that is gone is noticed awake, too."""
+    here, there = multiprocessing.Pipe()
+    receiver = SpinningReceiver(here, spin_s)
+    there.send_bytes(b"only")
+    receiver.receive()
+    threading.Timer(0.05, there.close).start()
+    with pytest.raises(EOFError):
+        receiver.receive()
+
+
+@posix
+def test_who_was_called_closely_stays_awake(yields: list[None]) -> None:
+    """After a call that came within the time, and not before."""
+    here, there = multiprocessing.Pipe()
+    receiver = SpinningReceiver(here, LONG_S)
+    first = threading.Timer(0.05, there.send_bytes, (b"first",))
+    first.start()
+    receiver.receive()
+    assert not yields
+    second = threading.Timer(0.05, there.send_bytes, (b"second",))
+    second.start()
+    assert receiver.receive() == b"second"
+    assert yields
+    first.join(WITHIN_S)
+    second.join(WITHIN_S)
+
+
+@posix
+def test_who_is_called_rarely_sleeps(yields: list[None]) -> None:
+    """The first long wait is tried awake, up to the limit; those after it are not."""
+    here, there = multiprocessing.Pipe()
+    receiver = SpinningReceiver(here, 0.001)
+    there.send_bytes(b"close")
+    receiver.receive()
+    for number in range(3):
+        late = threading.Timer(0.05, there.send_bytes, (b"late",))
+        late.start()
+        assert receiver.receive() == b"late"
+        late.join(WITHIN_S)
+        if number == 0:
+            assert yields
+            yields.clear()
+    assert not yields
+
+
+def test_without_a_time_it_never_stays_awake(yields: list[None]) -> None:
+    """What WORKER_SPIN_US=0 asks for."""
+    here, there = multiprocessing.Pipe()
+    receiver = SpinningReceiver(here, 0.0)
+    for _ in range(3):
+        there.send_bytes(b"close")
+        receiver.receive()
+    assert not yields
