@@ -183,6 +183,9 @@ class _OneWorker:
         self._idle.append(worker)
         self._on_idle()
 
+    def may_follow(self, worker: Worker) -> bool:
+        return worker.child.is_alive
+
     def when_idle(self, callback: Callable[[], None]) -> None:
         self._on_idle = callback
 

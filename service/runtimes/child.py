@@ -10,6 +10,7 @@ import contextlib
 import os
 import threading
 import time
+from collections import deque
 from multiprocessing.process import BaseProcess
 from multiprocessing.util import Finalize
 from pathlib import Path
@@ -40,6 +41,9 @@ T = TypeVar("T")
 END_TIMEOUT_S = 5.0
 _TOLD_LINES = 3
 _SIGKILL = 9
+
+MOST_CALLS = 2
+"""That a child has at once: one that it answers, and one that it finds in its pipe next."""
 
 _decode_reply = msgspec.msgpack.Decoder(Reply).decode
 _decode_fault = msgspec.msgpack.Decoder(Fault).decode
@@ -79,8 +83,17 @@ class ChildThreads:
             interrupt_first_start()
 
 
+class _Call(msgspec.Struct, frozen=True, eq=False):
+    """A call that was sent, and has its time from when all those before it were answered."""
+
+    id: int
+    op: str
+    timeout_s: float
+    answer: "asyncio.Future[Reply]"
+
+
 class Child:
-    """A running child process; takes one call at a time.
+    """A running child process; answers one call after another, and takes MOST_CALLS at once.
 
     A call that times out or is cancelled leaves a child in an unknown state: it is killed.
     Made by `start_child`; must be ended by `end`.
@@ -107,7 +120,9 @@ class Child:
         self._pipe = ChildPipe(spec.name, self._deliver, self._lose)
         self._output = OutputReader(self._log_line)
         self._ids = WARM_ID
-        self._waiting: tuple[int, asyncio.Future[Reply]] | None = None
+        self._calls: deque[_Call] = deque()
+        self._expiry: asyncio.TimerHandle | None = None
+        """The end of the first call's time."""
         self._output_thread: threading.Thread | None = None
         self._finalizer: Finalize | None = None
 
@@ -133,15 +148,15 @@ class Child:
             )
         except (OSError, EOFError) as error:
             raise ChildStartError(f"{self.name} could not be started: {error}") from error
-        warm: asyncio.Future[Reply] = self._loop.create_future()
-        self._waiting = (WARM_ID, warm)
+        warm = _Call(WARM_ID, "start", start_timeout_s, self._loop.create_future())
+        self._wait_for(warm)
         self._output_thread = threading.Thread(
             target=self._output.read_lines, name=f"{self.name}-output", daemon=True
         )
         self._output_thread.start()
         self._pipe.open()
         try:
-            await self._answer(warm, start_timeout_s, "start")
+            await self._answer(warm)
         except (ChildLostError, ChildTimeoutError) as error:
             lines = "; ".join(self.last_lines[-_TOLD_LINES:])
             raise ChildStartError(f"{self.name} did not start: {error} {lines}") from error
@@ -153,19 +168,20 @@ class Child:
 
         `tail` is sent as the last field of `body`; see `protocol.encode_request`. Raise the
         operation's own ServiceError, ChildRaisedError for any other exception there,
-        ChildTimeoutError past `timeout_s`, ChildLostError where the process ends.
+        ChildTimeoutError past `timeout_s` (the time that a call before this one takes does not
+        count), ChildLostError where the process ends.
         """
-        if self._waiting is not None:
-            raise RuntimeError(f"{self.name} is in a call already")
         if not self.is_alive:
             raise self._loss()
+        if len(self._calls) >= MOST_CALLS:
+            raise RuntimeError(f"{self.name} has {MOST_CALLS} calls already")
         self._ids += 1
         # First what may raise: nobody waits for an answer then.
         request = encode_request(self._ids, op, body, tail)
-        answer: asyncio.Future[Reply] = self._loop.create_future()
-        self._waiting = (self._ids, answer)
-        self._pipe.send(request)
-        answered = await self._answer(answer, timeout_s, op)
+        call = _Call(self._ids, op, timeout_s, self._loop.create_future())
+        self._pipe.send(request, follows=bool(self._calls))
+        self._wait_for(call)
+        answered = await self._answer(call)
         if not answered.ok:
             raise to_error(_decode_fault(answered.body))
         return msgspec.msgpack.decode(answered.body, type=reply)
@@ -237,24 +253,31 @@ class Child:
             self._output.end.close()
         self._output.close()
 
-    async def _answer(self, answer: "asyncio.Future[Reply]", timeout_s: float, op: str) -> Reply:
+    async def _answer(self, call: _Call) -> Reply:
         """Wait for the reply; kill the child where it does not come or is not waited for."""
-        expiry = self._loop.call_later(timeout_s, self._expire, answer, op, timeout_s)
         try:
-            return await answer
+            return await call.answer
         except asyncio.CancelledError:
             self.kill()
             raise
-        finally:
-            expiry.cancel()
-            self._waiting = None
 
-    def _expire(self, answer: "asyncio.Future[Reply]", op: str, timeout_s: float) -> None:
-        if not answer.done():
+    def _wait_for(self, call: _Call) -> None:
+        self._calls.append(call)
+        if self._calls[0] is call:
+            self._begin(call)
+
+    def _begin(self, call: _Call) -> None:
+        """Let a call's time begin: nothing is before it any more."""
+        self._expiry = self._loop.call_later(call.timeout_s, self._expire, call)
+
+    def _expire(self, call: _Call) -> None:
+        if not call.answer.done():
             # Killed first: whoever sees the error may rely on the process being on its way out.
             self.kill()
-            answer.set_exception(
-                ChildTimeoutError(f"{self.name} gave no answer to {op} within {timeout_s:.3g} s")
+            call.answer.set_exception(
+                ChildTimeoutError(
+                    f"{self.name} gave no answer to {call.op} within {call.timeout_s:.3g} s"
+                )
             )
 
     def _deliver(self, frame: bytes) -> None:
@@ -265,9 +288,12 @@ class Child:
             _log.error("child sent what is no frame", child=self.name)
             self.kill()
             return
-        if self._waiting is None or self._waiting[0] != reply.id:
+        if not self._calls or self._calls[0].id != reply.id:
             return
-        answer = self._waiting[1]
+        answer = self._calls.popleft().answer
+        self._stop_clock()
+        if self._calls:
+            self._begin(self._calls[0])
         if not answer.done():
             answer.set_result(reply)
 
@@ -276,8 +302,15 @@ class Child:
             # What closed its pipe without ending is of no use.
             ending.kill(self.pid, self._pidfd, self._process)
         self.lost.set()
-        if self._waiting is not None and not self._waiting[1].done():
-            self._waiting[1].set_exception(self._loss())
+        self._stop_clock()
+        for call in self._calls:
+            if not call.answer.done():
+                call.answer.set_exception(self._loss())
+
+    def _stop_clock(self) -> None:
+        if self._expiry is not None:
+            self._expiry.cancel()
+            self._expiry = None
 
     def _loss(self) -> ChildLostError:
         return ChildLostError(f"{self.name} ended", self.last_lines)

@@ -16,7 +16,7 @@ from service.runtimes.frames import FrameReader, framed, write_now
 
 _READ_BYTES = 262_144
 _DIRECT_BYTES = 4_096
-"""What fits the buffer of a pipe that blocks, which is empty between calls: Windows' is small."""
+"""What fits the buffer of a pipe that blocks, which is empty once all is answered: it is small."""
 _JOIN_TIMEOUT_S = 5.0
 
 
@@ -52,13 +52,17 @@ class ChildPipe:
             # As uvloop does anyway: what does not fit the pipe must not hold up the loop.
             os.set_blocking(descriptor, False)
 
-    def send(self, request: Sequence[bytes]) -> None:
+    def send(self, request: Sequence[bytes], *, follows: bool) -> None:
         """Send a request's pieces: at once as far as the pipe takes them, then whenever it can.
 
-        A broken pipe is told by `on_end`. Not before what was sent last has been answered.
+        A broken pipe is told by `on_end`. `follows` is whether something that was sent before has
+        not been answered yet.
         """
         if self._threads:
-            self._send_blocking(b"".join(request))
+            self._send_blocking(b"".join(request), follows=follows)
+            return
+        if self._unsent:
+            self._unsent += framed(request)
             return
         self._unsent = framed(request)
         self._send_more()
@@ -115,9 +119,9 @@ class ChildPipe:
                 break
         self._tell(self._on_end)
 
-    def _send_blocking(self, request: bytes) -> None:
+    def _send_blocking(self, request: bytes, *, follows: bool) -> None:
         """Send at once what can't block, without a thread that would have to be woken for it."""
-        if len(request) > _DIRECT_BYTES:
+        if follows or len(request) > _DIRECT_BYTES:
             self._outbox.put(request)
             return
         with contextlib.suppress(OSError):

@@ -172,6 +172,10 @@ class Pool:
             if worker.child.is_alive:
                 self._put_idle(worker)
 
+    def may_follow(self, worker: Worker) -> bool:
+        """Tell whether a held worker may get a second call: not where someone else waits for it."""
+        return worker.child.is_alive and not self._wishes and worker not in self._wanted
+
     def when_idle(self, callback: Callable[[], None]) -> None:
         """Have `callback` called whenever a worker became idle."""
         self._on_idle = callback

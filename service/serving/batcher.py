@@ -1,75 +1,39 @@
-"""Answer together the requests that wait together, so that none of them harms another.
+"""Answer together the requests that wait together.
 
 A lone request never waits: it goes to an idle worker at once. While all workers are busy, requests
-gather, and the next worker takes as many as fit, or as make a batch large enough (`run_cost`): more
-would only keep it from beginning while the front is still at work on others. After a batch that
-held several, the next waits up to MAX_BATCH_WAIT_MS, or half of what a run takes, for as many
-again, since callers that were answered together tend to come back together.
+gather, and the next worker takes as many as fit, or as make a batch large enough (`run_cost`, and a
+share of all that are under way): more would only keep it from beginning while the front is still at
+work on others. For the same reason a batch that is large enough goes into the pipe of a worker that
+has not answered the one before. After a batch that held several, the next waits up to
+MAX_BATCH_WAIT_MS, or half of what a run takes, for as many again, since callers that were answered
+together tend to come back together.
 
-A batch that raises, loses its worker or takes too long is run again request by request. Then each
-request answers for itself, and only the culprit fails.
+What becomes of a batch in its worker, and who answers for a failure, is `batch_runs`'s.
 """
 
 import asyncio
-import bisect
 import math
 from collections.abc import Callable, Sequence
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Protocol
 
 import anyio
 import msgspec
-import structlog
 
-from service.contracts.contract import Call, Predictions
-from service.contracts.encoding import unpacked
-from service.contracts.merge import merge
-from service.core.errors import (
-    ChildLostError,
-    ChildTimeoutError,
-    NonFinitePredictionError,
-    RequestTimeoutError,
-    ServiceError,
-    ShuttingDownError,
-)
-from service.runtimes.messages import RawReply, RawRequest
-from service.serving.request_queue import Answer, QueuedRequest, RequestQueue, Share
+from service.contracts.contract import Call
+from service.core.errors import RequestTimeoutError, ShuttingDownError
+from service.runtimes.messages import RawRequest
+from service.serving.batch_runs import BatchRuns, W
+from service.serving.request_queue import Answer, QueuedRequest, RequestQueue
 from service.serving.run_cost import RunCost
 
-BATCH_TIMEOUT_SHARE = 1 / 3
-"""Of a request's timeout: the most that a batch of several may take."""
-RERUN_TIMEOUT_SHARE = 1 / 10
-"""Of a request's timeout: what a request may take when it is run again, alone, after a failure."""
-PATIENCE_SHARE = 0.75
-"""Of a request's timeout: after it, a run gives way to others that wait behind it."""
 GATHER_SHARE = 0.5
 """Of a typical run: to wait longer for company would cost more than running twice."""
-_TYPICAL_RUNS = 10
-"""A re-run may always take this many times what a run typically took."""
+_BATCH_SHARE = 1 / 4
+"""Of all rows under way: more of them in one batch, and front and workers would take turns."""
+_SHORT_RUN_S = 0.005
+"""Of a typical run: what goes behind a longer one might have had another worker sooner."""
 _SMALL_REQUESTS_WITHIN_S = 1.0
 """How long a worker is kept free of bodies after the last small request."""
-_UNPACKED_ROWS = 1_000
-"""Of a batch of several requests: it takes some microseconds then, and spares them as many each."""
-_MAX_LOSSES = 2
-"""How many workers a request may cost: the first loss may have been another's fault."""
-
-
-class BatchWorker(Protocol):
-    """What the batcher needs of a worker; `runtimes.pool.Worker` is the real one."""
-
-    async def predict(self, call: Call, timeout_s: float) -> Predictions:
-        """Answer, or raise ModelFailedError, ChildLostError, ChildTimeoutError."""
-        ...
-
-    async def predict_raw(self, request: RawRequest, timeout_s: float) -> RawReply:
-        """Answer an undecoded body, or raise as `predict` and as decoding does."""
-        ...
-
-    def kill(self) -> None:
-        """End the worker; a call under way raises ChildLostError."""
-        ...
-
-
-W = TypeVar("W", bound=BatchWorker)
 
 
 class BatchWorkers(Protocol[W]):
@@ -88,6 +52,10 @@ class BatchWorkers(Protocol[W]):
         """Let go of a worker that `take_idle` gave."""
         ...
 
+    def may_follow(self, worker: W) -> bool:
+        """Tell whether a worker that is held may be given a second call behind the first."""
+        ...
+
     def when_idle(self, callback: Callable[[], None]) -> None:
         """Have `callback` called whenever a worker became idle."""
         ...
@@ -99,9 +67,6 @@ class BatchSettings(msgspec.Struct, frozen=True):
     max_rows: int
     max_wait_s: float
     request_timeout_s: float
-
-
-_log = structlog.get_logger("batcher")
 
 
 class Batcher(Generic[W]):
@@ -127,8 +92,9 @@ class Batcher(Generic[W]):
         self._gathering: asyncio.TimerHandle | None = None
         self._last_batch_requests = 1
         self._last_call_at = -math.inf
-        self._bodies_running = 0
+        self._open_rows = 0
         self._cost = RunCost()
+        self._runs: BatchRuns[W] = BatchRuns(self._queue, self._cost, settings.request_timeout_s)
 
     @property
     def waiting(self) -> int:
@@ -148,10 +114,11 @@ class Batcher(Generic[W]):
         item = QueuedRequest(payload, loop.create_future(), loop.time())
         expiry = loop.call_later(self.settings.request_timeout_s, self._expire, item)
         self._open.add(item)
+        self._open_rows += item.rows
         self._queue.add(item)
         if not item.is_body:
             self._last_call_at = item.since
-        if self._queue.call_rows >= self._cost.enough_rows:
+        if self._queue.call_rows >= self._enough_rows:
             # At once: a worker can begin while others are still read.
             self._dispatch()
         elif not self._dispatching:
@@ -164,6 +131,7 @@ class Batcher(Generic[W]):
             # A caller that goes away leaves a done future behind, and nobody else is disturbed.
             expiry.cancel()
             self._open.discard(item)
+            self._open_rows -= item.rows
 
     async def run(self) -> None:
         """Hand batches to workers, until cancelled; whoever still waits then is told so."""
@@ -171,13 +139,16 @@ class Batcher(Generic[W]):
             # asyncio's, which a callback can start tasks in, too.
             async with asyncio.TaskGroup() as nursery:
                 self._nursery = nursery
-                self._workers.when_idle(self._dispatch)
-                self._dispatch()
-                await anyio.sleep_forever()
+                try:
+                    self._workers.when_idle(self._dispatch)
+                    self._dispatch()
+                    await anyio.sleep_forever()
+                finally:
+                    # Before the batches are cancelled, so that none is started in their place, and
+                    # before anyone is told, so that nobody joins those who are.
+                    self._nursery = None
+                    self._ended = True
         finally:
-            # First, so that nobody can join those who are told: they would wait for nothing.
-            self._ended = True
-            self._nursery = None
             if self._gathering is not None:
                 self._gathering.cancel()
             if self._held is not None:
@@ -194,17 +165,46 @@ class Batcher(Generic[W]):
         while self._nursery is not None and self._has_work():
             worker = self._held or self._workers.take_idle()
             if worker is None:
+                self._dispatch_behind(self._nursery)
                 return
             if not self._is_due():
                 self._held = worker
                 return
             self._held = None
-            items = self._take()
-            if items:
-                self._bodies_running += items[0].is_body
-                self._nursery.create_task(self._run_batch(worker, items))
+            if items := self._take():
+                self._start(self._nursery, worker, items)
             else:
                 self._workers.give_back(worker)
+
+    def _dispatch_behind(self, nursery: asyncio.TaskGroup) -> None:
+        """Hand whole batches to workers that still have one: they need not wait for the front."""
+        queue = self._queue
+        while not (queue.again or queue.bodies) and queue.call_rows >= self._enough_rows:
+            workers = self._runs.may_be_followed() if self._cost.typical_s < _SHORT_RUN_S else []
+            worker = next(filter(self._workers.may_follow, workers), None)
+            if worker is None:
+                return
+            if items := self._take():
+                self._start(nursery, worker, items)
+
+    def _start(self, nursery: asyncio.TaskGroup, worker: W, items: Sequence[QueuedRequest]) -> None:
+        self._runs.begin(worker, items)
+        nursery.create_task(self._run_batch(worker, items))
+
+    async def _run_batch(self, worker: W, items: Sequence[QueuedRequest]) -> None:
+        try:
+            await self._runs.run(worker, items)
+        finally:
+            if self._runs.is_running(worker):
+                # There is room behind its other batch now.
+                self._dispatch()
+            else:
+                self._workers.give_back(worker)
+
+    @property
+    def _enough_rows(self) -> float:
+        """From how many rows on a batch goes, and gets no more."""
+        return max(self._cost.enough_rows, self._open_rows * _BATCH_SHARE)
 
     def _has_work(self) -> bool:
         queue = self._queue
@@ -214,7 +214,7 @@ class Batcher(Generic[W]):
         """Take the next batch; none where all who waited have gone."""
         items = self._queue.take(
             max_rows=self.settings.max_rows,
-            enough_rows=self._cost.enough_rows,
+            enough_rows=self._enough_rows,
             merging=self.row_wise,
             bodies=self._has_lane(),
         )
@@ -225,7 +225,7 @@ class Batcher(Generic[W]):
     def _has_lane(self) -> bool:
         """Tell whether a body may have a worker: one is left to small requests, if any come."""
         return (
-            self._bodies_running < max(1, self._workers.count - 1)
+            self._runs.bodies < max(1, self._workers.count - 1)
             or self._last_call_at < asyncio.get_running_loop().time() - _SMALL_REQUESTS_WITHIN_S
         )
 
@@ -237,7 +237,7 @@ class Batcher(Generic[W]):
         queue = self._queue
         alone = queue.again or not self.row_wise or (queue.bodies and self._has_lane())
         gathered = len(queue.calls) >= self._last_batch_requests
-        if alone or gathered or queue.call_rows >= self._cost.enough_rows:
+        if alone or gathered or queue.call_rows >= self._enough_rows:
             self._stop_gathering()
             return True
         wait_s = min(self.settings.max_wait_s, GATHER_SHARE * self._cost.typical_s)
@@ -256,118 +256,6 @@ class Batcher(Generic[W]):
             self._gathering.cancel()
             self._gathering = None
 
-    async def _run_batch(self, worker: W, items: Sequence[QueuedRequest]) -> None:
-        """Have a worker answer one batch."""
-        try:
-            if len(items) == 1:
-                await self._run_alone(worker, items[0])
-            else:
-                await self._run_together(worker, items)
-        except Exception:  # noqa: BLE001 - a crash barrier
-            # A defect of ours must not end the queue that all other requests wait in.
-            _log.exception("batch failed", requests=len(items))
-            for item in items:
-                item.fail(ServiceError("the batch could not be run"))
-        finally:
-            self._bodies_running -= items[0].is_body
-            self._workers.give_back(worker)
-
-    async def _run_together(self, worker: BatchWorker, items: Sequence[QueuedRequest]) -> None:
-        """Answer several requests by one call, or send each of them to be run alone."""
-        calls = [item.payload for item in items if isinstance(item.payload, Call)]
-        limit_s = self.settings.request_timeout_s * BATCH_TIMEOUT_SHARE
-        loop = asyncio.get_running_loop()
-        started = loop.time()
-        try:
-            predictions = await worker.predict(merge(calls), limit_s)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it may be one request's alone
-            if not isinstance(error, ServiceError):
-                _log.exception("batch failed", requests=len(items))
-            for item in items:
-                item.losses += isinstance(error, ChildLostError)
-                self._run_again(item)
-            return
-        self._note(predictions, started)
-        if predictions.rows <= _UNPACKED_ROWS:
-            predictions = unpacked(predictions)
-        start = 0
-        for item in items:
-            _answer_share(item, predictions, start)
-            start += item.rows
-
-    async def _run_alone(self, worker: BatchWorker, item: QueuedRequest) -> None:
-        """Answer one request; what it raises is its own.
-
-        The limit counts from here, not from the request's arrival: a queue that is too long must
-        not make workers that do their best look hung.
-        """
-        limit_s = self.settings.request_timeout_s
-        patience_s = limit_s * PATIENCE_SHARE
-        if item.again:
-            limit_s = max(limit_s * RERUN_TIMEOUT_SHARE, _TYPICAL_RUNS * self._cost.typical_s)
-        loop = asyncio.get_running_loop()
-        give_way = loop.call_later(patience_s, self._give_way, worker, item, patience_s)
-        started = loop.time()
-        try:
-            if isinstance(item.payload, Call):
-                predictions = await worker.predict(item.payload, limit_s)
-                self._note(predictions, started)
-                _answer_share(item, predictions, 0)
-            else:
-                reply = await worker.predict_raw(item.payload, limit_s)
-                self._cost.note(loop.time() - started)
-                _answer_raw(item, reply)
-        except ChildTimeoutError:
-            item.fail(RequestTimeoutError(f"the model gave no answer within {limit_s:g} s"))
-        except ChildLostError as error:
-            item.losses += 1
-            if item.losses >= _MAX_LOSSES:
-                item.fail(error)
-            else:
-                self._run_again(item)
-        except ServiceError as error:
-            item.fail(error)
-        finally:
-            give_way.cancel()
-
-    def _note(self, predictions: Predictions, started: float) -> None:
-        now = asyncio.get_running_loop().time()
-        self._cost.note(now - started)
-        self._cost.note_rows(predictions.rows, predictions.took_s, now)
-
-    def _run_again(self, item: QueuedRequest) -> None:
-        # Its worker is given back in a moment, which hands out what waits.
-        item.again = True
-        self._queue.add(item)
-
-    def _give_way(self, worker: BatchWorker, item: QueuedRequest, patience_s: float) -> None:
-        """End a run that takes very long, if others wait who can still be answered in time."""
-        if self._queue.has_live():
-            item.fail(
-                RequestTimeoutError(
-                    f"the model gave no answer within {patience_s:g} s, and others wait"
-                )
-            )
-            worker.kill()
-
     def _expire(self, item: QueuedRequest) -> None:
         limit_s = self.settings.request_timeout_s
         item.fail(RequestTimeoutError(f"no answer within {limit_s:g} s (REQUEST_TIMEOUT_S)"))
-
-
-def _answer_share(item: QueuedRequest, predictions: Predictions, start: int) -> None:
-    """Give a request its rows of a batch, or the fault of the first that is not finite."""
-    stop = start + item.rows
-    if predictions.non_finite:
-        index = bisect.bisect_left(predictions.non_finite, start)
-        if index < len(predictions.non_finite) and predictions.non_finite[index] < stop:
-            item.fail(NonFinitePredictionError(predictions.non_finite[index] - start))
-            return
-    item.succeed(Share(predictions, start, stop))
-
-
-def _answer_raw(item: QueuedRequest, reply: RawReply) -> None:
-    if reply.non_finite_row is not None:
-        item.fail(NonFinitePredictionError(reply.non_finite_row))
-    else:
-        item.succeed(reply)

@@ -24,7 +24,17 @@ Answer = Share | RawReply
 class QueuedRequest:
     """A request that waits for its answer: a validated call, or a body for a worker to decode."""
 
-    __slots__ = ("again", "answer", "is_body", "key", "losses", "payload", "rows", "since")
+    __slots__ = (
+        "again",
+        "answer",
+        "is_body",
+        "key",
+        "losses",
+        "patience",
+        "payload",
+        "rows",
+        "since",
+    )
 
     def __init__(
         self, payload: Call | RawRequest, answer: "asyncio.Future[Answer]", since: float
@@ -37,6 +47,8 @@ class QueuedRequest:
         """Whether the batch that it was in has failed: it is run alone then."""
         self.losses = 0
         """How many workers were lost while they had it."""
+        self.patience: asyncio.TimerHandle | None = None
+        """Until it has to give way to others, while it is run alone."""
         self.is_body = isinstance(payload, RawRequest)
         self.rows = 0 if isinstance(payload, RawRequest) else payload.rows
         self.key = b"" if isinstance(payload, RawRequest) else _merge_key(payload)

@@ -14,8 +14,8 @@ _FRESH_S = 30.0
 """How long a run is evidence: another predictor may answer since."""
 FIXED_SHARE = 1 / 5
 """Of a run, what may be the same for any number of rows: with less, more company spares little."""
-WAY_S = 1e-4
-"""What a run costs beside its worker's time: the way there and back (`python -m bench.budget`)."""
+WAY_S = 2e-5
+"""What a run costs its worker beside the model's time: to read it, and to write the answer."""
 
 
 class _Runs(msgspec.Struct):

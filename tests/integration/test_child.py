@@ -238,17 +238,52 @@ async def test_a_cancelled_call_ends_the_child(tmp_path: Path, size: int) -> Non
     assert threads_of(child) == []
 
 
-async def test_a_child_takes_one_call_at_a_time(tmp_path: Path) -> None:
-    """A second one is a defect of ours, and changes nothing for the first."""
+async def test_a_child_answers_a_second_call_after_the_first(tmp_path: Path) -> None:
+    """In order, whatever their size; the time that the first takes is not the second one's.
+
+    A third is a defect of ours, and changes nothing for the others.
+    """
+    ended: list[str] = []
+
     async with a_child(tmp_path) as child, anyio.create_task_group() as calls:
 
         async def first() -> None:
-            await child.call("sleep", Number(0.3), Nothing, timeout_s=CALL_S)
+            await child.call("sleep", Number(1.5), Nothing, timeout_s=CALL_S)
+            ended.append("first")
+
+        async def second() -> None:
+            echoed = await child.call("echo", Data(LARGE), Data, timeout_s=1.0)
+            assert echoed.data == LARGE
+            ended.append("second")
 
         calls.start_soon(first)
         await checkpoint()
-        with pytest.raises(RuntimeError, match="in a call already"):
+        calls.start_soon(second)
+        await checkpoint()
+        with pytest.raises(RuntimeError, match="has 2 calls already"):
             await child.ping(CALL_S)
+    assert ended == ["first", "second"]
+
+
+@pytest.mark.parametrize("how", ["kill", "time"])
+async def test_both_calls_are_lost_with_their_child(tmp_path: Path, how: str) -> None:
+    """Killed, or ended since the first one took too long; the second one did not."""
+    told: list[type[Exception]] = []
+
+    async def ask(seconds: float, timeout_s: float) -> None:
+        try:
+            await child.call("sleep", Number(seconds), Nothing, timeout_s=timeout_s)
+        except (ChildLostError, ChildTimeoutError) as error:
+            told.append(type(error))
+
+    async with a_child(tmp_path) as child, anyio.create_task_group() as calls:
+        calls.start_soon(ask, 60.0, CALL_S if how == "kill" else 0.5)
+        await checkpoint()
+        calls.start_soon(ask, 60.0, 0.1)
+        await checkpoint()
+        if how == "kill":
+            child.kill()
+    assert told == [ChildLostError if how == "kill" else ChildTimeoutError, ChildLostError]
 
 
 @posix_only

@@ -119,6 +119,27 @@ async def test_workers_answer_and_are_held_by_one_call_each(
         assert (await pool.smoke(CALL_S)).refusal == ""
 
 
+async def test_a_worker_may_have_a_second_call_unless_someone_waits_for_it(
+    stored: StoredVersion, pool_settings: PoolSettings
+) -> None:
+    """Who waits in `acquire`, or to have it adopt predictors, would never get it."""
+    async with running(stored, pool_settings) as pool, anyio.create_task_group() as others:
+        async with pool.acquire() as worker:
+            assert pool.may_follow(worker)
+            async with anyio.create_task_group() as calls:
+                for number in (1.0, 2.0):
+                    calls.start_soon(worker.predict, a_call(number), CALL_S)
+            others.start_soon(ask, pool, 1.0)
+            await until(lambda: not pool.may_follow(worker))
+        async with pool.acquire() as worker:
+            assert pool.may_follow(worker)
+            others.start_soon(pool.adopt, "nowhere", CALL_S)
+            await until(lambda: not pool.may_follow(worker))
+        async with pool.acquire() as worker:
+            worker.kill()
+            assert not pool.may_follow(worker)
+
+
 async def test_a_model_that_raises_keeps_its_worker(
     stored: StoredVersion, pool_settings: PoolSettings
 ) -> None:

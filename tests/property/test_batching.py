@@ -37,6 +37,8 @@ from tests.support.virtual_time import VirtualTimeLoop
 LIMIT_S = 30.0
 TAKES_S = 0.01
 MAX_ROWS = 8
+COSTS = ((TAKES_S, 0.0), (0.0005, 0.001))
+"""Of a call and of each row: with the second, two rows are enough for a batch of their own."""
 
 OWN_ERROR: dict[float, type[ServiceError]] = {
     RAISING: ModelFailedError,
@@ -93,6 +95,10 @@ async def _submit_all(
     """Send every request at its moment; return answers and errors, None for who went away."""
     settings = BatchSettings(MAX_ROWS, 0.002, LIMIT_S)
     batcher = Batcher(workers, settings, row_wise=row_wise)
+    for rows in (1, MAX_ROWS) * 3:
+        # As if it had run: what is large enough then may follow what is running.
+        took_s = workers.takes_s + workers.row_s * rows
+        batcher._cost.note_rows(rows, took_s, asyncio.get_running_loop().time())
     got: list[list[float] | ServiceError | None] = [None] * len(asked)
 
     async def ask(index: int, one: Asked) -> None:
@@ -146,18 +152,20 @@ def _check_batches(asked: list[Asked], workers: FakeWorkers, *, row_wise: bool) 
 
 
 @settings(max_examples=500, deadline=None)
-@given(asked=MIXES, count=st.integers(1, 2), row_wise=st.booleans())
+@given(asked=MIXES, count=st.integers(1, 2), row_wise=st.booleans(), costs=st.sampled_from(COSTS))
 def test_neighbours_in_a_batch_never_harm_each_other(
-    asked: list[Asked], count: int, *, row_wise: bool
+    asked: list[Asked], count: int, costs: tuple[float, float], *, row_wise: bool
 ) -> None:
     """Good, raising, killing, hanging and cancelled requests in any mix, with 1 or 2 workers."""
-    workers = FakeWorkers(count, takes_s=TAKES_S)
+    takes_s, row_s = costs
+    workers = FakeWorkers(count, takes_s=takes_s, row_s=row_s)
     with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
         got = runner.run(_submit_all(asked, workers, row_wise=row_wise))
     _check(asked, got)
     _check_batches(asked, workers, row_wise=row_wise)
     for name, often in Counter(type(one).__name__ for one in got).items():
         event(f"{name}: {min(often, 3)}")
+    event(f"most calls at a worker: {workers.most_calls}")
 
 
 @settings(max_examples=100, deadline=None)

@@ -6,14 +6,15 @@ raise, lose the worker and never answer, whoever shares their batch.
 
 import asyncio
 import struct
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import anyio
 
 from service.contracts.contract import Call, Predictions
 from service.core.errors import ChildLostError, ChildTimeoutError, ModelFailedError
+from service.runtimes.child import MOST_CALLS
 from service.runtimes.messages import RawReply, RawRequest
 from service.serving.request_queue import Share
 
@@ -55,58 +56,84 @@ class FakeWorker:
     def __init__(self, workers: "FakeWorkers") -> None:
         self._workers = workers
         self._killed = asyncio.Event()
+        self._turn = asyncio.Lock()
         self.lost = False
         self.calls = 0
 
     async def predict(self, call: Call, timeout_s: float) -> Predictions:
         """Do what the rows say."""
         rows = rows_of(call)
-        self._workers.seen.append(rows)
-        self._workers.params.append(call.params)
-        if KILLING in rows:
-            self.lost = True
-            raise ChildLostError("the worker ended")
-        await self._work(timeout_s, hang=HANGING in rows)
+        async with self._one_after_the_other():
+            self._workers.seen.append(rows)
+            self._workers.params.append(call.params)
+            if KILLING in rows:
+                self.lost = True
+                raise ChildLostError("the worker ended")
+            took_s = await self._work(len(rows), timeout_s, hang=HANGING in rows)
         if RAISING in rows:
             raise ModelFailedError("the model raised")
         non_finite = [index for index, row in enumerate(rows) if row == NAN_ROW]
-        return Predictions(len(rows), ["y"], [right_answers(rows)], [""], [[]], non_finite)
+        return Predictions(len(rows), ["y"], [right_answers(rows)], [""], [[]], non_finite, took_s)
 
     async def predict_raw(self, request: RawRequest, timeout_s: float) -> RawReply:
         """Answer a body by itself."""
-        self._workers.bodies.append(request.body)
-        await self._work(timeout_s, hang=False)
+        async with self._one_after_the_other():
+            self._workers.bodies.append(request.body)
+            await self._work(1, timeout_s, hang=False)
         return RawReply(1, request.body, 0 if request.body == b"nan" else None)
 
     def kill(self) -> None:
         """End it, and the call that is under way."""
         self._killed.set()
 
-    async def _work(self, timeout_s: float, *, hang: bool) -> None:
-        """Take the time that the model takes, unless it is too long or ended."""
+    @asynccontextmanager
+    async def _one_after_the_other(self) -> AsyncIterator[None]:
+        """Let a second call begin when the first has ended; it is lost with the worker."""
         self.calls += 1
-        assert self.calls == 1, "a worker takes one call at a time"
-        takes_s = float("inf") if hang else self._workers.takes_s
+        self._workers.most_calls = max(self._workers.most_calls, self.calls)
+        assert self.calls <= MOST_CALLS, f"a worker takes {MOST_CALLS} calls at a time"
         try:
-            with anyio.move_on_after(min(takes_s, timeout_s)):
-                await self._killed.wait()
-                self.lost = True
-                raise ChildLostError("the worker was ended")
-            if takes_s > timeout_s:
-                self.lost = True
-                raise ChildTimeoutError(f"no answer within {timeout_s:g} s")
+            async with self._turn:
+                if self.lost:
+                    raise ChildLostError("the worker ended")
+                yield
         except asyncio.CancelledError:
             self.lost = True  # as a child whose call is cancelled
             raise
         finally:
             self.calls -= 1
 
+    async def _work(self, rows: int, timeout_s: float, *, hang: bool) -> float:
+        """Take the time that the model takes, and return it, unless it is too long or ended."""
+        takes_s = float("inf") if hang else self._workers.takes_s + self._workers.row_s * rows
+        with anyio.move_on_after(min(takes_s, timeout_s)):
+            await self._killed.wait()
+            self.lost = True
+            raise ChildLostError("the worker was ended")
+        if takes_s > timeout_s:
+            self.lost = True
+            raise ChildTimeoutError(f"no answer within {timeout_s:g} s")
+        return takes_s
+
 
 class FakeWorkers:
-    """A pool of `count` of them; a lost one is replaced after `reload_s`."""
+    """A pool of `count` of them; a lost one is replaced after `reload_s`.
 
-    def __init__(self, count: int = 1, *, takes_s: float = 0.01, reload_s: float = 0.05) -> None:
+    A call takes `takes_s`, and `row_s` for each of its rows.
+    """
+
+    def __init__(
+        self,
+        count: int = 1,
+        *,
+        takes_s: float = 0.01,
+        row_s: float = 0.0,
+        reload_s: float = 0.05,
+    ) -> None:
         self.takes_s = takes_s
+        self.row_s = row_s
+        self.wanted = False
+        """Whether someone else waits for a worker."""
         self._reload_s = reload_s
         self._count = count
         self._idle = [FakeWorker(self) for _ in range(count)]
@@ -117,6 +144,8 @@ class FakeWorkers:
         """The params of each call."""
         self.bodies: list[bytes] = []
         self.lost = 0
+        self.most_calls = 0
+        """How many one of them had at once."""
 
     @property
     def count(self) -> int:
@@ -135,6 +164,10 @@ class FakeWorkers:
             loop.call_later(self._reload_s, self._put_idle, FakeWorker(self))
         else:
             self._put_idle(worker)
+
+    def may_follow(self, worker: FakeWorker) -> bool:
+        """Allow a second call where the worker lives."""
+        return not (worker.lost or self.wanted)
 
     @contextmanager
     def held(self) -> Iterator[FakeWorker]:

@@ -4,6 +4,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from service.contracts.contract import Call, Predictions
@@ -16,15 +17,13 @@ from service.core.errors import (
     ShuttingDownError,
 )
 from service.runtimes.messages import RawReply, RawRequest
-from service.serving.batcher import (
+from service.serving.batch_runs import (
     BATCH_TIMEOUT_SHARE,
     PATIENCE_SHARE,
     RERUN_TIMEOUT_SHARE,
-    Batcher,
-    BatchSettings,
-    BatchWorkers,
     W,
 )
+from service.serving.batcher import Batcher, BatchSettings, BatchWorkers
 from tests.support.fake_workers import (
     HANGING,
     KILLING,
@@ -149,6 +148,80 @@ async def test_a_batch_has_at_most_max_batch_rows() -> None:
         got = await outcomes(batcher, *payloads)
     assert workers.seen == [[1, 2, 5], [3, 4, 10], [6, 7, 8, 9]]
     assert got == [[1.5, 2.5], [3.5, 4.5], [5.5], [6.5, 7.5, 8.5, 9.5], [10.5]]
+
+
+ENOUGH = (1.0, 2.0, 3.0, 4.0, 5.0)
+
+
+def of_cheap_calls() -> FakeWorkers:
+    """Return workers for which five rows are enough, whose runs are short enough to be followed."""
+    return FakeWorkers(takes_s=0.0001, row_s=0.0001)
+
+
+async def learn(batcher: Batcher[Any]) -> None:
+    """Let it see what runs cost."""
+    for rows in (1, 8) * 3:
+        await outcome(batcher, a_call(*range(1, rows + 1)))
+
+
+async def test_a_batch_that_is_large_enough_follows_one_that_runs() -> None:
+    """Its worker finds it in its pipe; what is not large enough waits for company."""
+    workers = of_cheap_calls()
+    async with running(workers) as batcher, anyio.create_task_group() as callers:
+        await learn(batcher)
+        began = len(workers.seen)
+        callers.start_soon(outcome, batcher, a_call(*ENOUGH, 6.0))
+        await until(lambda: len(workers.seen) > began)
+        callers.start_soon(outcome, batcher, a_call(7.0))
+        await anyio.lowlevel.checkpoint()
+        assert (workers.most_calls, batcher.waiting) == (1, 1)
+        callers.start_soon(outcome, batcher, a_call(*ENOUGH))
+        await until(lambda: workers.most_calls == 2)
+        callers.start_soon(outcome, batcher, a_call(*ENOUGH, 8.0, 9.0))
+        await anyio.lowlevel.checkpoint()
+        assert batcher.waiting == 1
+    assert [len(rows) for rows in workers.seen[began:]] == [6, 6, 7]
+
+
+async def test_nothing_follows_where_someone_else_waits_for_the_worker() -> None:
+    """Who looks after it, or gives it better predictors, has to come to it."""
+    workers = of_cheap_calls()
+    async with running(workers) as batcher:
+        await learn(batcher)
+        workers.wanted = True
+        got = await asyncio.gather(
+            outcome(batcher, a_call(*ENOUGH)), a_moment_later(outcome(batcher, a_call(*ENOUGH)), 0)
+        )
+    assert list(got) == [right_answers(ENOUGH)] * 2
+    assert workers.most_calls == 1
+
+
+async def test_nothing_follows_a_long_run() -> None:
+    """Another worker may be free before it ends."""
+    workers = FakeWorkers(takes_s=0.01, row_s=0.01)
+    async with running(workers) as batcher:
+        await learn(batcher)
+        await asyncio.gather(
+            outcome(batcher, a_call(*ENOUGH)), a_moment_later(outcome(batcher, a_call(*ENOUGH)), 0)
+        )
+    assert workers.most_calls == 1
+
+
+@pytest.mark.parametrize(
+    ("culprit", "error"),
+    [(RAISING, ModelFailedError), (KILLING, ChildLostError), (HANGING, RequestTimeoutError)],
+)
+async def test_who_follows_a_culprit_is_answered(culprit: float, error: type[ServiceError]) -> None:
+    """By another worker if need be, and never behind the culprit once that is run again."""
+    workers = of_cheap_calls()
+    async with running(workers) as batcher:
+        await learn(batcher)
+        at_fault, good = await asyncio.gather(
+            outcome(batcher, a_call(*ENOUGH, culprit)),
+            a_moment_later(outcome(batcher, a_call(*ENOUGH)), 0),
+        )
+    assert type(at_fault) is error
+    assert good == right_answers(ENOUGH)
 
 
 async def test_params_are_never_mixed() -> None:
@@ -314,9 +387,9 @@ async def test_a_run_that_hangs_gives_way_to_those_who_wait() -> None:
         assert now() - began == pytest.approx(LIMIT_S * PATIENCE_SHARE, abs=0.2)
 
 
-async def a_moment_later(request: Coroutine[Any, Any, Any]) -> Any:
+async def a_moment_later(request: Coroutine[Any, Any, Any], moment_s: float = 0.001) -> Any:
     """Send a request while another is under way."""
-    await anyio.sleep(0.001)
+    await anyio.sleep(moment_s)
     return await request
 
 

@@ -1,0 +1,225 @@
+"""Have a worker answer one batch, and give each of its requests what is its own.
+
+A batch that raises, loses its worker or takes too long is run again request by request. Then each
+request answers for itself, and only the culprit fails.
+"""
+
+import asyncio
+import bisect
+from collections.abc import Sequence
+from typing import Generic, Protocol, TypeVar
+
+import structlog
+
+from service.contracts.contract import Call, Predictions
+from service.contracts.encoding import unpacked
+from service.contracts.merge import merge
+from service.core.errors import (
+    ChildLostError,
+    ChildTimeoutError,
+    NonFinitePredictionError,
+    RequestTimeoutError,
+    ServiceError,
+)
+from service.runtimes.messages import RawReply, RawRequest
+from service.serving.request_queue import QueuedRequest, RequestQueue, Share
+from service.serving.run_cost import RunCost
+
+BATCH_TIMEOUT_SHARE = 1 / 3
+"""Of a request's timeout: the most that a batch of several may take."""
+RERUN_TIMEOUT_SHARE = 1 / 10
+"""Of a request's timeout: what a request may take when it is run again, alone, after a failure."""
+PATIENCE_SHARE = 0.75
+"""Of a request's timeout: after it, a run gives way to others that wait behind it."""
+_TYPICAL_RUNS = 10
+"""A re-run may always take this many times what a run typically took."""
+_UNPACKED_ROWS = 1_000
+"""Of a batch of several requests: it takes some microseconds then, and spares them as many each."""
+_MAX_LOSSES = 2
+"""How many workers a request may cost: the first loss may have been another's fault."""
+
+_log = structlog.get_logger("batcher")
+
+
+class BatchWorker(Protocol):
+    """What a batch needs of its worker; `runtimes.pool.Worker` is the real one."""
+
+    async def predict(self, call: Call, timeout_s: float) -> Predictions:
+        """Answer, or raise ModelFailedError, ChildLostError, ChildTimeoutError.
+
+        May be called again before it has answered: then it answers one after the other, and the
+        second one's time begins with the first one's answer.
+        """
+        ...
+
+    async def predict_raw(self, request: RawRequest, timeout_s: float) -> RawReply:
+        """Answer an undecoded body, or raise as `predict` and as decoding does."""
+        ...
+
+    def kill(self) -> None:
+        """End the worker; a call under way raises ChildLostError."""
+        ...
+
+
+W = TypeVar("W", bound=BatchWorker)
+
+
+class BatchRuns(Generic[W]):
+    """The batches that workers have: one each, or one more in its pipe behind that."""
+
+    def __init__(self, queue: RequestQueue, cost: RunCost, request_timeout_s: float) -> None:
+        self._queue = queue
+        self._cost = cost
+        self._request_timeout_s = request_timeout_s
+        self._running: dict[W, list[Sequence[QueuedRequest]]] = {}
+
+    @property
+    def bodies(self) -> int:
+        """How many bodies are being answered."""
+        return sum(batches[0][0].is_body for batches in self._running.values())
+
+    def is_running(self, worker: W) -> bool:
+        """Tell whether a worker has a batch."""
+        return worker in self._running
+
+    def may_be_followed(self) -> list[W]:
+        """Return the workers behind whose only batch another one may go.
+
+        Not behind one that is run again: if it cost the worker, another would share the blame.
+        """
+        return [
+            worker
+            for worker, (first, *others) in self._running.items()
+            if not (others or first[0].is_body or first[0].again)
+        ]
+
+    def begin(self, worker: W, items: Sequence[QueuedRequest]) -> None:
+        """Count a batch as one that its worker has, at once; `run` is to follow."""
+        self._running.setdefault(worker, []).append(items)
+
+    async def run(self, worker: W, items: Sequence[QueuedRequest]) -> None:
+        """Have the worker answer a batch: each request is answered, fails, or is to run again."""
+        follows = len(self._running[worker]) > 1
+        try:
+            if len(items) == 1:
+                await self._run_alone(worker, items[0], follows=follows)
+            else:
+                await self._run_together(worker, items, follows=follows)
+        except Exception:  # noqa: BLE001 - a crash barrier
+            # A defect of ours must not end the queue that all other requests wait in.
+            _log.exception("batch failed", requests=len(items))
+            for item in items:
+                item.fail(ServiceError("the batch could not be run"))
+        finally:
+            batches = self._running[worker]
+            batches.remove(items)
+            if not batches:
+                del self._running[worker]
+
+    async def _run_together(
+        self, worker: W, items: Sequence[QueuedRequest], *, follows: bool
+    ) -> None:
+        """Answer several requests by one call, or send each of them to be run alone."""
+        calls = [item.payload for item in items if isinstance(item.payload, Call)]
+        limit_s = self._request_timeout_s * BATCH_TIMEOUT_SHARE
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        try:
+            predictions = await worker.predict(merge(calls), limit_s)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it may be one request's alone
+            if not isinstance(error, ServiceError):
+                _log.exception("batch failed", requests=len(items))
+            for item in items:
+                item.losses += isinstance(error, ChildLostError)
+                self._run_again(item)
+            return
+        self._note(predictions, started, follows=follows)
+        if predictions.rows <= _UNPACKED_ROWS:
+            predictions = unpacked(predictions)
+        start = 0
+        for item in items:
+            _answer_share(item, predictions, start)
+            start += item.rows
+
+    async def _run_alone(self, worker: W, item: QueuedRequest, *, follows: bool) -> None:
+        """Answer one request; what it raises is its own.
+
+        The limit counts from here, not from the request's arrival: a queue that is too long must
+        not make workers that do their best look hung.
+        """
+        limit_s = self._request_timeout_s
+        if item.again:
+            limit_s = max(limit_s * RERUN_TIMEOUT_SHARE, _TYPICAL_RUNS * self._cost.typical_s)
+        loop = asyncio.get_running_loop()
+        self._be_patient(worker, item)
+        started = loop.time()
+        try:
+            if isinstance(item.payload, Call):
+                predictions = await worker.predict(item.payload, limit_s)
+                self._note(predictions, started, follows=follows)
+                _answer_share(item, predictions, 0)
+            else:
+                reply = await worker.predict_raw(item.payload, limit_s)
+                self._cost.note(loop.time() - started)
+                _answer_raw(item, reply)
+        except ChildTimeoutError:
+            item.fail(RequestTimeoutError(f"the model gave no answer within {limit_s:g} s"))
+        except ChildLostError as error:
+            item.losses += 1
+            if item.losses >= _MAX_LOSSES:
+                item.fail(error)
+            else:
+                self._run_again(item)
+        except ServiceError as error:
+            item.fail(error)
+        finally:
+            if item.patience is not None:
+                item.patience.cancel()
+
+    def _note(self, predictions: Predictions, started: float, *, follows: bool) -> None:
+        now = asyncio.get_running_loop().time()
+        # What it waited for the batch before it is no part of what it took.
+        self._cost.note(predictions.took_s if follows else now - started)
+        self._cost.note_rows(predictions.rows, predictions.took_s, now)
+
+    def _run_again(self, item: QueuedRequest) -> None:
+        # Its worker is given back in a moment, which hands out what waits.
+        item.again = True
+        self._queue.add(item)
+
+    def _be_patient(self, worker: W, item: QueuedRequest) -> None:
+        patience_s = self._request_timeout_s * PATIENCE_SHARE
+        loop = asyncio.get_running_loop()
+        item.patience = loop.call_later(patience_s, self._give_way, worker, item, patience_s)
+
+    def _give_way(self, worker: W, item: QueuedRequest, patience_s: float) -> None:
+        """End a run that takes very long, if others wait who can still be answered in time."""
+        (first, *behind) = self._running[worker]
+        if first[0] is not item:
+            # Its turn has not come: what runs before it has a patience, or a limit, of its own.
+            self._be_patient(worker, item)
+        elif behind or self._queue.has_live():
+            item.fail(
+                RequestTimeoutError(
+                    f"the model gave no answer within {patience_s:g} s, and others wait"
+                )
+            )
+            worker.kill()
+
+
+def _answer_share(item: QueuedRequest, predictions: Predictions, start: int) -> None:
+    """Give a request its rows of a batch, or the fault of the first that is not finite."""
+    stop = start + item.rows
+    if predictions.non_finite:
+        index = bisect.bisect_left(predictions.non_finite, start)
+        if index < len(predictions.non_finite) and predictions.non_finite[index] < stop:
+            item.fail(NonFinitePredictionError(predictions.non_finite[index] - start))
+            return
+    item.succeed(Share(predictions, start, stop))
+
+
+def _answer_raw(item: QueuedRequest, reply: RawReply) -> None:
+    if reply.non_finite_row is not None:
+        item.fail(NonFinitePredictionError(reply.non_finite_row))
+    else:
+        item.succeed(reply)
