@@ -13,7 +13,7 @@ from bench.wrk import Target, command, drive, told
 
 _ALONE = "alone"
 _BESIDE = "beside 10,000-row bodies"
-_BULK_ROWS = 10_000
+BULK_ROWS = 10_000
 _LEAD_S = 0.5
 _WORKERS = (1, 2)
 RATIO_LIMIT = 2
@@ -28,12 +28,12 @@ def measure(ground: Ground, bodies: Bodies, results: Results) -> None:
             settings = {"WORKERS": str(workers)}
             with starting.rested(contender, ground, bodies, **settings) as (url, tree):
                 small = bodies.target(url, contender.dialect, 1)
-                bulk = bodies.target(url, contender.dialect, _BULK_ROWS)
+                bulk = bodies.target(url, contender.dialect, BULK_ROWS)
                 drive(small, windows.CLIENTS, 1)
                 for number in range(1, results.rounds + 1):
                     driven = drive(small, windows.CLIENTS, results.seconds)
                     alone = windows.window(setup, _ALONE, number, driven)
-                    with _sending(bulk, results.seconds + 1) as failed:
+                    with sending(bulk, results.seconds + 1) as failed:
                         driven = drive(small, windows.CLIENTS, results.seconds)
                     beside = windows.window(setup, _BESIDE, number, driven)
                     beside.failed += sum(failed)
@@ -44,7 +44,7 @@ def measure(ground: Ground, bodies: Bodies, results: Results) -> None:
 
 
 @contextmanager
-def _sending(target: Target, for_s: int) -> Iterator[list[int]]:
+def sending(target: Target, for_s: int) -> Iterator[list[int]]:
     """Send bulk from one client until past the block's end; give how many requests failed."""
     failed: list[int] = []
     with subprocess.Popen(

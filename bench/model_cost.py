@@ -26,7 +26,7 @@ _ARROW, _JSON = "Arrow", "JSON"
 def measure(ground: Ground, bodies: Bodies, results: Results) -> None:
     """Time the model in a process of its own, then 10,000 rows in turn with requests for them."""
     results.model = []
-    with _alone(ground) as alone:
+    with raw_model(ground) as alone:
         for rows in _SIZES:
             for kind in (RAW, PYFUNC):
                 results.model.append(Timing(kind, rows, 0, alone.time(kind, rows)))
@@ -35,7 +35,9 @@ def measure(ground: Ground, bodies: Bodies, results: Results) -> None:
                 _against(contender.key, url, alone, bodies, results)
 
 
-class _Alone:
+class RawModel:
+    """The model in a process of its own, which calls it as often as it is asked to."""
+
     def __init__(self, process: "subprocess.Popen[str]") -> None:
         self._process = process
 
@@ -50,7 +52,8 @@ class _Alone:
 
 
 @contextmanager
-def _alone(ground: Ground) -> Iterator[_Alone]:
+def raw_model(ground: Ground) -> Iterator[RawModel]:
+    """Run the model in a process of its own until the block ends."""
     command = [sys.executable, "-m", "bench.apps.raw_model", str(ground.model)]
     with subprocess.Popen(
         command,
@@ -61,10 +64,10 @@ def _alone(ground: Ground) -> Iterator[_Alone]:
         text=True,
     ) as process:
         # Its input ends with the block, and so does it.
-        yield _Alone(process)
+        yield RawModel(process)
 
 
-def _against(key: str, url: str, alone: _Alone, bodies: Bodies, results: Results) -> None:
+def _against(key: str, url: str, alone: RawModel, bodies: Bodies, results: Results) -> None:
     forms = {_ARROW: dialects.ARROW_STREAM, _JSON: dialects.INSTANCES}
     for name, dialect in forms.items():
         body = bodies.of(dialect, _ROWS)[0].read_bytes()

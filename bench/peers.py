@@ -22,6 +22,7 @@ from bench import (
     contenders,
     during_promotion,
     first_answer,
+    limits,
     loads,
     memory,
     model_cost,
@@ -96,6 +97,7 @@ def _measure(
 _OTHER_PARTS: dict[str, Callable[[Ground, Bodies, Results], None]] = {
     "promotion": during_promotion.measure,
     "beside": beside_bulk.measure,
+    "limits": limits.measure,
     "memory": memory.measure,
     "model": model_cost.measure,
     "start": first_answer.measure,

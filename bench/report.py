@@ -5,6 +5,7 @@ from bench import (
     charts,
     contenders,
     first_answer,
+    limits,
     loads,
     memory,
     model_cost,
@@ -34,6 +35,8 @@ def write(results: Results) -> None:
         replace(PERFORMANCE, "promotion", windows.tables(results.promotion))
     if results.beside:
         replace(PERFORMANCE, "beside", windows.tables(results.beside))
+    if results.limits:
+        replace(PERFORMANCE, "limits", limits.tables(results))
     if results.memory:
         replace(PERFORMANCE, "memory", memory.tables(results))
     if results.model:

@@ -119,6 +119,7 @@ class Results(Run):
     cells: list[Cell] = msgspec.field(default_factory=list)
     promotion: list[Window] = msgspec.field(default_factory=list)
     beside: list[Window] = msgspec.field(default_factory=list)
+    limits: list[Window] = msgspec.field(default_factory=list)
     memory: list[Memory] = msgspec.field(default_factory=list)
     model: list[Timing] = msgspec.field(default_factory=list)
     start: list[Timing] = msgspec.field(default_factory=list)

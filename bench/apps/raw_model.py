@@ -1,7 +1,8 @@
 """The model alone, in a process of its own: `python -m bench.apps.raw_model MODEL`.
 
-A line of JSON asks for calls, `{"kind": "raw" or "pyfunc", "rows": ..., "calls": ...}`, and a line
-of JSON answers with the milliseconds of each, on a DataFrame that is ready.
+A line of JSON asks for calls, `{"kind": ..., "rows": ..., "calls": ...}`, and a line of JSON
+answers with the milliseconds of each. Of the kinds, "raw" and "pyfunc" predict on a DataFrame that
+is ready, and "load" loads the model once more.
 """
 
 import json
@@ -19,11 +20,15 @@ def main(model: str) -> None:
         import mlflow  # noqa: PLC0415 - warns when it is imported
 
         pyfunc = mlflow.pyfunc.load_model(model)
-    predict = {"pyfunc": pyfunc.predict, "raw": pyfunc.get_raw_model().predict}
+    kinds = {
+        "pyfunc": pyfunc.predict,
+        "raw": pyfunc.get_raw_model().predict,
+        "load": lambda _: mlflow.pyfunc.load_model(model, suppress_warnings=True),
+    }
     for line in sys.stdin:
         asked = json.loads(line)
         frame = frame_of(asked["rows"])
-        call = predict[asked["kind"]]
+        call = kinds[asked["kind"]]
         call(frame)
         took = []
         for _ in range(asked["calls"]):

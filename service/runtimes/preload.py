@@ -16,7 +16,7 @@ sys.dont_write_bytecode = True
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 # OpenBLAS' threads look out for work for 2^26 cycles before they sleep, and each process that is
 # forked makes new ones: beside a load they would use up the CPUs for a twentieth of a second each.
-# Read once, when the library is loaded (`openblas_env.c`); 2^18 cycles are a tenth of a millisecond.
+# Read when the library is loaded (`openblas_env.c`); 2^18 cycles are a tenth of a millisecond.
 os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "18")
 
 # A look for garbage among what is only being made finds none, and takes a tenth of the time.

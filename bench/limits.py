@@ -1,0 +1,86 @@
+"""What a bare ASGI callable loses to work that no server on this machine is spared.
+
+The 99th percentile of its single-row traffic while another process loads the model once, which is
+the least that a promotion needs, and while it reads bodies of 10,000 rows and another process
+answers as many by the model. What it loses is the machine's and the load generators', and no
+server's own.
+"""
+
+import math
+import threading
+from collections.abc import Callable
+
+from bench import contenders, starting, windows
+from bench.beside_bulk import BULK_ROWS, sending
+from bench.ground import Ground
+from bench.loads import Bodies
+from bench.model_cost import RAW, raw_model
+from bench.page import ranged, shown, table
+from bench.results import Results
+from bench.wrk import Driven, drive
+
+_ALONE, _THEN = "alone", "then"
+_LOADED = "while another process loads the model, once in a second"
+_BULK = "while it reads 10,000-row bodies, and another process computes as many rows"
+_LOAD_WINDOW_S = 1
+_SHORTEST_CALL_S = 0.05
+"""Of the model, with so many rows: it is asked for as many as fill the time, and some more."""
+
+
+def measure(ground: Ground, bodies: Bodies, results: Results) -> None:
+    """Drive the bare callable alone and beside either work, in turn."""
+    results.limits = []
+    contender = contenders.BARE
+    with (
+        starting.rested(contender, ground, bodies) as (url, _),
+        raw_model(ground) as model,
+    ):
+        small = bodies.target(url, contender.dialect, 1)
+        bulk = bodies.target(url, contender.dialect, BULK_ROWS)
+        drive(small, windows.CLIENTS, 1)
+        calls = math.ceil((results.seconds + 1) / _SHORTEST_CALL_S)
+        model.time("load", 1, 1)
+        for number in range(1, results.rounds + 1):
+            alone = drive(small, windows.CLIENTS, _LOAD_WINDOW_S)
+            then = _beside(
+                lambda: drive(small, windows.CLIENTS, _LOAD_WINDOW_S),
+                lambda: model.time("load", 1, 1),
+            )
+            _keep(results, _LOADED, number, alone, then)
+            alone = drive(small, windows.CLIENTS, results.seconds)
+            with sending(bulk, results.seconds + 1):
+                then = _beside(
+                    lambda: drive(small, windows.CLIENTS, results.seconds),
+                    lambda: model.time(RAW, BULK_ROWS, calls),
+                )
+            _keep(results, _BULK, number, alone, then)
+
+
+def _beside(traffic: Callable[[], Driven], work: Callable[[], object]) -> Driven:
+    """Return what came of traffic beside which other work was done."""
+    worker = threading.Thread(target=work)
+    worker.start()
+    driven = traffic()
+    worker.join()
+    return driven
+
+
+def _keep(results: Results, setup: str, number: int, alone: Driven, then: Driven) -> None:
+    for name, driven in ((_ALONE, alone), (_THEN, then)):
+        seen = windows.window(setup, name, number, driven)
+        windows.show(seen)
+        results.limits.append(seen)
+
+
+def tables(results: Results) -> str:
+    """Return a row for either work: the percentile without it and beside it, and their ratio."""
+    rows = []
+    for setup in (_LOADED, _BULK):
+        p99 = {
+            name: [w.p99_ms for w in results.limits if (w.setup, w.name) == (setup, name)]
+            for name in (_ALONE, _THEN)
+        }
+        times = windows.ratio(results.limits, setup, _THEN, _ALONE)
+        if times is not None:
+            rows.append([setup, ranged(p99[_ALONE]), ranged(p99[_THEN]), shown(times)])
+    return table(["p99 of a bare ASGI callable", "alone, ms", "then, ms", "times"], rows)
