@@ -49,7 +49,7 @@ _LIMITS = {
     ROUTE: "Litestar's entry, what makes and sends the request id, and its place in the log",
     DECODE: "a Python loop over twelve columns; msgspec is the smallest part of it",
     QUEUE: "a future, a timer and a task for each batch",
-    HOP: "two context switches and four calls into the kernel",
+    HOP: "waking the front, and its calls into the kernel; the worker stays awake",
     PREDICT: "numpy's calls in the steps before the trees and around them; the trees are a quarter",
     ENCODE: "two buffers to lists, and msgspec",
 }
@@ -212,9 +212,7 @@ def tables(results: Results) -> str:
     spreads = [Spread.of(_us(results, name)) for name in STEPS]
     total = sum(spread.median for spread in spreads if spread)
     rows.append(["together", f"{total:,.0f}", ""])
-    why = (
-        "the rest: waking the worker and the front, whose CPUs and caches have gone cold meanwhile"
-    )
+    why = "the rest: what is cold in the front's CPU and caches when it is woken"
     rows.append([WHOLE, ranged(_us(results, WHOLE)), why])
     return table(["", "microseconds", "what it is bound by"], rows)
 
