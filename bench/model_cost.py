@@ -19,6 +19,7 @@ _ROWS = 10_000
 _CALLS = 10
 RAW = "raw"
 PYFUNC = "pyfunc"
+LOAD = "load"
 RATIO_LIMIT = 1.15
 _ARROW, _JSON = "Arrow", "JSON"
 

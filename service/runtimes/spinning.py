@@ -23,6 +23,9 @@ class SpinningReceiver:
         # Windows' pipes have nothing to look at without a lock and an allocation.
         self._spin_s = 0.0 if sys.platform == "win32" else spin_s
         self._is_called_closely = False
+        if sys.platform != "win32":
+            self._arrived = select.poll()
+            self._arrived.register(connection.fileno(), select.POLLIN)
 
     def receive(self) -> bytes:
         """Wait for the next frame. Raise EOFError or OSError where there will be none."""
@@ -35,11 +38,8 @@ class SpinningReceiver:
         self._is_called_closely = time.perf_counter() - began < self._spin_s
         return frame
 
-    if sys.platform != "win32":
-
-        def _spin(self, until: float) -> None:
-            """Return once something has arrived, or the time is over."""
-            arrived = select.poll()
-            arrived.register(self._connection.fileno(), select.POLLIN)
-            while not arrived.poll(0) and time.perf_counter() < until:
+    def _spin(self, until: float) -> None:
+        """Return once something has arrived, or the time is over."""
+        if sys.platform != "win32":
+            while not self._arrived.poll(0) and time.perf_counter() < until:
                 os.sched_yield()
