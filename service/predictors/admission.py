@@ -18,6 +18,7 @@ _ENOUGH_S = 0.2
 _MOST_CALLS = 400
 """Of pyfunc, to find the rows on which it raises; what is not found by then is left out."""
 _ENOUGH_ROWS = 2000
+_TOO_FEW = f"the model answered {{}} probe rows of {_ENOUGH_ROWS} wanted"
 
 
 class Reference(NamedTuple):
@@ -39,16 +40,22 @@ class TooFewRowsError(Exception):
 def refer(pyfunc: Predictor, calls: Sequence[Call], odd: Sequence[Call]) -> Reference:
     """Ask pyfunc what it answers to usual rows and to odd ones. Raise TooFewRowsError."""
     strange, refused = _sorted_out(pyfunc, [merge(odd)] if odd else [])
-    usual, refused_too = _sorted_out(pyfunc, calls)
     # The odd ones first: those are the rows that are tried one by one.
-    answered = [*strange, *usual]
-    rows = merge(answered) if answered else None
-    if rows is None or rows.rows < _ENOUGH_ROWS:
-        count = rows.rows if rows else 0
-        raise TooFewRowsError(f"the model answered {count} probe rows of {_ENOUGH_ROWS} wanted")
-    answers = pyfunc.predict(rows)
+    rows = merge([*strange, *calls])
+    try:
+        answers = pyfunc.predict(rows)
+    except Exception:  # noqa: BLE001 - a model may raise anything
+        usual, refused_too = _sorted_out(pyfunc, calls)
+        refused += refused_too
+        count = sum(call.rows for call in (*strange, *usual))
+        if count < _ENOUGH_ROWS:
+            raise TooFewRowsError(_TOO_FEW.format(count)) from None
+        rows = merge([*strange, *usual])
+        answers = pyfunc.predict(rows)
+    if rows.rows < _ENOUGH_ROWS:
+        raise TooFewRowsError(_TOO_FEW.format(rows.rows))
     scales = scales_of(answers, sum(call.rows for call in strange))
-    return Reference(rows, answers, scales, (*refused, *refused_too))
+    return Reference(rows, answers, scales, tuple(refused))
 
 
 def _sorted_out(

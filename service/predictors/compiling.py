@@ -1,5 +1,6 @@
 """Convert a model in every way there is, admit what is right, time it; open it again from files."""
 
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,8 @@ from service.predictors.pyfunc import PyfuncPredictor
 from service.predictors.report import ADMITTED, REFUSED, SKIPPED, Outcome, Report
 from service.predictors.rows import example_call, made_up_call
 from service.predictors.tuned import TunedPredictor
-from service.predictors.tuning import FEW_SIZES, SIZES, choose, time_sizes
-from service.predictors.workshop import Workshop, way, why
+from service.predictors.tuning import choose, time_sizes
+from service.predictors.workshop import Workshop, place_of, way, why
 
 REPORT = "report.json"
 _OTHERS = "all others"
@@ -76,8 +77,17 @@ def compile_model(
         took_s=round(time.perf_counter() - began, 3),
         first=first,
     )
+    _keep_only(folder, {*best.values(), found.steps})
     (folder / REPORT).write_bytes(msgspec.json.format(msgspec.json.encode(report)))
     return report
+
+
+def _keep_only(folder: Path, ways: set[str]) -> None:
+    """Remove the files of the ways that no size takes: each start would read and check them."""
+    kept = {place_of(folder, way) for way in ways}
+    for place in folder.iterdir():
+        if place not in kept:
+            shutil.rmtree(place)
 
 
 def _try_all(
@@ -123,9 +133,8 @@ def _time(
     predictors: dict[str, Predictor], rows: Call | None, *, first: bool
 ) -> tuple[list[Outcome], dict[int, str]]:
     """Time all that may answer. Without a row to time them with, pyfunc answers all."""
-    sizes = FEW_SIZES if first else SIZES
     timings = {
-        name: time_sizes(predictor, rows, sizes) if rows else {}
+        name: time_sizes(predictor, rows, first=first) if rows else {}
         for name, predictor in predictors.items()
     }
     timed = [Outcome(name, ADMITTED, "", ms=ms) for name, ms in timings.items()]

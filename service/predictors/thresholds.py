@@ -14,7 +14,7 @@ Thresholds = dict[int, Array]
 """For each feature of the estimator's input the thresholds that its trees compare it with."""
 
 _PER_FEATURE = 40
-_MOST_ROWS = 20_000
+MOST_ROWS = 20_000
 _MOST_NODES = 2_000_000
 """To choose from: the first trees of a huge forest will do."""
 
@@ -56,10 +56,15 @@ def around(values: Array) -> Array:
     return np.concatenate([step.astype(np.float64) for step in steps])
 
 
-def feature_rows(thresholds: Thresholds, matrix: Array, rng: np.random.Generator) -> Array:
-    """Return rows of a matrix, each with one feature near one of its thresholds."""
+def feature_rows(
+    thresholds: Thresholds, matrix: Array, rng: np.random.Generator, most_rows: int = MOST_ROWS
+) -> Array:
+    """Return rows of a matrix, each with one feature near one of its thresholds.
+
+    At most `most_rows`, unless there are more features.
+    """
     rows: list[Array] = []
-    count = _count(len(thresholds), len(around(np.zeros(1))))
+    count = _count(len(thresholds), len(around(np.zeros(1))), most_rows)
     for feature, values in thresholds.items():
         near = around(_some(values, count, rng))
         picked = np.array(matrix[rng.integers(0, len(matrix), len(near))], np.float64)
@@ -74,6 +79,7 @@ def call_rows(
     transform: Transform,
     usual: Call,
     rng: np.random.Generator,
+    most_rows: int = MOST_ROWS,
 ) -> list[Call]:
     """Return calls of rows with one column near a threshold that its feature is compared with.
 
@@ -86,7 +92,7 @@ def call_rows(
         for index, feature, back in _affine(contract, transform, take(usual, [0]))
         if feature in thresholds
     ]
-    count = _count(len(known), 3 * len(around(np.zeros(1))))
+    count = _count(len(known), 3 * len(around(np.zeros(1))), most_rows)
     for index, feature, back in known:
         spec = contract.inputs[index]
         near = around(back(_some(thresholds[feature], count, rng)))
@@ -127,9 +133,9 @@ def _line_back(slope: float, start: float) -> Callable[[Array], Array]:
     return lambda values: (values - start) / slope
 
 
-def _count(features: int, rows_each: int) -> int:
+def _count(features: int, rows_each: int, most_rows: int) -> int:
     """Return how many thresholds of each feature are tried, so that the rows are not too many."""
-    return max(1, min(_PER_FEATURE, _MOST_ROWS // max(1, features * rows_each)))
+    return max(1, min(_PER_FEATURE, most_rows // max(1, features * rows_each)))
 
 
 def _some(values: Array, count: int, rng: np.random.Generator) -> Array:

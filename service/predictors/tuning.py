@@ -8,10 +8,11 @@ from service.predictors.predictor import Predictor
 from service.predictors.sizes import sized
 
 SIZES = (1, 8, 64, 512, 4096)
-FEW_SIZES = (1, 512)
+_FEW_SIZES = (1, 512)
 _RUNS = 15
 _ENOUGH_S = 0.06
 """For all runs of one size after the first."""
+_FIRST_ENOUGH_S = 0.01
 _ALONE = 1.05
 """How much more CPU time the process may have taken than this thread: threads that wind down."""
 _OTHERS_SHARE = 0.8
@@ -20,27 +21,28 @@ _MARGIN = 0.98
 """How much faster another must be than one that stands before it."""
 
 
-def time_sizes(predictor: Predictor, call: Call, sizes: Sequence[int] = SIZES) -> dict[int, float]:
+def time_sizes(predictor: Predictor, call: Call, *, first: bool = False) -> dict[int, float]:
     """Return the milliseconds that a call of each size takes: the best of some runs.
 
-    None for a size on which it raises.
+    None for a size on which it raises. `first` is for few sizes and runs, since it is waited for.
     """
+    sizes, enough_s = (_FEW_SIZES, _FIRST_ENOUGH_S) if first else (SIZES, _ENOUGH_S)
     found: dict[int, float] = {}
     for rows in sizes:
         batch = sized(call, rows)
         try:
-            found[rows] = round(_best_s(predictor, batch) * 1000, 4)
+            found[rows] = round(_best_s(predictor, batch, enough_s) * 1000, 4)
         except Exception:  # noqa: BLE001, S112 - a size that it can't answer is not chosen
             continue
     return found
 
 
-def _best_s(predictor: Predictor, call: Call) -> float:
+def _best_s(predictor: Predictor, call: Call, enough_s: float) -> float:
     first = _once_s(predictor, call)
     best, spent = first, 0.0
     for _ in range(_RUNS):
         # The first run is cold; a slow one is not made warm for that.
-        if spent + best > _ENOUGH_S:
+        if spent + best > enough_s:
             break
         took = _once_s(predictor, call)
         spent += took
@@ -49,7 +51,7 @@ def _best_s(predictor: Predictor, call: Call) -> float:
 
 
 def _once_s(predictor: Predictor, call: Call) -> float:
-    """Return what a call costs: the time that it takes, and half of what other threads spend on it.
+    """Return what a call costs: the time that it takes, and most of what other threads spend on it.
 
     They spend it on a CPU that others have a use for, the front before all. What this thread does
     alone is told by its CPU time: serving has the right of way, and by the clock a call would take

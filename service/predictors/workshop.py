@@ -33,11 +33,13 @@ from service.predictors.native import NativePredictor
 from service.predictors.predictor import Predictor
 from service.predictors.report import ADMITTED, REFUSED, SKIPPED, Outcome
 from service.predictors.sizes import sized
-from service.predictors.thresholds import call_rows, feature_rows, thresholds_of
+from service.predictors.thresholds import MOST_ROWS, call_rows, feature_rows, thresholds_of
 
 _SEED = 7
 _STEP_SIZES = (1, 512)
 _STEP_RUNS = 20
+_FIRST_THRESHOLD_ROWS = 2_000
+"""Where every row is waited for; the rest are tried when all ways are."""
 _MOST_FEATURES = 5_000
 """What is sparse to the model, as words are, is not here."""
 _WAYS: tuple[Recipe | WholeRecipe, ...] = (*RECIPES, *WHOLES)
@@ -50,6 +52,8 @@ class Workshop:
         self, anatomy: Anatomy, rows: Call, folder: Path, threads: int, *, first: bool = False
     ) -> None:
         """`rows` are many, and such as the model answers; `first` is for what is ready at once."""
+        self._is_first = first
+        self._threshold_rows = _FIRST_THRESHOLD_ROWS if first else MOST_ROWS
         self._own = [] if first else [NativePredictor.name]
         self._ways = FIRST_RECIPES if first else _WAYS
         self._all_steps = FIRST_STEPS if first else STEPS
@@ -83,7 +87,14 @@ class Workshop:
         if self._transform is None:
             return []
         contract = self._anatomy.contract
-        return call_rows(self._thresholds, contract, self._transform, self._usual, self._rng)
+        return call_rows(
+            self._thresholds,
+            contract,
+            self._transform,
+            self._usual,
+            self._rng,
+            self._threshold_rows,
+        )
 
     def wrong_near_thresholds(self, name: str, rtol: float) -> str:
         """Say where a way's estimator is wrong at the thresholds of its trees, '' where nowhere.
@@ -95,7 +106,7 @@ class Workshop:
         if recipe is None or self._matrix is None or not self._thresholds:
             return ""
         anatomy = self._anatomy
-        rows = feature_rows(self._thresholds, self._matrix, self._rng)
+        rows = feature_rows(self._thresholds, self._matrix, self._rng, self._threshold_rows)
         answer = answering(anatomy.contract)
         itself = getattr(unnamed(anatomy.estimator), anatomy.method)
         wanted = answer(itself(rows), len(rows))
@@ -133,6 +144,11 @@ class Workshop:
             if wanted is not None and not _same_bits(wanted, found):
                 self.tried.append(Outcome(steps.name, REFUSED, "it gives other features"))
                 continue
+            if self._is_first:
+                # The first that is right: to time them takes longer than to try them.
+                self.tried.append(Outcome(steps.name, ADMITTED, ""))
+                self.steps, self._transform, self._matrix = steps.name, transform, found
+                return
             ms = {rows: _best_ms(transform, sized(self._usual, rows)) for rows in _STEP_SIZES}
             self.tried.append(Outcome(steps.name, ADMITTED, "", ms=ms))
             right.append((ms[1], steps.name, transform, found))
@@ -176,8 +192,13 @@ def _best_ms(transform: Transform, call: Call) -> float:
     return round(min(took) * 1000, 4)
 
 
+def place_of(folder: Path, name: str) -> Path:
+    """Return the folder of one way's files."""
+    return folder / name.replace(" ", "-")
+
+
 def _place(folder: Path, name: str) -> Path:
-    place = folder / name.replace(" ", "-")
+    place = place_of(folder, name)
     place.mkdir(exist_ok=True)
     return place
 

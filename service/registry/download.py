@@ -10,20 +10,18 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     import mlflow
     from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
 from service.core.errors import FetchFailedError
+from service.core.mlmodel import MLMODEL, read_mlmodel
 from service.core.redaction import redact
 from service.core.versions import ModelVersion
 from service.registry.faults import explain
 from service.registry.messages import DownloadReply, DownloadRequest
 
-_MLMODEL = "MLmodel"
 _WRITTEN_HERE = frozenset({"registered_model_meta"})
 """What MLflow's client adds to a download, and no listing knows."""
 
@@ -78,7 +76,7 @@ def _must_be_the_same(version: ModelVersion, uri: str) -> None:
 
 
 def _model_root(path: Path, uri: str) -> Path:
-    if not (path / _MLMODEL).is_file():
+    if not (path / MLMODEL).is_file():
         raise FetchFailedError(f"{uri} holds no MLmodel file, so it is no model or not all of it")
     return path
 
@@ -146,11 +144,11 @@ def _check_logged_size(root: Path, files: dict[str, int]) -> None:
 
     More may have been added since (an input example, requirements), and the MLmodel file itself.
     """
-    described = yaml.safe_load((root / _MLMODEL).read_text("utf-8"))
+    described = read_mlmodel(root)
     if not isinstance(described, dict):
         raise FetchFailedError(f"the MLmodel file of {root.name} is no mapping, or cut short")
     logged = described.get("model_size_bytes")
-    arrived = sum(size for path, size in files.items() if path != _MLMODEL)
+    arrived = sum(size for path, size in files.items() if path != MLMODEL)
     if isinstance(logged, int) and arrived < logged:
         raise FetchFailedError(
             f"the model is not complete: {arrived} bytes arrived of {logged} that were logged"

@@ -6,6 +6,7 @@ place; it is checked against its manifest before anything is opened.
 """
 
 import contextlib
+import functools
 import hashlib
 import platform
 import shutil
@@ -48,13 +49,14 @@ class CompiledFiles:
         self._root = root
         self._aside = aside
         self.rtol = rtol
+        self._machine = functools.cache(machine)
 
     def place(self, stored: StoredVersion, threads: int, *, first: bool = False) -> Path:
         """Return where a version's compiled predictors are, or would be, on this machine.
 
         Beside it is where the `first` of them are, those that are ready at once.
         """
-        key = fingerprint(stored.digest, threads, self.rtol)
+        key = fingerprint(self._machine(), stored.digest, threads, self.rtol)
         return self._root / stored.version.key / (key + _FIRST * first)
 
     def new(self) -> Path:
@@ -99,19 +101,26 @@ def verified(place: Path) -> Path:
     return files
 
 
-def fingerprint(digest: str, threads: int, rtol: float) -> str:
-    """Return what names all that the files and the timings in them depend on."""
-    parts = (
-        _FORMAT,
-        digest,
-        threads,
-        rtol,
+Machine = tuple[object, ...]
+
+
+def machine() -> Machine:
+    """Return what is the same for all versions of a service: what it runs on, and with.
+
+    Asked once: libraries that are installed later are not those that its fork server has.
+    """
+    return (
         platform.python_version(),
         sys.platform,
         platform.machine(),
         _cpu(),
-        [(name, _installed(name)) for name in _LIBRARIES],
+        tuple((name, _installed(name)) for name in _LIBRARIES),
     )
+
+
+def fingerprint(here: Machine, digest: str, threads: int, rtol: float) -> str:
+    """Return what names all that the files and the timings in them depend on."""
+    parts = (_FORMAT, digest, threads, rtol, *here)
     return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()[:16]
 
 

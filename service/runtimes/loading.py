@@ -1,5 +1,6 @@
 """Load a stored version's model, after its files were checked: in a worker, or in a compiler."""
 
+import functools
 import json
 import os
 from pathlib import Path
@@ -7,11 +8,11 @@ from typing import Any
 
 import mlflow.pyfunc
 import threadpoolctl
-import yaml
 
 from service.contracts.choose import contract_for
 from service.contracts.contract import Contract
 from service.core.manifest import verify_stored
+from service.core.mlmodel import libyaml, read_mlmodel
 from service.runtimes.messages import LoadRequest
 from service.runtimes.shadowing import give_way
 
@@ -25,13 +26,23 @@ def load_model(request: LoadRequest) -> tuple[Any, Contract]:
     path = Path(request.path)
     verify_stored(path, request.digest)
     _use_threads(request.threads)
-    described = yaml.safe_load((path / "MLmodel").read_text(encoding="utf-8"))
+    described = read_mlmodel(path)
     signature = parsed(described.get("signature"))
     contract = contract_for(request.name, signature, refuse_unknown=request.refuse_unknown)
     give_way(path, described)
     # Unwarned: the environment gate has told what differs from the version's requirements.
     # MLflow reads the metadata of every installed package for it, which takes 0.4 s each time.
-    return mlflow.pyfunc.load_model(str(path), suppress_warnings=True), contract
+    with libyaml():
+        return mlflow.pyfunc.load_model(str(path), suppress_warnings=True), contract
+
+
+@functools.cache
+def numeric_libraries() -> threadpoolctl.ThreadpoolController:
+    """Return the numeric libraries that are loaded, once for a process and those it forks.
+
+    To look through all that is loaded takes as long as a small model's load.
+    """
+    return threadpoolctl.ThreadpoolController()
 
 
 def _use_threads(threads: int) -> None:
@@ -39,7 +50,7 @@ def _use_threads(threads: int) -> None:
     for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[variable] = str(threads)
     os.environ["LOKY_MAX_CPU_COUNT"] = str(threads)
-    threadpoolctl.threadpool_limits(threads)
+    numeric_libraries().limit(limits=threads)
 
 
 def parsed(signature: dict[str, Any] | None) -> dict[str, Any] | None:

@@ -29,6 +29,7 @@ for name in (
     "sklearn.pipeline",
     "sklearn.ensemble",
     "sklearn.compose",
+    "sklearn.feature_extraction.text",
     # Last, and only where the extra is installed: what compiled predictors run on.
     "llvmlite.binding",
     "treelite",
@@ -37,6 +38,9 @@ for name in (
     # What can't be imported here fails again, with its sentence, in the worker that needs it.
     with contextlib.suppress(Exception):
         importlib.import_module(name)
+with contextlib.suppress(Exception):
+    # After all of them, so that it knows them.
+    importlib.import_module("service.runtimes.loading").numeric_libraries()
 # What is here stays: no child's collector looks at it, and so its pages stay shared.
 gc.freeze()
 gc.enable()

@@ -3,6 +3,10 @@
 To wake a process whose CPU has gone idle takes longer than the rest of a lone request's way there
 and back. So who was called again within some microseconds looks out for as long the next time, and
 gives its CPU to whoever else wants it meanwhile.
+
+Where somebody does, it sleeps for a while. The scheduler wakes a sleeper on a CPU that is free, but
+leaves one that never slept where it is: behind a model that loads, for milliseconds, beside a CPU
+with nothing to do.
 """
 
 import os
@@ -15,6 +19,12 @@ if sys.platform != "win32":
     import select
 
 
+_TAKEN_S = 1e-4
+"""A CPU that was offered and comes back later than this was wanted by somebody."""
+_REST_S = 0.1
+"""How long to sleep between calls then."""
+
+
 class SpinningReceiver:
     """Receives frames; `spin_s` is how long it stays awake for one, 0 to sleep at once."""
 
@@ -23,6 +33,7 @@ class SpinningReceiver:
         # Windows' pipes have nothing to look at without a lock and an allocation.
         self._spin_s = 0.0 if sys.platform == "win32" else spin_s
         self._is_called_closely = False
+        self._rests_until = 0.0
         if sys.platform != "win32":
             self._arrived = select.poll()
             self._arrived.register(connection.fileno(), select.POLLIN)
@@ -32,14 +43,20 @@ class SpinningReceiver:
         if not self._spin_s:
             return self._connection.recv_bytes()
         began = time.perf_counter()
-        if self._is_called_closely:
+        if self._is_called_closely and began >= self._rests_until:
             self._spin(began + self._spin_s)
         frame = self._connection.recv_bytes()
         self._is_called_closely = time.perf_counter() - began < self._spin_s
         return frame
 
     def _spin(self, until: float) -> None:
-        """Return once something has arrived, or the time is over."""
+        """Return once something has arrived, the time is over, or the CPU was wanted."""
         if sys.platform != "win32":
-            while not self._arrived.poll(0) and time.perf_counter() < until:
+            now = time.perf_counter()
+            while not self._arrived.poll(0) and now < until:
+                offered = now
                 os.sched_yield()
+                now = time.perf_counter()
+                if now - offered > _TAKEN_S:
+                    self._rests_until = now + _REST_S
+                    return

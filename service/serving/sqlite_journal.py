@@ -15,6 +15,8 @@ from service.core.redaction import redact
 from service.serving import _journal_file
 from service.serving.journal import KEPT_PROMOTIONS, MemoryJournal
 
+_GATHER_S = 0.1
+"""What a line may wait for those after it: a promotion is told in many steps."""
 _FIRST_PAUSE_S = 1.0
 _LONGEST_PAUSE_S = 60.0
 _LAST_WRITE_S = 8.0
@@ -75,6 +77,7 @@ class SqliteJournal:
                 await anyio.sleep(pause_s)
                 pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
             pause_s = _FIRST_PAUSE_S
+            await anyio.sleep(_GATHER_S)
 
     async def _recall(self) -> None:
         try:

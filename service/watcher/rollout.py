@@ -234,6 +234,9 @@ class Rollout:
 
     async def _remember_first_good(self, model: LoadedModel) -> None:
         """Remember a version where none is: one that time has not proved is better than none."""
+        if self.good is not None:
+            # Nobody prunes it: there is no need to read its files.
+            return
         try:
             known = await self._store.last_good(self._pointer)
         except (OSError, ServiceError) as error:

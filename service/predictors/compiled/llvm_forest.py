@@ -11,7 +11,13 @@ from service.predictors.compiled.anatomy import Anatomy
 from service.predictors.compiled.forest import Forest, as_float32, check_size, forest_of
 from service.predictors.compiled.libraries import require
 from service.predictors.compiled.recipe import Array, Estimate, SkippedError
-from service.predictors.compiled.tree_walk import WORDS, compile_walk, ordered
+from service.predictors.compiled.tree_walk import (
+    WORDS,
+    compile_walk,
+    link_walk,
+    machine_name,
+    ordered,
+)
 from service.predictors.compiled.trees import Trees
 
 _Sum = Callable[[Array], Array]
@@ -24,16 +30,17 @@ class LlvmForest:
     name = "llvm forest"
 
     def convert(self, anatomy: Anatomy, folder: Path) -> None:
-        """Write nothing: the code takes less time to compile than to read."""
-        del folder
+        """Write the code; see Recipe."""
         require("llvmlite")
-        check_size(forest_of(anatomy))
+        forest = forest_of(anatomy)
+        check_size(forest)
+        _code_file(folder).write_bytes(_code(forest))
 
     def open(self, anatomy: Anatomy, folder: Path, threads: int) -> Estimate:
         """Return the forest; see Recipe."""
         del threads
         forest = forest_of(anatomy)
-        return _estimating(forest, _summing(forest), Trees().open(anatomy, folder, 1))
+        return _estimating(forest, _summing(forest, folder), Trees().open(anatomy, folder, 1))
 
 
 class LlvmForestInThreads(LlvmForest):
@@ -46,7 +53,7 @@ class LlvmForestInThreads(LlvmForest):
         if threads == 1:
             raise SkippedError("its worker has one thread")
         forest = forest_of(anatomy)
-        sum_rows = _summing(forest)
+        sum_rows = _summing(forest, folder)
         pool = ThreadPoolExecutor(threads, "forest")
 
         def sum_shares(features: Array) -> Array:
@@ -76,11 +83,26 @@ def _estimating(forest: Forest, sum_rows: _Sum, with_nan: Estimate) -> Estimate:
     return estimate
 
 
-def _summing(forest: Forest) -> _Sum:
+def _code_file(folder: Path) -> Path:
+    """Return where the code for this kind of CPU is: what was made elsewhere is not found here."""
+    return folder / f"{machine_name()}.o"
+
+
+def _code(forest: Forest) -> bytes:
+    return compile_walk(int(forest.estimator.n_features_in_), _width(forest))
+
+
+def _width(forest: Forest) -> int:
+    """Return how many numbers a tree answers with."""
+    return forest.outputs * max(forest.classes)
+
+
+def _summing(forest: Forest, folder: Path) -> _Sum:
     tables = _tables(forest)
+    file = _code_file(folder)
     outputs, trees = tables.values.shape[1], len(tables.roots)
     expected = int(forest.estimator.n_features_in_)
-    walk = compile_walk(expected, outputs)
+    walk = link_walk(file.read_bytes() if file.is_file() else _code(forest))
     nodes, roots, values = (table.ctypes.data for table in tables)
 
     def sum_rows(features: Array) -> Array:
@@ -100,7 +122,7 @@ def _summing(forest: Forest) -> _Sum:
 
 def _tables(forest: Forest) -> _Tables:
     counts = [tree.node_count for tree in forest.trees]
-    outputs = forest.outputs * max(forest.classes)
+    outputs = _width(forest)
     nodes = np.zeros(sum(counts), [("threshold", "i4"), ("feature", "i4"), ("onward", "i4", (2,))])
     values = np.empty((len(nodes), outputs))
     starts = np.cumsum([0, *counts[:-1]])

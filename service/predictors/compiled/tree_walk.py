@@ -16,6 +16,7 @@ less time than comparing floats. The tables that the code reads:
 """
 
 import ctypes
+import hashlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -50,8 +51,43 @@ def ordered(floats: Array) -> Array:
     return turned
 
 
-def compile_walk(features: int, outputs: int) -> SumTrees:
-    """Compile it for a forest's width, which takes some 20 ms. Raise SkippedError without LLVM."""
+def compile_walk(features: int, outputs: int) -> bytes:
+    """Return the code for a forest's width, as an object file, which takes some 20 ms.
+
+    Raise SkippedError without LLVM.
+    """
+    target, machine = _machine()
+    module = _parsed("\n".join(_assembly(features, outputs)), target, machine)
+    module.verify()
+    code: bytes = machine.emit_object(module)
+    return code
+
+
+def link_walk(code: bytes) -> SumTrees:
+    """Make such code, of this very `machine_name()`, ready to run, which takes less than 1 ms."""
+    llvm: Any = require("llvmlite.binding")
+    target, machine = _machine()
+    engine = llvm.create_mcjit_compiler(_parsed("", target, machine), machine)
+    engine.add_object_file(llvm.ObjectFileRef.from_data(code))
+    engine.finalize_object()
+    array, number = ctypes.c_void_p, ctypes.c_int64
+    declared = ctypes.CFUNCTYPE(None, array, number, array, array, number, array, array)
+    function: Any = declared(engine.get_function_address(_NAME))
+    # The code is gone when the engine is.
+    function.engine = engine
+    return function  # type: ignore[no-any-return]
+
+
+def machine_name() -> str:
+    """Name the kind of CPU that code is made for, and who makes it: no other may run it."""
+    llvm: Any = require("llvmlite.binding")
+    features = llvm.get_host_cpu_features().flatten()
+    parts = (llvm.get_default_triple(), llvm.get_host_cpu_name(), features, llvm.llvm_version_info)
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
+
+
+def _machine() -> tuple[Any, Any]:
+    """Return LLVM's target and its machine: this one."""
     llvm: Any = require("llvmlite.binding")
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
@@ -62,17 +98,14 @@ def compile_walk(features: int, outputs: int) -> SumTrees:
         opt=_OPTIMISE,
         jit=True,
     )
-    module = llvm.parse_assembly("\n".join(_assembly(features, outputs)))
+    return target, machine
+
+
+def _parsed(assembly: str, target: Any, machine: Any) -> Any:
+    llvm: Any = require("llvmlite.binding")
+    module = llvm.parse_assembly(assembly)
     module.triple, module.data_layout = target.triple, str(machine.target_data)
-    module.verify()
-    engine = llvm.create_mcjit_compiler(module, machine)
-    engine.finalize_object()
-    array, number = ctypes.c_void_p, ctypes.c_int64
-    declared = ctypes.CFUNCTYPE(None, array, number, array, array, number, array, array)
-    function: Any = declared(engine.get_function_address(_NAME))
-    # The code is gone when the engine is.
-    function.engine = engine
-    return function  # type: ignore[no-any-return]
+    return module
 
 
 def _assembly(features: int, outputs: int) -> Iterator[str]:

@@ -4,13 +4,14 @@ import platform
 from collections.abc import Callable, Iterator
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import anyio.to_thread
 import yaml
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.version import InvalidVersion
 
+from service.core.mlmodel import read_mlmodel
 from service.core.verdicts import Outcome
 from service.watcher.gates.gate import Candidate, Finding
 
@@ -97,7 +98,7 @@ def _compare_here(path: Path) -> Comparison:
 def _python_of(path: Path) -> str:
     """Return the Python that MLmodel names, '' where it names none."""
     try:
-        described: Any = yaml.safe_load((path / "MLmodel").read_text("utf-8"))
+        described = read_mlmodel(path)
         return str(described["flavors"]["python_function"]["python_version"])
     except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError):
         return ""  # the load gate has its own words for such a file

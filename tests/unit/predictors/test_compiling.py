@@ -57,6 +57,13 @@ def test_what_was_compiled_opens_from_its_files(tmp_path: Path) -> None:
     assert not tuned.faults
 
 
+def test_only_the_files_of_ways_that_are_taken_are_kept(tmp_path: Path) -> None:
+    """A load reads and checks all that is there."""
+    report = a_forest(tmp_path / "model").compile(tmp_path / "files")
+    taken = {way.replace(" ", "-") for way in (*report.best.values(), report.steps)}
+    assert {path.name for path in (tmp_path / "files").iterdir()} <= taken | {"report.json"}
+
+
 def test_a_category_that_was_never_seen_is_left_to_the_model(tmp_path: Path) -> None:
     """Where the encoder refuses it, so that the caller gets the model's own error."""
     model, inputs = fitted(ZOO["extra trees of labels"])

@@ -15,6 +15,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # MLflow's own, at import
     import pandas as pd
 
+    from service.predictors.compiled import llvm_forest, tree_walk
     from service.predictors.compiled.anatomy import Anatomy, dissect
     from service.predictors.compiled.llvm_forest import LlvmForest, LlvmForestInThreads
     from service.predictors.compiled.recipe import BeyondError, SkippedError
@@ -153,3 +154,30 @@ def test_whole_numbers_stand_in_the_order_of_their_floats() -> None:
     words = ordered(floats)
     assert words.dtype == np.int32
     assert np.array_equal(floats[:, None] <= floats, words[:, None] <= words)
+
+
+def test_its_code_is_opened_from_its_file_where_it_was_made_for_this_cpu(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A load compiles nothing; on a CPU of another kind, or without the file, it does."""
+    inputs = drawn(50, 1)
+    estimator = RandomForestRegressor(3, random_state=0)
+    anatomy = anatomy_of(estimator, inputs["a"], tmp_path / "model", inputs)
+    folder = tmp_path / "files"
+    folder.mkdir()
+    LlvmForest().convert(anatomy, folder)
+    matrix = inputs.to_numpy()
+    wanted = estimator.predict(inputs)
+    compiled: list[int] = []
+    itself = tree_walk.compile_walk
+
+    def counted(features: int, outputs: int) -> bytes:
+        compiled.append(features)
+        return itself(features, outputs)
+
+    monkeypatch.setattr(llvm_forest, "compile_walk", counted)
+    assert np.array_equal(LlvmForest().open(anatomy, folder, 1)(matrix), wanted)
+    assert not compiled
+    monkeypatch.setattr(llvm_forest, "machine_name", lambda: "another")
+    assert np.array_equal(LlvmForest().open(anatomy, folder, 1)(matrix), wanted)
+    assert compiled == [3]

@@ -8,7 +8,7 @@ from service.core import manifest
 from service.core.errors import StoreCorruptError
 from service.core.versions import StoredVersion
 from service.runtimes import compiled_files
-from service.runtimes.compiled_files import FILES, CompiledFiles, fingerprint, verified
+from service.runtimes.compiled_files import FILES, CompiledFiles, fingerprint, machine, verified
 from tests.support.fake_source import a_version
 
 STORED = StoredVersion(a_version(1), Path("nowhere"), "d1gest")
@@ -32,17 +32,17 @@ def fill(folder: Path, content: str = "graph") -> Path:
 def test_all_that_the_files_depend_on_is_in_their_name(monkeypatch: pytest.MonkeyPatch) -> None:
     """Content, threads, tolerance, libraries and the machine: another one is another folder."""
     names = {
-        fingerprint("d1gest", 2, 1e-12),
-        fingerprint("another", 2, 1e-12),
-        fingerprint("d1gest", 1, 1e-12),
-        fingerprint("d1gest", 2, 1e-6),
+        fingerprint(machine(), "d1gest", 2, 1e-12),
+        fingerprint(machine(), "another", 2, 1e-12),
+        fingerprint(machine(), "d1gest", 1, 1e-12),
+        fingerprint(machine(), "d1gest", 2, 1e-6),
     }
     monkeypatch.setattr(compiled_files, "_installed", lambda name: f"{name} 99")
-    names.add(fingerprint("d1gest", 2, 1e-12))
+    names.add(fingerprint(machine(), "d1gest", 2, 1e-12))
     monkeypatch.setattr(compiled_files, "_cpu", lambda: "another kind of CPU")
-    names.add(fingerprint("d1gest", 2, 1e-12))
+    names.add(fingerprint(machine(), "d1gest", 2, 1e-12))
     assert len(names) == 6
-    assert fingerprint("d1gest", 2, 1e-12) == fingerprint("d1gest", 2, 1e-12)
+    assert fingerprint(machine(), "d1gest", 2, 1e-12) == fingerprint(machine(), "d1gest", 2, 1e-12)
 
 
 def test_what_is_kept_is_found_and_verified(tmp_path: Path) -> None:

@@ -4,9 +4,11 @@ import multiprocessing
 import os
 import sys
 import threading
+import time
 
 import pytest
 
+from service.runtimes import spinning
 from service.runtimes.spinning import SpinningReceiver
 
 LONG_S = 5.0
@@ -91,3 +93,40 @@ def test_without_a_time_it_never_stays_awake(yields: list[None]) -> None:
         there.send_bytes(b"close")
         receiver.receive()
     assert not yields
+
+
+@posix
+def test_who_offers_a_cpu_that_is_wanted_sleeps_for_a_while(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It comes back late, as from behind a model that loads; after the while it is tried again."""
+    offered: list[None] = []
+
+    def come_back_late() -> None:
+        offered.append(None)
+        began = time.perf_counter()
+        while time.perf_counter() - began < 0.002:
+            pass
+
+    def call_late() -> None:
+        late = threading.Timer(0.02, there.send_bytes, (b"late",))
+        late.start()
+        assert receiver.receive() == b"late"
+        late.join(WITHIN_S)
+
+    monkeypatch.setattr(os, "sched_yield", come_back_late, raising=False)
+    monkeypatch.setattr(spinning, "_REST_S", LONG_S)
+    here, there = multiprocessing.Pipe()
+    receiver = SpinningReceiver(here, LONG_S)
+    there.send_bytes(b"close")
+    receiver.receive()
+    call_late()
+    call_late()
+    assert len(offered) == 1
+    monkeypatch.setattr(spinning, "_REST_S", 0.0)
+    receiver = SpinningReceiver(here, LONG_S)
+    there.send_bytes(b"close")
+    receiver.receive()
+    call_late()
+    call_late()
+    assert len(offered) == 3
