@@ -21,11 +21,12 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # MLflow's own, at import
     from service.predictors.compiled import recipes
     from service.predictors.compiled.anatomy import Anatomy, dissect
+    from service.predictors.compiled.gtil import Gtil
     from service.predictors.compiled.recipe import Array, BeyondError, Estimate
     from service.predictors.compiled.trees import Trees
     from service.predictors.compiling import open_tuned
     from service.predictors.pyfunc import PyfuncPredictor
-    from service.predictors.workshop import way
+    from service.predictors.workshop import place_of, way
 
 
 @pytest.fixture(autouse=True)
@@ -193,5 +194,9 @@ def test_missing_values_are_answered_as_the_model_does(tmp_path: Path) -> None:
     anatomy = dissect(wrapped.model, wrapped.contract)
     trees = way("trees", anatomy, tmp_path / "files", 1, report.steps)
     assert trees.predict(call) == PyfuncPredictor(wrapped.model, wrapped.contract).predict(call)
+    # No size takes it, so that its files are gone.
+    place = place_of(tmp_path / "files", Gtil.name)
+    place.mkdir(exist_ok=True)
+    Gtil().convert(anatomy, place)
     with pytest.raises(BeyondError):
-        way("treelite", anatomy, tmp_path / "files", 1, report.steps).predict(call)
+        way(Gtil.name, anatomy, tmp_path / "files", 1, report.steps).predict(call)
