@@ -18,7 +18,6 @@ _ENOUGH_S = 0.2
 _MOST_CALLS = 400
 """Of pyfunc, to find the rows on which it raises; what is not found by then is left out."""
 _ENOUGH_ROWS = 2000
-_TOO_FEW = f"the model answered {{}} probe rows of {_ENOUGH_ROWS} wanted"
 
 
 class Reference(NamedTuple):
@@ -47,15 +46,18 @@ def refer(pyfunc: Predictor, calls: Sequence[Call], odd: Sequence[Call]) -> Refe
     except Exception:  # noqa: BLE001 - a model may raise anything
         usual, refused_too = _sorted_out(pyfunc, calls)
         refused += refused_too
-        count = sum(call.rows for call in (*strange, *usual))
-        if count < _ENOUGH_ROWS:
-            raise TooFewRowsError(_TOO_FEW.format(count)) from None
-        rows = merge([*strange, *usual])
+        answered = [*strange, *usual]
+        _must_be_enough(sum(call.rows for call in answered))
+        rows = merge(answered)
         answers = pyfunc.predict(rows)
-    if rows.rows < _ENOUGH_ROWS:
-        raise TooFewRowsError(_TOO_FEW.format(rows.rows))
+    _must_be_enough(rows.rows)
     scales = scales_of(answers, sum(call.rows for call in strange))
     return Reference(rows, answers, scales, tuple(refused))
+
+
+def _must_be_enough(rows: int) -> None:
+    if rows < _ENOUGH_ROWS:
+        raise TooFewRowsError(f"the model answered {rows} probe rows of {_ENOUGH_ROWS} wanted")
 
 
 def _sorted_out(

@@ -87,7 +87,8 @@ def _keep_only(folder: Path, ways: set[str]) -> None:
     kept = {place_of(folder, way) for way in ways}
     for place in folder.iterdir():
         if place not in kept:
-            shutil.rmtree(place)
+            # What an open engine does not let go of, on Windows, stays and harms nobody.
+            shutil.rmtree(place, ignore_errors=True)
 
 
 def _try_all(
