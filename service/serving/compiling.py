@@ -60,12 +60,11 @@ async def compile_and_adopt(
     try:
         compiling.began()
         log.info("compiling predictors")
-        first = await compiler.compile(pool.stored, first=True) if known is None else None
+        first = await _first(compiler, pool, log) if known is None else None
         await serves.wait()
-        if first is not None and not (
-            first.report.is_pyfunc_alone or await _adopt(first, pool, compiling, log)
-        ):
-            return
+        if first is not None and not first.report.is_pyfunc_alone:
+            await _adopt(first, pool, compiling, log)
+        compiling.began()
         await _adopt(await compiler.compile(pool.stored), pool, compiling, log)
     except ServiceError as error:
         compiling.failed(str(error))
@@ -75,22 +74,32 @@ async def compile_and_adopt(
         log.exception("predictors not compiled")
 
 
+async def _first(
+    compiler: Compiler, pool: Pool, log: structlog.typing.FilteringBoundLogger
+) -> Compiled | None:
+    """Compile what is ready at once, None where that fails: the rest may well succeed."""
+    try:
+        return await compiler.compile(pool.stored, first=True)
+    except ServiceError as error:
+        log.warning("first predictors not compiled", reason=str(error))
+        return None
+
+
 async def _adopt(
     compiled: Compiled,
     pool: Pool,
     compiling: Compiling,
     log: structlog.typing.FilteringBoundLogger,
-) -> bool:
-    """Have workers answer by it; tell whether they do."""
+) -> None:
+    """Have workers answer by it, and tell."""
     reply = await pool.adopt(compiled.folder, pool.settings.load_timeout_s)
     if reply.reason:
         compiling.failed(reply.reason)
         log.warning("compiled predictors not used", reason=reply.reason)
-        return False
+        return
     report = reply.report or compiled.report
     compiling.adopted(report)
     _tell(report, log)
-    return True
 
 
 def _tell(report: Report, log: structlog.typing.FilteringBoundLogger) -> None:

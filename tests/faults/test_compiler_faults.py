@@ -1,5 +1,6 @@
 """A compiler is at work beside what serves, and is lost, or the service ends."""
 
+import contextlib
 import json
 import os
 import signal
@@ -56,18 +57,27 @@ def _await_compiler(service: RunningService) -> int:
     return service.started_pids("compiler-")[-1]
 
 
-def _why_pyfunc(service: RunningService) -> str:
-    """Return why nothing that was compiled is in use, '' where that is still open."""
+def _why_not_compiled(service: RunningService) -> str:
+    """Return why not all was compiled, '' where that is still open."""
     reason: str | None = service.info()["serving"]["predictors"]["reason"]
     return reason or ""
 
 
 def test_a_compiler_that_is_killed(rig: Rig, forest: Forest, tmp_path: Path) -> None:
-    """0 requests fail, and nothing of it stays; the version serves on as MLflow loads it."""
+    """0 requests fail, and nothing of it stays; the version serves on as it did."""
+    killed: set[int] = set()
     with footprint.ending_clean(forest.served(tmp_path)) as service:
         with forest.hammer(service) as hammer:
-            os.kill(_await_compiler(service), signal.SIGKILL)
-            service.wait_until(lambda: "compiler" in _why_pyfunc(service), "it says why")
+
+            def killed_them() -> bool:
+                for pid in {*service.started_pids("compiler-")} - killed:
+                    # The first one has little to do, and may have ended by itself.
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGKILL)
+                    killed.add(pid)
+                return "compiler" in _why_not_compiled(service)
+
+            service.wait_until(killed_them, "it says why")
             answered = len(hammer.all)
             service.wait_until(lambda: len(hammer.all) > answered + 50, "answers go on")
         assert hammer.failed == []

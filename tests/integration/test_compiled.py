@@ -1,5 +1,6 @@
 """A promoted forest is compiled beside serving, taken into use, and kept for the next start."""
 
+import contextlib
 import os
 import signal
 import threading
@@ -153,16 +154,23 @@ def test_files_that_were_changed_are_not_used_but_made_again(
 def test_a_compiler_that_is_killed_changes_nothing(
     mlflow_server: MlflowServer, tmp_path: Path, forest: Forest
 ) -> None:
-    """A line in the log and a reason in the info; pyfunc serves on."""
+    """A line in the log and a reason in the info; the version serves on as it did."""
+    killed: set[int] = set()
     with running_service.start(tmp_path, mlflow_server.uri, model_alias=forest.alias) as service:
 
         def compilers() -> list[int]:
             lines = logged(service, "child started")
             return [line["pid"] for line in lines if line["child"].startswith("compiler")]
 
-        service.wait_until(compilers, "a compiler is at work")
-        os.kill(compilers()[0], signal.SIGKILL)
-        service.wait_until(lambda: predictors(service)["state"] == "pyfunc", "it gave up")
+        def killed_them() -> bool:
+            for pid in {*compilers()} - killed:
+                # The first one has little to do, and may have ended by itself.
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+                killed.add(pid)
+            return predictors(service)["state"] != "compiling" and bool(killed)
+
+        service.wait_until(killed_them, "it gave up")
         assert "ended" in predictors(service)["reason"]
         assert logged(service, "predictors not compiled")
         assert_right(service, forest, ROWS)

@@ -29,7 +29,9 @@ FIRST = msgspec.structs.replace(REPORT, best={1: "llvm forest"}, first=True)
 class FakeCompiler(Compiler):
     """A compiler that does as it is told, and counts."""
 
-    def __init__(self, error: Exception | None = None, first: Report = FIRST) -> None:
+    def __init__(
+        self, error: Exception | None = None, first: Report | ServiceError = FIRST
+    ) -> None:
         super().__init__(CompiledFiles(Path("a"), Path("b"), 0.0), POOL, ChildThreads())
         self.error = error
         self.first = first
@@ -41,22 +43,27 @@ class FakeCompiler(Compiler):
         self.asked.append("first" if first else "all")
         if self.error is not None and not first:
             raise self.error
-        return Compiled("first", self.first) if first else Compiled("folder", REPORT)
+        if not first:
+            return Compiled("folder", REPORT)
+        if isinstance(self.first, ServiceError):
+            raise self.first
+        return Compiled("first", self.first)
 
 
 class FakePool(Pool):
     """A pool whose workers say what they are told to."""
 
-    def __init__(self, reply: AdoptReply) -> None:
+    def __init__(self, reply: AdoptReply, first: AdoptReply = AdoptReply(FIRST)) -> None:  # noqa: B008 - frozen
         super().__init__(STORED, POOL, ChildThreads())
         self.reply = reply
+        self.first = first
         self.adopted: list[str] = []
 
     async def adopt(self, compiled: str, timeout_s: float) -> AdoptReply:
         """Answer at once: for the first with its own report, as told for the rest."""
         assert timeout_s == POOL.load_timeout_s
         self.adopted.append(compiled)
-        return AdoptReply(FIRST) if compiled == "first" else self.reply
+        return self.first if compiled == "first" else self.reply
 
 
 def loaded(adopted: AdoptReply | None = None, pyfunc_only: str = "") -> Compiling:
@@ -93,6 +100,20 @@ async def test_where_nothing_is_ready_at_once_the_rest_is_tried() -> None:
     await run(compiler, pool, compiling)
     assert pool.adopted == ["folder"]
     assert compiling.report == REPORT
+
+
+async def test_where_the_first_step_is_lost_the_rest_is_tried() -> None:
+    """A compiler that was killed, or files that a worker can't open, say nothing of the others."""
+    killed = FakeCompiler(first=ChildLostError("compiler-1 ended"))
+    compiling, pool = loaded(), FakePool(AdoptReply(REPORT))
+    lines = await run(killed, pool, compiling)
+    assert "warning: first predictors not compiled" in lines
+    assert (pool.adopted, compiling.state, compiling.report) == (["folder"], "tuned", REPORT)
+    compiling, pool = loaded(), FakePool(AdoptReply(REPORT), AdoptReply(None, "can't be opened"))
+    lines = await run(FakeCompiler(), pool, compiling)
+    assert "warning: compiled predictors not used" in lines
+    assert pool.adopted == ["first", "folder"]
+    assert (compiling.state, compiling.report, compiling.reason) == ("tuned", REPORT, "")
 
 
 async def test_a_start_with_the_first_alone_goes_on_with_the_rest() -> None:
