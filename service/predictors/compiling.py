@@ -77,14 +77,14 @@ def compile_model(
         took_s=round(time.perf_counter() - began, 3),
         first=first,
     )
-    _keep_only(folder, {*best.values(), found.steps})
     (folder / REPORT).write_bytes(msgspec.json.format(msgspec.json.encode(report)))
     return report
 
 
-def _keep_only(folder: Path, ways: set[str]) -> None:
-    """Remove the files of the ways that no size takes: each start would read and check them."""
-    kept = {place_of(folder, way) for way in ways}
+def drop_unchosen(folder: Path, report: Report) -> None:
+    """Remove the files of the ways that no size takes: each load would read and check them."""
+    ways = {*report.best.values(), report.steps}
+    kept = {folder / REPORT, *(place_of(folder, way) for way in ways)}
     for place in folder.iterdir():
         if place not in kept:
             # What an open engine does not let go of, on Windows, stays and harms nobody.

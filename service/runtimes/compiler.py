@@ -7,7 +7,7 @@ import warnings
 from pathlib import Path
 
 from service.core import manifest
-from service.predictors.compiling import compile_model
+from service.predictors.compiling import compile_model, drop_unchosen
 from service.runtimes.bootstrap import Operations
 from service.runtimes.compiled_files import FILES
 from service.runtimes.loading import load_model
@@ -32,6 +32,7 @@ def compile_version(request: CompileRequest) -> CompileReply:
         *(model, contract, Path(load.path), files, load.threads, request.rtol),
         first=request.first,
     )
+    drop_unchosen(files, report)
     manifest.write(root / manifest.MANIFEST_NAME, manifest.build(files))
     return CompileReply(report)
 

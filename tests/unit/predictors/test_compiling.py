@@ -5,6 +5,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from sklearn.ensemble import RandomForestRegressor
@@ -21,12 +22,11 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # MLflow's own, at import
     from service.predictors.compiled import recipes
     from service.predictors.compiled.anatomy import Anatomy, dissect
-    from service.predictors.compiled.gtil import Gtil
     from service.predictors.compiled.recipe import Array, BeyondError, Estimate
     from service.predictors.compiled.trees import Trees
-    from service.predictors.compiling import open_tuned
+    from service.predictors.compiling import drop_unchosen, open_tuned
     from service.predictors.pyfunc import PyfuncPredictor
-    from service.predictors.workshop import place_of, way
+    from service.predictors.workshop import way
 
 
 @pytest.fixture(autouse=True)
@@ -59,10 +59,16 @@ def test_what_was_compiled_opens_from_its_files(tmp_path: Path) -> None:
 
 
 def test_only_the_files_of_ways_that_are_taken_are_kept(tmp_path: Path) -> None:
-    """A load reads and checks all that is there."""
-    report = a_forest(tmp_path / "model").compile(tmp_path / "files")
-    taken = {way.replace(" ", "-") for way in (*report.best.values(), report.steps)}
-    assert {path.name for path in (tmp_path / "files").iterdir()} <= taken | {"report.json"}
+    """A load reads and checks all that is there; and opens it as before."""
+    wrapped, files = a_forest(tmp_path / "model"), tmp_path / "files"
+    report = wrapped.compile(files)
+    assert (files / "treelite").is_dir()
+    report = msgspec.structs.replace(report, best={1: "trees", 8: "gone with the wind"})
+    drop_unchosen(files, report)
+    assert {path.name for path in files.iterdir()} == {"report.json", report.steps, "trees"}
+    report = wrapped.compile(tmp_path / "again")
+    drop_unchosen(tmp_path / "again", report)
+    assert open_tuned(wrapped.model, wrapped.contract, tmp_path / "again", 2)[1] == report
 
 
 def test_a_category_that_was_never_seen_is_left_to_the_model(tmp_path: Path) -> None:
@@ -194,9 +200,5 @@ def test_missing_values_are_answered_as_the_model_does(tmp_path: Path) -> None:
     anatomy = dissect(wrapped.model, wrapped.contract)
     trees = way("trees", anatomy, tmp_path / "files", 1, report.steps)
     assert trees.predict(call) == PyfuncPredictor(wrapped.model, wrapped.contract).predict(call)
-    # No size takes it, so that its files are gone.
-    place = place_of(tmp_path / "files", Gtil.name)
-    place.mkdir(exist_ok=True)
-    Gtil().convert(anatomy, place)
     with pytest.raises(BeyondError):
-        way(Gtil.name, anatomy, tmp_path / "files", 1, report.steps).predict(call)
+        way("treelite", anatomy, tmp_path / "files", 1, report.steps).predict(call)
