@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
-import yaml
 from litestar import Litestar
 from litestar.di import Provide
 
@@ -18,6 +17,7 @@ from bench.results import Results, Spread, Timing
 from bench.wrk import drive
 from service.contracts.choose import contract_for
 from service.contracts.contract import Predictions
+from service.core.mlmodel import read_mlmodel
 from service.core.versions import ModelRef, ModelVersion
 from service.demo import model as forest
 from service.handlers.direct import DirectAnswers
@@ -65,7 +65,7 @@ def measure(ground: Ground, bodies: Bodies, results: Results) -> None:
             drive(target, 1, 1)
             for number in range(1, results.rounds + 1):
                 _keep(results, name, number, drive(target, 1, results.seconds).p50_ms)
-    described: dict[str, Any] = yaml.safe_load((ground.model / "MLmodel").read_text("utf-8"))
+    described: dict[str, Any] = read_mlmodel(ground.model)
     for number in range(1, results.rounds + 1):
         for name, took_ms in asyncio.run(_steps(described["signature"], ground, body)).items():
             _keep(results, name, number, took_ms)

@@ -6,10 +6,10 @@ from typing import Any
 
 import mlflow.pyfunc
 import msgspec
-import yaml
 
 from service.contracts.choose import contract_for
 from service.contracts.contract import Call, Predictions
+from service.core.mlmodel import read_mlmodel
 from service.demo import model as forest
 from service.predictors.compiling import compile_model, open_tuned
 from service.runtimes.bootstrap import Operations
@@ -20,7 +20,7 @@ _CALLS = 2_000
 def operations(arguments: bytes) -> Operations:
     """Compile the model below a folder of its own, unless that was done; say what can be asked."""
     place = Path(msgspec.msgpack.decode(arguments, type=str))
-    described: dict[str, Any] = yaml.safe_load((place / "MLmodel").read_text("utf-8"))
+    described: dict[str, Any] = read_mlmodel(place)
     contract = contract_for(forest.NAME, described["signature"], refuse_unknown=False)
     model = mlflow.pyfunc.load_model(str(place), suppress_warnings=True)
     files = place.parent / "budget-files"

@@ -41,6 +41,10 @@ _KEPT_OF_A_VERSION = 8
 _FIRST = "-first"
 
 
+Machine = tuple[object, ...]
+"""What `machine` returns."""
+
+
 class CompiledFiles:
     """The folders of every version's compiled predictors. Everything here blocks."""
 
@@ -99,9 +103,6 @@ def verified(place: Path) -> Path:
     files = place / FILES
     manifest.verify(files, manifest.read(place / manifest.MANIFEST_NAME))
     return files
-
-
-Machine = tuple[object, ...]
 
 
 def machine() -> Machine:

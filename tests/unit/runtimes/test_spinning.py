@@ -108,25 +108,20 @@ def test_who_offers_a_cpu_that_is_wanted_sleeps_for_a_while(
         while time.perf_counter() - began < 0.002:
             pass
 
-    def call_late() -> None:
-        late = threading.Timer(0.02, there.send_bytes, (b"late",))
-        late.start()
-        assert receiver.receive() == b"late"
-        late.join(WITHIN_S)
+    def offered_in_two_late_calls(rest_s: float) -> int:
+        monkeypatch.setattr(spinning, "_REST_S", rest_s)
+        offered.clear()
+        here, there = multiprocessing.Pipe()
+        receiver = SpinningReceiver(here, LONG_S)
+        there.send_bytes(b"close")
+        receiver.receive()
+        for _ in range(2):
+            late = threading.Timer(0.02, there.send_bytes, (b"late",))
+            late.start()
+            assert receiver.receive() == b"late"
+            late.join(WITHIN_S)
+        return len(offered)
 
     monkeypatch.setattr(os, "sched_yield", come_back_late, raising=False)
-    monkeypatch.setattr(spinning, "_REST_S", LONG_S)
-    here, there = multiprocessing.Pipe()
-    receiver = SpinningReceiver(here, LONG_S)
-    there.send_bytes(b"close")
-    receiver.receive()
-    call_late()
-    call_late()
-    assert len(offered) == 1
-    monkeypatch.setattr(spinning, "_REST_S", 0.0)
-    receiver = SpinningReceiver(here, LONG_S)
-    there.send_bytes(b"close")
-    receiver.receive()
-    call_late()
-    call_late()
-    assert len(offered) == 3
+    assert offered_in_two_late_calls(rest_s=LONG_S) == 1
+    assert offered_in_two_late_calls(rest_s=0.0) == 2
