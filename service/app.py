@@ -49,7 +49,8 @@ from service.runtimes.child import ChildSpec, ChildThreads
 from service.runtimes.compilation import Compiler
 from service.runtimes.compiled_files import CompiledFiles
 from service.runtimes.cpus import spin_for_each_worker, threads_for_each_worker
-from service.runtimes.pool import PoolSettings
+from service.runtimes.pool_settings import PoolSettings
+from service.runtimes.starter import WorkerStarter
 from service.runtimes.temp import TempFolder, require_writable
 from service.serving.batcher import BatchSettings
 from service.serving.dataplane import DataPlane
@@ -175,7 +176,7 @@ async def open_backstage(
             source=ScoutSource(settings.ref, ask),
             finder=VersionFinder(settings.ref, _registry(settings), ask, store),
             store=store,
-            host=ModelHost(pool, batching, threads, compiler),
+            host=ModelHost(pool, batching, WorkerStarter(pool, threads), compiler),
             gates=gates,
             tag=tag,
         )
@@ -274,6 +275,7 @@ async def _watching(
 ) -> AsyncIterator[None]:
     """Follow the registry meanwhile; then let accepted requests finish, and end every worker."""
     async with anyio.create_task_group() as nursery:
+        nursery.start_soon(backstage.host.starter.keep_spare)
         quarantine = Quarantine()
         herald: Herald = Silence()
         # A run or a logged model has no version in the registry to write on.
@@ -314,7 +316,7 @@ async def _watching(
         async with anyio.create_task_group() as watching:
             watching.start_soon(watch, reconciler, desired, monitor, settings.poll_interval_s)
             yield
-            await anyio.to_thread.run_sync(backstage.host.threads.give_up_first_start)
+            await anyio.to_thread.run_sync(backstage.host.starter.threads.give_up_first_start)
             watching.cancel_scope.cancel()
         current = slot.current
         if current is not None:

@@ -113,6 +113,7 @@ class Child:
         self.exit_code: int | None = None
         """How it ended: a status, or the negative number of a signal; None where nobody knows."""
         self._spec = spec
+        self._log_fields = spec.log_fields
         self._threads = threads
         self._loop = asyncio.get_running_loop()
         self._process: BaseProcess | None = None
@@ -186,6 +187,10 @@ class Child:
             raise to_error(_decode_fault(answered.body))
         return msgspec.msgpack.decode(answered.body, type=reply)
 
+    def rename(self, name: str, log_fields: dict[str, str]) -> None:
+        """Give what stood by its name, and the tags of all that it prints from now on."""
+        self.name, self._log_fields = name, log_fields
+
     async def ping(self, timeout_s: float) -> None:
         """Ask for a sign of life. Raise as `call` does."""
         await self.call(PING, Nothing(), Nothing, timeout_s=timeout_s)
@@ -222,7 +227,7 @@ class Child:
         windows_job.hold_children()
         process = launch(
             self._spec.target,
-            self.name,
+            self._spec.name,
             self._pipe.child_end,
             self._output.end,
             self._spec.arguments,
@@ -331,7 +336,7 @@ class Child:
             process.close()
 
     def _log_line(self, line: str) -> None:
-        _log.info(line, child=self.name, **self._spec.log_fields)
+        _log.info(line, child=self.name, **self._log_fields)
 
 
 async def start_child(spec: ChildSpec, threads: ChildThreads, start_timeout_s: float) -> Child:

@@ -15,7 +15,7 @@ from service.predictors.report import Report
 from service.runtimes.child import ChildSpec, ChildThreads, start_child
 from service.runtimes.compiled_files import CompiledFiles
 from service.runtimes.messages import CompileReply, CompileRequest, LoadRequest
-from service.runtimes.pool import PoolSettings
+from service.runtimes.pool_settings import PoolSettings
 
 T = TypeVar("T")
 

@@ -17,7 +17,7 @@ from service.contracts.contract import Call, Predictions
 from service.core.errors import ChildLostError, ChildTimeoutError, ServiceError
 from service.core.versions import StoredVersion
 from service.runtimes.adoption import Adoption
-from service.runtimes.child import Child, ChildSpec, ChildThreads, start_child
+from service.runtimes.child import Child
 from service.runtimes.messages import (
     AdoptReply,
     AdoptRequest,
@@ -30,6 +30,8 @@ from service.runtimes.messages import (
     SpeedReply,
     SpeedRequest,
 )
+from service.runtimes.pool_settings import PoolSettings
+from service.runtimes.starter import WorkerStarter
 
 T = TypeVar("T")
 
@@ -38,24 +40,6 @@ _LONGEST_BACKOFF_S = 30.0
 _OVERDUE_HEARTBEATS = 3.0
 _STABLE_AFTER_S = 10.0
 """A worker that lived this long was no crash at start: its successor is tried at once."""
-
-
-class PoolSettings(msgspec.Struct, frozen=True):
-    """How many workers, with how many threads each, and what may take how long (seconds).
-
-    `spin_s` is how long a worker may look out for its next call before it sleeps.
-    """
-
-    workers: int
-    threads: int
-    start_timeout_s: float
-    load_timeout_s: float
-    heartbeat_interval_s: float
-    heartbeat_timeout_s: float
-    refuse_unknown: bool
-    temp_dir: Path
-    environment: dict[str, str]
-    spin_s: float = 0.0
 
 
 class Worker:
@@ -95,12 +79,12 @@ class Pool:
         self,
         stored: StoredVersion,
         settings: PoolSettings,
-        threads: ChildThreads,
+        starter: WorkerStarter,
         compiled: str = "",
     ) -> None:
         self.stored = stored
         self.settings = settings
-        self._threads = threads
+        self._starter = starter
         self._workers: set[Worker] = set()
         self._idle: deque[Worker] = deque()
         self._busy: set[Worker] = set()
@@ -273,16 +257,10 @@ class Pool:
     async def _load_with(self, compiled: str) -> tuple[Worker, LoadReply]:
         version = self.stored.version
         self._started += 1
-        spec = ChildSpec(
-            target="service.runtimes.worker:operations",
-            name=f"worker-{version.version}-{self._started}",
-            arguments=b"",
-            temp_dir=self.settings.temp_dir,
-            environment=self.settings.environment,
-            log_fields={"model": version.name, "version": version.version},
-            spin_s=self.settings.spin_s,
+        child = await self._starter.start(
+            f"worker-{version.version}-{self._started}",
+            {"model": version.name, "version": version.version},
         )
-        child = await start_child(spec, self._threads, self.settings.start_timeout_s)
         request = LoadRequest(
             path=str(self.stored.path),
             digest=self.stored.digest,

@@ -12,10 +12,11 @@ from service.contracts.choose import contract_for
 from service.contracts.contract import Contract
 from service.core.errors import ServiceError
 from service.core.versions import ModelVersion, StoredVersion
-from service.runtimes.child import ChildThreads
 from service.runtimes.compilation import Compiler
 from service.runtimes.messages import LoadReply, Timing
-from service.runtimes.pool import Pool, PoolSettings
+from service.runtimes.pool import Pool
+from service.runtimes.pool_settings import PoolSettings
+from service.runtimes.starter import WorkerStarter
 from service.serving.batcher import Batcher, BatchSettings
 from service.serving.compiling import Compiling, compile_and_adopt
 
@@ -104,7 +105,7 @@ class ModelHost(msgspec.Struct, frozen=True):
 
     pool: PoolSettings
     batching: BatchSettings
-    threads: ChildThreads
+    starter: WorkerStarter
     compiler: Compiler | None = None
     """None where models are called through pyfunc alone."""
 
@@ -115,7 +116,7 @@ class ModelHost(msgspec.Struct, frozen=True):
         nothing is raised: what fails then must not take down what else serves.
         """
         kept = await self.compiler.kept(stored) if self.compiler is not None else ""
-        pool = Pool(stored, self.pool, self.threads, kept)
+        pool = Pool(stored, self.pool, self.starter, kept)
         model: LoadedModel | None = None
         failure: ServiceError | None = None
         try:

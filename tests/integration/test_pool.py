@@ -24,7 +24,9 @@ from service.core.errors import (
 )
 from service.core.versions import StoredVersion
 from service.runtimes.child import ChildThreads
-from service.runtimes.pool import Pool, PoolSettings
+from service.runtimes.pool import Pool
+from service.runtimes.pool_settings import PoolSettings
+from service.runtimes.starter import WorkerStarter
 from service.runtimes.temp import TempFolder
 from service.serving.batcher import BatchSettings
 from service.serving.model import LoadedModel, ModelHost
@@ -65,10 +67,15 @@ def pool_settings(tmp_path: Path) -> PoolSettings:
     )
 
 
+def a_pool(stored: StoredVersion, settings: PoolSettings) -> Pool:
+    """Return the pool of a version, with no spare worker."""
+    return Pool(stored, settings, WorkerStarter(settings, ChildThreads()))
+
+
 @asynccontextmanager
 async def running(stored: StoredVersion, settings: PoolSettings) -> AsyncIterator[Pool]:
     """Host a pool and check that nothing is left of it."""
-    pool = Pool(stored, settings, ChildThreads())
+    pool = a_pool(stored, settings)
     seen: set[int] = set()
     async with anyio.create_task_group() as host:
         await host.start(pool.run)
@@ -229,10 +236,10 @@ async def test_a_version_that_does_not_load_leaves_nothing(
     children = psutil.Process().children(recursive=True)
     async with anyio.create_task_group() as host:
         with pytest.raises(ChildRaisedError, match="not this time"):
-            await host.start(Pool(stored, pool_settings, ChildThreads()).run)
+            await host.start(a_pool(stored, pool_settings).run)
         damaged = msgspec.structs.replace(stored, digest="another")
         with pytest.raises(StoreCorruptError):
-            await host.start(Pool(damaged, pool_settings, ChildThreads()).run)
+            await host.start(a_pool(damaged, pool_settings).run)
     left = [child for child in psutil.Process().children(recursive=True) if child not in children]
     assert [child for child in left if "forkserver" not in " ".join(child.cmdline())] == []
 
@@ -240,7 +247,9 @@ async def test_a_version_that_does_not_load_leaves_nothing(
 @asynccontextmanager
 async def hosted(stored: StoredVersion, settings: PoolSettings) -> AsyncIterator[LoadedModel]:
     """Host a whole model: pool, contract and batcher."""
-    host = ModelHost(settings, BatchSettings(100, 0.002, CALL_S), ChildThreads())
+    host = ModelHost(
+        settings, BatchSettings(100, 0.002, CALL_S), WorkerStarter(settings, ChildThreads())
+    )
     async with anyio.create_task_group() as nursery:
         model: LoadedModel = await nursery.start(partial(host.run, stored))
         await until(lambda: model.can_answer)

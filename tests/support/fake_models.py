@@ -13,7 +13,9 @@ from service.registry.remembered import Memory, Remembered
 from service.registry.store import ArtifactStore, InUse
 from service.runtimes.child import ChildThreads
 from service.runtimes.messages import LoadReply, SmokeReply
-from service.runtimes.pool import Pool, PoolSettings
+from service.runtimes.pool import Pool
+from service.runtimes.pool_settings import PoolSettings
+from service.runtimes.starter import WorkerStarter
 from service.serving.batcher import BatchSettings
 from service.serving.model import LoadedModel, ModelHost
 
@@ -146,7 +148,7 @@ class FakePool(Pool):
     """A pool without workers: alive while it is hosted."""
 
     def __init__(self, stored: StoredVersion, fate: Fate) -> None:
-        super().__init__(stored, POOL, ChildThreads())
+        super().__init__(stored, POOL, WorkerStarter(POOL, ChildThreads()))
         self.alive = True
         self.proved = False
         """Whether it has ever answered its example rightly."""
@@ -201,7 +203,7 @@ class FakeHost(ModelHost, frozen=True):
 
 def a_host(fates: Fates) -> FakeHost:
     """Return a host of versions with these fates."""
-    return FakeHost(POOL, BATCHING, ChildThreads(), fates=fates)
+    return FakeHost(POOL, BATCHING, WorkerStarter(POOL, ChildThreads()), fates=fates)
 
 
 def a_failure() -> ServiceError:

@@ -15,6 +15,7 @@ from service.runtimes.compilation import Compiled, Compiler
 from service.runtimes.compiled_files import CompiledFiles
 from service.runtimes.messages import AdoptReply, LoadReply
 from service.runtimes.pool import Pool
+from service.runtimes.starter import WorkerStarter
 from service.serving.compiling import Compiling, compile_and_adopt
 from tests.support.fake_models import POOL
 from tests.support.fake_source import a_version
@@ -54,7 +55,7 @@ class FakePool(Pool):
     """A pool whose workers say what they are told to."""
 
     def __init__(self, reply: AdoptReply, first: AdoptReply = AdoptReply(FIRST)) -> None:  # noqa: B008 - frozen
-        super().__init__(STORED, POOL, ChildThreads())
+        super().__init__(STORED, POOL, WorkerStarter(POOL, ChildThreads()))
         self.reply = reply
         self.first = first
         self.adopted: list[str] = []

@@ -15,6 +15,7 @@ from service.core.versions import ModelVersion, StoredVersion
 from service.runtimes.child import ChildThreads
 from service.runtimes.messages import LoadReply, RawReply, RawRequest
 from service.runtimes.pool import Pool
+from service.runtimes.starter import WorkerStarter
 from service.serving.batcher import Batcher
 from service.serving.dataplane import DataPlane, Prediction
 from service.serving.model import LoadedModel
@@ -51,7 +52,9 @@ async def serving(workers: FakeWorkers) -> AsyncIterator[tuple[DataPlane, Loaded
     """Serve a version by these workers."""
     stored = StoredVersion(VERSION, Path("nowhere"), "")
     loaded = LoadReply(CONTRACT.signature, "", "", 0.0)
-    model = LoadedModel(stored, CONTRACT, loaded, Pool(stored, POOL, ChildThreads()), BATCHING)
+    model = LoadedModel(
+        stored, CONTRACT, loaded, Pool(stored, POOL, WorkerStarter(POOL, ChildThreads())), BATCHING
+    )
     batcher: Any = Batcher(workers, BATCHING, row_wise=True)
     model.batcher = batcher
     slot = Slot()

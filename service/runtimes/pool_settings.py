@@ -1,0 +1,23 @@
+"""What the workers of every version have in common."""
+
+from pathlib import Path
+
+import msgspec
+
+
+class PoolSettings(msgspec.Struct, frozen=True):
+    """How many workers, with how many threads each, and what may take how long (seconds).
+
+    `spin_s` is how long a worker may look out for its next call before it sleeps.
+    """
+
+    workers: int
+    threads: int
+    start_timeout_s: float
+    load_timeout_s: float
+    heartbeat_interval_s: float
+    heartbeat_timeout_s: float
+    refuse_unknown: bool
+    temp_dir: Path
+    environment: dict[str, str]
+    spin_s: float = 0.0
