@@ -9,9 +9,10 @@ import os
 import signal
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from multiprocessing import parent_process
 from multiprocessing.connection import Connection
+from types import GeneratorType
 from typing import Any
 
 import msgspec
@@ -21,7 +22,11 @@ from service.runtimes.protocol import PING, WARM_ID, Nothing, Reply, Request, to
 from service.runtimes.spinning import SpinningReceiver
 
 Operation = tuple[type[Any], Callable[[Any], Any]]
-"""An operation's argument type, and the function that takes it."""
+"""An operation's argument type, and the function that takes it.
+
+One that may take long can be a generator: what it returns is its result, and at each `yield` it
+lets another call be answered.
+"""
 Operations = Mapping[str, Operation]
 
 
@@ -49,7 +54,7 @@ def run(
     operations: Operations = getattr(importlib.import_module(module), function)(arguments)
     connection.send_bytes(_reply(WARM_ID, Nothing()))
     # Bound now: a model may bring modules of the same names as ours, and imports come from it then.
-    _serve(connection, operations, SpinningReceiver(connection, spin_s))
+    _Answers(connection, operations).serve(SpinningReceiver(connection, spin_s))
 
 
 def ignore_group_signals() -> None:
@@ -87,27 +92,53 @@ def end_with_parent() -> None:
         os._exit(1)
 
 
-def _serve(connection: Connection, operations: Operations, receiver: SpinningReceiver) -> None:
-    """Answer calls one by one until the connection ends."""
-    decode_request = msgspec.msgpack.Decoder(Request).decode
-    decoders = {op: msgspec.msgpack.Decoder(kind) for op, (kind, _) in operations.items()}
-    while True:
-        try:
-            frame = receiver.receive()
-        except (EOFError, OSError):
-            return
-        request = decode_request(frame)
-        if request.op == PING:
-            reply = _reply(request.id, Nothing())
-        else:
+class _Answers:
+    """Answers calls by the operations of a child."""
+
+    def __init__(self, connection: Connection, operations: Operations) -> None:
+        self._connection = connection
+        self._operations = operations
+        self._decode_request = msgspec.msgpack.Decoder(Request).decode
+        self._decoders = {
+            op: msgspec.msgpack.Decoder(kind).decode for op, (kind, _) in operations.items()
+        }
+
+    def serve(self, receiver: SpinningReceiver) -> None:
+        """Answer calls one by one until the connection ends."""
+        while True:
             try:
-                argument = decoders[request.op].decode(request.body)
-                reply = _reply(request.id, operations[request.op][1](argument))
-            except BaseException as error:  # noqa: BLE001 - a model may raise SystemExit, too
-                reply = _reply(request.id, to_fault(error), ok=False)
+                frame = receiver.receive()
+            except (EOFError, OSError):
+                return
+            self._answer(frame)
+
+    def _answer(self, frame: bytes) -> None:
+        request = self._decode_request(frame)
+        try:
+            reply = _reply(request.id, self._result(request))
+        except BaseException as error:  # noqa: BLE001 - a model may raise SystemExit, too
+            reply = _reply(request.id, to_fault(error), ok=False)
         # A reply that finds the front gone has nobody to tell.
         with contextlib.suppress(BrokenPipeError):
-            connection.send_bytes(reply)
+            self._connection.send_bytes(reply)
+
+    def _result(self, request: Request) -> object:
+        if request.op == PING:
+            return Nothing()
+        argument = self._decoders[request.op](request.body)
+        result = self._operations[request.op][1](argument)
+        return self._finished(result) if isinstance(result, GeneratorType) else result
+
+    def _finished(self, steps: Generator[None, None, object]) -> object:
+        """Go on to the end; between two steps a call that has come is answered."""
+        while True:
+            try:
+                next(steps)
+            except StopIteration as end:
+                return end.value
+            # One and no more: who has few steps left must not wait for all who come meanwhile.
+            if self._connection.poll():
+                self._answer(self._connection.recv_bytes())
 
 
 def _reply(request_id: int, body: object, *, ok: bool = True) -> bytes:

@@ -10,7 +10,6 @@ import contextlib
 import os
 import threading
 import time
-from collections import deque
 from multiprocessing.process import BaseProcess
 from multiprocessing.util import Finalize
 from pathlib import Path
@@ -23,6 +22,7 @@ from anyio import CapacityLimiter
 
 from service.core.errors import ChildLostError, ChildStartError, ChildTimeoutError
 from service.runtimes import ending, windows_job
+from service.runtimes.lane import Lane, SentCall
 from service.runtimes.launch import interrupt_first_start, launch
 from service.runtimes.output import OutputReader
 from service.runtimes.pipe import ChildPipe
@@ -43,7 +43,10 @@ _TOLD_LINES = 3
 _SIGKILL = 9
 
 MOST_CALLS = 2
-"""That a child has at once: one that it answers, and one that it finds in its pipe next."""
+"""That a child has at once: one that it answers, and one that it finds in its pipe next.
+
+One more beside them where that is answered in steps.
+"""
 
 _decode_reply = msgspec.msgpack.Decoder(Reply).decode
 _decode_fault = msgspec.msgpack.Decoder(Fault).decode
@@ -83,15 +86,6 @@ class ChildThreads:
             interrupt_first_start()
 
 
-class _Call(msgspec.Struct, frozen=True, eq=False):
-    """A call that was sent, and has its time from when all those before it were answered."""
-
-    id: int
-    op: str
-    timeout_s: float
-    answer: "asyncio.Future[Reply]"
-
-
 class Child:
     """A running child process; answers one call after another, and takes MOST_CALLS at once.
 
@@ -121,9 +115,9 @@ class Child:
         self._pipe = ChildPipe(spec.name, self._deliver, self._lose)
         self._output = OutputReader(self._log_line)
         self._ids = WARM_ID
-        self._calls: deque[_Call] = deque()
-        self._expiry: asyncio.TimerHandle | None = None
-        """The end of the first call's time."""
+        self._calls = Lane(MOST_CALLS, self._expire)
+        self._in_steps = Lane(1, self._expire)
+        """The call between whose steps others are answered."""
         self._output_thread: threading.Thread | None = None
         self._finalizer: Finalize | None = None
 
@@ -149,8 +143,8 @@ class Child:
             )
         except (OSError, EOFError) as error:
             raise ChildStartError(f"{self.name} could not be started: {error}") from error
-        warm = _Call(WARM_ID, "start", start_timeout_s, self._loop.create_future())
-        self._wait_for(warm)
+        warm = SentCall(WARM_ID, "start", start_timeout_s, self._loop.create_future())
+        self._calls.add(warm)
         self._output_thread = threading.Thread(
             target=self._output.read_lines, name=f"{self.name}-output", daemon=True
         )
@@ -163,25 +157,33 @@ class Child:
             raise ChildStartError(f"{self.name} did not start: {error} {lines}") from error
 
     async def call(
-        self, op: str, body: object, reply: type[T], *, timeout_s: float, tail: bytes = b""
+        self,
+        op: str,
+        body: object,
+        reply: type[T],
+        *,
+        timeout_s: float,
+        tail: bytes = b"",
+        in_steps: bool = False,
     ) -> T:
         """Run an operation in the child and return its result.
 
-        `tail` is sent as the last field of `body`; see `protocol.encode_request`. Raise the
-        operation's own ServiceError, ChildRaisedError for any other exception there,
-        ChildTimeoutError past `timeout_s` (the time that a call before this one takes does not
-        count), ChildLostError where the process ends.
+        `tail` is sent as the last field of `body`; see `protocol.encode_request`. `in_steps` is for
+        one that answers other calls between its steps. Raise the operation's own ServiceError,
+        ChildRaisedError for any other exception there, ChildTimeoutError past `timeout_s` (the time
+        that a call before this one takes does not count), ChildLostError where the process ends.
         """
         if not self.is_alive:
             raise self._loss()
-        if len(self._calls) >= MOST_CALLS:
-            raise RuntimeError(f"{self.name} has {MOST_CALLS} calls already")
+        lane = self._in_steps if in_steps else self._calls
+        if lane.is_full:
+            raise RuntimeError(f"{self.name} has {len(lane.calls)} calls already")
         self._ids += 1
         # First what may raise: nobody waits for an answer then.
         request = encode_request(self._ids, op, body, tail)
-        call = _Call(self._ids, op, timeout_s, self._loop.create_future())
-        self._pipe.send(request, follows=bool(self._calls))
-        self._wait_for(call)
+        call = SentCall(self._ids, op, timeout_s, self._loop.create_future())
+        self._pipe.send(request, follows=bool(self._calls.calls or self._in_steps.calls))
+        lane.add(call)
         answered = await self._answer(call)
         if not answered.ok:
             raise to_error(_decode_fault(answered.body))
@@ -258,7 +260,7 @@ class Child:
             self._output.end.close()
         self._output.close()
 
-    async def _answer(self, call: _Call) -> Reply:
+    async def _answer(self, call: SentCall) -> Reply:
         """Wait for the reply; kill the child where it does not come or is not waited for."""
         try:
             return await call.answer
@@ -266,16 +268,7 @@ class Child:
             self.kill()
             raise
 
-    def _wait_for(self, call: _Call) -> None:
-        self._calls.append(call)
-        if self._calls[0] is call:
-            self._begin(call)
-
-    def _begin(self, call: _Call) -> None:
-        """Let a call's time begin: nothing is before it any more."""
-        self._expiry = self._loop.call_later(call.timeout_s, self._expire, call)
-
-    def _expire(self, call: _Call) -> None:
+    def _expire(self, call: SentCall) -> None:
         if not call.answer.done():
             # Killed first: whoever sees the error may rely on the process being on its way out.
             self.kill()
@@ -293,29 +286,16 @@ class Child:
             _log.error("child sent what is no frame", child=self.name)
             self.kill()
             return
-        if not self._calls or self._calls[0].id != reply.id:
-            return
-        answer = self._calls.popleft().answer
-        self._stop_clock()
-        if self._calls:
-            self._begin(self._calls[0])
-        if not answer.done():
-            answer.set_result(reply)
+        # One that fits neither is the answer to a call that nobody waits for.
+        _ = self._calls.answer(reply) or self._in_steps.answer(reply)
 
     def _lose(self) -> None:
         if self._process is not None:
             # What closed its pipe without ending is of no use.
             ending.kill(self.pid, self._pidfd, self._process)
         self.lost.set()
-        self._stop_clock()
-        for call in self._calls:
-            if not call.answer.done():
-                call.answer.set_exception(self._loss())
-
-    def _stop_clock(self) -> None:
-        if self._expiry is not None:
-            self._expiry.cancel()
-            self._expiry = None
+        self._calls.fail(self._loss)
+        self._in_steps.fail(self._loss)
 
     def _loss(self) -> ChildLostError:
         return ChildLostError(f"{self.name} ended", self.last_lines)

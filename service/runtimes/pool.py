@@ -65,7 +65,12 @@ class Worker:
     async def predict_raw(self, request: RawRequest, timeout_s: float) -> RawReply:
         """Decode, answer and encode a body there. Raise as `predict` does, and for a bad body."""
         head, body = msgspec.structs.replace(request, body=b""), request.body
-        return await self.child.call("predict_raw", head, RawReply, timeout_s=timeout_s, tail=body)
+        return await self.child.call(
+            *("predict_raw", head, RawReply),
+            timeout_s=timeout_s,
+            tail=body,
+            in_steps=request.in_steps,
+        )
 
     def kill(self) -> None:
         """End the process; a call under way raises ChildLostError."""

@@ -13,16 +13,14 @@ from typing import Any
 import msgspec
 from mlflow.version import VERSION as MLFLOW_VERSION
 
-from service.contracts.arrow.answer import encode_stream
-from service.contracts.arrow.request import ArrowRequests
-from service.contracts.contract import Call, Contract, Form, Predictions
+from service.contracts.contract import Call, Contract, Predictions
 from service.core.errors import ModelFailedError, ServiceError
-from service.core.media import Media
 from service.predictors import trial
 from service.predictors.compiled.anatomy import why_pyfunc_only
 from service.predictors.compiling import open_tuned
 from service.predictors.predictor import Predictor
 from service.predictors.pyfunc import PyfuncPredictor
+from service.runtimes.bodies import Bodies, Steps
 from service.runtimes.bootstrap import Operations
 from service.runtimes.compiled_files import verified
 from service.runtimes.loading import load_model
@@ -51,7 +49,7 @@ class Worker:
         self._model: Any
         self._contract: Contract
         self._predictor: Predictor
-        self._arrow_requests: ArrowRequests
+        self._bodies: Bodies
         self._lone_s: list[float] = []
         """What calls of one row took when it was tried on its example."""
 
@@ -64,7 +62,7 @@ class Worker:
         started = time.perf_counter()
         self._path, self._threads = Path(request.path), request.threads
         self._model, self._contract = load_model(request)
-        self._arrow_requests = ArrowRequests(self._contract)
+        self._bodies = Bodies(self._contract, self.predict)
         self._predictor = PyfuncPredictor(self._model, self._contract)
         adopted = AdoptReply(None)
         if request.compiled:
@@ -103,6 +101,12 @@ class Worker:
             tuple(Timing(rows, seconds * 1000, runs) for rows, seconds, runs in timed)
         )
 
+    def predict_small(self, call: Call) -> Predictions:
+        """Answer a call, and learn from it what small ones take. Raise as `predict` does."""
+        predictions = self.predict(call)
+        self._bodies.pace.note_call(predictions.took_s)
+        return predictions
+
     def predict(self, call: Call) -> Predictions:
         """Answer a call. Raise ModelFailedError for whatever the model raises."""
         started = time.perf_counter()
@@ -120,22 +124,11 @@ class Worker:
         incumbent = Path(incumbent_path) if incumbent_path else None
         return trial.rows_to_try(self._contract, self._path, incumbent)
 
-    def predict_raw(self, request: RawRequest) -> RawReply:
+    def predict_raw(self, request: RawRequest) -> RawReply | Steps:
         """Decode, answer and encode a whole body here, where its size holds up nobody."""
-        form = Form.COLUMNS
-        if request.kind is Media.ARROW:
-            call = self._arrow_requests.decode(request.body, request.max_decoded_bytes)
-        else:
-            call, form = self._contract.read(request.body)
-        predictions = self.predict(call)
-        rows = predictions.rows
-        if predictions.non_finite:
-            return RawReply(rows, b"", predictions.non_finite[0])
-        if request.answer is Media.ARROW:
-            return RawReply(
-                rows, encode_stream(self._contract, predictions, request.metadata), None
-            )
-        return RawReply(rows, self._contract.encode(predictions, 0, rows, form), None)
+        if request.in_steps:
+            return self._bodies.answer_in_steps(request)
+        return self._bodies.answer(request)
 
 
 def operations(_: bytes) -> Operations:
@@ -146,6 +139,6 @@ def operations(_: bytes) -> Operations:
         "smoke": (SmokeRequest, worker.smoke),
         "speed": (SpeedRequest, worker.speed),
         "adopt": (AdoptRequest, worker.adopt),
-        "predict": (Call, worker.predict),
+        "predict": (Call, worker.predict_small),
         "predict_raw": (RawRequest, worker.predict_raw),
     }

@@ -9,6 +9,7 @@ import bisect
 from collections.abc import Sequence
 from typing import Generic, Protocol, TypeVar
 
+import msgspec
 import structlog
 
 from service.contracts.contract import Call, Predictions
@@ -53,7 +54,10 @@ class BatchWorker(Protocol):
         ...
 
     async def predict_raw(self, request: RawRequest, timeout_s: float) -> RawReply:
-        """Answer an undecoded body, or raise as `predict` and as decoding does."""
+        """Answer an undecoded body, or raise as `predict` and as decoding does.
+
+        Where the request says that it is answered in steps, `predict` may be called meanwhile.
+        """
         ...
 
     def kill(self) -> None:
@@ -65,7 +69,10 @@ W = TypeVar("W", bound=BatchWorker)
 
 
 class BatchRuns(Generic[W]):
-    """The batches that workers have: one each, or one more in its pipe behind that."""
+    """The batches that workers have: one each, or one more in its pipe behind that.
+
+    Or one more beside a body that is answered in steps.
+    """
 
     def __init__(self, queue: RequestQueue, cost: RunCost, request_timeout_s: float) -> None:
         self._queue = queue
@@ -91,6 +98,14 @@ class BatchRuns(Generic[W]):
             worker
             for worker, (first, *others) in self._running.items()
             if not (others or first[0].is_body or first[0].again)
+        ]
+
+    def may_be_joined(self) -> list[W]:
+        """Return the workers that answer nothing but a body, and that in steps."""
+        return [
+            worker
+            for worker, (first, *others) in self._running.items()
+            if first[0].in_steps and not others
         ]
 
     def begin(self, worker: W, items: Sequence[QueuedRequest]) -> None:
@@ -159,8 +174,10 @@ class BatchRuns(Generic[W]):
                 self._note(predictions, started, follows=follows)
                 _answer_share(item, predictions, 0)
             else:
-                reply = await worker.predict_raw(item.payload, limit_s)
-                self._cost.note(loop.time() - started)
+                body = msgspec.structs.replace(item.payload, in_steps=item.in_steps)
+                reply = await worker.predict_raw(body, limit_s)
+                if not item.in_steps:
+                    self._cost.note(loop.time() - started)
                 _answer_raw(item, reply)
         except ChildTimeoutError:
             item.fail(RequestTimeoutError(f"the model gave no answer within {limit_s:g} s"))
@@ -194,11 +211,11 @@ class BatchRuns(Generic[W]):
 
     def _give_way(self, worker: W, item: QueuedRequest, patience_s: float) -> None:
         """End a run that takes very long, if others wait who can still be answered in time."""
-        (first, *behind) = self._running[worker]
-        if first[0] is not item:
+        (first, *others) = self._running[worker]
+        if not (first[0] is item or first[0].in_steps):
             # Its turn has not come: what runs before it has a patience, or a limit, of its own.
             self._be_patient(worker, item)
-        elif behind or self._queue.has_live():
+        elif (others and not item.in_steps) or self._queue.has_live():
             item.fail(
                 RequestTimeoutError(
                     f"the model gave no answer within {patience_s:g} s, and others wait"

@@ -8,6 +8,10 @@ has not answered the one before. After a batch that held several, the next waits
 MAX_BATCH_WAIT_MS, or half of what a run takes, for as many again, since callers that were answered
 together tend to come back together.
 
+A body that a worker decodes holds it for as long as thousands of rows take. While small requests
+come, one worker is left to them; where there is only one, or all have bodies, it answers a body in
+steps, and calls between them.
+
 What becomes of a batch in its worker, and who answers for a failure, is `batch_runs`'s.
 """
 
@@ -33,7 +37,7 @@ _BATCH_SHARE = 1 / 4
 _SHORT_RUN_S = 0.005
 """Of a typical run: what goes behind a longer one might have had another worker sooner."""
 _SMALL_REQUESTS_WITHIN_S = 1.0
-"""How long a worker is kept free of bodies after the last small request."""
+"""How long after the last small request a worker is kept free of bodies, or lets others between."""
 
 
 class BatchWorkers(Protocol[W]):
@@ -166,6 +170,7 @@ class Batcher(Generic[W]):
             worker = self._held or self._workers.take_idle()
             if worker is None:
                 self._dispatch_behind(self._nursery)
+                self._dispatch_beside(self._nursery)
                 return
             if not self._is_due():
                 self._held = worker
@@ -187,7 +192,23 @@ class Batcher(Generic[W]):
             if items := self._take():
                 self._start(nursery, worker, items)
 
+    def _dispatch_beside(self, nursery: asyncio.TaskGroup) -> None:
+        """Hand calls to workers that answer bodies in steps, where every worker has a body."""
+        queue = self._queue
+        while queue.calls and self._runs.bodies >= self._workers.count:
+            workers = self._runs.may_be_joined()
+            worker = next(filter(self._workers.may_follow, workers), None)
+            if worker is None or not self._is_due():
+                return
+            if items := queue.take_calls(self.settings.max_rows, self._enough_rows):
+                self._last_batch_requests = len(items)
+                self._start(nursery, worker, items)
+
     def _start(self, nursery: asyncio.TaskGroup, worker: W, items: Sequence[QueuedRequest]) -> None:
+        if items[0].is_body:
+            # Slower as a whole: so only where someone else may want the worker meanwhile.
+            alone = items[0].again or not self.row_wise
+            items[0].in_steps = not alone and self._has_small_requests()
         self._runs.begin(worker, items)
         nursery.create_task(self._run_batch(worker, items))
 
@@ -224,10 +245,12 @@ class Batcher(Generic[W]):
 
     def _has_lane(self) -> bool:
         """Tell whether a body may have a worker: one is left to small requests, if any come."""
-        return (
-            self._runs.bodies < max(1, self._workers.count - 1)
-            or self._last_call_at < asyncio.get_running_loop().time() - _SMALL_REQUESTS_WITHIN_S
-        )
+        return self._runs.bodies < max(1, self._workers.count - 1) or not self._has_small_requests()
+
+    def _has_small_requests(self) -> bool:
+        """Tell whether any has come of late."""
+        since = asyncio.get_running_loop().time() - _SMALL_REQUESTS_WITHIN_S
+        return self._last_call_at >= since
 
     def _is_due(self) -> bool:
         """Tell whether the next batch may go.

@@ -81,7 +81,7 @@ class DataPlane:
                 wanted,
                 self._max_decoded_bytes,
                 {"hotswap.model_name": version.name, "hotswap.model_version": version.version},
-                body,
+                body=body,
             )
             answer, form = await model.batcher.submit(request), Form.ROWS
         else:

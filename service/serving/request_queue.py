@@ -27,6 +27,7 @@ class QueuedRequest:
     __slots__ = (
         "again",
         "answer",
+        "in_steps",
         "is_body",
         "key",
         "losses",
@@ -50,6 +51,8 @@ class QueuedRequest:
         self.patience: asyncio.TimerHandle | None = None
         """Until it has to give way to others, while it is run alone."""
         self.is_body = isinstance(payload, RawRequest)
+        self.in_steps = False
+        """Whether others are answered between its steps."""
         self.rows = 0 if isinstance(payload, RawRequest) else payload.rows
         self.key = b"" if isinstance(payload, RawRequest) else _merge_key(payload)
 
@@ -102,9 +105,9 @@ class RequestQueue:
         call, body = self._first_call(), _first(self.bodies) if bodies else None
         if body is not None and (call is None or body.since < call.since):
             return [self.bodies.popleft()]
-        return self._take_calls(max_rows, enough_rows) if merging else self._take_calls(0, 0)
+        return self.take_calls(max_rows, enough_rows) if merging else self.take_calls(0, 0)
 
-    def _take_calls(self, max_rows: int, enough_rows: float) -> list[QueuedRequest]:
+    def take_calls(self, max_rows: int, enough_rows: float) -> list[QueuedRequest]:
         """Take the first call, and those behind it that may be merged with it."""
         items: list[QueuedRequest] = []
         left: list[QueuedRequest] = []

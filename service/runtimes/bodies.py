@@ -1,0 +1,117 @@
+"""Answer whole bodies in a worker: decode, predict, encode. At once, or in steps.
+
+In steps, a body of ten thousand rows does not hold up who asks for one: between two of them the
+worker answers another call. Rows are then read, answered and written some at a time, which only a
+row-wise model allows.
+"""
+
+import time
+from collections.abc import Callable, Generator
+
+from service.contracts.arrow.answer import encode_stream
+from service.contracts.arrow.request import ArrowRequests
+from service.contracts.contract import Call, Contract, Form, Predictions
+from service.contracts.merge import join, merge, part
+from service.contracts.pieces import RowPieces
+from service.core.errors import ServiceError
+from service.core.media import Media
+from service.predictors.pace import Pace
+from service.runtimes.messages import RawReply, RawRequest
+
+Steps = Generator[None, None, RawReply]
+
+_ENCODED_ROWS = 4096
+"""At a time: half a millisecond or so."""
+
+
+class Bodies:
+    """Answers the bodies of one contract by `predict`."""
+
+    def __init__(self, contract: Contract, predict: Callable[[Call], Predictions]) -> None:
+        self._contract = contract
+        self._predict = predict
+        self._arrow_requests = ArrowRequests(contract)
+        self._reading = Pace(0.0)
+        self.pace = Pace()
+        """How many rows are answered at a time."""
+
+    def answer(self, request: RawRequest) -> RawReply:
+        """Answer at once. Raise what decoding and predicting raise."""
+        call, form = self._read(request)
+        predictions = self._predict(call)
+        if predictions.non_finite:
+            return _not_finite(predictions)
+        return RawReply(predictions.rows, self._encode(request, predictions, form), None)
+
+    def answer_in_steps(self, request: RawRequest) -> Steps:
+        """Answer as `answer` does, and yield between steps."""
+        call, form = yield from self._read_in_steps(request)
+        yield
+        predictions = yield from self._predict_in_steps(call)
+        if predictions.non_finite:
+            return _not_finite(predictions)
+        yield
+        if request.answer is Media.ARROW or form is not Form.ROWS:
+            encoded = self._encode(request, predictions, form)
+        else:
+            encoded = yield from self._rows_in_steps(predictions)
+        return RawReply(predictions.rows, encoded, None)
+
+    def _read(self, request: RawRequest) -> tuple[Call, Form]:
+        if request.kind is Media.ARROW:
+            return self._arrow_requests.decode(request.body, request.max_decoded_bytes), (
+                Form.COLUMNS
+            )
+        return self._contract.read(request.body)
+
+    def _read_in_steps(self, request: RawRequest) -> Generator[None, None, tuple[Call, Form]]:
+        """Read JSON rows some at a time; whatever that does not suit, at once."""
+        if request.kind is Media.ARROW:
+            return self._read(request)
+        try:
+            pieces = RowPieces(request.body)
+            calls: list[Call] = []
+            start = 0
+            while start < len(pieces):
+                yield
+                stop, began = start + self._reading.rows, time.perf_counter()
+                call = self._contract.decode(pieces.body(start, stop))
+                self._reading.note_rows(call.rows, time.perf_counter() - began)
+                calls.append(call)
+                start = stop
+            return merge(calls), Form.ROWS
+        except (ValueError, ServiceError):
+            # What is wrong, and where, is told by who sees all of it.
+            return self._read(request)
+
+    def _predict_in_steps(self, call: Call) -> Generator[None, None, Predictions]:
+        answers: list[Predictions] = []
+        start = 0
+        while start < call.rows:
+            if answers:
+                yield
+            some = part(call, start, min(start + self.pace.rows, call.rows))
+            answers.append(self._predict(some))
+            self.pace.note_rows(some.rows, answers[-1].took_s)
+            start += some.rows
+        whole = join(answers)
+        return self._predict(call) if whole is None else whole
+
+    def _encode(self, request: RawRequest, predictions: Predictions, form: Form) -> bytes:
+        if request.answer is Media.ARROW:
+            return encode_stream(self._contract, predictions, request.metadata)
+        return self._contract.encode(predictions, 0, predictions.rows, form)
+
+    def _rows_in_steps(self, predictions: Predictions) -> Generator[None, None, bytes]:
+        """Encode rows some at a time: the arrays' brackets are dropped, and one is put around."""
+        parts: list[bytes] = []
+        for start in range(0, predictions.rows, _ENCODED_ROWS):
+            if parts:
+                yield
+            stop = min(start + _ENCODED_ROWS, predictions.rows)
+            parts.append(self._contract.encode(predictions, start, stop)[1:-1])
+        return b"[" + b",".join(parts) + b"]"
+
+
+def _not_finite(predictions: Predictions) -> RawReply:
+    return RawReply(predictions.rows, b"", predictions.non_finite[0])
