@@ -1,9 +1,9 @@
 """How many of many rows to take at a time, so that small requests need not wait for all of them."""
 
 _FIRST_ROWS = 256
-_LEAST_S = 0.001
+_LEAST_S = 0.0005
 """What some rows may take at any rate."""
-_CALLS = 3
+_CALLS = 2
 """So many small calls they may take, too: with less, what any call costs would count."""
 _STEP = 2.0
 """The most by which their number grows or shrinks at once."""
@@ -12,16 +12,13 @@ _WEIGHT = 1 / 8
 
 
 class Pace:
-    """Learns how many rows take about as long as some small calls.
+    """Learns how many rows take about as long as some small calls."""
 
-    `call_s` is what a small call takes at first; None where that is to be learnt, and no number of
-    rows can be told from another until then.
-    """
-
-    def __init__(self, call_s: float | None = None) -> None:
+    def __init__(self) -> None:
         self.rows = _FIRST_ROWS
         """How many to take next."""
-        self._call_s = call_s
+        self._call_s: float | None = None
+        """None until the first small call: a number is no worse than another until then."""
 
     def note_call(self, took_s: float) -> None:
         """Learn from a small call what it took."""

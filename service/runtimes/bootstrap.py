@@ -54,7 +54,7 @@ def run(
     operations: Operations = getattr(importlib.import_module(module), function)(arguments)
     connection.send_bytes(_reply(WARM_ID, Nothing()))
     # Bound now: a model may bring modules of the same names as ours, and imports come from it then.
-    _Answers(connection, operations).serve(SpinningReceiver(connection, spin_s))
+    _Answers(connection, operations, spin_s).serve()
 
 
 def ignore_group_signals() -> None:
@@ -95,19 +95,20 @@ def end_with_parent() -> None:
 class _Answers:
     """Answers calls by the operations of a child."""
 
-    def __init__(self, connection: Connection, operations: Operations) -> None:
+    def __init__(self, connection: Connection, operations: Operations, spin_s: float) -> None:
         self._connection = connection
+        self._receiver = SpinningReceiver(connection, spin_s)
         self._operations = operations
         self._decode_request = msgspec.msgpack.Decoder(Request).decode
         self._decoders = {
             op: msgspec.msgpack.Decoder(kind).decode for op, (kind, _) in operations.items()
         }
 
-    def serve(self, receiver: SpinningReceiver) -> None:
+    def serve(self) -> None:
         """Answer calls one by one until the connection ends."""
         while True:
             try:
-                frame = receiver.receive()
+                frame = self._receiver.receive()
             except (EOFError, OSError):
                 return
             self._answer(frame)
@@ -137,7 +138,7 @@ class _Answers:
             except StopIteration as end:
                 return end.value
             # One and no more: who has few steps left must not wait for all who come meanwhile.
-            if self._connection.poll():
+            if self._receiver.has_frame():
                 self._answer(self._connection.recv_bytes())
 
 

@@ -130,6 +130,12 @@ class RawRequest(msgspec.Struct, frozen=True, array_like=True):
     body: bytes = b""
 
 
+class BodyPiece(msgspec.Struct, frozen=True, array_like=True):
+    """The next piece of a body whose last one comes with its RawRequest."""
+
+    piece: bytes = b""
+
+
 class RawReply(msgspec.Struct, frozen=True):
     """The encoded answers to a raw body, empty where a row is not finite.
 

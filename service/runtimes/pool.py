@@ -14,6 +14,7 @@ import structlog
 from anyio.abc import TaskStatus
 
 from service.contracts.contract import Call, Predictions
+from service.contracts.pieces import PIECE_BYTES
 from service.core.errors import ChildLostError, ChildTimeoutError, ServiceError
 from service.core.versions import StoredVersion
 from service.runtimes.adoption import Adoption
@@ -21,6 +22,7 @@ from service.runtimes.child import Child
 from service.runtimes.messages import (
     AdoptReply,
     AdoptRequest,
+    BodyPiece,
     LoadReply,
     LoadRequest,
     RawReply,
@@ -31,6 +33,7 @@ from service.runtimes.messages import (
     SpeedRequest,
 )
 from service.runtimes.pool_settings import PoolSettings
+from service.runtimes.protocol import Nothing
 from service.runtimes.starter import WorkerStarter
 
 T = TypeVar("T")
@@ -64,11 +67,21 @@ class Worker:
 
     async def predict_raw(self, request: RawRequest, timeout_s: float) -> RawReply:
         """Decode, answer and encode a body there. Raise as `predict` does, and for a bad body."""
-        head, body = msgspec.structs.replace(request, body=b""), request.body
+        body = memoryview(request.body)
+        if request.in_steps:
+            # While a large frame is on its way through the pipe, no other call comes through.
+            while len(body) > PIECE_BYTES:
+                await self.child.call(
+                    *("take_piece", BodyPiece(), Nothing),
+                    timeout_s=timeout_s,
+                    tail=bytes(body[:PIECE_BYTES]),
+                    in_steps=True,
+                )
+                body = body[PIECE_BYTES:]
         return await self.child.call(
-            *("predict_raw", head, RawReply),
+            *("predict_raw", msgspec.structs.replace(request, body=b""), RawReply),
             timeout_s=timeout_s,
-            tail=body,
+            tail=bytes(body),
             in_steps=request.in_steps,
         )
 

@@ -38,6 +38,12 @@ class SpinningReceiver:
             self._arrived = select.poll()
             self._arrived.register(connection.fileno(), select.POLLIN)
 
+    def has_frame(self) -> bool:
+        """Tell whether the next frame has begun to arrive, or there will be none."""
+        if sys.platform == "win32":
+            return self._connection.poll()
+        return bool(self._arrived.poll(0))
+
     def receive(self) -> bytes:
         """Wait for the next frame. Raise EOFError or OSError where there will be none."""
         if not self._spin_s:

@@ -27,6 +27,7 @@ from service.runtimes.loading import load_model
 from service.runtimes.messages import (
     AdoptReply,
     AdoptRequest,
+    BodyPiece,
     LoadReply,
     LoadRequest,
     RawReply,
@@ -37,7 +38,7 @@ from service.runtimes.messages import (
     SpeedRequest,
     Timing,
 )
-from service.runtimes.protocol import describe
+from service.runtimes.protocol import Nothing, describe
 
 
 class Worker:
@@ -50,6 +51,8 @@ class Worker:
         self._contract: Contract
         self._predictor: Predictor
         self._bodies: Bodies
+        self._pieces: list[bytes] = []
+        """What has come of a body."""
         self._lone_s: list[float] = []
         """What calls of one row took when it was tried on its example."""
 
@@ -124,10 +127,17 @@ class Worker:
         incumbent = Path(incumbent_path) if incumbent_path else None
         return trial.rows_to_try(self._contract, self._path, incumbent)
 
+    def take_piece(self, piece: BodyPiece) -> Nothing:
+        """Keep a piece of a body that is to be answered in steps."""
+        self._pieces.append(piece.piece)
+        return Nothing()
+
     def predict_raw(self, request: RawRequest) -> RawReply | Steps:
         """Decode, answer and encode a whole body here, where its size holds up nobody."""
         if request.in_steps:
-            return self._bodies.answer_in_steps(request)
+            body = b"".join((*self._pieces, request.body))
+            self._pieces.clear()
+            return self._bodies.answer_in_steps(msgspec.structs.replace(request, body=body))
         return self._bodies.answer(request)
 
 
@@ -140,5 +150,6 @@ def operations(_: bytes) -> Operations:
         "speed": (SpeedRequest, worker.speed),
         "adopt": (AdoptRequest, worker.adopt),
         "predict": (Call, worker.predict_small),
+        "take_piece": (BodyPiece, worker.take_piece),
         "predict_raw": (RawRequest, worker.predict_raw),
     }

@@ -27,9 +27,9 @@ from service.serving.request_queue import QueuedRequest, RequestQueue, Share
 from service.serving.run_cost import RunCost
 
 BATCH_TIMEOUT_SHARE = 1 / 3
-"""Of a request's timeout: the most that a batch of several may take."""
+"""Of a request's timeout: the most that a batch of several may take, or a body run again."""
 RERUN_TIMEOUT_SHARE = 1 / 10
-"""Of a request's timeout: what a request may take when it is run again, alone, after a failure."""
+"""Of a request's timeout: what a call may take when it is run again, alone, after a failure."""
 PATIENCE_SHARE = 0.75
 """Of a request's timeout: after it, a run gives way to others that wait behind it."""
 _TYPICAL_RUNS = 10
@@ -114,10 +114,12 @@ class BatchRuns(Generic[W]):
 
     async def run(self, worker: W, items: Sequence[QueuedRequest]) -> None:
         """Have the worker answer a batch: each request is answered, fails, or is to run again."""
-        follows = len(self._running[worker]) > 1
+        first = self._running[worker][0]
+        follows = first is not items
         try:
             if len(items) == 1:
-                await self._run_alone(worker, items[0], follows=follows)
+                beside = follows and first[0].in_steps
+                await self._run_alone(worker, items[0], follows=follows, beside=beside)
             else:
                 await self._run_together(worker, items, follows=follows)
         except Exception:  # noqa: BLE001 - a crash barrier
@@ -156,15 +158,16 @@ class BatchRuns(Generic[W]):
             _answer_share(item, predictions, start)
             start += item.rows
 
-    async def _run_alone(self, worker: W, item: QueuedRequest, *, follows: bool) -> None:
+    async def _run_alone(
+        self, worker: W, item: QueuedRequest, *, follows: bool, beside: bool
+    ) -> None:
         """Answer one request; what it raises is its own.
 
         The limit counts from here, not from the request's arrival: a queue that is too long must
-        not make workers that do their best look hung.
+        not make workers that do their best look hung. `beside` a body that is answered in steps it
+        is that of a batch: whose fault it is shows when each is run again.
         """
-        limit_s = self._request_timeout_s
-        if item.again:
-            limit_s = max(limit_s * RERUN_TIMEOUT_SHARE, _TYPICAL_RUNS * self._cost.typical_s)
+        limit_s = self._limit_s(item, beside=beside)
         loop = asyncio.get_running_loop()
         self._be_patient(worker, item)
         started = loop.time()
@@ -180,7 +183,10 @@ class BatchRuns(Generic[W]):
                     self._cost.note(loop.time() - started)
                 _answer_raw(item, reply)
         except ChildTimeoutError:
-            item.fail(RequestTimeoutError(f"the model gave no answer within {limit_s:g} s"))
+            if beside:
+                self._run_again(item)
+            else:
+                item.fail(RequestTimeoutError(f"the model gave no answer within {limit_s:g} s"))
         except ChildLostError as error:
             item.losses += 1
             if item.losses >= _MAX_LOSSES:
@@ -192,6 +198,16 @@ class BatchRuns(Generic[W]):
         finally:
             if item.patience is not None:
                 item.patience.cancel()
+
+    def _limit_s(self, item: QueuedRequest, *, beside: bool) -> float:
+        """Return the seconds that a run of this request alone may take."""
+        if beside or (item.again and item.is_body):
+            # How long bodies take is not learnt; no more than one of them is run again at a time.
+            return self._request_timeout_s * BATCH_TIMEOUT_SHARE
+        if item.again:
+            rerun_s = self._request_timeout_s * RERUN_TIMEOUT_SHARE
+            return max(rerun_s, _TYPICAL_RUNS * self._cost.typical_s)
+        return self._request_timeout_s
 
     def _note(self, predictions: Predictions, started: float, *, follows: bool) -> None:
         now = asyncio.get_running_loop().time()

@@ -206,9 +206,7 @@ class Batcher(Generic[W]):
 
     def _start(self, nursery: asyncio.TaskGroup, worker: W, items: Sequence[QueuedRequest]) -> None:
         if items[0].is_body:
-            # Slower as a whole: so only where someone else may want the worker meanwhile.
-            alone = items[0].again or not self.row_wise
-            items[0].in_steps = not alone and self._has_small_requests()
+            items[0].in_steps = self._goes_in_steps(items[0])
         self._runs.begin(worker, items)
         nursery.create_task(self._run_batch(worker, items))
 
@@ -246,6 +244,15 @@ class Batcher(Generic[W]):
     def _has_lane(self) -> bool:
         """Tell whether a body may have a worker: one is left to small requests, if any come."""
         return self._runs.bodies < max(1, self._workers.count - 1) or not self._has_small_requests()
+
+    def _goes_in_steps(self, body: QueuedRequest) -> bool:
+        """Tell whether calls may be answered between a body's steps, for which it takes longer.
+
+        Only where small requests would have no worker else, and not for one that is run again: if
+        it cost the worker, another would share the blame.
+        """
+        is_last = self._runs.bodies + 1 >= self._workers.count
+        return self.row_wise and is_last and not body.again and self._has_small_requests()
 
     def _has_small_requests(self) -> bool:
         """Tell whether any has come of late."""

@@ -14,6 +14,7 @@ import anyio
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
+from service.contracts.contract import Call
 from service.core.errors import (
     ChildLostError,
     ModelFailedError,
@@ -21,10 +22,12 @@ from service.core.errors import (
     RequestTimeoutError,
     ServiceError,
 )
+from service.runtimes.messages import RawReply, RawRequest
 from service.serving.batcher import Batcher, BatchSettings
 from tests.support.fake_workers import (
     HANGING,
     KILLING,
+    KILLING_BODY,
     NAN_ROW,
     RAISING,
     FakeWorkers,
@@ -33,6 +36,8 @@ from tests.support.fake_workers import (
     right_answers,
 )
 from tests.support.virtual_time import VirtualTimeLoop
+
+Got = list[float] | RawReply | ServiceError | None
 
 LIMIT_S = 30.0
 TAKES_S = 0.01
@@ -58,17 +63,39 @@ class Asked:
         at_s: float,
         leaves_after_s: float | None,
         params: int,
+        *,
+        is_body: bool = False,
     ) -> None:
         self.rows = rows
         self.culprit = culprit
         self.at_s = at_s
         self.leaves_after_s = leaves_after_s
         self.params = params
+        self.is_body = is_body
+        if is_body and culprit is not None:
+            # Of what rows do to a model, bodies have but that.
+            self.culprit = KILLING
+
+    def payload(self, index: int) -> Call | RawRequest:
+        """Return what is submitted for the request of this number."""
+        if self.is_body:
+            return RawRequest(body=KILLING_BODY if self.culprit else b"%d" % index)
+        rows = [1000.0 * (index + 1) + row for row in range(self.rows)]
+        if self.culprit is not None:
+            rows[-1] = self.culprit
+        return a_call(*rows, params={"p": self.params})
+
+    def right(self, index: int) -> list[float] | RawReply:
+        """Return what a good one is answered."""
+        if self.is_body:
+            return RawReply(1, b"%d" % index, None)
+        return right_answers([1000.0 * (index + 1) + row for row in range(self.rows)])
 
     def __repr__(self) -> str:
         """Show it as Hypothesis would call it."""
         culprit, leaves = self.culprit, self.leaves_after_s
-        return f"Asked({self.rows}, {culprit}, {self.at_s}, {leaves}, {self.params})"
+        kind = f", is_body={self.is_body}"
+        return f"Asked({self.rows}, {culprit}, {self.at_s}, {leaves}, {self.params}{kind})"
 
 
 MOMENTS = st.sampled_from([0.0, 0.0, 0.0, 0.0, 0.005, 0.01, 0.015, 0.1])
@@ -78,7 +105,9 @@ LEAVES = st.sampled_from([0.0, 0.002, 0.012, 0.03, 5.0])
 def requests(culprits: st.SearchStrategy[float | None]) -> st.SearchStrategy[Asked]:
     """Return requests of which some do harm, and some go away before they are answered."""
     return st.builds(
-        Asked, st.integers(1, 4), culprits, MOMENTS, st.none() | LEAVES, st.integers(0, 1)
+        Asked,
+        *(st.integers(1, 4), culprits, MOMENTS, st.none() | LEAVES, st.integers(0, 1)),
+        is_body=st.sampled_from([False] * 4 + [True]),
     )
 
 
@@ -89,9 +118,7 @@ MIXES = st.tuples(
 ).flatmap(lambda parts: st.permutations(parts[0] + parts[1]))
 
 
-async def _submit_all(
-    asked: list[Asked], workers: FakeWorkers, *, row_wise: bool
-) -> list[list[float] | ServiceError | None]:
+async def _submit_all(asked: list[Asked], workers: FakeWorkers, *, row_wise: bool) -> list[Got]:
     """Send every request at its moment; return answers and errors, None for who went away."""
     settings = BatchSettings(MAX_ROWS, 0.002, LIMIT_S)
     batcher = Batcher(workers, settings, row_wise=row_wise)
@@ -99,20 +126,17 @@ async def _submit_all(
         # As if it had run: what is large enough then may follow what is running.
         took_s = workers.takes_s + workers.row_s * rows
         batcher._cost.note_rows(rows, took_s, asyncio.get_running_loop().time())
-    got: list[list[float] | ServiceError | None] = [None] * len(asked)
+    got: list[Got] = [None] * len(asked)
 
     async def ask(index: int, one: Asked) -> None:
         await anyio.sleep(one.at_s)
         with anyio.move_on_after(one.leaves_after_s):
-            rows = [1000.0 * (index + 1) + row for row in range(one.rows)]
-            if one.culprit is not None:
-                rows[-1] = one.culprit
             try:
-                answer = await batcher.submit(a_call(*rows, params={"p": one.params}))
+                answer = await batcher.submit(one.payload(index))
             except ServiceError as error:
                 got[index] = error
             else:
-                got[index] = answers_in(answer)
+                got[index] = answer if isinstance(answer, RawReply) else answers_in(answer)
 
     async with anyio.create_task_group() as host:
         host.start_soon(batcher.run)
@@ -127,14 +151,13 @@ async def _submit_all(
     return got
 
 
-def _check(asked: list[Asked], got: list[list[float] | ServiceError | None]) -> None:
+def _check(asked: list[Asked], got: list[Got]) -> None:
     """Each good request has exactly its own answer, each culprit its own error."""
     for index, (one, answer) in enumerate(zip(asked, got, strict=True)):
         if answer is None:
             assert one.leaves_after_s is not None, f"request {index} was not answered"
         elif one.culprit is None:
-            expected = right_answers([1000.0 * (index + 1) + row for row in range(one.rows)])
-            assert answer == expected, f"good request {index} was harmed"
+            assert answer == one.right(index), f"good request {index} was harmed"
         else:
             assert type(answer) is OWN_ERROR[one.culprit], f"culprit {index} was told another's"
 
@@ -166,6 +189,7 @@ def test_neighbours_in_a_batch_never_harm_each_other(
     for name, often in Counter(type(one).__name__ for one in got).items():
         event(f"{name}: {min(often, 3)}")
     event(f"most calls at a worker: {workers.most_calls}")
+    event(f"bodies in steps: {min(len(workers.in_steps), 3)}")
 
 
 @settings(max_examples=100, deadline=None)

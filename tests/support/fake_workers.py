@@ -23,6 +23,9 @@ KILLING = -2.0
 HANGING = -3.0
 NAN_ROW = -4.0
 """Answered, by what is no number."""
+KILLING_BODY = b"killing"
+STEPS = 10
+"""Of a body that is answered in steps; each takes as long as a call."""
 
 
 def a_call(*rows: float, params: dict[str, Any] | None = None) -> Call:
@@ -67,7 +70,7 @@ class FakeWorker:
             self._workers.seen.append(rows)
             self._workers.params.append(call.params)
             if KILLING in rows:
-                self.lost = True
+                self._end()
                 raise ChildLostError("the worker ended")
             took_s = await self._work(len(rows), timeout_s, hang=HANGING in rows)
         if RAISING in rows:
@@ -76,14 +79,43 @@ class FakeWorker:
         return Predictions(len(rows), ["y"], [right_answers(rows)], [""], [[]], non_finite, took_s)
 
     async def predict_raw(self, request: RawRequest, timeout_s: float) -> RawReply:
-        """Answer a body by itself."""
-        async with self._one_after_the_other():
-            self._workers.bodies.append(request.body)
-            await self._work(1, timeout_s, hang=False)
+        """Answer a body by itself; in steps, calls come between these. KILLING_BODY ends it."""
+        if request.in_steps:
+            await self._answer_in_steps(request.body, timeout_s)
+        else:
+            async with self._one_after_the_other():
+                self._workers.bodies.append(request.body)
+                self._die_of(request.body)
+                await self._work(1, timeout_s, hang=False)
         return RawReply(1, request.body, 0 if request.body == b"nan" else None)
 
     def kill(self) -> None:
-        """End it, and the call that is under way."""
+        """End it, and the calls that are under way."""
+        self._killed.set()
+
+    async def _answer_in_steps(self, body: bytes, timeout_s: float) -> None:
+        """Hold the worker for a step at a time."""
+        self._workers.bodies.append(body)
+        self._workers.in_steps.append(body)
+        try:
+            for _ in range(STEPS):
+                async with self._turn:
+                    if self.lost:
+                        raise ChildLostError("the worker ended")
+                    self._die_of(body)
+                    await self._work(1, timeout_s, hang=False)
+        except asyncio.CancelledError:
+            self._end()
+            raise
+
+    def _die_of(self, body: bytes) -> None:
+        if body == KILLING_BODY:
+            self._end()
+            raise ChildLostError("the worker ended")
+
+    def _end(self) -> None:
+        """Be lost, and have whoever else waits know."""
+        self.lost = True
         self._killed.set()
 
     @asynccontextmanager
@@ -98,7 +130,7 @@ class FakeWorker:
                     raise ChildLostError("the worker ended")
                 yield
         except asyncio.CancelledError:
-            self.lost = True  # as a child whose call is cancelled
+            self._end()  # as a child whose call is cancelled
             raise
         finally:
             self.calls -= 1
@@ -111,7 +143,7 @@ class FakeWorker:
             self.lost = True
             raise ChildLostError("the worker was ended")
         if takes_s > timeout_s:
-            self.lost = True
+            self._end()
             raise ChildTimeoutError(f"no answer within {timeout_s:g} s")
         return takes_s
 
@@ -143,6 +175,8 @@ class FakeWorkers:
         self.params: list[dict[str, Any] | None] = []
         """The params of each call."""
         self.bodies: list[bytes] = []
+        self.in_steps: list[bytes] = []
+        """The bodies that were answered in steps."""
         self.lost = 0
         self.most_calls = 0
         """How many one of them had at once."""

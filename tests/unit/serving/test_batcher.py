@@ -27,6 +27,7 @@ from service.serving.batcher import Batcher, BatchSettings, BatchWorkers
 from tests.support.fake_workers import (
     HANGING,
     KILLING,
+    KILLING_BODY,
     NAN_ROW,
     RAISING,
     FakeWorker,
@@ -290,6 +291,96 @@ async def test_bodies_take_every_worker_where_nothing_else_comes() -> None:
         began = now()
         await outcomes(batcher, RawRequest(body=b"one"), RawRequest(body=b"two"))
         assert now() - began == pytest.approx(0.1)
+
+
+async def test_small_requests_are_answered_between_the_steps_of_a_body() -> None:
+    """Where no other worker is left to them; once the body is answered all is as before."""
+    workers = FakeWorkers(1, takes_s=0.1)
+    async with running(workers) as batcher, anyio.create_task_group() as callers:
+        assert await outcome(batcher, a_call(1)) == [1.5]
+        body = asyncio.create_task(outcome(batcher, RawRequest(body=b"large")))
+        await until(lambda: bool(workers.in_steps))
+        for row in (2, 3):
+            began = now()
+            assert await outcome(batcher, a_call(row)) == [row + 0.5]
+            assert now() - began <= 0.2 + WAIT_S
+        assert not body.done()
+        # Those who come together go together, and a second body waits for the first one's end.
+        callers.start_soon(outcome, batcher, RawRequest(body=b"another"))
+        assert await outcomes(batcher, a_call(4), a_call(5)) == [[4.5], [5.5]]
+        assert workers.bodies == [b"large"]
+        assert await body == RawReply(1, b"large", None)
+    assert workers.seen == [[1], [2], [3], [4, 5]]
+    assert workers.bodies == [b"large", b"another"]
+    assert not workers.lost
+
+
+@pytest.mark.parametrize(
+    ("count", "row_wise", "small_first"),
+    [(2, True, True), (1, False, True), (1, True, False)],
+    ids=["another worker is left", "not row-wise", "no small requests of late"],
+)
+async def test_a_body_goes_in_steps_only_where_that_serves_someone(
+    count: int,
+    row_wise: bool,  # noqa: FBT001
+    small_first: bool,  # noqa: FBT001
+) -> None:
+    """It takes longer so."""
+    workers = FakeWorkers(count)
+    async with running(workers, row_wise=row_wise) as batcher:
+        if small_first:
+            await outcome(batcher, a_call(1))
+        assert await outcome(batcher, RawRequest(body=b"large")) == RawReply(1, b"large", None)
+    assert (workers.bodies, workers.in_steps) == ([b"large"], [])
+
+
+@pytest.mark.parametrize(
+    ("culprit", "error"),
+    [(RAISING, ModelFailedError), (KILLING, ChildLostError), (HANGING, RequestTimeoutError)],
+)
+async def test_a_body_is_answered_though_a_call_between_its_steps_is_a_culprit(
+    culprit: float, error: type[ServiceError]
+) -> None:
+    """And so is who shared that call. A body that is run again has the worker to itself."""
+    workers = FakeWorkers(1, takes_s=0.1)
+    async with running(workers) as batcher:
+        await outcome(batcher, a_call(1))
+        body = asyncio.create_task(outcome(batcher, RawRequest(body=b"large")))
+        await until(lambda: bool(workers.in_steps))
+        bad, good = await outcomes(batcher, a_call(culprit), a_call(2))
+        assert isinstance(bad, error)
+        assert good == [2.5]
+        assert await body == RawReply(1, b"large", None)
+    assert workers.in_steps == [b"large"]
+
+
+async def test_a_body_that_costs_its_worker_harms_nobody_between_its_steps() -> None:
+    """It is run again alone, and fails then."""
+    workers = FakeWorkers(1, takes_s=0.1)
+    async with running(workers) as batcher:
+        await outcome(batcher, a_call(1))
+        body, *calls = await outcomes(
+            batcher, RawRequest(body=KILLING_BODY), *(a_call(row) for row in range(2, 6))
+        )
+        assert isinstance(body, ChildLostError)
+        assert calls == [[row + 0.5] for row in range(2, 6)]
+    assert workers.lost == 2
+
+
+async def test_nothing_goes_between_the_steps_where_someone_else_waits_for_the_worker() -> None:
+    """It is handed over when the body is answered."""
+    workers = FakeWorkers(1, takes_s=0.1)
+    async with running(workers) as batcher:
+        await outcome(batcher, a_call(1))
+        body = asyncio.create_task(outcome(batcher, RawRequest(body=b"large")))
+        await until(lambda: bool(workers.in_steps))
+        workers.wanted = True
+        call = asyncio.create_task(outcome(batcher, a_call(2)))
+        await anyio.sleep(0.8)
+        assert workers.seen == [[1]]
+        assert not body.done()
+        await body
+        assert await call == [2.5]
 
 
 async def test_only_the_request_with_the_row_that_is_not_finite_fails() -> None:
