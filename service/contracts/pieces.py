@@ -7,6 +7,10 @@ import msgspec
 
 PIECE_BYTES = 131_072
 """About so much of a body is read at a time, which takes half a millisecond."""
+_REACH_BYTES = 1_048_576
+"""How far a row may go on after that."""
+_REACH_BYTES = 1_048_576
+"""How far a row may go on after that."""
 _HEAD = re.compile(rb'\s*\{\s*"instances"\s*:\s*\[')
 _TAIL = re.compile(rb"\]\s*\}\s*\Z")
 _TAIL_BYTES = 64
@@ -30,12 +34,14 @@ def in_pieces(body: bytes) -> Iterator[bytes]:
         raise ValueError("no body that has rows and nothing else")
     start, end = head.end(), tail.start()
     while start < end:
-        stop = resume = end
-        if end - start > PIECE_BYTES:
-            seam = _SEAM.search(body, start + PIECE_BYTES, min(end, start + 2 * PIECE_BYTES))
-            if seam is None:
-                raise ValueError("no end of a row within reach")
+        least = start + PIECE_BYTES
+        seam = _SEAM.search(body, least, least + _REACH_BYTES) if least < end else None
+        if seam is not None and seam.end() < end:
             stop, resume = seam.start() + 1, seam.end()
+        elif end <= least + _REACH_BYTES:
+            stop = resume = end
+        else:
+            raise ValueError("no end of a row within reach")
         rows = body[start:stop]
         _VALUES.decode(b"[" + rows + b"]")
         yield b'{"instances":[' + rows + b"]}"

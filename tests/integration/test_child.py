@@ -1,6 +1,7 @@
 """Real child processes: whatever they do, the front can end them and goes on."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import subprocess
@@ -284,6 +285,69 @@ async def test_both_calls_are_lost_with_their_child(tmp_path: Path, how: str) ->
         if how == "kill":
             child.kill()
     assert told == [ChildLostError if how == "kill" else ChildTimeoutError, ChildLostError]
+
+
+@pytest.mark.parametrize("ends", ["well", "fail"])
+async def test_other_calls_are_answered_between_the_steps_of_one(tmp_path: Path, ends: str) -> None:
+    """As many as come, of any size; what fails between two steps is its own failure alone."""
+    file = tmp_path / "end"
+    told: list[str] = []
+
+    async def in_steps() -> None:
+        try:
+            reply = await child.call(
+                "steps", Text(str(file)), Text, timeout_s=CALL_S, in_steps=True
+            )
+        except ContractViolationError as error:
+            told.append(error.expected)
+        else:
+            told.append(reply.text.split()[1])
+
+    async with a_child(tmp_path) as child, anyio.create_task_group() as calls:
+        calls.start_soon(in_steps)
+        await checkpoint()
+        for _ in range(3):
+            assert (await child.call("echo", Data(LARGE), Data, timeout_s=CALL_S)).data == LARGE
+            with pytest.raises(SourceUnavailableError):
+                await child.call("fail", Text("ours"), Nothing, timeout_s=CALL_S)
+            await child.ping(CALL_S)
+        assert told == []
+        with pytest.raises(RuntimeError, match="has 1 calls already"):
+            await child.call("steps", Text(""), Text, timeout_s=CALL_S, in_steps=True)
+        file.write_text(ends)
+    assert told == ["steps" if ends == "well" else "no failure"]
+
+
+async def test_a_call_between_steps_has_a_time_of_its_own(tmp_path: Path) -> None:
+    """It does not begin with the end of what goes in steps, which is lost with the child."""
+    told: list[type[Exception]] = []
+
+    async def in_steps() -> None:
+        try:
+            await child.call("steps", Text("nowhere"), Text, timeout_s=CALL_S, in_steps=True)
+        except ChildLostError as error:
+            told.append(type(error))
+
+    async with a_child(tmp_path) as child, anyio.create_task_group() as calls:
+        calls.start_soon(in_steps)
+        await checkpoint()
+        with pytest.raises(ChildTimeoutError):
+            await child.call("sleep", Number(60), Nothing, timeout_s=0.2)
+    assert told == [ChildLostError]
+
+
+async def test_what_goes_in_steps_ends_with_its_own_time(tmp_path: Path) -> None:
+    """However many others are answered meanwhile."""
+    async with a_child(tmp_path) as child, anyio.create_task_group() as calls:
+
+        async def others() -> None:
+            with contextlib.suppress(ChildLostError):
+                while True:
+                    await child.ping(CALL_S)
+
+        calls.start_soon(others)
+        with pytest.raises(ChildTimeoutError, match=r"no answer to steps within 0\.5 s"):
+            await child.call("steps", Text("nowhere"), Text, timeout_s=0.5, in_steps=True)
 
 
 @posix_only

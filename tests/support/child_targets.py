@@ -8,6 +8,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Generator
+from pathlib import Path
 from typing import NoReturn
 
 import msgspec
@@ -63,6 +65,7 @@ def operations(arguments: bytes) -> Operations:
         "fail": (Text, _fail),
         "end": (Text, _end),
         "sleep": (Number, _sleep),
+        "steps": (Text, _steps),
         "busy": (Number, _busy),
         "signal_group": (Nothing, _signal_group),
         "start_grandchild": (Nothing, _start_grandchild),
@@ -121,6 +124,21 @@ def _busy(seconds: Number) -> Nothing:
     """Hold the GIL in C code: no thread and no signal handler of Python's can run."""
     ctypes.PyDLL(None).sleep(int(seconds.number))
     return Nothing()
+
+
+def _steps(given: Text) -> Generator[None, None, Text]:
+    """Go on until the file of that name is there, and tell how many steps that took.
+
+    With `fail` in it, fail then.
+    """
+    steps, path = 0, Path(given.text)
+    while not path.exists():
+        steps += 1
+        time.sleep(0.01)
+        yield
+    if path.read_text() == "fail":
+        raise ContractViolationError("a", 0, "no failure", "one")
+    return Text(f"{steps} steps")
 
 
 def _signal_group(_: Nothing) -> Nothing:
