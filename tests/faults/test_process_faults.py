@@ -43,6 +43,20 @@ def test_a_scout_that_is_killed(rig: Rig, scout: str) -> None:
         assert rig.service.started_pids(scout)[-1] != killed
 
 
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
+def test_a_worker_that_stands_by_is_lost(rig: Rig, how: signal.Signals) -> None:
+    """0 requests fail; the next promotion is served by another worker, and another stands by."""
+    with rig.exact_traffic():
+        rig.service.wait_until(rig.service.spare_worker_pids, "a worker stands by")
+        (lost,) = rig.service.spare_worker_pids()
+        os.kill(lost, how)
+        rig.service.wait_serving(rig.promote_new(next(_factors)))
+        assert lost not in rig.service.worker_pids()
+        rig.service.wait_until(
+            lambda: rig.service.spare_worker_pids() not in ([], [lost]), "another one stands by"
+        )
+
+
 @only_linux
 def test_a_fork_server_that_is_killed(rig: Rig) -> None:
     """0 requests fail, also where a worker is killed with it; the next promotion is served."""

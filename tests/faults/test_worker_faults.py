@@ -6,7 +6,9 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import datetime
 from urllib.parse import urlsplit
 
@@ -24,6 +26,9 @@ REQUEST_TIMEOUT_S = 8.0
 REPLACED_WITHIN_S = 10 * 2.0
 """Ten times what is promised beyond the load time, which is a moment here."""
 GONE_CALLERS = 8
+LARGE_ROWS = 12_000
+SLOW_EVERY = 300
+SLOW_S = 0.02
 KILLS = 3
 FIRST_WAIT_S = 0.5
 OVER = {"unloaded", "failed"}
@@ -175,6 +180,74 @@ def test_callers_that_are_gone_in_mid_batch(service: RunningService, before: Foo
     _nothing_failed(hammer)
     service.wait_until(lambda: service.info()["serving"]["requests"] == 0, "no lease is left")
     assert set(service.worker_pids()) == pids
+    footprint.wait_back_to(service, before)
+
+
+@contextmanager
+def _large_body(service: RunningService) -> Iterator[Callable[[], None]]:
+    """Send a body that takes its worker a second; give what checks that it was answered rightly."""
+    rows = [
+        {"a": float(number), "do": "" if number % SLOW_EVERY else f"sleep:{SLOW_S}"}
+        for number in range(LARGE_ROWS)
+    ]
+    with ThreadPoolExecutor(1) as caller:
+        answer = caller.submit(service.post, "/predict", {"instances": rows})
+        service.wait_until(lambda: service.info()["serving"]["requests"] > CLIENTS, "it is there")
+
+        def check() -> None:
+            told = answer.result().raise_for_status().json()
+            factor = FACTORS[told["model_version"]]
+            assert told["predictions"] == [{"y": number * factor} for number in range(LARGE_ROWS)]
+
+        yield check
+
+
+def test_small_requests_beside_a_large_body(service: RunningService, before: Footprint) -> None:
+    """They are answered meanwhile, by the one worker that there is or by another."""
+    with _hammer(service) as hammer:
+        _answers_go_on(service, hammer)
+        with _large_body(service) as check:
+            answered = len(hammer.all)
+            service.wait_until(
+                lambda: service.info()["serving"]["requests"] <= CLIENTS, "the body is answered"
+            )
+            meanwhile = len(hammer.all) - answered
+            check()
+    # Each client would have had one answer after the body, and one before it.
+    assert meanwhile > 4 * CLIENTS
+    _nothing_failed(hammer)
+    footprint.wait_back_to(service, before)
+
+
+@posix_only
+def test_workers_that_are_killed_with_a_large_body(
+    service: RunningService, before: Footprint
+) -> None:
+    """0 requests fail: the body is answered by another worker, and so is whoever was beside it."""
+    with _hammer(service) as hammer:
+        _answers_go_on(service, hammer)
+        with _large_body(service) as check:
+            for victim in service.worker_pids():
+                os.kill(victim, signal.SIGKILL)
+            check()
+        _answers_go_on(service, hammer)
+    _nothing_failed(hammer)
+    footprint.wait_back_to(service, before)
+
+
+def test_a_request_that_kills_its_worker_beside_a_large_body(
+    service: RunningService, before: Footprint
+) -> None:
+    """1 request fails, the culprit; the body is answered."""
+    with _hammer(service) as hammer:
+        _answers_go_on(service, hammer)
+        with _large_body(service) as check:
+            culprit = service.predict({"a": 1.0, "do": "exit"})
+            check()
+        _answers_go_on(service, hammer)
+    assert culprit.status_code == 500
+    assert culprit.json()["type"] == "urn:mlflow-hotswap:worker-lost"
+    _nothing_failed(hammer)
     footprint.wait_back_to(service, before)
 
 

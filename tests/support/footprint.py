@@ -31,7 +31,8 @@ class Footprint:
 
     @classmethod
     def of(cls, service: RunningService) -> Self:
-        """Measure a running service."""
+        """Measure a running service, once a worker stands by again."""
+        service.wait_until(service.spare_worker_pids, "a worker stands by")
         # One connection of our own stands, whatever was asked before.
         service.get("/health/live")
         front = psutil.Process(service.process.pid)

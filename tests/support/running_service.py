@@ -138,6 +138,12 @@ class RunningService:
         pids: list[int] = self.info()["serving"]["pool"]["pids"]
         return pids
 
+    def spare_worker_pids(self) -> list[int]:
+        """Return the process id of the worker that stands by, if one does, by the log."""
+        taken = {event["pid"] for event in self.events() if event.get("stood_by")}
+        spare = set(self.started_pids("spare-worker")) - taken
+        return [child.pid for child in self.children() if child.pid in spare]
+
     def stop(self, signal_number: int = signal.SIGTERM) -> int:
         """End it as an operator would, and return its exit status."""
         if self.process.poll() is None:
