@@ -139,6 +139,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """How far they may be from the model's own numbers, as a share of the number or of the largest
     one in its column; 0 takes the same bits only, `1e-6` single precision too."""
 
+    compiled_wait_s: Annotated[float, Meta(ge=0, le=600)] = 0
+    """How long a promotion waits for what is compiled at once, so that the new version is as fast
+    as the one before from its first request on; 0 for not at all."""
+
     keep_versions: Annotated[int, Meta(ge=1, le=10_000)] = 3
     """Versions to keep on disk; one that is served is never removed."""
 

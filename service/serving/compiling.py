@@ -23,8 +23,12 @@ class Compiling:
         """What its workers answer by; None while that is pyfunc alone."""
         self.state = "pyfunc"
         self.reason = adopted.reason or loaded.pyfunc_only
+        self.settled = anyio.Event()
+        """Set once what is compiled at once is in use, or is known not to be."""
         if adopted.report is not None:
             self.adopted(adopted.report)
+        if adopted.report is not None or loaded.pyfunc_only:
+            self.settled.set()
 
     def began(self) -> None:
         """Note that a compiler is at work."""
@@ -42,12 +46,17 @@ class Compiling:
 
 
 async def compile_and_adopt(
-    compiler: Compiler, pool: Pool, compiling: Compiling, serves: anyio.Event
+    compiler: Compiler,
+    pool: Pool,
+    compiling: Compiling,
+    proved: anyio.Event,
+    serves: anyio.Event,
 ) -> None:
-    """Compile a version, unless that was done before, and adopt what came of it once it serves.
+    """Compile a version, unless that was done before, and adopt what came of it.
 
-    What is ready at once comes first, and is tried beside the gates; all the rest once it serves.
-    Whatever fails here is a line in the log: the version serves on as it did.
+    What is ready at once comes first, and is tried beside the gates: it is adopted once the version
+    is `proved`. All the rest follows once it `serves`. Whatever fails here is a line in the log:
+    the version serves on as it did.
     """
     log = _log.bind(version=pool.stored.version.version)
     known = compiling.report
@@ -61,9 +70,11 @@ async def compile_and_adopt(
         compiling.began()
         log.info("compiling predictors")
         first = await _first(compiler, pool, log) if known is None else None
-        await serves.wait()
+        await proved.wait()
         if first is not None and not first.report.is_pyfunc_alone:
             await _adopt(first, pool, compiling, log)
+        compiling.settled.set()
+        await serves.wait()
         compiling.began()
         await _adopt(await compiler.compile(pool.stored), pool, compiling, log)
     except ServiceError as error:
@@ -72,6 +83,8 @@ async def compile_and_adopt(
     except Exception as error:
         compiling.failed(f"{type(error).__name__}: {error}")
         log.exception("predictors not compiled")
+    finally:
+        compiling.settled.set()
 
 
 async def _first(

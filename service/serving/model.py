@@ -46,6 +46,8 @@ class LoadedModel:
         """When it began to serve; None for one that never did."""
         self.compiling = Compiling(loaded)
         """What became of its compiled predictors."""
+        self.proved = anyio.Event()
+        """Set once what it was proved by needs no workers any more that answer by pyfunc."""
         self.serves = anyio.Event()
         """Set once it serves."""
         self.timings: tuple[Timing, ...] = ()
@@ -81,6 +83,7 @@ class LoadedModel:
     def begin_to_serve(self) -> None:
         """Note the time, for people."""
         self.serving_since = datetime.now(UTC)
+        self.proved.set()
         self.serves.set()
 
     def take_lease(self) -> None:
@@ -130,9 +133,7 @@ class ModelHost(msgspec.Struct, frozen=True):
                     model = LoadedModel(stored, contract, loaded, pool, self.batching)
                     parts.start_soon(model.batcher.run)
                     if self.compiler is not None:
-                        parts.start_soon(
-                            compile_and_adopt, self.compiler, pool, model.compiling, model.serves
-                        )
+                        parts.start_soon(self._compile, model)
                     task_status.started(model)
                     await model.wait_closing()
                 parts.cancel_scope.cancel()
@@ -145,6 +146,12 @@ class ModelHost(msgspec.Struct, frozen=True):
                 model.closed.set()
         if failure is not None:
             raise failure
+
+    async def _compile(self, model: LoadedModel) -> None:
+        if self.compiler is not None:
+            await compile_and_adopt(
+                *(self.compiler, model.pool, model.compiling), model.proved, model.serves
+            )
 
     def _contract(self, stored: StoredVersion, loaded: LoadReply) -> Contract:
         name, unknown = stored.version.name, self.pool.refuse_unknown

@@ -13,7 +13,7 @@ import numpy as np
 import psutil
 import pytest
 
-from service.demo.model import OUTPUTS, generate
+from service.demo.model import NAME, OUTPUTS, generate
 from tests.support import running_service
 from tests.support.guide import register_guide
 from tests.support.mlflow_server import MlflowServer
@@ -174,6 +174,34 @@ def test_a_compiler_that_is_killed_changes_nothing(
         assert "ended" in predictors(service)["reason"]
         assert logged(service, "predictors not compiled")
         assert_right(service, forest, ROWS)
+
+
+def test_a_promotion_waits_for_them_where_it_is_told_to(
+    mlflow_server: MlflowServer, tmp_path: Path
+) -> None:
+    """COMPILED_WAIT_S: the new version never answers without them; a start waits for nothing."""
+    one, two = register_guide(mlflow_server), register_guide(mlflow_server)
+    with running_service.start(
+        tmp_path, mlflow_server.uri, model_alias=one.alias, compiled_wait_s=TUNED_S
+    ) as service:
+        wait_tuned(service)
+        mlflow_server.set_alias(NAME, one.alias, two.version)
+        service.wait_serving(two.version)
+        assert predictors(service)["report"]["best"]["1"] == "llvm forest"
+        assert_right(service, Forest(two.alias, np.asarray(two.pyfunc.predict(MONTHS))), ROWS)
+        verdicts = [gate for gate in logged(service, "gate") if gate["gate"] == "predictors"]
+        named = [
+            (line["version"], line["event"])
+            for line in service.events()
+            if line.get("event") in {"version serves", "predictors tuned"}
+        ]
+    assert [(verdict["version"], verdict["outcome"]) for verdict in verdicts] == [
+        (one.version, "skip"),
+        (two.version, "pass"),
+    ]
+    assert verdicts[1]["reason"] == "one row is answered by llvm forest"
+    of_the_second = [event for version, event in named if version == two.version]
+    assert of_the_second[:2] == ["predictors tuned", "version serves"]
 
 
 def test_compiled_off_calls_models_through_pyfunc(

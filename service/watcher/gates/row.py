@@ -6,12 +6,14 @@ from service.watcher.gates.contract import ContractGate
 from service.watcher.gates.environment import EnvironmentGate
 from service.watcher.gates.gate import Gate
 from service.watcher.gates.load import LoadGate
+from service.watcher.gates.predictors import PredictorsGate
 from service.watcher.gates.smoke import SmokeGate
 from service.watcher.gates.speed import SpeedGate
 
 
 def row_of_gates(settings: Settings) -> tuple[Gate, ...]:
     """Return every gate, the cheapest first: what refuses early spares the rest."""
+    waits = settings.compiled != "off" and settings.compiled_wait_s > 0
     return (
         ArtifactsGate(),
         EnvironmentGate(settings.on_mismatch),
@@ -21,4 +23,5 @@ def row_of_gates(settings: Settings) -> tuple[Gate, ...]:
         ),
         SmokeGate(settings.load_timeout_s),
         SpeedGate(settings.load_timeout_s),
+        *([PredictorsGate(settings.compiled_wait_s)] if waits else []),
     )

@@ -77,18 +77,23 @@ async def run(compiler: Compiler, pool: Pool, compiling: Compiling) -> list[str]
     serves = anyio.Event()
     serves.set()
     with capture_logs() as logs:
-        await compile_and_adopt(compiler, pool, compiling, serves)
+        await compile_and_adopt(compiler, pool, compiling, serves, serves)
     return [f"{line['log_level']}: {line['event']}" for line in logs]
 
 
-async def test_nothing_is_taken_into_use_before_the_version_serves() -> None:
-    """What is ready at once is tried beside the gates, and the rest not a moment before."""
-    compiler, compiling, serves = FakeCompiler(), loaded(), anyio.Event()
+async def test_nothing_is_taken_into_use_before_the_version_is_proved() -> None:
+    """What is ready at once is tried beside the gates, and the rest not before it serves."""
+    compiler, compiling, proved, serves = FakeCompiler(), loaded(), anyio.Event(), anyio.Event()
     pool = FakePool(AdoptReply(REPORT))
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(compile_and_adopt, compiler, pool, compiling, serves)
+        tasks.start_soon(compile_and_adopt, compiler, pool, compiling, proved, serves)
         await anyio.wait_all_tasks_blocked()
         assert (compiler.asked, pool.adopted, compiling.report) == (["first"], [], None)
+        assert not compiling.settled.is_set()
+        proved.set()
+        await anyio.wait_all_tasks_blocked()
+        assert (compiler.asked, pool.adopted, compiling.report) == (["first"], ["first"], FIRST)
+        assert compiling.settled.is_set()
         serves.set()
     assert (compiler.asked, pool.adopted) == (["first", "all"], ["first", "folder"])
     assert (compiling.state, compiling.report) == ("tuned", REPORT)

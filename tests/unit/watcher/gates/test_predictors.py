@@ -1,0 +1,110 @@
+"""The gate that waits for what is compiled at once."""
+
+from pathlib import Path
+
+import anyio
+import msgspec
+import pytest
+
+from service.core.verdicts import Outcome
+from service.core.versions import StoredVersion
+from service.predictors.report import Report
+from service.runtimes.messages import AdoptReply, LoadReply
+from service.serving.model import LoadedModel
+from service.settings import Settings
+from service.watcher.gates.gate import Candidate, Finding
+from service.watcher.gates.predictors import PredictorsGate
+from service.watcher.gates.row import row_of_gates
+from tests.support.fake_models import BATCHING, CONTRACT, FakePool, Fate
+from tests.support.fake_source import a_version
+
+pytestmark = pytest.mark.anyio
+
+WAIT_S = 0.05
+REPORT = Report((), {1: "llvm forest", 64: "native"}, "direct", (), 2048, 1e-12, 1, 0.5)
+
+
+def a_model(number: int, adopted: Report | None = None, pyfunc_only: str = "") -> LoadedModel:
+    """Return a version that was loaded just now."""
+    stored = StoredVersion(a_version(number), Path(str(number)), "digest")
+    loaded = LoadReply({}, "3", "3.11", 0.25, AdoptReply(adopted), pyfunc_only)
+    return LoadedModel(stored, CONTRACT, loaded, FakePool(stored, Fate()), BATCHING)
+
+
+async def check(
+    model: LoadedModel, incumbent: LoadedModel | None, wait_s: float = WAIT_S
+) -> Finding:
+    """Have a loaded version wait."""
+
+    async def open_model() -> LoadedModel:
+        return model
+
+    candidate = Candidate(model.stored, incumbent, open_model)
+    await candidate.open()
+    return await PredictorsGate(wait_s).check(candidate)
+
+
+async def test_it_passes_once_they_are_in_use() -> None:
+    """They may be taken into use from the moment in which all other gates have passed."""
+    model = a_model(2)
+
+    async def compile_at_once() -> None:
+        await model.proved.wait()
+        assert not model.serves.is_set()
+        model.compiling.adopted(msgspec.structs.replace(REPORT, first=True))
+        model.compiling.settled.set()
+
+    async with anyio.create_task_group() as compiler:
+        compiler.start_soon(compile_at_once)
+        found = await check(model, a_model(1), wait_s=60)
+    assert found == Finding(Outcome.PASS, "one row is answered by llvm forest")
+
+
+async def test_what_was_compiled_before_is_in_use_already() -> None:
+    """A version that is back on its way from the disk waits for nothing."""
+    found = await check(a_model(2, REPORT), a_model(1), wait_s=60)
+    assert found.outcome is Outcome.PASS
+
+
+@pytest.mark.parametrize(
+    ("pyfunc_only", "reason", "expected"),
+    [
+        ("models of x are called through it", "", "models of x are called through it"),
+        ("", "compiler-2 ended", "compiler-2 ended"),
+        ("", "", "none is ready at once: pyfunc answers"),
+    ],
+)
+async def test_none_is_waited_for_where_there_is_none(
+    pyfunc_only: str, reason: str, expected: str
+) -> None:
+    """Nor is a version refused for that."""
+    model = a_model(2, pyfunc_only=pyfunc_only)
+    if not pyfunc_only:
+        model.compiling.failed(reason)
+        model.compiling.settled.set()
+    assert await check(model, a_model(1), wait_s=60) == Finding(Outcome.SKIP, expected)
+
+
+async def test_the_wait_ends() -> None:
+    """Then it serves without."""
+    found = await check(a_model(2), a_model(1))
+    assert found.outcome is Outcome.SKIP
+    assert found.reason.startswith(f"none is in use after {WAIT_S:g} s")
+
+
+async def test_nobody_waits_where_nothing_serves() -> None:
+    """Slow answers are better than none."""
+    model = a_model(1)
+    assert (await check(model, None, wait_s=60)).outcome is Outcome.SKIP
+    assert not model.proved.is_set()
+
+
+@pytest.mark.parametrize(
+    ("compiled", "wait_s", "waits"), [("auto", 0, False), ("auto", 1, True), ("off", 1, False)]
+)
+def test_it_stands_in_the_row_where_it_is_asked_for(
+    compiled: str, wait_s: float, *, waits: bool
+) -> None:
+    """Compiling delays no promotion unless someone wants that."""
+    settings = msgspec.structs.replace(Settings(), compiled=compiled, compiled_wait_s=wait_s)
+    assert (row_of_gates(settings)[-1].name == "predictors") is waits
