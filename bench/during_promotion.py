@@ -24,6 +24,7 @@ _RELOAD_LIMIT_S = 120
 RATIO_LIMIT = 2
 
 _NEW = "to a version never seen"
+_WAITED_FOR = f"{_NEW}, COMPILED_WAIT_S=10"
 _AGAIN = "back to a version on disk"
 
 
@@ -40,6 +41,8 @@ def measure(ground: Ground, bodies: Bodies, results: Results) -> None:
     back_and_forth = [fresh[-1] if number % 2 else "1" for number in rounds]
     for contender in contenders.OURS:
         _series(ground, bodies, results, contender, _NEW, fresh)
+    # Who would rather have the promotion wait for what is compiled at once.
+    _series(ground, bodies, results, contenders.HOTSWAP, _WAITED_FOR, fresh, COMPILED_WAIT_S="10")
     # Without compiled predictors there is nothing that a second time could spare.
     again = contenders.HOTSWAP
     _series(ground, bodies, results, again, _AGAIN, back_and_forth, KEEP_WARM="false")

@@ -12,7 +12,7 @@ from service.core.errors import ChildLostError, ServiceError
 from service.runtimes.child import Child, ChildSpec, ChildThreads, start_child
 from service.runtimes.pool_settings import PoolSettings
 
-_QUIET_S = 3.0
+_QUIET_S = 1.0
 """For how long nobody must have started a worker before the next one is made ready."""
 _SIGN_OF_LIFE_S = 1.0
 """A worker that stands by and gives none within this is ended, and another one started."""

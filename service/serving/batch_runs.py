@@ -202,7 +202,7 @@ class BatchRuns(Generic[W]):
     def _limit_s(self, item: QueuedRequest, *, beside: bool) -> float:
         """Return the seconds that a run of this request alone may take."""
         if beside or (item.again and item.is_body):
-            # How long bodies take is not learnt; no more than one of them is run again at a time.
+            # Beside a body a call shares its worker, as in a batch; what bodies take is not learnt.
             return self._request_timeout_s * BATCH_TIMEOUT_SHARE
         if item.again:
             rerun_s = self._request_timeout_s * RERUN_TIMEOUT_SHARE

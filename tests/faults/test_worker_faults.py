@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from service.settings import Settings
 from tests.support import footprint, running_service
 from tests.support.footprint import Footprint
 from tests.support.load import Hammer
@@ -26,8 +27,8 @@ REQUEST_TIMEOUT_S = 8.0
 REPLACED_WITHIN_S = 10 * 2.0
 """Ten times what is promised beyond the load time, which is a moment here."""
 GONE_CALLERS = 8
-LARGE_ROWS = 12_000
-SLOW_EVERY = 300
+LARGE_ROWS = 20_000
+SLOW_EVERY = 500
 SLOW_S = 0.02
 KILLS = 3
 FIRST_WAIT_S = 0.5
@@ -184,20 +185,28 @@ def test_callers_that_are_gone_in_mid_batch(service: RunningService, before: Foo
 
 
 @contextmanager
-def _large_body(service: RunningService) -> Iterator[Callable[[], None]]:
-    """Send a body that takes its worker a second; give what checks that it was answered rightly."""
+def _large_body(service: RunningService, hammer: Hammer) -> Iterator[Callable[[], int]]:
+    """Send a body that takes its worker a second.
+
+    Give what waits for the answer, checks it, and tells how many others were answered before it.
+    """
     rows = [
         {"a": float(number), "do": "" if number % SLOW_EVERY else f"sleep:{SLOW_S}"}
         for number in range(LARGE_ROWS)
     ]
     with ThreadPoolExecutor(1) as caller:
-        answer = caller.submit(service.post, "/predict", {"instances": rows})
+        body = json.dumps({"instances": rows}).encode()
+        assert len(body) > Settings().raw_body_bytes
+        before, meanwhile = len(hammer.all), list[int]()
+        answer = caller.submit(service.post, "/predict", body)
+        answer.add_done_callback(lambda _: meanwhile.append(len(hammer.all) - before))
         service.wait_until(lambda: service.info()["serving"]["requests"] > CLIENTS, "it is there")
 
-        def check() -> None:
+        def check() -> int:
             told = answer.result().raise_for_status().json()
             factor = FACTORS[told["model_version"]]
             assert told["predictions"] == [{"y": number * factor} for number in range(LARGE_ROWS)]
+            return meanwhile[0]
 
         yield check
 
@@ -206,15 +215,10 @@ def test_small_requests_beside_a_large_body(service: RunningService, before: Foo
     """They are answered meanwhile, by the one worker that there is or by another."""
     with _hammer(service) as hammer:
         _answers_go_on(service, hammer)
-        with _large_body(service) as check:
-            answered = len(hammer.all)
-            service.wait_until(
-                lambda: service.info()["serving"]["requests"] <= CLIENTS, "the body is answered"
-            )
-            meanwhile = len(hammer.all) - answered
-            check()
-    # Each client would have had one answer after the body, and one before it.
-    assert meanwhile > 4 * CLIENTS
+        with _large_body(service, hammer) as check:
+            meanwhile = check()
+    # Each client may have had some before the body came to its worker.
+    assert meanwhile > 10 * CLIENTS
     _nothing_failed(hammer)
     footprint.wait_back_to(service, before)
 
@@ -226,7 +230,7 @@ def test_workers_that_are_killed_with_a_large_body(
     """0 requests fail: the body is answered by another worker, and so is whoever was beside it."""
     with _hammer(service) as hammer:
         _answers_go_on(service, hammer)
-        with _large_body(service) as check:
+        with _large_body(service, hammer) as check:
             for victim in service.worker_pids():
                 os.kill(victim, signal.SIGKILL)
             check()
@@ -241,7 +245,7 @@ def test_a_request_that_kills_its_worker_beside_a_large_body(
     """1 request fails, the culprit; the body is answered."""
     with _hammer(service) as hammer:
         _answers_go_on(service, hammer)
-        with _large_body(service) as check:
+        with _large_body(service, hammer) as check:
             culprit = service.predict({"a": 1.0, "do": "exit"})
             check()
         _answers_go_on(service, hammer)
