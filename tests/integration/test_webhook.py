@@ -101,6 +101,8 @@ def test_a_promotion_wakes_the_watcher_by_webhook(hooked: Hooked) -> None:
 
 def test_mlflows_own_test_of_a_webhook_succeeds(hooked: Hooked) -> None:
     """Its example is of another model, which is fine and no reason to look."""
+    ended_at = hooked.service.info()["promotions"][0]["ended_at"]
+    hooked.service.wait_until(lambda: hooked.looked_at() > ended_at, "the look after a promotion")
     before = hooked.looked_at()
     with hooked.server.active():
         client = hooked.server.client
