@@ -8,10 +8,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
-import psutil
 import pytest
 
-from tests.support import running_service
+from tests.support import footprint, running_service
 from tests.support.mlflow_server import MlflowServer, unique_name
 from tests.support.running_service import RunningService
 
@@ -38,12 +37,6 @@ def service(mlflow_server: MlflowServer, unruly: str, tmp_path: Path) -> Iterato
         tmp_path, mlflow_server.uri, model_uri=f"models:/{unruly}@champion"
     ) as running:
         yield running
-
-
-def _all_gone(processes: list[psutil.Process]) -> None:
-    """Fail unless every process ends within the time that is promised."""
-    _, alive = psutil.wait_procs(processes, timeout=GONE_WITHIN_S)
-    assert alive == []
 
 
 def _send_slow(service: RunningService, pool: ThreadPoolExecutor) -> list[Future[httpx.Response]]:
@@ -85,7 +78,7 @@ def test_a_polite_end_answers_what_was_accepted(
         2.0 * number for number in range(IN_FLIGHT)
     ]
     service.process.wait(running_service.STOP_TIMEOUT_S)
-    _all_gone(family)
+    footprint.all_gone(family)
 
 
 def test_an_end_right_after_the_start_waits_for_nothing(
@@ -99,7 +92,7 @@ def test_an_end_right_after_the_start_waits_for_nothing(
         family = service.children()
         service.process.send_signal(signal.SIGTERM)
         service.process.wait(GONE_WITHIN_S)
-        _all_gone(family)
+        footprint.all_gone(family)
 
 
 def test_a_request_that_kills_its_worker_fails_alone(service: RunningService) -> None:
