@@ -52,5 +52,12 @@ def tables(results: Results) -> str:
             each = ", ".join(f"{size / _MB:.0f}" for size in seen.each_worker)
             parts = (f"{seen.front / _MB:.0f}", each, f"{seen.others / _MB:.0f}")
             rows.append([f"{title}, WORKERS={workers}", *parts, f"{seen.whole / _MB:.0f}", added])
-    head = ["MB (PSS)", "front", "workers", "fork server, scouts", "whole", "the last worker adds"]
+    head = [
+        "MB (PSS)",
+        "front",
+        "workers",
+        "fork server, scouts, spare",
+        "whole",
+        "the last worker adds",
+    ]
     return table(head, rows) + f"\n\nWanted: a front of {FRONT_LIMIT_MB} MB at most."

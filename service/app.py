@@ -176,7 +176,7 @@ async def open_backstage(
             source=ScoutSource(settings.ref, ask),
             finder=VersionFinder(settings.ref, _registry(settings), ask, store),
             store=store,
-            host=ModelHost(pool, batching, WorkerStarter(pool, threads), compiler),
+            host=ModelHost(WorkerStarter(pool, threads), batching, compiler),
             gates=gates,
             tag=tag,
         )

@@ -9,8 +9,6 @@ PIECE_BYTES = 131_072
 """About so much of a body is read at a time, which takes half a millisecond."""
 _REACH_BYTES = 1_048_576
 """How far a row may go on after that."""
-_REACH_BYTES = 1_048_576
-"""How far a row may go on after that."""
 _HEAD = re.compile(rb'\s*\{\s*"instances"\s*:\s*\[')
 _TAIL = re.compile(rb"\]\s*\}\s*\Z")
 _TAIL_BYTES = 64

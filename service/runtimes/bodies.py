@@ -56,9 +56,8 @@ class Bodies:
 
     def _read(self, request: RawRequest) -> tuple[Call, Form]:
         if request.kind is Media.ARROW:
-            return self._arrow_requests.decode(request.body, request.max_decoded_bytes), (
-                Form.COLUMNS
-            )
+            call = self._arrow_requests.decode(request.body, request.max_decoded_bytes)
+            return call, Form.COLUMNS
         return self._contract.read(request.body)
 
     def _read_in_steps(self, request: RawRequest) -> Generator[None, None, tuple[Call, Form]]:

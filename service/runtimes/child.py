@@ -286,8 +286,9 @@ class Child:
             _log.error("child sent what is no frame", child=self.name)
             self.kill()
             return
-        # One that fits neither is the answer to a call that nobody waits for.
-        _ = self._calls.answer(reply) or self._in_steps.answer(reply)
+        if not self._calls.answer(reply):
+            # What fits neither is the answer to a call that nobody waits for.
+            self._in_steps.answer(reply)
 
     def _lose(self) -> None:
         if self._process is not None:

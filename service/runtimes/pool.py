@@ -32,7 +32,6 @@ from service.runtimes.messages import (
     SpeedReply,
     SpeedRequest,
 )
-from service.runtimes.pool_settings import PoolSettings
 from service.runtimes.protocol import Nothing
 from service.runtimes.starter import WorkerStarter
 
@@ -67,21 +66,21 @@ class Worker:
 
     async def predict_raw(self, request: RawRequest, timeout_s: float) -> RawReply:
         """Decode, answer and encode a body there. Raise as `predict` does, and for a bad body."""
-        body = memoryview(request.body)
-        if request.in_steps:
-            # While a large frame is on its way through the pipe, no other call comes through.
-            while len(body) > PIECE_BYTES:
-                await self.child.call(
-                    *("take_piece", BodyPiece(), Nothing),
-                    timeout_s=timeout_s,
-                    tail=bytes(body[:PIECE_BYTES]),
-                    in_steps=True,
-                )
-                body = body[PIECE_BYTES:]
+        body, sent = request.body, 0
+        # While a large frame is on its way through the pipe, no other call comes through.
+        while request.in_steps and len(body) - sent > PIECE_BYTES:
+            await self.child.call(
+                *("take_piece", BodyPiece(), Nothing),
+                timeout_s=timeout_s,
+                tail=body[sent : sent + PIECE_BYTES],
+                in_steps=True,
+            )
+            sent += PIECE_BYTES
         return await self.child.call(
             *("predict_raw", msgspec.structs.replace(request, body=b""), RawReply),
             timeout_s=timeout_s,
-            tail=bytes(body),
+            # As it is, and no copy, where nothing of it was sent.
+            tail=body[sent:],
             in_steps=request.in_steps,
         )
 
@@ -96,12 +95,11 @@ class Pool:
     def __init__(
         self,
         stored: StoredVersion,
-        settings: PoolSettings,
         starter: WorkerStarter,
         compiled: str = "",
     ) -> None:
         self.stored = stored
-        self.settings = settings
+        self.settings = starter.settings
         self._starter = starter
         self._workers: set[Worker] = set()
         self._idle: deque[Worker] = deque()

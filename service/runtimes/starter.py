@@ -27,7 +27,7 @@ class WorkerStarter:
 
     def __init__(self, settings: PoolSettings, threads: ChildThreads) -> None:
         self.threads = threads
-        self._settings = settings
+        self.settings = settings
         self._spare: Child | None = None
         self._standing_by = anyio.CancelScope()
         self._used = anyio.Event()
@@ -42,7 +42,7 @@ class WorkerStarter:
         spare = await self._take_spare()
         if spare is None:
             spec = self._spec(name, log_fields)
-            return await start_child(spec, self.threads, self._settings.start_timeout_s)
+            return await start_child(spec, self.threads, self.settings.start_timeout_s)
         spare.rename(name, log_fields)
         _log.info("child started", child=name, pid=spare.pid, stood_by=True, **log_fields)
         return spare
@@ -76,7 +76,7 @@ class WorkerStarter:
     async def _stand_by(self) -> None:
         """Start a worker and keep it until it is taken. Raise where it can't be or is lost."""
         child = await start_child(
-            self._spec("spare-worker", {}), self.threads, self._settings.start_timeout_s
+            self._spec("spare-worker", {}), self.threads, self.settings.start_timeout_s
         )
         self._spare = child
         try:
@@ -109,8 +109,8 @@ class WorkerStarter:
             target="service.runtimes.worker:operations",
             name=name,
             arguments=b"",
-            temp_dir=self._settings.temp_dir,
-            environment=self._settings.environment,
+            temp_dir=self.settings.temp_dir,
+            environment=self.settings.environment,
             log_fields=log_fields,
-            spin_s=self._settings.spin_s,
+            spin_s=self.settings.spin_s,
         )

@@ -9,8 +9,8 @@ MAX_BATCH_WAIT_MS, or half of what a run takes, for as many again, since callers
 together tend to come back together.
 
 A body that a worker decodes holds it for as long as thousands of rows take. While small requests
-come, one worker is left to them; where there is only one, or all have bodies, it answers a body in
-steps, and calls between them.
+come, one worker is left to them; where there is no other, it answers a body in steps, and calls
+between them.
 
 What becomes of a batch in its worker, and who answers for a failure, is `batch_runs`'s.
 """

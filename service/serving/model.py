@@ -15,7 +15,6 @@ from service.core.versions import ModelVersion, StoredVersion
 from service.runtimes.compilation import Compiler
 from service.runtimes.messages import LoadReply, Timing
 from service.runtimes.pool import Pool
-from service.runtimes.pool_settings import PoolSettings
 from service.runtimes.starter import WorkerStarter
 from service.serving.batcher import Batcher, BatchSettings
 from service.serving.compiling import Compiling, compile_and_adopt
@@ -106,9 +105,8 @@ class LoadedModel:
 class ModelHost(msgspec.Struct, frozen=True):
     """What it takes to open any version."""
 
-    pool: PoolSettings
-    batching: BatchSettings
     starter: WorkerStarter
+    batching: BatchSettings
     compiler: Compiler | None = None
     """None where models are called through pyfunc alone."""
 
@@ -119,7 +117,7 @@ class ModelHost(msgspec.Struct, frozen=True):
         nothing is raised: what fails then must not take down what else serves.
         """
         kept = await self.compiler.kept(stored) if self.compiler is not None else ""
-        pool = Pool(stored, self.pool, self.starter, kept)
+        pool = Pool(stored, self.starter, kept)
         model: LoadedModel | None = None
         failure: ServiceError | None = None
         try:
@@ -133,7 +131,10 @@ class ModelHost(msgspec.Struct, frozen=True):
                     model = LoadedModel(stored, contract, loaded, pool, self.batching)
                     parts.start_soon(model.batcher.run)
                     if self.compiler is not None:
-                        parts.start_soon(self._compile, model)
+                        parts.start_soon(
+                            compile_and_adopt,
+                            *(self.compiler, pool, model.compiling, model.proved, model.serves),
+                        )
                     task_status.started(model)
                     await model.wait_closing()
                 parts.cancel_scope.cancel()
@@ -147,12 +148,6 @@ class ModelHost(msgspec.Struct, frozen=True):
         if failure is not None:
             raise failure
 
-    async def _compile(self, model: LoadedModel) -> None:
-        if self.compiler is not None:
-            await compile_and_adopt(
-                *(self.compiler, model.pool, model.compiling), model.proved, model.serves
-            )
-
     def _contract(self, stored: StoredVersion, loaded: LoadReply) -> Contract:
-        name, unknown = stored.version.name, self.pool.refuse_unknown
+        name, unknown = stored.version.name, self.starter.settings.refuse_unknown
         return contract_for(name, loaded.signature, refuse_unknown=unknown)

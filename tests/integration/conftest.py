@@ -4,11 +4,17 @@ import logging
 import os
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from service.core.versions import StoredVersion
 from service.registry import client
+from service.runtimes.pool_settings import PoolSettings
+from service.runtimes.temp import TempFolder
+from tests.support import handmade_model
 from tests.support.guide import Guide, serve_guide
+from tests.support.handmade_model import CONTROL
 from tests.support.mlflow_server import MlflowServer
 
 
@@ -33,3 +39,26 @@ def scout_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     logging.getLogger("mlflow").setLevel(level)
     os.environ.clear()
     os.environ.update(before)
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory: pytest.TempPathFactory) -> StoredVersion:
+    """Write a version by hand, once."""
+    TempFolder(tmp_path_factory.mktemp("children")).use()
+    return handmade_model.make(tmp_path_factory.mktemp("stored"))
+
+
+@pytest.fixture
+def pool_settings(tmp_path: Path) -> PoolSettings:
+    """Return what a service would have, with one worker and a quick heartbeat."""
+    return PoolSettings(
+        workers=1,
+        threads=1,
+        start_timeout_s=60,
+        load_timeout_s=60,
+        heartbeat_interval_s=0.1,
+        heartbeat_timeout_s=1,
+        refuse_unknown=False,
+        temp_dir=tmp_path,
+        environment={CONTROL: str(tmp_path)},
+    )

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from multiprocessing import forkserver
 from pathlib import Path
@@ -34,6 +34,7 @@ from service.runtimes.child import Child, ChildSpec, ChildThreads, start_child
 from service.runtimes.protocol import Nothing
 from service.runtimes.temp import TempFolder
 from tests.support.child_targets import Data, Number, Text
+from tests.support.waiting import is_gone, until
 
 pytestmark = pytest.mark.anyio
 
@@ -89,21 +90,6 @@ async def a_child(
         yield child
     finally:
         await child.end()
-
-
-async def until(condition: Callable[[], bool], limit_s: float = GONE_WITHIN_S) -> None:
-    """Wait for a state that nothing tells of."""
-    with anyio.fail_after(limit_s):
-        while not condition():  # noqa: ASYNC110 - other processes ring no bell
-            await anyio.sleep(0.01)
-
-
-def is_gone(pid: int) -> bool:
-    """Tell whether a process has ended; one that nobody has reaped has."""
-    try:
-        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
 
 
 def fork_server() -> int:
@@ -182,7 +168,7 @@ async def test_a_call_past_its_deadline_ends_the_child(tmp_path: Path) -> None:
             await child.call("sleep", Number(60), Nothing, timeout_s=0.2)
         assert time.monotonic() - began < 2
         assert not child.is_alive
-        await until(lambda: is_gone(child.pid))
+        await until(lambda: is_gone(child.pid), GONE_WITHIN_S)
         with pytest.raises(ChildLostError):
             await child.ping(CALL_S)
 
@@ -364,7 +350,7 @@ async def test_what_a_child_has_started_ends_with_it(tmp_path: Path) -> None:
     """A model's own helper processes hold its memory and its files."""
     async with a_child(tmp_path) as child:
         grandchild = await child.call("start_grandchild", Nothing(), Number, timeout_s=CALL_S)
-    await until(lambda: is_gone(int(grandchild.number)))
+    await until(lambda: is_gone(int(grandchild.number)), GONE_WITHIN_S)
 
 
 async def test_what_a_child_prints_is_logged_with_its_fields(tmp_path: Path) -> None:
@@ -427,12 +413,12 @@ async def test_a_start_that_is_given_up_leaves_nothing(
     async with anyio.create_task_group() as starts:
         starts.start_soon(start_child, spec, threads, START_S)
         starts.start_soon(start_child, spec, threads, START_S)
-        await until(begun.is_set)
+        await until(begun.is_set, GONE_WITHIN_S)
         starts.cancel_scope.cancel()
         go_on.set()
     assert len(started) == 1
     assert is_gone(started[0])
-    await until(lambda: counted() == before)
+    await until(lambda: counted() == before, GONE_WITHIN_S)
 
 
 @posix_only
@@ -443,7 +429,7 @@ async def test_children_outlive_their_fork_server_and_new_ones_can_be_started(
     async with a_child(tmp_path, name="old") as old:
         server = fork_server()
         os.kill(server, signal.SIGKILL)
-        await until(lambda: is_gone(server))
+        await until(lambda: is_gone(server), GONE_WITHIN_S)
         await old.ping(CALL_S)
         async with a_child(tmp_path, name="new") as new:
             await new.ping(CALL_S)
@@ -476,7 +462,7 @@ async def test_nothing_is_left_of_children_that_have_ended(tmp_path: Path) -> No
     before, readers = counted(), reader_threads()
     for number in range(20):
         await one(number % 3)
-    await until(lambda: counted() == before)
+    await until(lambda: counted() == before, GONE_WITHIN_S)
     assert reader_threads() == readers == 0
 
 

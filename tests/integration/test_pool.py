@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -27,12 +27,11 @@ from service.runtimes.child import ChildThreads
 from service.runtimes.pool import Pool
 from service.runtimes.pool_settings import PoolSettings
 from service.runtimes.starter import WorkerStarter
-from service.runtimes.temp import TempFolder
 from service.serving.batcher import BatchSettings
 from service.serving.model import LoadedModel, ModelHost
-from tests.support import handmade_model
 from tests.support.fake_workers import a_call
-from tests.support.handmade_model import CONTROL, HANGING, KILLING, RAISING
+from tests.support.handmade_model import HANGING, KILLING, RAISING
+from tests.support.waiting import until
 
 pytestmark = [
     pytest.mark.anyio,
@@ -44,32 +43,9 @@ SOON_S = 60.0
 """Ten times what replacing a worker takes on a busy machine."""
 
 
-@pytest.fixture(scope="module")
-def stored(tmp_path_factory: pytest.TempPathFactory) -> StoredVersion:
-    """Write the version once."""
-    TempFolder(tmp_path_factory.mktemp("children")).use()
-    return handmade_model.make(tmp_path_factory.mktemp("stored"))
-
-
-@pytest.fixture
-def pool_settings(tmp_path: Path) -> PoolSettings:
-    """Return what a service would have, with one worker and a quick heartbeat."""
-    return PoolSettings(
-        workers=1,
-        threads=1,
-        start_timeout_s=60,
-        load_timeout_s=60,
-        heartbeat_interval_s=0.1,
-        heartbeat_timeout_s=1,
-        refuse_unknown=False,
-        temp_dir=tmp_path,
-        environment={CONTROL: str(tmp_path)},
-    )
-
-
 def a_pool(stored: StoredVersion, settings: PoolSettings) -> Pool:
     """Return the pool of a version, with no spare worker."""
-    return Pool(stored, settings, WorkerStarter(settings, ChildThreads()))
+    return Pool(stored, WorkerStarter(settings, ChildThreads()))
 
 
 @asynccontextmanager
@@ -79,20 +55,13 @@ async def running(stored: StoredVersion, settings: PoolSettings) -> AsyncIterato
     seen: set[int] = set()
     async with anyio.create_task_group() as host:
         await host.start(pool.run)
-        await until(lambda: pool.size == settings.workers)
+        await until(lambda: pool.size == settings.workers, SOON_S)
         seen.update(pool.pids)
         yield pool
         seen.update(pool.pids)
         pool.close()
     assert pool.size == 0
     assert [pid for pid in seen if psutil.pid_exists(pid)] == []
-
-
-async def until(condition: Callable[[], bool], limit_s: float = SOON_S) -> None:
-    """Wait for a state that nothing tells of."""
-    with anyio.fail_after(limit_s):
-        while not condition():  # noqa: ASYNC110 - other processes ring no bell
-            await anyio.sleep(0.01)
 
 
 async def ask(pool: Pool, *rows: float, timeout_s: float = CALL_S) -> bytes:
@@ -137,11 +106,11 @@ async def test_a_worker_may_have_a_second_call_unless_someone_waits_for_it(
                 for number in (1.0, 2.0):
                     calls.start_soon(worker.predict, a_call(number), CALL_S)
             others.start_soon(ask, pool, 1.0)
-            await until(lambda: not pool.may_follow(worker))
+            await until(lambda: not pool.may_follow(worker), SOON_S)
         async with pool.acquire() as worker:
             assert pool.may_follow(worker)
             others.start_soon(pool.adopt, "nowhere", CALL_S)
-            await until(lambda: not pool.may_follow(worker))
+            await until(lambda: not pool.may_follow(worker), SOON_S)
         async with pool.acquire() as worker:
             worker.kill()
             assert not pool.may_follow(worker)
@@ -193,8 +162,8 @@ async def test_an_idle_worker_that_ends_or_hangs_is_replaced_before_anyone_asks(
     async with running(stored, pool_settings) as pool:
         (before,) = pool.pids
         os.kill(before, sent)
-        await until(lambda: pool.size == 0)
-        await until(lambda: pool.size == 1 and pool.pids != [before])
+        await until(lambda: pool.size == 0, SOON_S)
+        await until(lambda: pool.size == 1 and pool.pids != [before], SOON_S)
         assert await ask(pool, 1.0) == answer(1.0)
 
 
@@ -219,12 +188,12 @@ async def test_replacing_is_tried_until_it_works(
         (tmp_path / "refuse").touch()
         started = pool._started
         os.kill(pool.pids[0], signal.SIGKILL)
-        await until(lambda: pool._started >= started + 2)
+        await until(lambda: pool._started >= started + 2, SOON_S)
         assert pool.size == 0
         with pytest.raises(ChildTimeoutError, match="no worker"):
             await pool.smoke(0.1)
         (tmp_path / "refuse").unlink()
-        await until(lambda: pool.size == 1)
+        await until(lambda: pool.size == 1, SOON_S)
         assert await ask(pool, 1.0) == answer(1.0)
 
 
@@ -247,12 +216,11 @@ async def test_a_version_that_does_not_load_leaves_nothing(
 @asynccontextmanager
 async def hosted(stored: StoredVersion, settings: PoolSettings) -> AsyncIterator[LoadedModel]:
     """Host a whole model: pool, contract and batcher."""
-    host = ModelHost(
-        settings, BatchSettings(100, 0.002, CALL_S), WorkerStarter(settings, ChildThreads())
-    )
+    starter = WorkerStarter(settings, ChildThreads())
+    host = ModelHost(starter, BatchSettings(100, 0.002, CALL_S))
     async with anyio.create_task_group() as nursery:
         model: LoadedModel = await nursery.start(partial(host.run, stored))
-        await until(lambda: model.can_answer)
+        await until(lambda: model.can_answer, SOON_S)
         yield model
         model.close()
         await model.closed.wait()
@@ -273,7 +241,7 @@ async def test_a_models_end_ends_its_workers_and_its_queue(
                 told.append(error)
 
         callers.start_soon(hang)
-        await until(lambda: bool(model.pool._busy))
+        await until(lambda: bool(model.pool._busy), SOON_S)
         model.close()
         with anyio.fail_after(SOON_S):
             await model.closed.wait()

@@ -3,9 +3,8 @@
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import anyio
 import psutil
@@ -19,10 +18,8 @@ from service.runtimes.child import Child, ChildSpec, ChildThreads, start_child
 from service.runtimes.pool import Pool
 from service.runtimes.pool_settings import PoolSettings
 from service.runtimes.starter import WorkerStarter
-from service.runtimes.temp import TempFolder
-from tests.support import handmade_model
 from tests.support.fake_workers import a_call
-from tests.support.handmade_model import CONTROL
+from tests.support.waiting import until
 
 pytestmark = [
     pytest.mark.anyio,
@@ -33,41 +30,11 @@ SOON_S = 60.0
 CALL_S = 20.0
 
 
-@pytest.fixture(scope="module")
-def stored(tmp_path_factory: pytest.TempPathFactory) -> StoredVersion:
-    """Write a version once."""
-    TempFolder(tmp_path_factory.mktemp("children")).use()
-    return handmade_model.make(tmp_path_factory.mktemp("stored"))
-
-
-@pytest.fixture
-def settings(tmp_path: Path) -> PoolSettings:
-    """Return what a service with one worker would have."""
-    return PoolSettings(
-        workers=1,
-        threads=1,
-        start_timeout_s=60,
-        load_timeout_s=60,
-        heartbeat_interval_s=0.5,
-        heartbeat_timeout_s=5,
-        refuse_unknown=False,
-        temp_dir=tmp_path,
-        environment={CONTROL: str(tmp_path)},
-    )
-
-
 @pytest.fixture(autouse=True)
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """Wait for moments, not for seconds."""
     monkeypatch.setattr(starter_module, "_QUIET_S", 0.05)
     monkeypatch.setattr(starter_module, "_FIRST_BACKOFF_S", 0.05)
-
-
-async def until(condition: Callable[[], bool], limit_s: float = SOON_S) -> None:
-    """Wait for a state that nothing tells of."""
-    with anyio.fail_after(limit_s):
-        while not condition():  # noqa: ASYNC110 - other processes ring no bell
-            await anyio.sleep(0.01)
 
 
 @asynccontextmanager
@@ -91,14 +58,14 @@ async def started(starter: WorkerStarter, name: str = "worker-1-1") -> Child:
 
 async def the_spare(starter: WorkerStarter) -> Child:
     """Wait until a worker stands by."""
-    await until(lambda: starter._spare is not None)
+    await until(lambda: starter._spare is not None, SOON_S)
     assert starter._spare is not None
     return starter._spare
 
 
-async def test_none_stands_by_until_a_worker_was_needed(settings: PoolSettings) -> None:
+async def test_none_stands_by_until_a_worker_was_needed(pool_settings: PoolSettings) -> None:
     """The first version's workers are not to wait for it."""
-    async with keeping(settings) as starter:
+    async with keeping(pool_settings) as starter:
         await anyio.sleep(0.3)
         assert starter._spare is None
         await (await started(starter)).end()
@@ -106,10 +73,10 @@ async def test_none_stands_by_until_a_worker_was_needed(settings: PoolSettings) 
 
 
 async def test_who_needs_a_worker_takes_the_one_that_stands_by(
-    settings: PoolSettings,
+    pool_settings: PoolSettings,
 ) -> None:
     """Under its new name; and after that another one stands by."""
-    async with keeping(settings) as starter:
+    async with keeping(pool_settings) as starter:
         first = await started(starter)
         spare = await the_spare(starter)
         taken = await started(starter, "worker-2-1")
@@ -123,18 +90,18 @@ async def test_who_needs_a_worker_takes_the_one_that_stands_by(
 
 
 async def test_a_pool_loads_its_version_in_the_worker_that_stands_by(
-    settings: PoolSettings, stored: StoredVersion
+    pool_settings: PoolSettings, stored: StoredVersion
 ) -> None:
     """And so does the successor of one that was lost."""
-    async with keeping(settings) as starter, anyio.create_task_group() as host:
+    async with keeping(pool_settings) as starter, anyio.create_task_group() as host:
         await (await started(starter)).end()
         spare = await the_spare(starter)
-        pool = Pool(stored, settings, starter)
+        pool = Pool(stored, starter)
         await host.start(pool.run)
-        await until(lambda: pool.pids == [spare.pid])
+        await until(lambda: pool.pids == [spare.pid], SOON_S)
         another = await the_spare(starter)
         os.kill(spare.pid, signal.SIGKILL)
-        await until(lambda: pool.pids == [another.pid])
+        await until(lambda: pool.pids == [another.pid], SOON_S)
         async with pool.acquire() as worker:
             assert (await worker.predict(a_call(1.0), CALL_S)).rows == 1
         pool.close()
@@ -142,16 +109,16 @@ async def test_a_pool_loads_its_version_in_the_worker_that_stands_by(
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
 async def test_one_that_is_lost_or_hangs_is_replaced(
-    settings: PoolSettings, how: signal.Signals, monkeypatch: pytest.MonkeyPatch
+    pool_settings: PoolSettings, how: signal.Signals, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A candidate is never refused for what stood by in vain."""
     monkeypatch.setattr(starter_module, "_SIGN_OF_LIFE_S", 0.2)
-    async with keeping(settings) as starter:
+    async with keeping(pool_settings) as starter:
         await (await started(starter)).end()
         spare = await the_spare(starter)
         os.kill(spare.pid, how)
         if how is signal.SIGKILL:
-            await until(lambda: starter._spare not in {spare, None})
+            await until(lambda: starter._spare not in {spare, None}, SOON_S)
         taken = await started(starter)
         assert taken.pid != spare.pid
         await taken.ping(CALL_S)
@@ -160,7 +127,7 @@ async def test_one_that_is_lost_or_hangs_is_replaced(
 
 
 async def test_workers_are_started_though_none_can_stand_by(
-    settings: PoolSettings, monkeypatch: pytest.MonkeyPatch
+    pool_settings: PoolSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is tried again, and whatever goes wrong there ends nothing else."""
     real = start_child
@@ -172,7 +139,7 @@ async def test_workers_are_started_though_none_can_stand_by(
         return await real(spec, threads, start_timeout_s)
 
     monkeypatch.setattr(starter_module, "start_child", failing)
-    async with keeping(settings) as starter:
+    async with keeping(pool_settings) as starter:
         child = await started(starter)
         await the_spare(starter)
         assert failures == []
@@ -180,10 +147,10 @@ async def test_workers_are_started_though_none_can_stand_by(
 
 
 async def test_a_wish_that_is_given_up_leaves_no_worker(
-    settings: PoolSettings, monkeypatch: pytest.MonkeyPatch
+    pool_settings: PoolSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A promotion may be superseded while its worker is asked for a sign of life."""
-    async with keeping(settings) as starter:
+    async with keeping(pool_settings) as starter:
         await (await started(starter)).end()
         spare = await the_spare(starter)
         asked = anyio.Event()
@@ -198,4 +165,4 @@ async def test_a_wish_that_is_given_up_leaves_no_worker(
             wishes.start_soon(started, starter)
             await asked.wait()
             wishes.cancel_scope.cancel()
-        await until(lambda: not psutil.pid_exists(spare.pid))
+        await until(lambda: not psutil.pid_exists(spare.pid), SOON_S)

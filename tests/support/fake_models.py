@@ -148,7 +148,7 @@ class FakePool(Pool):
     """A pool without workers: alive while it is hosted."""
 
     def __init__(self, stored: StoredVersion, fate: Fate) -> None:
-        super().__init__(stored, POOL, WorkerStarter(POOL, ChildThreads()))
+        super().__init__(stored, WorkerStarter(POOL, ChildThreads()))
         self.alive = True
         self.proved = False
         """Whether it has ever answered its example rightly."""
@@ -203,7 +203,7 @@ class FakeHost(ModelHost, frozen=True):
 
 def a_host(fates: Fates) -> FakeHost:
     """Return a host of versions with these fates."""
-    return FakeHost(POOL, BATCHING, WorkerStarter(POOL, ChildThreads()), fates=fates)
+    return FakeHost(WorkerStarter(POOL, ChildThreads()), BATCHING, fates=fates)
 
 
 def a_failure() -> ServiceError:

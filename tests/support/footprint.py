@@ -11,6 +11,7 @@ from typing import Self
 import psutil
 
 from tests.support.running_service import RunningService
+from tests.support.waiting import is_gone
 
 IDLE_THREADS = 6
 """Threads of the front's pools that may stay for the next piece of work; they are bounded, so a
@@ -89,7 +90,7 @@ def all_gone(family: Sequence[psutil.Process]) -> None:
     reaped yet is gone.
     """
     _, left = psutil.wait_procs(family, timeout=GONE_WITHIN_S)
-    assert [process for process in left if not _has_ended(process)] == []
+    assert [process for process in left if not is_gone(process.pid)] == []
 
 
 def nothing_stays(service: RunningService, family: Sequence[psutil.Process]) -> None:
@@ -98,13 +99,6 @@ def nothing_stays(service: RunningService, family: Sequence[psutil.Process]) -> 
     # An empty lock is removed by the next service to start here.
     left = [file for file in _temporary_files(service.cache_dir) if file.suffix != ".lock"]
     assert left == []
-
-
-def _has_ended(process: psutil.Process) -> bool:
-    try:
-        return process.status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
 
 
 def _descriptors(process: psutil.Process) -> int:

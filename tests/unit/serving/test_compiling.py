@@ -55,7 +55,7 @@ class FakePool(Pool):
     """A pool whose workers say what they are told to."""
 
     def __init__(self, reply: AdoptReply, first: AdoptReply = AdoptReply(FIRST)) -> None:  # noqa: B008 - frozen
-        super().__init__(STORED, POOL, WorkerStarter(POOL, ChildThreads()))
+        super().__init__(STORED, WorkerStarter(POOL, ChildThreads()))
         self.reply = reply
         self.first = first
         self.adopted: list[str] = []

@@ -52,9 +52,8 @@ async def serving(workers: FakeWorkers) -> AsyncIterator[tuple[DataPlane, Loaded
     """Serve a version by these workers."""
     stored = StoredVersion(VERSION, Path("nowhere"), "")
     loaded = LoadReply(CONTRACT.signature, "", "", 0.0)
-    model = LoadedModel(
-        stored, CONTRACT, loaded, Pool(stored, POOL, WorkerStarter(POOL, ChildThreads())), BATCHING
-    )
+    pool = Pool(stored, WorkerStarter(POOL, ChildThreads()))
+    model = LoadedModel(stored, CONTRACT, loaded, pool, BATCHING)
     batcher: Any = Batcher(workers, BATCHING, row_wise=True)
     model.batcher = batcher
     slot = Slot()

@@ -18,9 +18,11 @@ from service.serving import _journal_file
 from service.serving.journal import KEPT_PROMOTIONS, Journal
 from service.serving.sqlite_journal import SqliteJournal
 from tests.support.promotions import a_promotion
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.anyio
 
+WRITTEN_WITHIN_S = 10.0
 POINTER = "models:/m@champion at http://registry.test"
 
 
@@ -28,13 +30,6 @@ POINTER = "models:/m@champion at http://registry.test"
 def file(tmp_path: Path) -> Path:
     """Name a file that is not there yet."""
     return tmp_path / "journal.db"
-
-
-async def until(condition: Callable[[], bool], limit_s: float = 10.0) -> None:
-    """Wait for a state."""
-    with anyio.fail_after(limit_s):
-        while not condition():  # noqa: ASYNC110 - written by a thread
-            await anyio.sleep(0.01)
 
 
 @asynccontextmanager
@@ -106,7 +101,7 @@ async def test_it_is_bounded_on_disk(file: Path) -> None:
     async with opened(file) as journal:
         for minute in range(KEPT_PROMOTIONS):
             journal.record(a_promotion(1, minute))
-        await until(lambda: is_written(journal))
+        await until(lambda: is_written(journal), WRITTEN_WITHIN_S)
         for minute in range(7):
             journal.record(a_promotion(2, minute))
     assert len(_journal_file.read(file, POINTER, 10_000)) == KEPT_PROMOTIONS
@@ -134,7 +129,7 @@ async def test_another_writer_holds_up_nobody(file: Path) -> None:
     """Recording and reading go on at once, and what was recorded is written later."""
     async with opened(file) as journal:
         journal.record(a_promotion(1))
-        await until(lambda: is_written(journal))
+        await until(lambda: is_written(journal), WRITTEN_WITHIN_S)
         with contextlib.closing(sqlite3.connect(file, isolation_level=None)) as holder:
             holder.execute("BEGIN EXCLUSIVE")
             with anyio.fail_after(0.5):
@@ -143,7 +138,7 @@ async def test_another_writer_holds_up_nobody(file: Path) -> None:
                 await anyio.sleep(0.05)
             assert not is_written(journal)
             holder.execute("ROLLBACK")
-        await until(lambda: is_written(journal))
+        await until(lambda: is_written(journal), WRITTEN_WITHIN_S)
     assert len(_journal_file.read(file, POINTER, 9)) == 2
 
 
@@ -161,7 +156,7 @@ async def test_a_journal_that_cannot_be_written_is_logged_once_and_tried_again(
             assert len(journal._unwritten) == KEPT_PROMOTIONS
             assert journal.last(1) == [a_promotion(1, KEPT_PROMOTIONS + 2)]
             file.parent.mkdir()
-            await until(lambda: is_written(journal))
+            await until(lambda: is_written(journal), WRITTEN_WITHIN_S)
     assert events(logs) == ["journal can't be written", "journal is written again"]
     assert len(_journal_file.read(file, POINTER, 9999)) == KEPT_PROMOTIONS
 
