@@ -110,8 +110,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     max_batch_rows: Annotated[int, Meta(ge=1, le=10_000_000)] = 4096
     """Rows that are answered in one call of the model at most; a larger request goes alone."""
 
-    max_batch_wait_ms: Annotated[float, Meta(ge=0, le=10_000)] = 2.0
-    """Milliseconds that a request may wait for company while others wait too."""
+    max_batch_wait_ms: Annotated[float, Meta(ge=0, le=10_000)] = 5.0
+    """Milliseconds that a batch waits at most for callers who tend to come back at once."""
 
     max_body_bytes: Bytes = 33_554_432
     """The largest body that is taken; an Arrow stream may have 8 times that once decoded."""

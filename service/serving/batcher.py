@@ -4,9 +4,8 @@ A lone request never waits: it goes to an idle worker at once. While all workers
 gather, and the next worker takes as many as fit, or as make a batch large enough (`run_cost`, and a
 share of all that are under way): more would only keep it from beginning while the front is still at
 work on others. For the same reason a batch that is large enough goes into the pipe of a worker that
-has not answered the one before. After a batch that held several, the next waits up to
-MAX_BATCH_WAIT_MS, or half of what a run takes, for as many again, since callers that were answered
-together tend to come back together.
+has not answered the one before. A batch waits up to MAX_BATCH_WAIT_MS, or half of the time in which
+a worker becomes free, for the callers of the one before it, if most of such came back so soon.
 
 A body that a worker decodes holds it for as long as thousands of rows take. While small requests
 come, one worker is left to them; where there is no other, it answers a body in steps, and calls
@@ -27,6 +26,7 @@ from service.contracts.contract import Call
 from service.core.errors import RequestTimeoutError, ShuttingDownError
 from service.runtimes.messages import RawRequest
 from service.serving.batch_runs import BatchRuns, W
+from service.serving.gathering import Gathering
 from service.serving.request_queue import Answer, QueuedRequest, RequestQueue
 from service.serving.run_cost import RunCost
 
@@ -93,8 +93,9 @@ class Batcher(Generic[W]):
         self._dispatching = False
         self._held: W | None = None
         """An idle worker that waits for the requests of the next batch to gather."""
-        self._gathering: asyncio.TimerHandle | None = None
-        self._last_batch_requests = 1
+        self._gathering = Gathering()
+        self._gathered: asyncio.TimerHandle | None = None
+        """When that has waited for long enough."""
         self._last_call_at = -math.inf
         self._open_rows = 0
         self._cost = RunCost()
@@ -122,6 +123,7 @@ class Batcher(Generic[W]):
         self._queue.add(item)
         if not item.is_body:
             self._last_call_at = item.since
+            self._gathering.note_arrival(item.since)
         if self._queue.call_rows >= self._enough_rows:
             # At once: a worker can begin while others are still read.
             self._dispatch()
@@ -153,8 +155,7 @@ class Batcher(Generic[W]):
                     self._nursery = None
                     self._ended = True
         finally:
-            if self._gathering is not None:
-                self._gathering.cancel()
+            self._stop_gathering()
             if self._held is not None:
                 self._workers.give_back(self._held)
             for item in self._open:
@@ -201,7 +202,6 @@ class Batcher(Generic[W]):
             if worker is None or not self._is_due():
                 return
             if items := queue.take_calls(self.settings.max_rows, self._enough_rows):
-                self._last_batch_requests = len(items)
                 self._start(nursery, worker, items)
 
     def _start(self, nursery: asyncio.TaskGroup, worker: W, items: Sequence[QueuedRequest]) -> None:
@@ -214,6 +214,7 @@ class Batcher(Generic[W]):
         try:
             await self._runs.run(worker, items)
         finally:
+            self._note_answered(items)
             if self._runs.is_running(worker):
                 # There is room behind its other batch now.
                 self._dispatch()
@@ -231,15 +232,12 @@ class Batcher(Generic[W]):
 
     def _take(self) -> list[QueuedRequest]:
         """Take the next batch; none where all who waited have gone."""
-        items = self._queue.take(
+        return self._queue.take(
             max_rows=self.settings.max_rows,
             enough_rows=self._enough_rows,
             merging=self.row_wise,
             bodies=self._has_lane(),
         )
-        if items and not (items[0].is_body or items[0].again):
-            self._last_batch_requests = len(items)
-        return items
 
     def _has_lane(self) -> bool:
         """Tell whether a body may have a worker: one is left to small requests, if any come."""
@@ -259,32 +257,40 @@ class Batcher(Generic[W]):
         since = asyncio.get_running_loop().time() - _SMALL_REQUESTS_WITHIN_S
         return self._last_call_at >= since
 
+    def _note_answered(self, items: Sequence[QueuedRequest]) -> None:
+        """Let the next batch wait for those who were answered, if they come back soon."""
+        if items[0].is_body or items[0].again:
+            return
+        next_worker_s = self._cost.typical_s / self._workers.count
+        wait_s = min(self.settings.max_wait_s, GATHER_SHARE * next_worker_s)
+        now_s = asyncio.get_running_loop().time()
+        self._gathering.note_answered(len(items), len(self._queue.calls), now_s, wait_s)
+
     def _is_due(self) -> bool:
         """Tell whether the next batch may go.
 
-        The callers of the last one have a moment to come back, if it held several.
+        The callers of the last one have a moment to come back, if that is what they do.
         """
         queue = self._queue
+        loop = asyncio.get_running_loop()
         alone = queue.again or not self.row_wise or (queue.bodies and self._has_lane())
-        gathered = len(queue.calls) >= self._last_batch_requests
+        gathered = len(queue.calls) >= self._gathering.expected(loop.time())
         if alone or gathered or queue.call_rows >= self._enough_rows:
             self._stop_gathering()
             return True
-        wait_s = min(self.settings.max_wait_s, GATHER_SHARE * self._cost.typical_s)
-        if self._gathering is None and wait_s > 0:
-            loop = asyncio.get_running_loop()
-            self._gathering = loop.call_later(wait_s, self._end_gathering)
-        return self._gathering is None
+        if self._gathered is None:
+            self._gathered = loop.call_at(self._gathering.until_s, self._end_gathering)
+        return False
 
     def _end_gathering(self) -> None:
         """Have those go who came, however few."""
-        self._last_batch_requests = 1
+        self._gathering.end()
         self._dispatch()
 
     def _stop_gathering(self) -> None:
-        if self._gathering is not None:
-            self._gathering.cancel()
-            self._gathering = None
+        if self._gathered is not None:
+            self._gathered.cancel()
+            self._gathered = None
 
     def _expire(self, item: QueuedRequest) -> None:
         limit_s = self.settings.request_timeout_s

@@ -1,6 +1,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import anyio
@@ -139,6 +140,60 @@ async def test_the_wait_for_company_ends() -> None:
             began = now()
             await outcome(batcher, a_call(3.0))
             assert now() - began == pytest.approx(expected_s)
+
+
+async def test_nobody_waits_for_those_who_were_answered_long_ago() -> None:
+    """They had their moment to come back, whether anyone else came or not."""
+    async with running(FakeWorkers(takes_s=0.01)) as batcher:
+        await outcomes(batcher, a_call(1.0), a_call(2.0))
+        await anyio.sleep(WAIT_S * 2)
+        began = now()
+        await outcome(batcher, a_call(3.0))
+        assert now() - began == pytest.approx(0.01)
+
+
+async def again_and_again(batcher: Batcher[Any], times: int, *, after_s: float = 0.0) -> None:
+    """Ask, and ask again half a wait after each answer."""
+    await anyio.sleep(after_s)
+    for _ in range(times):
+        await outcome(batcher, a_call(1.0))
+        await anyio.sleep(WAIT_S / 2)
+
+
+async def one_by_one(batcher: Batcher[Any], times: int, every_s: float) -> list[float]:
+    """Ask at fixed times, whatever was answered; return how long each took."""
+    took_s: list[float] = []
+
+    async def ask() -> None:
+        began = now()
+        await outcome(batcher, a_call(1.0))
+        took_s.append(now() - began)
+
+    async with anyio.create_task_group() as callers:
+        for _ in range(times):
+            callers.start_soon(ask)
+            await anyio.sleep(every_s)
+    return took_s
+
+
+async def test_callers_who_come_back_are_joined() -> None:
+    """Two halves would each wait for the other's run, for good; also after others came."""
+    workers = FakeWorkers(takes_s=0.02)
+    async with running(workers) as batcher:
+        await one_by_one(batcher, 50, 0.03)
+        async with anyio.create_task_group() as callers:
+            for after_s in (0.0, 0.01) * 4:
+                callers.start_soon(partial(again_and_again, batcher, 40, after_s=after_s))
+    sizes = [len(rows) for rows in workers.seen[50:]]
+    assert 4 in sizes[:5]
+    assert set(sizes[-20:-1]) == {8}
+
+
+async def test_callers_who_come_as_they_like_are_not_waited_for() -> None:
+    """A worker that is waited for takes what there is as soon as it is free."""
+    async with running(FakeWorkers(takes_s=0.01)) as batcher:
+        took_s = await one_by_one(batcher, 300, 0.0031)
+    assert max(took_s[-200:]) <= 0.02
 
 
 async def test_a_batch_has_at_most_max_batch_rows() -> None:

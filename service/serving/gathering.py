@@ -1,0 +1,49 @@
+"""How many requests the next batch waits for: callers answered together tend to come back so."""
+
+import math
+
+_WEIGHT = 1 / 8
+"""Of the newest batch in the average."""
+_MOST = 3 / 4
+"""From this share on they are waited for."""
+
+
+class Gathering:
+    """Learns what share of the callers of a batch come back in time, and waits if it is most.
+
+    It waits for them beside those who wait already. Those who wait could go at once; but if callers
+    are in two halves each of which waits for the other's run, then they stay so, and each run costs
+    nearly what one for all of them would. Where callers come as they like, a part of a run brings a
+    part of a batch, and nobody is waited for.
+    """
+
+    def __init__(self) -> None:
+        self.until_s = -math.inf
+        """Until this time of the event loop the next batch may wait."""
+        self._expected = 1
+        self._returning = 1.0
+        """The share that comes back in time, an average; at first it has to be tried."""
+        self._answered = 0
+        self._came = 0
+
+    def expected(self, now_s: float) -> int:
+        """Return with how many requests the next batch goes at once."""
+        return self._expected if now_s < self.until_s else 1
+
+    def note_arrival(self, now_s: float) -> None:
+        """Count a request that came."""
+        if now_s < self.until_s:
+            self._came += 1
+
+    def note_answered(self, requests: int, waiting: int, now_s: float, in_time_s: float) -> None:
+        """Count a batch that was answered while so many waited; `in_time_s` from now is in time."""
+        if self._answered:
+            share = min(1.0, self._came / self._answered)
+            self._returning += (share - self._returning) * _WEIGHT
+        self._answered, self._came = requests, 0
+        self._expected = requests + waiting if self._returning >= _MOST else 1
+        self.until_s = now_s + in_time_s
+
+    def end(self) -> None:
+        """Wait for nobody any more, until the next batch is answered."""
+        self.until_s = -math.inf
