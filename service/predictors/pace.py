@@ -3,8 +3,8 @@
 _FIRST_ROWS = 256
 _LEAST_S = 0.0005
 """What some rows may take at any rate."""
-_CALLS = 2
-"""So many small calls they may take, too: with less, what any call costs would count."""
+_CALLS = 1.5
+"""As long as so many small calls they may take, too: of less, what any call costs were most."""
 _STEP = 2.0
 """The most by which their number grows or shrinks at once."""
 _WEIGHT = 1 / 8
