@@ -126,6 +126,13 @@ BARE = Contender(
     _uvicorn("bench.apps.bare:app"),
     answers=False,
 )
+RELAY = Contender(
+    "relay",
+    "bare ASGI callable that asks a process",
+    "the same, after a process of its own has computed for as long as a compiled forest does",
+    _uvicorn("bench.apps.relay:app"),
+    answers=False,
+)
 GUIDE = Contender(
     "guide",
     "FastAPI guide's app",

@@ -1,9 +1,8 @@
-"""What a bare ASGI callable loses to work that no server on this machine is spared.
+"""What bare ASGI callables lose to work that no server on this machine is spared.
 
-The 99th percentile of its single-row traffic while another process loads the model, which is the
-least that a promotion needs, and while it reads bodies of 10,000 rows and another process
-answers as many by the model. What it loses is the machine's and the load generators', and no
-server's own.
+The 99th percentile of their single-row traffic while another process loads the model, which is the
+least that a promotion needs, and while one reads bodies of 10,000 rows and another process answers
+as many by the model. What they lose is the machine's and the load generators', and no server's own.
 """
 
 import math
@@ -12,12 +11,13 @@ from collections.abc import Callable
 
 from bench import contenders, starting, windows
 from bench.beside_bulk import BULK_ROWS, sending
+from bench.contenders import Contender
 from bench.ground import Ground
 from bench.loads import Bodies
-from bench.model_cost import LOAD, RAW, raw_model
+from bench.model_cost import LOAD, RAW, RawModel, raw_model
 from bench.page import ranged, shown, table
 from bench.results import Results
-from bench.wrk import Driven, drive
+from bench.wrk import Driven, Target, drive
 
 _ALONE, _THEN = "alone", "then"
 _LOADED = "while another process loads the model, twice in a second"
@@ -29,32 +29,46 @@ _SHORTEST_CALL_S = 0.05
 
 
 def measure(ground: Ground, bodies: Bodies, results: Results) -> None:
-    """Drive the bare callable alone and beside either work, in turn."""
+    """Drive the bare callables alone and beside either work, in turn."""
     results.limits = []
-    contender = contenders.BARE
-    with (
-        starting.rested(contender, ground, bodies) as (url, _),
-        raw_model(ground) as model,
-    ):
-        small = bodies.target(url, contender.dialect, 1)
-        bulk = bodies.target(url, contender.dialect, BULK_ROWS)
-        drive(small, windows.CLIENTS, 1)
-        calls = math.ceil((results.seconds + 1) / _SHORTEST_CALL_S)
+    with raw_model(ground) as model:
         model.time(LOAD, 1, 1)
-        for number in range(1, results.rounds + 1):
-            alone = drive(small, windows.CLIENTS, _LOAD_WINDOW_S)
+        for contender in (contenders.BARE, contenders.RELAY):
+            with starting.rested(contender, ground, bodies) as (url, _):
+                small = bodies.target(url, contender.dialect, 1)
+                drive(small, windows.CLIENTS, 1)
+                _beside_loads(contender, small, model, results)
+                if contender is contenders.BARE:
+                    bulk = bodies.target(url, contender.dialect, BULK_ROWS)
+                    _beside_bulk(contender, small, bulk, model, results)
+
+
+def _beside_loads(contender: Contender, small: Target, model: RawModel, results: Results) -> None:
+    for number in range(1, results.rounds + 1):
+        alone = drive(small, windows.CLIENTS, _LOAD_WINDOW_S)
+        then = _beside(
+            lambda: drive(small, windows.CLIENTS, _LOAD_WINDOW_S),
+            lambda: model.time(LOAD, 1, 1),
+        )
+        _keep(results, _setup(contender, _LOADED), number, alone, then)
+
+
+def _beside_bulk(
+    contender: Contender, small: Target, bulk: Target, model: RawModel, results: Results
+) -> None:
+    calls = math.ceil((results.seconds + 1) / _SHORTEST_CALL_S)
+    for number in range(1, results.rounds + 1):
+        alone = drive(small, windows.CLIENTS, results.seconds)
+        with sending(bulk, results.seconds + 1):
             then = _beside(
-                lambda: drive(small, windows.CLIENTS, _LOAD_WINDOW_S),
-                lambda: model.time(LOAD, 1, 1),
+                lambda: drive(small, windows.CLIENTS, results.seconds),
+                lambda: model.time(RAW, BULK_ROWS, calls),
             )
-            _keep(results, _LOADED, number, alone, then)
-            alone = drive(small, windows.CLIENTS, results.seconds)
-            with sending(bulk, results.seconds + 1):
-                then = _beside(
-                    lambda: drive(small, windows.CLIENTS, results.seconds),
-                    lambda: model.time(RAW, BULK_ROWS, calls),
-                )
-            _keep(results, _BULK, number, alone, then)
+        _keep(results, _setup(contender, _BULK), number, alone, then)
+
+
+def _setup(contender: Contender, work: str) -> str:
+    return f"{contender.title}, {work}"
 
 
 def _beside(traffic: Callable[[], Driven], work: Callable[[], object]) -> Driven:
@@ -74,9 +88,9 @@ def _keep(results: Results, setup: str, number: int, alone: Driven, then: Driven
 
 
 def tables(results: Results) -> str:
-    """Return a row for either work: the percentile without it and beside it, and their ratio."""
+    """Return a row for each work: the percentile without it and beside it, and their ratio."""
     rows = []
-    for setup in (_LOADED, _BULK):
+    for setup in dict.fromkeys(seen.setup for seen in results.limits):
         p99 = {
             name: [w.p99_ms for w in results.limits if (w.setup, w.name) == (setup, name)]
             for name in (_ALONE, _THEN)
@@ -84,4 +98,4 @@ def tables(results: Results) -> str:
         times = windows.ratio(results.limits, setup, _THEN, _ALONE)
         if times is not None:
             rows.append([setup, ranged(p99[_ALONE]), ranged(p99[_THEN]), shown(times)])
-    return table(["p99 of a bare ASGI callable", "alone, ms", "then, ms", "times"], rows)
+    return table(["p99, 16 clients", "alone, ms", "then, ms", "times"], rows)

@@ -1,7 +1,8 @@
 """`hotswap serve` with a watch on its event loop: `python -m tests.support.watched_service`.
 
 Every call that can block, made on the loop's thread, raises (and so shows in the log and in the
-answer); the worst time that the loop took to come round is logged as it grows.
+answer). Logged are how long a thread may keep the loop from going on, and the worst time that it
+took to come round, as it grows.
 """
 
 import asyncio
@@ -20,6 +21,7 @@ BLOCKED = "BlockingError"
 ONLY_BEAT = "only-beat"
 """As an argument: forbid nothing, which costs time of its own; for measuring."""
 WORST_GAP = "worst heartbeat gap"
+SWITCH_INTERVAL = "switch interval"
 _BEAT_S = 0.005
 
 
@@ -36,6 +38,7 @@ def _forbid_blocking() -> None:
 
 async def _beat() -> None:
     log = structlog.get_logger("heartbeat")
+    log.info(SWITCH_INTERVAL, seconds=sys.getswitchinterval())
     worst_s = 0.0
     while True:
         began = time.monotonic()
