@@ -110,7 +110,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     max_batch_rows: Annotated[int, Meta(ge=1, le=10_000_000)] = 4096
     """Rows that are answered in one call of the model at most; a larger request goes alone."""
 
-    max_batch_wait_ms: Annotated[float, Meta(ge=0, le=10_000)] = 5.0
+    max_batch_wait_ms: Annotated[float, Meta(ge=0, le=10_000)] = 10.0
     """Milliseconds that a batch waits at most for callers who tend to come back at once."""
 
     max_body_bytes: Bytes = 33_554_432
