@@ -129,7 +129,8 @@ BARE = Contender(
 RELAY = Contender(
     "relay",
     "bare ASGI callable that asks a process",
-    "the same, after a process of its own has computed for as long as a compiled forest does",
+    "the bare callable, after a process of its own has computed for as long as a compiled "
+    "forest does",
     _uvicorn("bench.apps.relay:app"),
     answers=False,
 )

@@ -98,4 +98,4 @@ def tables(results: Results) -> str:
         times = windows.ratio(results.limits, setup, _THEN, _ALONE)
         if times is not None:
             rows.append([setup, ranged(p99[_ALONE]), ranged(p99[_THEN]), shown(times)])
-    return table(["p99, 16 clients", "alone, ms", "then, ms", "times"], rows)
+    return table([f"p99, {windows.CLIENTS} clients", "alone, ms", "then, ms", "times"], rows)

@@ -51,11 +51,11 @@ def serve(settings: Settings, listener: socket.socket, temp: TempFolder) -> int:
 
     Raise SettingsError where a setting does not fit the others.
     """
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
     # uvicorn passes a signal on once it has done its part. Its default would end us without what
     # is left to do at exit: nobody would remove the fork server's socket.
     signal.signal(signal.SIGTERM, _exit)
-    sys.setswitchinterval(SWITCH_INTERVAL_S)
-    # Before all that says something: a start that a setting forbids says so in one line.
+    # First: a start that a setting forbids says so in one line, and nothing else.
     app = create_app(settings, temp)
     # Callers can connect already; they are answered as soon as the loop runs.
     structlog.get_logger(__name__).info("listening", url=url_of(listener))

@@ -11,7 +11,6 @@ _HEADERS = [
     (b"content-type", b"application/json"),
     (b"content-length", str(len(ANSWER)).encode()),
 ]
-START = {"type": "http.response.start", "status": 200, "headers": _HEADERS}
 
 
 async def app(
@@ -27,5 +26,5 @@ async def app(
         return
     while (await receive()).get("more_body"):
         pass
-    await send(START)
+    await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
     await send({"type": "http.response.body", "body": ANSWER})

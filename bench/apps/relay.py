@@ -77,19 +77,15 @@ async def app(
     receive: Callable[[], Awaitable[dict[str, Any]]],
     send: Callable[[dict[str, Any]], Awaitable[None]],
 ) -> None:
-    """Answer every request alike, after the process was asked."""
+    """Ask the process, then answer as the bare callable does."""
     global _relay  # noqa: PLW0603 - a callable has no other place
     if scope["type"] == "lifespan":
-        await receive()
         _relay = _Relay()
-        await send({"type": "lifespan.startup.complete"})
-        await receive()
-        _relay.close()
-        await send({"type": "lifespan.shutdown.complete"})
+        try:
+            await bare.app(scope, receive, send)
+        finally:
+            _relay.close()
         return
     assert _relay  # noqa: S101 - a request comes after the start
-    while (await receive()).get("more_body"):
-        pass
     await _relay.ask()
-    await send(bare.START)
-    await send({"type": "http.response.body", "body": bare.ANSWER})
+    await bare.app(scope, receive, send)

@@ -30,8 +30,8 @@ from service.serving.gathering import Gathering
 from service.serving.request_queue import Answer, QueuedRequest, RequestQueue
 from service.serving.run_cost import RunCost
 
-GATHER_SHARE = 0.5
-"""Of a typical run: to wait longer for company would cost more than running twice."""
+_GATHER_SHARE = 0.5
+"""Of the time in which a worker becomes free: who waits for company may wait so much longer."""
 _BATCH_SHARE = 1 / 4
 """Of all rows under way: more of them in one batch, and front and workers would take turns."""
 _SHORT_RUN_S = 0.005
@@ -262,7 +262,7 @@ class Batcher(Generic[W]):
         if items[0].is_body or items[0].again:
             return
         next_worker_s = self._cost.typical_s / self._workers.count
-        wait_s = min(self.settings.max_wait_s, GATHER_SHARE * next_worker_s)
+        wait_s = min(self.settings.max_wait_s, _GATHER_SHARE * next_worker_s)
         now_s = asyncio.get_running_loop().time()
         self._gathering.note_answered(len(items), len(self._queue.calls), now_s, wait_s)
 
@@ -284,6 +284,7 @@ class Batcher(Generic[W]):
 
     def _end_gathering(self) -> None:
         """Have those go who came, however few."""
+        self._stop_gathering()
         self._gathering.end()
         self._dispatch()
 

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from service.core.versions import StoredVersion
@@ -13,6 +14,7 @@ from service.registry import client
 from service.runtimes.pool_settings import PoolSettings
 from service.runtimes.temp import TempFolder
 from tests.support import handmade_model
+from tests.support.fake_models import POOL
 from tests.support.guide import Guide, serve_guide
 from tests.support.handmade_model import CONTROL
 from tests.support.mlflow_server import MlflowServer
@@ -51,14 +53,11 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> StoredVersion:
 @pytest.fixture
 def pool_settings(tmp_path: Path) -> PoolSettings:
     """Return what a service would have, with one worker and a quick heartbeat."""
-    return PoolSettings(
-        workers=1,
-        threads=1,
-        start_timeout_s=60,
+    return msgspec.structs.replace(
+        POOL,
         load_timeout_s=60,
         heartbeat_interval_s=0.1,
         heartbeat_timeout_s=1,
-        refuse_unknown=False,
         temp_dir=tmp_path,
         environment={CONTROL: str(tmp_path)},
     )
