@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from service.contracts.contract import Call, Predictions
-from service.contracts.merge import merge, take
+from service.contracts.merge import join, merge, part, take
 from service.predictors.compiled.recipe import BeyondError
 from service.predictors.equality import difference, scales_of
 from service.predictors.predictor import Predictor
@@ -21,38 +21,60 @@ _ENOUGH_ROWS = 2000
 
 
 class Reference(NamedTuple):
-    """What pyfunc answered: `rows` it answered, `scales` of its columns, `refused` it raised on.
+    """What pyfunc answered: `rows` it answered, the first of them `odd`, `refused` it raised on.
 
-    The scales are those of answers to usual rows, not to odd ones.
+    `scales` are those of its answers' columns, to usual rows and not to odd ones.
     """
 
     rows: Call
     answers: Predictions
+    odd: int
     scales: list[float]
     refused: tuple[tuple[Call, str], ...]
+
+    @property
+    def usual(self) -> Call:
+        """Return the rows that are not odd."""
+        return part(self.rows, self.odd, self.rows.rows)
 
 
 class TooFewRowsError(Exception):
     """Pyfunc answered too few of the probe rows to compare anything with it."""
 
 
-def refer(pyfunc: Predictor, calls: Sequence[Call], odd: Sequence[Call]) -> Reference:
+def refer(pyfunc: Predictor, usual: Call, odd: Sequence[Call]) -> Reference:
     """Ask pyfunc what it answers to usual rows and to odd ones. Raise TooFewRowsError."""
-    strange, refused = _sorted_out(pyfunc, [merge(odd)] if odd else [])
     # The odd ones first: those are the rows that are tried one by one.
-    rows = merge([*strange, *calls])
+    rows, strange = merge([*odd, usual]), len(odd)
+    refused: list[tuple[Call, str]] = []
     try:
         answers = pyfunc.predict(rows)
     except Exception:  # noqa: BLE001 - a model may raise anything
-        usual, refused_too = _sorted_out(pyfunc, calls)
+        few, refused = _sorted_out(pyfunc, [merge(odd)] if odd else [])
+        many, refused_too = _sorted_out(pyfunc, [usual])
         refused += refused_too
-        answered = [*strange, *usual]
-        _must_be_enough(sum(call.rows for call in answered))
-        rows = merge(answered)
+        strange = sum(call.rows for call in few)
+        _must_be_enough(strange + sum(call.rows for call in many))
+        rows = merge([*few, *many])
         answers = pyfunc.predict(rows)
     _must_be_enough(rows.rows)
-    scales = scales_of(answers, sum(call.rows for call in strange))
-    return Reference(rows, answers, scales, tuple(refused))
+    return Reference(rows, answers, strange, scales_of(answers, strange), tuple(refused))
+
+
+def refer_to_more(pyfunc: Predictor, known: Reference, calls: Sequence[Call]) -> Reference:
+    """Ask pyfunc what it answers to some more usual rows, too."""
+    answered, refused = list(calls), list(known.refused)
+    try:
+        more = [pyfunc.predict(merge(answered))] if answered else []
+    except Exception:  # noqa: BLE001 - a model may raise anything
+        answered, refused_too = _sorted_out(pyfunc, calls)
+        refused += refused_too
+        more = [pyfunc.predict(merge(answered))] if answered else []
+    rows = merge([known.rows, *answered])
+    # Where the type of what it answers depends on the rows, it is asked for all of them at once.
+    answers = join([known.answers, *more]) or pyfunc.predict(rows)
+    scales = scales_of(answers, known.odd)
+    return Reference(rows, answers, known.odd, scales, tuple(refused))
 
 
 def _must_be_enough(rows: int) -> None:
@@ -76,7 +98,7 @@ def _sorted_out(
             refused.append((call, raised))
         else:
             middle = call.rows // 2
-            waiting += [take(call, range(middle, call.rows)), take(call, range(middle))]
+            waiting += [part(call, middle, call.rows), part(call, 0, middle)]
     return answered, refused
 
 
@@ -96,7 +118,7 @@ def why_not(predictor: Predictor, reference: Reference, rtol: float) -> str:
 
 
 def _unlike(predictor: Predictor, reference: Reference, start: int, stop: int, rtol: float) -> str:
-    call = take(reference.rows, range(start, stop))
+    call = part(reference.rows, start, stop)
     wanted = _part(reference.answers, start, stop)
     try:
         found = predictor.predict(call)
@@ -144,7 +166,7 @@ def _raised(pyfunc: Predictor, call: Call) -> str:
 
 def _part(predictions: Predictions, start: int, stop: int) -> Predictions:
     count = predictions.rows
-    columns = take(Call(count, predictions.columns), range(start, stop)).columns
+    columns = part(Call(count, predictions.columns), start, stop).columns
     bad = [row - start for row in predictions.non_finite if start <= row < stop]
     return Predictions(
         stop - start, predictions.names, columns, predictions.dtypes, predictions.shapes, bad

@@ -8,7 +8,13 @@ from typing import Any
 import msgspec
 
 from service.contracts.contract import Call, Contract
-from service.predictors.admission import TooFewRowsError, refer, why_not
+from service.predictors.admission import (
+    Reference,
+    TooFewRowsError,
+    refer,
+    refer_to_more,
+    why_not,
+)
 from service.predictors.compiled.anatomy import NotDissectedError, dissect
 from service.predictors.predictor import Predictor
 from service.predictors.probes import probes_of
@@ -60,9 +66,11 @@ def compile_model(
             usual, odd = probes_of(anatomy, rows)
             # First without thresholds: what turns them into rows is tried on rows that are
             # answered.
-            rows = refer(pyfunc, [usual], []).rows
+            known = refer(pyfunc, usual, odd)
+            rows = known.usual
             workshop = Workshop(anatomy, rows, folder, threads, first=first)
-            _try_all(pyfunc, workshop, rows, odd, rtol, found)
+            known = refer_to_more(pyfunc, known, workshop.threshold_calls())
+            _try_all(workshop, known, rtol, found)
         except (NotDissectedError, TooFewRowsError) as error:
             found.others.append(Outcome(_OTHERS, SKIPPED, str(error)))
     timed, best = _time({pyfunc.name: pyfunc, **found.admitted}, rows, first=first)
@@ -91,11 +99,8 @@ def drop_unchosen(folder: Path, report: Report) -> None:
             shutil.rmtree(place, ignore_errors=True)
 
 
-def _try_all(
-    pyfunc: Predictor, workshop: Workshop, usual: Call, odd: list[Call], rtol: float, found: _Found
-) -> None:
+def _try_all(workshop: Workshop, reference: Reference, rtol: float, found: _Found) -> None:
     """Find out which ways are right."""
-    reference = refer(pyfunc, [usual, *workshop.threshold_calls()], odd)
     found.steps, found.steps_tried = workshop.steps, workshop.tried
     found.probe_rows = reference.rows.rows
     for name in workshop.names():

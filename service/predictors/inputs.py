@@ -10,6 +10,7 @@ The dtypes are those that MLflow's own schema enforcement accepts unchanged
   as numpy's.
 """
 
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -37,10 +38,14 @@ def to_model_input(contract: Contract, call: Call) -> ModelInput:
                 for spec, described, column in zip(specs, raw, call.columns, strict=True)
             }
         case _:
-            return _frame(contract, call)
+            return to_frame(contract, call)
 
 
-def _frame(contract: Contract, call: Call) -> pd.DataFrame:
+def to_frame(contract: Contract, call: Call, wanted: Collection[Any] | None = None) -> pd.DataFrame:
+    """Return the frame of a call whose inputs are columns: all of them, or those wanted at least.
+
+    A column without a name is wanted by its place.
+    """
     specs = contract.inputs
     positional = contract.layout is Layout.POSITIONAL
     names: Any = range(len(specs)) if positional else [spec.name for spec in specs]
@@ -53,6 +58,7 @@ def _frame(contract: Contract, call: Call) -> pd.DataFrame:
         for name, spec, described, column in zip(
             names, specs, contract.signature["inputs"], call.columns, strict=True
         )
+        if wanted is None or name in wanted
     }
     return pd.DataFrame(columns, copy=False)
 

@@ -12,7 +12,7 @@ _FEW_SIZES = (1, 512)
 _RUNS = 15
 _ENOUGH_S = 0.06
 """For all runs of one size after the first."""
-_FIRST_ENOUGH_S = 0.01
+_FIRST_ENOUGH_S = 0.005
 _ALONE = 1.05
 """How much more CPU time the process may have taken than this thread: threads that wind down."""
 _OTHERS_SHARE = 0.8

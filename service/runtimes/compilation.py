@@ -1,6 +1,7 @@
 """Have a version compiled in a process of its own, and its files kept for the next start."""
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -11,8 +12,9 @@ from anyio import CapacityLimiter
 
 from service.core.errors import ServiceError
 from service.core.versions import StoredVersion
+from service.predictors.flavours import may_be_dissected
 from service.predictors.report import Report
-from service.runtimes.child import ChildSpec, ChildThreads, start_child
+from service.runtimes.child import Child, ChildSpec, ChildThreads, start_child
 from service.runtimes.compiled_files import CompiledFiles
 from service.runtimes.messages import CompileReply, CompileRequest, LoadRequest
 from service.runtimes.pool_settings import PoolSettings
@@ -56,30 +58,42 @@ class Compiler:
             places = (self._files.place(stored, self._pool.threads, first=x) for x in (False, True))
             return next((str(place) for place in places if place.is_dir()), "")
 
-        return await anyio.to_thread.run_sync(find, limiter=self._limiter)
+        return await self._run(find)
 
-    async def compile(self, stored: StoredVersion, *, first: bool = False) -> Compiled:
-        """Compile a version and keep the files. Raise ServiceError where that fails.
+    async def may_succeed(self, stored: StoredVersion) -> bool:
+        """Tell whether a version is of a kind that may be called in another way than MLflow's."""
+        return await self._run(may_be_dissected, stored.path)
 
-        `first` is for what is ready at once, within a second or so. Cancelling ends the compiler
-        and leaves nothing behind.
+    @asynccontextmanager
+    async def compiled(
+        self, stored: StoredVersion, *, first: bool = False
+    ) -> AsyncIterator[Compiled]:
+        """Compile a version and keep the files; then there is time to use them.
+
+        `first` is for what is ready at once, within a second or so. Raise ServiceError where it
+        fails. What compiled ends last, which takes longer than to use what it made. Cancelling ends
+        it, too, and leaves nothing behind.
         """
-        async with self._one:
-            filled = self._files.new()
-            try:
-                report = await self._filled(stored, filled, first=first)
-                place = await self._run(
-                    partial(self._files.place, stored, self._pool.threads, first=first)
-                )
-                await self._run(self._files.keep, filled, place)
-            except OSError as error:
-                raise CompilationError(f"the disk does not let it be kept: {error}") from error
-            finally:
-                with anyio.CancelScope(shield=True):
-                    await self._run(self._files.drop, filled)
+        async with self._one, self._child(stored) as child:
+            yield await self._kept(stored, child, first=first)
+
+    async def _kept(self, stored: StoredVersion, child: Child, *, first: bool) -> Compiled:
+        filled = self._files.new()
+        try:
+            report = await self._filled(stored, child, filled, first=first)
+            place = await self._run(
+                partial(self._files.place, stored, self._pool.threads, first=first)
+            )
+            await self._run(self._files.keep, filled, place)
+        except OSError as error:
+            raise CompilationError(f"the disk does not let it be kept: {error}") from error
+        finally:
+            with anyio.CancelScope(shield=True):
+                await self._run(self._files.drop, filled)
         return Compiled(str(place), report)
 
-    async def _filled(self, stored: StoredVersion, folder: Path, *, first: bool) -> Report:
+    @asynccontextmanager
+    async def _child(self, stored: StoredVersion) -> AsyncIterator[Child]:
         version, settings = stored.version, self._pool
         spec = ChildSpec(
             target="service.runtimes.compiler:operations",
@@ -89,19 +103,25 @@ class Compiler:
             environment=settings.environment,
             log_fields={"model": version.name, "version": version.version},
         )
+        child = await start_child(spec, self._threads, settings.start_timeout_s)
+        try:
+            yield child
+        finally:
+            await child.end()
+
+    async def _filled(
+        self, stored: StoredVersion, child: Child, folder: Path, *, first: bool
+    ) -> Report:
+        settings = self._pool
         load = LoadRequest(
             path=str(stored.path),
             digest=stored.digest,
-            name=version.name,
+            name=stored.version.name,
             refuse_unknown=settings.refuse_unknown,
             threads=settings.threads,
         )
         request = CompileRequest(load, str(folder), self._files.rtol, first)
-        child = await start_child(spec, self._threads, settings.start_timeout_s)
-        try:
-            reply = await child.call("compile", request, CompileReply, timeout_s=_TIMEOUT_S)
-        finally:
-            await child.end()
+        reply = await child.call("compile", request, CompileReply, timeout_s=_TIMEOUT_S)
         return reply.report
 
     async def _run(self, function: Callable[..., T], *arguments: object) -> T:

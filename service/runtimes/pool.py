@@ -116,6 +116,8 @@ class Pool:
             model=stored.version.name, version=stored.version.version
         )
         self.adoption = Adoption(compiled, self._log)
+        self.loading = anyio.Event()
+        """Set once its first worker has begun to load."""
 
     @property
     def size(self) -> int:
@@ -277,6 +279,7 @@ class Pool:
             f"worker-{version.version}-{self._started}",
             {"model": version.name, "version": version.version},
         )
+        self.loading.set()
         request = LoadRequest(
             path=str(self.stored.path),
             digest=self.stored.digest,

@@ -45,76 +45,96 @@ class Compiling:
         self.reason = reason
 
 
-async def compile_and_adopt(
-    compiler: Compiler,
-    pool: Pool,
-    compiling: Compiling,
-    proved: anyio.Event,
-    serves: anyio.Event,
-) -> None:
-    """Compile a version, unless that was done before, and adopt what came of it.
+class CompileSteps:
+    """Compiles a version in two steps, and has its workers answer by what came of each.
 
-    What is ready at once comes first, and is tried beside the gates: it is adopted once the version
-    is `proved`. All the rest follows once it `serves`. Whatever fails here is a line in the log:
-    the version serves on as it did.
+    Whatever fails here is a line in the log: the version serves on as it did.
     """
-    log = _log.bind(version=pool.stored.version.version)
-    known = compiling.report
-    if known is not None and not known.first:
-        await serves.wait()
-        _tell(known, log)
-        return
-    if compiling.pyfunc_only:
-        return
-    try:
-        compiling.began()
-        log.info("compiling predictors")
-        first = await _first(compiler, pool, log) if known is None else None
+
+    def __init__(self, compiler: Compiler, pool: Pool) -> None:
+        self._compiler = compiler
+        self._pool = pool
+        self._log = _log.bind(version=pool.stored.version.version)
+        self._has_begun = False
+        self._at_once: Compiled | None = None
+        """What came of the first step, None where it failed."""
+        self._first_is_over = anyio.Event()
+
+    async def compile_first(self) -> None:
+        """Compile what is ready at once, while the version is loaded: behind the worker that does.
+
+        Nothing is taken into use, and nothing is raised.
+        """
+        self._has_begun = True
+        stored = self._pool.stored
+        try:
+            await self._pool.loading.wait()
+            if not await self._compiler.may_succeed(stored):
+                return
+            async with self._compiler.compiled(stored, first=True) as self._at_once:
+                self._first_is_over.set()
+        except ServiceError as error:
+            self._log.warning("first predictors not compiled", reason=str(error))
+        except Exception:  # noqa: BLE001 - the version serves on
+            self._log.exception("first predictors not compiled")
+        finally:
+            self._first_is_over.set()
+
+    async def compile_and_adopt(
+        self, compiling: Compiling, proved: anyio.Event, serves: anyio.Event
+    ) -> None:
+        """Adopt what is ready at once, then compile all the rest and adopt that.
+
+        The first once the version is `proved`, the rest once it `serves`. Nothing is compiled that
+        was compiled before. Raise nothing.
+        """
+        known = compiling.report
+        if known is not None and not known.first:
+            await serves.wait()
+            self._tell(known)
+            return
+        if compiling.pyfunc_only:
+            return
+        try:
+            compiling.began()
+            self._log.info("compiling predictors")
+            if known is None:
+                await self._adopt_first(compiling, proved)
+            compiling.settled.set()
+            await serves.wait()
+            compiling.began()
+            async with self._compiler.compiled(self._pool.stored) as compiled:
+                await self._adopt(compiled, compiling)
+        except ServiceError as error:
+            compiling.failed(str(error))
+            self._log.warning("predictors not compiled", reason=str(error))
+        except Exception as error:  # noqa: BLE001 - the version serves on
+            compiling.failed(f"{type(error).__name__}: {error}")
+            self._log.exception("predictors not compiled")
+        finally:
+            compiling.settled.set()
+
+    async def _adopt_first(self, compiling: Compiling, proved: anyio.Event) -> None:
+        if not self._has_begun:
+            # What was kept of it was of no use.
+            await self.compile_first()
+        await self._first_is_over.wait()
         await proved.wait()
-        if first is not None and not first.report.is_pyfunc_alone:
-            await _adopt(first, pool, compiling, log)
-        compiling.settled.set()
-        await serves.wait()
-        compiling.began()
-        await _adopt(await compiler.compile(pool.stored), pool, compiling, log)
-    except ServiceError as error:
-        compiling.failed(str(error))
-        log.warning("predictors not compiled", reason=str(error))
-    except Exception as error:
-        compiling.failed(f"{type(error).__name__}: {error}")
-        log.exception("predictors not compiled")
-    finally:
-        compiling.settled.set()
+        if self._at_once is not None and not self._at_once.report.is_pyfunc_alone:
+            await self._adopt(self._at_once, compiling)
 
+    async def _adopt(self, compiled: Compiled, compiling: Compiling) -> None:
+        """Have workers answer by it, and tell."""
+        pool = self._pool
+        reply = await pool.adopt(compiled.folder, pool.settings.load_timeout_s)
+        if reply.reason:
+            compiling.failed(reply.reason)
+            self._log.warning("compiled predictors not used", reason=reply.reason)
+            return
+        report = reply.report or compiled.report
+        compiling.adopted(report)
+        self._tell(report)
 
-async def _first(
-    compiler: Compiler, pool: Pool, log: structlog.typing.FilteringBoundLogger
-) -> Compiled | None:
-    """Compile what is ready at once, None where that fails: the rest may well succeed."""
-    try:
-        return await compiler.compile(pool.stored, first=True)
-    except ServiceError as error:
-        log.warning("first predictors not compiled", reason=str(error))
-        return None
-
-
-async def _adopt(
-    compiled: Compiled,
-    pool: Pool,
-    compiling: Compiling,
-    log: structlog.typing.FilteringBoundLogger,
-) -> None:
-    """Have workers answer by it, and tell."""
-    reply = await pool.adopt(compiled.folder, pool.settings.load_timeout_s)
-    if reply.reason:
-        compiling.failed(reply.reason)
-        log.warning("compiled predictors not used", reason=reply.reason)
-        return
-    report = reply.report or compiled.report
-    compiling.adopted(report)
-    _tell(report, log)
-
-
-def _tell(report: Report, log: structlog.typing.FilteringBoundLogger) -> None:
-    best = ", ".join(f"{rows}: {name}" for rows, name in sorted(report.best.items()))
-    log.info("predictors tuned", best=best, compiled_s=report.took_s)
+    def _tell(self, report: Report) -> None:
+        best = ", ".join(f"{rows}: {name}" for rows, name in sorted(report.best.items()))
+        self._log.info("predictors tuned", best=best, compiled_s=report.took_s)

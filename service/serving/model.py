@@ -17,7 +17,7 @@ from service.runtimes.messages import LoadReply, Timing
 from service.runtimes.pool import Pool
 from service.runtimes.starter import WorkerStarter
 from service.serving.batcher import Batcher, BatchSettings
-from service.serving.compiling import Compiling, compile_and_adopt
+from service.serving.compiling import CompileSteps, Compiling
 
 _log = structlog.get_logger("model")
 
@@ -122,6 +122,9 @@ class ModelHost(msgspec.Struct, frozen=True):
         failure: ServiceError | None = None
         try:
             async with anyio.create_task_group() as parts:
+                steps = CompileSteps(self.compiler, pool) if self.compiler is not None else None
+                if steps is not None and not kept:
+                    parts.start_soon(steps.compile_first)
                 try:
                     loaded = await parts.start(pool.run)
                     contract = await anyio.to_thread.run_sync(self._contract, stored, loaded)
@@ -130,10 +133,9 @@ class ModelHost(msgspec.Struct, frozen=True):
                 else:
                     model = LoadedModel(stored, contract, loaded, pool, self.batching)
                     parts.start_soon(model.batcher.run)
-                    if self.compiler is not None:
+                    if steps is not None:
                         parts.start_soon(
-                            compile_and_adopt,
-                            *(self.compiler, pool, model.compiling, model.proved, model.serves),
+                            steps.compile_and_adopt, model.compiling, model.proved, model.serves
                         )
                     task_status.started(model)
                     await model.wait_closing()

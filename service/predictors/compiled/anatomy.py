@@ -5,13 +5,8 @@ from typing import Any, NamedTuple
 from sklearn.pipeline import Pipeline
 
 from service.contracts.contract import Contract
+from service.predictors.flavours import FLAVOURS
 
-FLAVOURS = {
-    "mlflow.sklearn": "sklearn",
-    "mlflow.xgboost": "xgboost",
-    "mlflow.lightgbm": "lightgbm",
-}
-"""MLflow's loaders whose unwrapped model is known to answer as the wrapped one does."""
 METHODS = ("predict", "predict_proba", "predict_log_proba", "decision_function")
 
 

@@ -8,13 +8,18 @@ import numpy as np
 
 from service.contracts.contract import Call, Contract
 from service.predictors.compiled.recipe import Array
-from service.predictors.inputs import to_model_input
+from service.predictors.inputs import to_frame, to_model_input
 
 
 def frame_of(contract: Contract, call: Call, names: Sequence[Any] | Any | None) -> Any:
-    """Return these columns as the model's frame has them: one name alone gives a Series."""
-    frame: Any = to_model_input(contract, call)
-    return frame if names is None else frame[names]
+    """Return these columns as the model's frame has them: one name alone gives a Series.
+
+    None for all that the model takes, which may be arrays.
+    """
+    if names is None:
+        return to_model_input(contract, call)
+    frame: Any = to_frame(contract, call, [names] if isinstance(names, str | int) else names)
+    return frame[names]
 
 
 def dense(transformed: Any) -> Array:

@@ -28,7 +28,7 @@ from service.predictors.compiled.recipe import Array
 WORDS = 4
 """What a node takes of `nodes`."""
 _NAME = "sum_trees"
-_TOGETHER = (12, 8, 4, 2, 1)
+_TOGETHER = (12, 4, 1)
 """How many rows walk down at once: as many as fit, then the rest in smaller groups."""
 _OPTIMISE = 3
 

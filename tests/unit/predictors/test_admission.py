@@ -3,10 +3,24 @@
 import numpy as np
 import pytest
 
-from service.contracts.contract import Call
-from service.predictors.admission import Reference, TooFewRowsError, refer, why_not
+from service.contracts.contract import Call, Predictions
+from service.predictors.admission import (
+    Reference,
+    TooFewRowsError,
+    refer,
+    refer_to_more,
+    why_not,
+)
 from service.predictors.compiled.recipe import BeyondError
-from tests.support.stub_predictors import Doubles, Function, Stub, call_of, raising, values_of
+from tests.support.stub_predictors import (
+    Doubles,
+    Function,
+    Stub,
+    answer_of,
+    call_of,
+    raising,
+    values_of,
+)
 
 RTOL = 1e-12
 ROWS = [float(row) for row in range(3000)]
@@ -14,7 +28,7 @@ ROWS = [float(row) for row in range(3000)]
 
 def reference(odd: list[Call] | None = None) -> Reference:
     """Ask a model that doubles, and raises on what is negative."""
-    return refer(Stub("pyfunc", strict(lambda a: a * 2)), [call_of(ROWS)], odd or [])
+    return refer(Stub("pyfunc", strict(lambda a: a * 2)), call_of(ROWS), odd or [])
 
 
 def strict(function: Function) -> Function:
@@ -97,20 +111,57 @@ def test_rows_may_be_left_to_pyfunc_and_the_others_count() -> None:
 def test_rows_on_which_pyfunc_raises_are_found_and_set_apart() -> None:
     """The others are compared all the same."""
     values = [-1.0 if row in {5, 1700} else float(row) for row in range(3000)]
-    known = refer(Stub("pyfunc", strict(lambda a: a * 2)), [call_of(values)], [])
+    known = refer(Stub("pyfunc", strict(lambda a: a * 2)), call_of(values), [])
     assert known.rows.rows == 2998
     assert [raised for _, raised in known.refused] == ["ValueError", "ValueError"]
 
 
 def test_odd_rows_are_tried_one_by_one_and_set_no_scale() -> None:
     """A huge answer to an absurd row excuses no other."""
-    known = refer(Stub("pyfunc", lambda a: a * 2), [call_of(ROWS)], [call_of([1e30])])
+    known = refer(Stub("pyfunc", lambda a: a * 2), call_of(ROWS), [call_of([1e30])])
     assert values_of(known.rows)[0] == 1e30
     assert known.scales[0] < 6000
     assert why_not(Stub("off", lambda a: a * 2 + 1e-3), known, RTOL) != ""
 
 
+def test_more_rows_are_asked_for_by_themselves_and_compared_beside_the_others() -> None:
+    """What is answered already is not asked for again; where a row is odd is known as before."""
+    pyfunc = Stub("pyfunc", strict(lambda a: a * 2))
+    known = refer(pyfunc, call_of(ROWS), [call_of([1e30])])
+    assert known.usual == call_of(ROWS)
+    more = refer_to_more(pyfunc, known, [call_of([0.5]), call_of([-1.0, 2.5])])
+    assert pyfunc.asked[0] == 3001
+    assert max(pyfunc.asked[1:]) == 3
+    assert values_of(more.rows)[-2:].tolist() == [0.5, 2.5]
+    assert [raised for _, raised in more.refused] == ["ValueError"]
+    assert more.scales[0] < 6000
+    wrong = Stub("wrong", strict(lambda a: a * 2 + (a == 2.5)))
+    assert "y is 5.0 and 6.0" in why_not(wrong, more, RTOL)
+    assert why_not(Stub("right", strict(lambda a: a * 2)), more, RTOL) == ""
+    assert refer_to_more(pyfunc, known, []) == known
+    assert refer_to_more(pyfunc, known, [call_of([-1.0])]).rows == known.rows
+
+
+def test_where_the_answers_type_depends_on_the_rows_all_are_asked_for_together() -> None:
+    """Answers of two types can't be put end to end."""
+
+    class Whimsical(Stub):
+        def predict(self, call: Call) -> Predictions:
+            """Answer few rows by whole numbers."""
+            values = values_of(call)
+            if call.rows > 10:
+                return answer_of(values)
+            self.asked.append(call.rows)
+            whole = values.astype(np.int64).tobytes()
+            return Predictions(call.rows, ["y"], [whole], ["int64"], [[]], [])
+
+    pyfunc = Whimsical("pyfunc", lambda a: a)
+    more = refer_to_more(pyfunc, refer(pyfunc, call_of(ROWS), []), [call_of([7.0])])
+    assert pyfunc.asked == [1]
+    assert (more.answers.rows, more.answers.dtypes) == (3001, ["float64"])
+
+
 def test_nothing_is_compared_with_a_model_that_answers_too_few_rows() -> None:
     """What was not compared is not admitted."""
     with pytest.raises(TooFewRowsError, match="answered 0 probe rows"):
-        refer(Stub("pyfunc", raising(ValueError("no"))), [call_of(ROWS)], [])
+        refer(Stub("pyfunc", raising(ValueError("no"))), call_of(ROWS), [])

@@ -11,7 +11,7 @@ import pytest
 
 from service.contracts.choose import contract_for
 from service.contracts.contract import Contract
-from service.predictors.inputs import to_model_input
+from service.predictors.inputs import to_frame, to_model_input
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # MLflow's own, at import
@@ -191,6 +191,20 @@ def test_a_frame_of_one_dtype_has_the_rows_as_they_were() -> None:
     assert frame.to_dict("records") == rows
     frame.iloc[0, 0] = 9.0
     assert frame["a"].tolist() == [9.0, 4.0]
+
+
+def test_a_frame_may_have_the_columns_alone_that_are_wanted() -> None:
+    """As they are among all of them, by name or by place."""
+    named = [column(kind, name) for kind, name in (("double", "a"), ("string", "b"), ("long", "c"))]
+    rows = [{"a": 1.0, "b": "x", "c": 3}, {"a": 4.0, "b": "y", "c": 6}]
+    contract, _, _ = build(named)
+    call = contract.decode(json.dumps({"instances": rows}).encode())
+    pd.testing.assert_frame_equal(
+        to_frame(contract, call, ["b", "c"]), to_frame(contract, call)[["b", "c"]]
+    )
+    positional, _, _ = build([{"type": kind, "required": True} for kind in ("double", "string")])
+    call = positional.decode(json.dumps({"instances": [[1.0, "x"]]}).encode())
+    assert to_frame(positional, call, [1]).to_dict("records") == [{1: "x"}]
 
 
 def test_params_reach_the_model_with_their_defaults() -> None:

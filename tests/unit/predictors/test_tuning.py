@@ -35,5 +35,7 @@ def test_every_size_is_timed_that_can_be_answered() -> None:
 
 
 def test_rows_are_repeated_in_their_order() -> None:
-    """Seven rows out of three."""
+    """Seven rows out of three, or two."""
     assert sized(call_of([1, 2, 3]), 7) == call_of([1, 2, 3, 1, 2, 3, 1])
+    assert sized(call_of([1, 2, 3]), 3) == call_of([1, 2, 3])
+    assert sized(call_of([1, 2, 3]), 2) == call_of([1, 2])

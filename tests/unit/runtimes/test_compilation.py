@@ -1,6 +1,8 @@
 """What a compiler made is kept, and nothing of it is left where that fails."""
 
 import errno
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import anyio
@@ -11,8 +13,8 @@ from service.core import manifest
 from service.core.errors import ChildLostError
 from service.core.versions import StoredVersion
 from service.predictors.report import Report
-from service.runtimes.child import ChildThreads
-from service.runtimes.compilation import CompilationError, Compiler
+from service.runtimes.child import Child, ChildSpec, ChildThreads
+from service.runtimes.compilation import CompilationError, Compiled, Compiler
 from service.runtimes.compiled_files import FILES, CompiledFiles, verified
 from tests.support.fake_models import POOL
 from tests.support.fake_source import a_version
@@ -35,7 +37,16 @@ class FakeCompiler(Compiler):
         self.at_work = 0
         self.most_at_work = 0
 
-    async def _filled(self, stored: StoredVersion, folder: Path, *, first: bool) -> Report:
+    @asynccontextmanager
+    async def _child(self, stored: StoredVersion) -> AsyncIterator[Child]:
+        assert stored == STORED
+        spec = ChildSpec("nowhere:nothing", "compiler", b"", Path("nowhere"))
+        yield Child(spec, ChildThreads())
+
+    async def _filled(
+        self, stored: StoredVersion, child: Child, folder: Path, *, first: bool
+    ) -> Report:
+        del child
         assert stored == STORED
         self.at_work += 1
         self.most_at_work = max(self.most_at_work, self.at_work)
@@ -50,6 +61,11 @@ class FakeCompiler(Compiler):
             raise self.error
         return msgspec.structs.replace(REPORT, first=first)
 
+    async def compile(self, *, first: bool = False) -> Compiled:
+        """Compile, and have no use for it at once."""
+        async with self.compiled(STORED, first=first) as compiled:
+            return compiled
+
 
 def left_aside(folder: Path) -> list[Path]:
     """Return what is left half done."""
@@ -60,7 +76,7 @@ async def test_what_was_compiled_is_kept_and_found(tmp_path: Path) -> None:
     """By whoever asks for the same version."""
     compiler = FakeCompiler(tmp_path)
     assert await compiler.kept(STORED) == ""
-    compiled = await compiler.compile(STORED)
+    compiled = await compiler.compile()
     assert compiled.report == REPORT
     assert await compiler.kept(STORED) == compiled.folder
     assert verified(Path(compiled.folder)).is_dir()
@@ -70,10 +86,10 @@ async def test_what_was_compiled_is_kept_and_found(tmp_path: Path) -> None:
 async def test_what_is_ready_at_once_is_found_until_there_is_the_rest(tmp_path: Path) -> None:
     """Each in a folder of its own, since workers may be answering by the first."""
     compiler = FakeCompiler(tmp_path)
-    first = await compiler.compile(STORED, first=True)
+    first = await compiler.compile(first=True)
     assert first.report.first
     assert await compiler.kept(STORED) == first.folder
-    whole = await compiler.compile(STORED)
+    whole = await compiler.compile()
     assert await compiler.kept(STORED) == whole.folder
     assert verified(Path(first.folder)).is_dir()
 
@@ -82,7 +98,7 @@ async def test_a_compiler_that_is_lost_leaves_nothing(tmp_path: Path) -> None:
     """Neither aside nor in its place."""
     compiler = FakeCompiler(tmp_path, ChildLostError("compiler-1 ended"))
     with pytest.raises(ChildLostError):
-        await compiler.compile(STORED)
+        await compiler.compile()
     assert await compiler.kept(STORED) == ""
     assert left_aside(tmp_path) == []
 
@@ -92,7 +108,7 @@ async def test_cancelling_leaves_nothing(tmp_path: Path) -> None:
     compiler = FakeCompiler(tmp_path)
     compiler.hangs = True
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(compiler.compile, STORED)
+        tasks.start_soon(compiler.compile)
         await anyio.wait_all_tasks_blocked()
         tasks.cancel_scope.cancel()
     assert compiler.most_at_work == 1
@@ -110,7 +126,7 @@ async def test_a_disk_that_does_not_let_it_is_a_sentence(
 
     monkeypatch.setattr(compiler.files, "keep", full)
     with pytest.raises(CompilationError, match="No space left on device"):
-        await compiler.compile(STORED)
+        await compiler.compile()
     assert left_aside(tmp_path) == []
 
 
@@ -119,5 +135,5 @@ async def test_versions_are_compiled_one_at_a_time(tmp_path: Path) -> None:
     compiler = FakeCompiler(tmp_path)
     async with anyio.create_task_group() as tasks:
         for _ in range(3):
-            tasks.start_soon(compiler.compile, STORED)
+            tasks.start_soon(compiler.compile)
     assert compiler.most_at_work == 1

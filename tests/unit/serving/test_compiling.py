@@ -1,5 +1,7 @@
-"""A version is compiled once it serves; whatever fails then is a line in the log, and no more."""
+"""A version is compiled in two steps; whatever fails is a line in the log, and no more."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import anyio
@@ -16,7 +18,7 @@ from service.runtimes.compiled_files import CompiledFiles
 from service.runtimes.messages import AdoptReply, LoadReply
 from service.runtimes.pool import Pool
 from service.runtimes.starter import WorkerStarter
-from service.serving.compiling import Compiling, compile_and_adopt
+from service.serving.compiling import CompileSteps, Compiling
 from tests.support.fake_models import POOL
 from tests.support.fake_source import a_version
 
@@ -31,24 +33,38 @@ class FakeCompiler(Compiler):
     """A compiler that does as it is told, and counts."""
 
     def __init__(
-        self, error: Exception | None = None, first: Report | ServiceError = FIRST
+        self,
+        error: Exception | None = None,
+        first: Report | Exception = FIRST,
+        *,
+        promising: bool = True,
     ) -> None:
         super().__init__(CompiledFiles(Path("a"), Path("b"), 0.0), POOL, ChildThreads())
         self.error = error
         self.first = first
+        self.promising = promising
         self.asked: list[str] = []
 
-    async def compile(self, stored: StoredVersion, *, first: bool = False) -> Compiled:
+    async def may_succeed(self, stored: StoredVersion) -> bool:
+        """Say so."""
+        assert stored == STORED
+        return self.promising
+
+    @asynccontextmanager
+    async def compiled(
+        self, stored: StoredVersion, *, first: bool = False
+    ) -> AsyncIterator[Compiled]:
         """Answer at once; what fails is the whole."""
         assert stored == STORED
         self.asked.append("first" if first else "all")
         if self.error is not None and not first:
             raise self.error
         if not first:
-            return Compiled("folder", REPORT)
-        if isinstance(self.first, ServiceError):
+            yield Compiled("folder", REPORT)
+        elif isinstance(self.first, Exception):
             raise self.first
-        return Compiled("first", self.first)
+        else:
+            yield Compiled("first", self.first)
 
 
 class FakePool(Pool):
@@ -56,6 +72,7 @@ class FakePool(Pool):
 
     def __init__(self, reply: AdoptReply, first: AdoptReply = AdoptReply(FIRST)) -> None:  # noqa: B008 - frozen
         super().__init__(STORED, WorkerStarter(POOL, ChildThreads()))
+        self.loading.set()
         self.reply = reply
         self.first = first
         self.adopted: list[str] = []
@@ -77,8 +94,32 @@ async def run(compiler: Compiler, pool: Pool, compiling: Compiling) -> list[str]
     serves = anyio.Event()
     serves.set()
     with capture_logs() as logs:
-        await compile_and_adopt(compiler, pool, compiling, serves, serves)
+        await CompileSteps(compiler, pool).compile_and_adopt(compiling, serves, serves)
     return [f"{line['log_level']}: {line['event']}" for line in logs]
+
+
+async def test_the_first_step_begins_behind_the_worker_that_loads() -> None:
+    """And is not done again for what is adopted later."""
+    compiler, pool, compiling = FakeCompiler(), FakePool(AdoptReply(REPORT)), loaded()
+    pool.loading = anyio.Event()
+    steps, serves = CompileSteps(compiler, pool), anyio.Event()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(steps.compile_first)
+        await anyio.wait_all_tasks_blocked()
+        assert compiler.asked == []
+        pool.loading.set()
+        await anyio.wait_all_tasks_blocked()
+        assert (compiler.asked, pool.adopted) == (["first"], [])
+        serves.set()
+        await steps.compile_and_adopt(compiling, serves, serves)
+    assert (compiler.asked, pool.adopted) == (["first", "all"], ["first", "folder"])
+
+
+async def test_no_compiler_is_started_beside_a_load_for_what_mlflow_alone_can_call() -> None:
+    """It would load the model a second time, for nothing."""
+    compiler, pool = FakeCompiler(promising=False), FakePool(AdoptReply(None))
+    await CompileSteps(compiler, pool).compile_first()
+    assert compiler.asked == []
 
 
 async def test_nothing_is_taken_into_use_before_the_version_is_proved() -> None:
@@ -86,7 +127,8 @@ async def test_nothing_is_taken_into_use_before_the_version_is_proved() -> None:
     compiler, compiling, proved, serves = FakeCompiler(), loaded(), anyio.Event(), anyio.Event()
     pool = FakePool(AdoptReply(REPORT))
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(compile_and_adopt, compiler, pool, compiling, proved, serves)
+        steps = CompileSteps(compiler, pool)
+        tasks.start_soon(steps.compile_and_adopt, compiling, proved, serves)
         await anyio.wait_all_tasks_blocked()
         assert (compiler.asked, pool.adopted, compiling.report) == (["first"], [], None)
         assert not compiling.settled.is_set()
@@ -108,13 +150,22 @@ async def test_where_nothing_is_ready_at_once_the_rest_is_tried() -> None:
     assert compiling.report == REPORT
 
 
-async def test_where_the_first_step_is_lost_the_rest_is_tried() -> None:
-    """A compiler that was killed, or files that a worker can't open, say nothing of the others."""
-    killed = FakeCompiler(first=ChildLostError("compiler-1 ended"))
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (ChildLostError("compiler-1 ended"), "warning: first predictors not compiled"),
+        (RuntimeError("a fault of ours"), "error: first predictors not compiled"),
+    ],
+)
+async def test_where_the_first_step_fails_the_rest_is_tried(error: Exception, line: str) -> None:
+    """A compiler that was killed says nothing of the others."""
     compiling, pool = loaded(), FakePool(AdoptReply(REPORT))
-    lines = await run(killed, pool, compiling)
-    assert "warning: first predictors not compiled" in lines
+    assert line in await run(FakeCompiler(first=error), pool, compiling)
     assert (pool.adopted, compiling.state, compiling.report) == (["folder"], "tuned", REPORT)
+
+
+async def test_where_the_first_cannot_be_opened_the_rest_is_tried() -> None:
+    """Files that a worker can't open say nothing of the others."""
     compiling, pool = loaded(), FakePool(AdoptReply(REPORT), AdoptReply(None, "can't be opened"))
     lines = await run(FakeCompiler(), pool, compiling)
     assert "warning: compiled predictors not used" in lines
