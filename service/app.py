@@ -25,7 +25,7 @@ from service.core.versions import ModelVersion
 from service.handlers import health, journal, model, predict, problems, webhooks
 from service.handlers.direct import DirectAnswers
 from service.handlers.naming import ReplyNames
-from service.handlers.request_id import RequestIdMiddleware, send_request_id
+from service.handlers.request_id import RequestIds
 from service.registry.finder import VersionFinder
 from service.registry.messages import (
     DOWNLOAD,
@@ -248,8 +248,6 @@ def create_app(settings: Settings | None = None, temp: TempFolder | None = None)
             HTTPException: problems.answer_http_error,
             Exception: problems.answer_unexpected,
         },
-        middleware=[RequestIdMiddleware()],
-        before_send=[send_request_id],
         request_max_body_size=settings.max_body_bytes,
         openapi_config=OpenAPIConfig(
             title="mlflow-hotswap",
@@ -258,7 +256,8 @@ def create_app(settings: Settings | None = None, temp: TempFolder | None = None)
         ),
         logging_config=None,
     )
-    app.asgi_handler = DirectAnswers(app.asgi_handler, dataplane, names, settings.max_body_bytes)
+    named = RequestIds(app.asgi_handler)
+    app.asgi_handler = DirectAnswers(named, dataplane, names, settings.max_body_bytes)
     app.state.settings = settings
     app.state.monitor = monitor
     return app

@@ -6,7 +6,6 @@ words that it brings JSON and takes JSON needs none of it; every other one goes 
 and so does whatever is to be known of the call: its description, its other methods, its errors.
 """
 
-import structlog
 from litestar.enums import ScopeType
 from litestar.middleware import ASGIMiddleware
 from litestar.types import ASGIApp, HTTPResponseStartEvent, Receive, Scope, Send
@@ -43,7 +42,7 @@ class DirectAnswers:
         body = await _read(receive)
         if body is None:
             return
-        bound = bind_request_id(scope)
+        named = bind_request_id(scope)
         try:
             prediction = await self._dataplane.infer(body)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is answered in one place
@@ -58,11 +57,11 @@ class DirectAnswers:
                 (b"content-type", _JSON),
                 (b"content-length", b"%d" % len(reply)),
                 *self._names.headers(prediction.version),
+                named,
             ],
         }
         await send(start)
         await send({"type": "http.response.body", "body": reply, "more_body": False})
-        structlog.contextvars.reset_contextvars(**bound)
 
     def _is_usual(self, scope: Scope) -> bool:
         if scope["path"] != PATH or scope.get("method") != "POST":

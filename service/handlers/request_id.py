@@ -2,13 +2,9 @@
 
 import random
 import re
-from collections.abc import Mapping
-from contextvars import Token
-from typing import Any
 
 import structlog
 from litestar.enums import ScopeType
-from litestar.middleware import ASGIMiddleware
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 HEADER = b"x-request-id"
@@ -17,31 +13,39 @@ _VARIANTS = {ord(digit): b"89ab"[at % 4 :][:1] for at, digit in enumerate("01234
 _ACCEPTED = re.compile(rb"[\w.-]{1,128}", re.ASCII)
 
 
-class RequestIdMiddleware(ASGIMiddleware):
-    """Bind the id to all that is logged meanwhile."""
+class RequestIds:
+    """Puts the id into each answer of `app`, Litestar's own handler, and into the log meanwhile.
 
-    scopes = (ScopeType.HTTP,)
-
-    async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
-        """Bind the id to the log."""
-        bound = bind_request_id(scope)
-        await next_app(scope, receive, send)
-        # Not where it raises: the error is answered, and logged, further out in the same task.
-        structlog.contextvars.reset_contextvars(**bound)
-
-
-def bind_request_id(scope: Scope) -> Mapping[str, Token[Any]]:
-    """Bind the request's id to all that is logged from here on, in this task.
-
-    Return what `structlog.contextvars.reset_contextvars` takes.
+    Around all of it, since no middleware of Litestar's sees a path that does not exist, and a hook
+    of Litestar's is called for each piece of each answer.
     """
-    return structlog.contextvars.bind_contextvars(request_id=_id_of(scope).decode())
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on."""
+        if scope["type"] != ScopeType.HTTP:
+            await self._app(scope, receive, send)
+            return
+        header = bind_request_id(scope)
+
+        async def send_with_id(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], header]
+            await send(message)
+
+        await self._app(scope, receive, send_with_id)
 
 
-async def send_request_id(message: Message, scope: Scope) -> None:
-    """Put the id into the answer; a hook, since no middleware sees a path that does not exist."""
-    if message["type"] == "http.response.start":
-        message["headers"] = [*message["headers"], (HEADER, _id_of(scope))]
+def bind_request_id(scope: Scope) -> tuple[bytes, bytes]:
+    """Bind the request's id to all that is logged from here on, in this task: it has no other.
+
+    Return the header that the answer is to have.
+    """
+    known = _id_of(scope)
+    structlog.contextvars.bind_contextvars(request_id=known.decode())
+    return HEADER, known
 
 
 def _id_of(scope: Scope) -> bytes:

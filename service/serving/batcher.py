@@ -86,7 +86,10 @@ class Batcher(Generic[W]):
         self.row_wise = row_wise
         self._workers = workers
         self.settings = settings
-        self._open: set[QueuedRequest] = set()
+        self._open: dict[QueuedRequest, None] = {}
+        """Who has no answer yet, in the order in which they came."""
+        self._expiry: asyncio.TimerHandle | None = None
+        """When the limit of one of them is over, the first as a rule."""
         self._queue = RequestQueue()
         self._nursery: asyncio.TaskGroup | None = None
         self._ended = False
@@ -117,8 +120,9 @@ class Batcher(Generic[W]):
             raise ShuttingDownError("this version has ended")
         loop = asyncio.get_running_loop()
         item = QueuedRequest(payload, loop.create_future(), loop.time())
-        expiry = loop.call_later(self.settings.request_timeout_s, self._expire, item)
-        self._open.add(item)
+        if self._expiry is None:
+            self._expiry = loop.call_later(self.settings.request_timeout_s, self._expire)
+        self._open[item] = None
         self._open_rows += item.rows
         self._queue.add(item)
         if not item.is_body:
@@ -135,8 +139,7 @@ class Batcher(Generic[W]):
             return await item.answer
         finally:
             # A caller that goes away leaves a done future behind, and nobody else is disturbed.
-            expiry.cancel()
-            self._open.discard(item)
+            del self._open[item]
             self._open_rows -= item.rows
 
     async def run(self) -> None:
@@ -156,6 +159,8 @@ class Batcher(Generic[W]):
                     self._ended = True
         finally:
             self._stop_gathering()
+            if self._expiry is not None:
+                self._expiry.cancel()
             if self._held is not None:
                 self._workers.give_back(self._held)
             for item in self._open:
@@ -293,6 +298,16 @@ class Batcher(Generic[W]):
             self._gathered.cancel()
             self._gathered = None
 
-    def _expire(self, item: QueuedRequest) -> None:
+    def _expire(self) -> None:
+        """Give up on those whose limit is over, and look again when that of the next one is.
+
+        One timer for all: the limit is the same for each, and most are answered long before.
+        """
+        loop = asyncio.get_running_loop()
         limit_s = self.settings.request_timeout_s
-        item.fail(RequestTimeoutError(f"no answer within {limit_s:g} s (REQUEST_TIMEOUT_S)"))
+        self._expiry = None
+        for item in self._open:
+            if item.since + limit_s > loop.time():
+                self._expiry = loop.call_at(item.since + limit_s, self._expire)
+                return
+            item.fail(RequestTimeoutError(f"no answer within {limit_s:g} s (REQUEST_TIMEOUT_S)"))

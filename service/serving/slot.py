@@ -1,10 +1,25 @@
 """The swap point: which loaded version answers, and who still uses the one before."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 from service.core.errors import NoVersionError
 from service.serving.model import LoadedModel
+
+
+class Lease:
+    """What a request holds: a version that is not closed before this is left."""
+
+    __slots__ = ("_model",)
+
+    def __init__(self, model: LoadedModel) -> None:
+        self._model = model
+
+    def __enter__(self) -> LoadedModel:
+        """Begin to hold it."""
+        self._model.take_lease()
+        return self._model
+
+    def __exit__(self, *_: object) -> None:
+        """Let go of it."""
+        self._model.release_lease()
 
 
 class Slot:
@@ -22,20 +37,14 @@ class Slot:
         """The version that the next request will get."""
         return self._current
 
-    @contextmanager
-    def lease(self) -> Iterator[LoadedModel]:
-        """Hold the current version, which is not closed before this is left.
+    def lease(self) -> Lease:
+        """Return a lease of the current version, to be entered at once.
 
         Raise NoVersionError where there is none.
         """
-        model = self._current
-        if model is None:
+        if self._current is None:
             raise NoVersionError("no version of the model can answer yet")
-        model.take_lease()
-        try:
-            yield model
-        finally:
-            model.release_lease()
+        return Lease(self._current)
 
     def swap(self, candidate: LoadedModel | None) -> LoadedModel | None:
         """Make `candidate` the version that serves and return the one before.

@@ -520,6 +520,25 @@ async def test_a_request_ends_at_its_limit_though_no_worker_ever_took_it() -> No
             assert now() - began == pytest.approx(LIMIT_S)
 
 
+async def test_each_has_the_whole_limit_whoever_came_before() -> None:
+    """Also behind one that was answered long before its own, and after a time without any."""
+    workers = FakeWorkers()
+    async with running(workers) as batcher:
+
+        async def took_s(later_s: float) -> float:
+            await anyio.sleep(later_s)
+            began = now()
+            assert isinstance(await outcome(batcher, a_call(1)), RequestTimeoutError)
+            return now() - began
+
+        for _ in range(2):
+            assert await outcome(batcher, a_call(1)) == [1.5]
+            with workers.held():
+                took = await asyncio.gather(*(took_s(later_s) for later_s in (0, 7, 7.5, 29, 40)))
+            assert took == pytest.approx([LIMIT_S] * 5)
+            await anyio.sleep(2 * LIMIT_S)
+
+
 async def test_a_run_that_hangs_gives_way_to_those_who_wait() -> None:
     """They still have time for an answer."""
     workers = FakeWorkers()
