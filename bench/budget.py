@@ -23,7 +23,7 @@ from service.demo import model as forest
 from service.handlers.direct import DirectAnswers
 from service.handlers.naming import ReplyNames
 from service.handlers.predict import predict
-from service.handlers.request_id import RequestIdMiddleware, send_request_id
+from service.handlers.request_id import RequestIds
 from service.runtimes.child import ChildSpec, ChildThreads, start_child
 from service.runtimes.cpus import spin_for_each_worker
 from service.runtimes.pool import Worker
@@ -48,7 +48,7 @@ _LIMITS = {
     HTTP: "uvicorn's Python around httptools and uvloop, and four calls into the kernel",
     ROUTE: "Litestar's entry, what makes and sends the request id, and its place in the log",
     DECODE: "a Python loop over twelve columns; msgspec is the smallest part of it",
-    QUEUE: "a future, a timer and a task for each batch",
+    QUEUE: "a future and a task for each batch, and the loop coming round",
     HOP: "waking the front, and its calls into the kernel; the worker stays awake",
     PREDICT: "numpy's calls in the steps before the trees and around them; the trees are a quarter",
     ENCODE: "two buffers to lists, and msgspec",
@@ -119,11 +119,9 @@ async def _route_ms(body: bytes) -> float:
             "dataplane": Provide(lambda: at_once, sync_to_thread=False),
             "names": Provide(lambda: names, sync_to_thread=False),
         },
-        middleware=[RequestIdMiddleware()],
-        before_send=[send_request_id],
         logging_config=None,
     )
-    app.asgi_handler = DirectAnswers(app.asgi_handler, at_once, names, 2**20)
+    app.asgi_handler = DirectAnswers(RequestIds(app.asgi_handler), at_once, names, 2**20)
     headers = [
         *((b"host", b"127.0.0.1:8000"), (b"content-type", b"application/json")),
         (b"content-length", b"%d" % len(body)),
