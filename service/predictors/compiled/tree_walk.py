@@ -52,7 +52,7 @@ def ordered(floats: Array) -> Array:
 
 
 def compile_walk(features: int, outputs: int) -> bytes:
-    """Return the code for a forest's width, as an object file, which takes some 20 ms.
+    """Return the code for a forest's width, as an object file, which takes some 15 ms.
 
     Raise SkippedError without LLVM.
     """
