@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from itertools import chain
 from typing import NamedTuple
 
 from service.contracts.contract import Call, Predictions
@@ -45,41 +46,60 @@ class TooFewRowsError(Exception):
 def refer(pyfunc: Predictor, usual: Call, odd: Sequence[Call]) -> Reference:
     """Ask pyfunc what it answers to usual rows and to odd ones. Raise TooFewRowsError."""
     # The odd ones first: those are the rows that are tried one by one.
-    rows, strange = merge([*odd, usual]), len(odd)
-    refused: list[tuple[Call, str]] = []
-    try:
-        answers = pyfunc.predict(rows)
-    except Exception:  # noqa: BLE001 - a model may raise anything
-        few, refused = _sorted_out(pyfunc, [merge(odd)] if odd else [])
-        many, refused_too = _sorted_out(pyfunc, [usual])
-        refused += refused_too
-        strange = sum(call.rows for call in few)
-        _must_be_enough(strange + sum(call.rows for call in many))
-        rows = merge([*few, *many])
-        answers = pyfunc.predict(rows)
-    _must_be_enough(rows.rows)
-    return Reference(rows, answers, strange, scales_of(answers, strange), tuple(refused))
+    asked = _ask(pyfunc, [merge(odd)] if odd else [], [usual], least=_ENOUGH_ROWS)
+    strange = sum(call.rows for call in asked.groups[0])
+    rows, (answers,) = merge(asked.calls), asked.answers
+    return Reference(rows, answers, strange, scales_of(answers, strange), tuple(asked.refused))
 
 
 def refer_to_more(pyfunc: Predictor, known: Reference, calls: Sequence[Call]) -> Reference:
     """Ask pyfunc what it answers to some more usual rows, too."""
-    answered, refused = list(calls), list(known.refused)
-    try:
-        more = [pyfunc.predict(merge(answered))] if answered else []
-    except Exception:  # noqa: BLE001 - a model may raise anything
-        answered, refused_too = _sorted_out(pyfunc, calls)
-        refused += refused_too
-        more = [pyfunc.predict(merge(answered))] if answered else []
-    rows = merge([known.rows, *answered])
+    asked = _ask(pyfunc, calls)
+    rows = merge([known.rows, *asked.calls])
     # Where the type of what it answers depends on the rows, it is asked for all of them at once.
-    answers = join([known.answers, *more]) or pyfunc.predict(rows)
+    answers = join([known.answers, *asked.answers]) or pyfunc.predict(rows)
     scales = scales_of(answers, known.odd)
-    return Reference(rows, answers, known.odd, scales, tuple(refused))
+    return Reference(rows, answers, known.odd, scales, (*known.refused, *asked.refused))
 
 
-def _must_be_enough(rows: int) -> None:
-    if rows < _ENOUGH_ROWS:
-        raise TooFewRowsError(f"the model answered {rows} probe rows of {_ENOUGH_ROWS} wanted")
+class _Asked(NamedTuple):
+    """What pyfunc answers of each of the `groups` of calls, together, and each row it `refused`.
+
+    One answer to all of them; none where nothing is left.
+    """
+
+    groups: list[Sequence[Call]]
+    answers: list[Predictions]
+    refused: list[tuple[Call, str]]
+
+    @property
+    def calls(self) -> list[Call]:
+        """Return those of all groups, in order."""
+        return list(chain(*self.groups))
+
+
+def _ask(pyfunc: Predictor, *groups: Sequence[Call], least: int = 0) -> _Asked:
+    """Ask for all rows in one call, and where it raises again for those on which it does not.
+
+    Raise TooFewRowsError for less than the `least` rows.
+    """
+    left = list(groups)
+    refused: list[tuple[Call, str]] = []
+    try:
+        answers = _together(pyfunc, list(chain(*left)), least)
+    except Exception:  # noqa: BLE001 - a model may raise anything
+        for at, group in enumerate(groups):
+            left[at], raised_on = _sorted_out(pyfunc, group)
+            refused += raised_on
+        answers = _together(pyfunc, list(chain(*left)), least)
+    return _Asked(left, answers, refused)
+
+
+def _together(pyfunc: Predictor, calls: Sequence[Call], least: int) -> list[Predictions]:
+    rows = sum(call.rows for call in calls)
+    if rows < least:
+        raise TooFewRowsError(f"the model answered {rows} probe rows of {least} wanted")
+    return [pyfunc.predict(merge(calls))] if calls else []
 
 
 def _sorted_out(

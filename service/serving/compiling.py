@@ -1,4 +1,4 @@
-"""Take a version's compiled predictors into use, once it serves and they are ready."""
+"""Compile a version in two steps, and take into use what came of each."""
 
 import anyio
 import structlog
