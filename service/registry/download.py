@@ -25,6 +25,11 @@ from service.registry.messages import DownloadReply, DownloadRequest
 _WRITTEN_HERE = frozenset({"registered_model_meta"})
 """What MLflow's client adds to a download, and no listing knows."""
 
+_BYTECODE = "__pycache__"
+_RUN_WHEN_LOGGED = frozenset({_BYTECODE, "code"})
+"""Where MLflow leaves the bytecode of a model's code when it tries the example before uploading:
+beside a model from code, and below `code_paths`."""
+
 
 def download(request: DownloadRequest) -> DownloadReply:
     """Bring a version's artifacts into the destination. Raise FetchFailedError for every fault."""
@@ -142,14 +147,24 @@ def _check_listing(uri: str, listed: dict[str, int | None], files: dict[str, int
 def _check_logged_size(root: Path, files: dict[str, int]) -> None:
     """Compare with MLmodel's `model_size_bytes`: the files that were there when it was written.
 
-    More may have been added since (an input example, requirements), and the MLmodel file itself.
+    More may have been added since (requirements, the MLmodel file itself): it is a lower bound.
+    Bytecode is not counted: MLflow copies none into a model, writes it when it tries the example,
+    and there can be more of it than is missing.
     """
     described = read_mlmodel(root)
     if not isinstance(described, dict):
         raise FetchFailedError(f"the MLmodel file of {root.name} is no mapping, or cut short")
     logged = described.get("model_size_bytes")
-    arrived = sum(size for path, size in files.items() if path != MLMODEL)
+    arrived = sum(
+        size for path, size in files.items() if path != MLMODEL and not _is_bytecode(path)
+    )
     if isinstance(logged, int) and arrived < logged:
         raise FetchFailedError(
             f"the model is not complete: {arrived} bytes arrived of {logged} that were logged"
         )
+
+
+def _is_bytecode(path: str) -> bool:
+    """Tell whether that came of running the model's code; what a user logged is never it."""
+    folders = path.split("/")[:-1]
+    return _BYTECODE in folders and folders[0] in _RUN_WHEN_LOGGED

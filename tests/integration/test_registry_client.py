@@ -376,9 +376,15 @@ def artifact(server: MlflowServer, version: ModelVersion, path: str) -> Path:
     return next(server.folder.glob(f"artifacts/**/{model_id}/artifacts/{path}"))
 
 
-@pytest.fixture
-def own_version(server: MlflowServer) -> ModelVersion:
-    """Give a version whose artifacts no other test has, to be broken."""
+@pytest.fixture(params=[False, True], ids=["bytecode", "no bytecode"])
+def own_version(
+    server: MlflowServer, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> ModelVersion:
+    """Give a version whose artifacts no other test has, to be broken.
+
+    MLflow runs its code on the example before it uploads it; the bytecode of that comes along.
+    """
+    monkeypatch.setattr(sys, "dont_write_bytecode", request.param)
     name = unique_name()
     server.register_tiny(name, factor=time.monotonic())
     return found(f"models:/{name}/1")
