@@ -39,14 +39,18 @@ class Compiled(msgspec.Struct, frozen=True):
 
 
 class Compiler:
-    """Compiles versions, one at a time: what is measured at once measures each other."""
+    """Compiles versions, one at a time: what is measured at once measures each other.
+
+    What is ready at once does not wait for another version's rest, which may take minutes.
+    """
 
     def __init__(self, files: CompiledFiles, pool: PoolSettings, threads: ChildThreads) -> None:
         self._files = files
         self._pool = pool
         self._threads = threads
         self._limiter = CapacityLimiter(2)
-        self._one = anyio.Lock()
+        self._one_first = anyio.Lock()
+        self._one_rest = anyio.Lock()
 
     async def kept(self, stored: StoredVersion) -> str:
         """Return the folder of a version that was compiled before, '' where there is none.
@@ -74,7 +78,8 @@ class Compiler:
         fails. What compiled ends last, which takes longer than to use what it made. Cancelling ends
         it, too, and leaves nothing behind.
         """
-        async with self._one, self._child(stored) as child:
+        one = self._one_first if first else self._one_rest
+        async with one, self._child(stored) as child:
             yield await self._kept(stored, child, first=first)
 
     async def _kept(self, stored: StoredVersion, child: Child, *, first: bool) -> Compiled:

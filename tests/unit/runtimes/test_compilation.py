@@ -3,6 +3,7 @@
 import errno
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -130,10 +131,27 @@ async def test_a_disk_that_does_not_let_it_is_a_sentence(
     assert left_aside(tmp_path) == []
 
 
-async def test_versions_are_compiled_one_at_a_time(tmp_path: Path) -> None:
+@pytest.mark.parametrize("first", [False, True])
+async def test_versions_are_compiled_one_at_a_time(tmp_path: Path, *, first: bool) -> None:
     """What is timed at once is timed wrongly."""
     compiler = FakeCompiler(tmp_path)
     async with anyio.create_task_group() as tasks:
         for _ in range(3):
-            tasks.start_soon(compiler.compile)
+            tasks.start_soon(partial(compiler.compile, first=first))
     assert compiler.most_at_work == 1
+
+
+async def test_what_is_ready_at_once_does_not_wait_for_another_versions_rest(
+    tmp_path: Path,
+) -> None:
+    """A version that is promoted soon after another would be slow for as long."""
+    compiler = FakeCompiler(tmp_path)
+    compiler.hangs = True
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(compiler.compile)
+        await anyio.wait_all_tasks_blocked()
+        compiler.hangs = False
+        with anyio.fail_after(10):
+            assert (await compiler.compile(first=True)).report.first
+        assert compiler.at_work == 1
+        tasks.cancel_scope.cancel()
