@@ -19,7 +19,7 @@ import msgspec
 
 from service.runtimes.output import OutputEnd
 from service.runtimes.protocol import PING, WARM_ID, Nothing, Reply, Request, to_fault
-from service.runtimes.spinning import SpinningReceiver
+from service.runtimes.spinning import SpinningReceiver, offer_cpu
 
 Operation = tuple[type[Any], Callable[[Any], Any]]
 """An operation's argument type, and the function that takes it.
@@ -131,12 +131,17 @@ class _Answers:
         return self._finished(result) if isinstance(result, GeneratorType) else result
 
     def _finished(self, steps: Generator[None, None, object]) -> object:
-        """Go on to the end; between two steps a call that has come is answered."""
+        """Go on to the end; between two steps a call that has come is answered.
+
+        So is whoever else waits for the CPU, the front before all: what has steps is not urgent.
+        """
         while True:
             try:
                 next(steps)
             except StopIteration as end:
                 return end.value
+            if not self._receiver.has_frame():
+                offer_cpu()
             # One and no more: who has few steps left must not wait for all who come meanwhile.
             if self._receiver.has_frame():
                 self._answer(self._connection.recv_bytes())

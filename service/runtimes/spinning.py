@@ -25,6 +25,14 @@ _REST_S = 0.1
 """How long to sleep between calls then."""
 
 
+def offer_cpu() -> None:
+    """Let whoever waits for this CPU have it first; return at once where nobody does."""
+    if sys.platform == "win32":
+        time.sleep(0)
+    else:
+        os.sched_yield()
+
+
 class SpinningReceiver:
     """Receives frames; `spin_s` is how long it stays awake for one, 0 to sleep at once."""
 
@@ -61,7 +69,7 @@ class SpinningReceiver:
             now = time.perf_counter()
             while not self._arrived.poll(0) and now < until:
                 offered = now
-                os.sched_yield()
+                offer_cpu()
                 now = time.perf_counter()
                 if now - offered > _TAKEN_S:
                     self._rests_until = now + _REST_S

@@ -9,7 +9,8 @@ a worker becomes free, for the callers of the one before it, if most of such cam
 
 A body that a worker decodes holds it for as long as thousands of rows take. While small requests
 come, one worker is left to them; where there is no other, it answers a body in steps, and calls
-between them.
+between them. Where there is another, and calls are short, the body goes in steps all the same:
+between them its worker lets others have the CPU.
 
 What becomes of a batch in its worker, and who answers for a failure, is `batch_runs`'s.
 """
@@ -35,7 +36,9 @@ _GATHER_SHARE = 0.5
 _BATCH_SHARE = 1 / 4
 """Of all rows under way: more of them in one batch, and front and workers would take turns."""
 _SHORT_RUN_S = 0.005
-"""Of a typical run: what goes behind a longer one might have had another worker sooner."""
+"""Of a typical run: what goes behind a longer one might have had another worker sooner, and a body
+in steps as long would take several times as long as at once.
+"""
 _SMALL_REQUESTS_WITHIN_S = 1.0
 """How long after the last small request a worker is kept free of bodies, or lets others between."""
 
@@ -249,13 +252,14 @@ class Batcher(Generic[W]):
         return self._runs.bodies < max(1, self._workers.count - 1) or not self._has_small_requests()
 
     def _goes_in_steps(self, body: QueuedRequest) -> bool:
-        """Tell whether calls may be answered between a body's steps, for which it takes longer.
+        """Tell whether a body is answered in steps, for which it takes longer.
 
-        Only where small requests would have no worker else, and not for one that is run again: if
-        it cost the worker, another would share the blame.
+        Only where small requests come, which have no worker else or are short enough to gain by it,
+        and not for one that is run again: if it cost the worker, another would share the blame.
         """
         is_last = self._runs.bodies + 1 >= self._workers.count
-        return self.row_wise and is_last and not body.again and self._has_small_requests()
+        pays = is_last or self._cost.typical_s < _SHORT_RUN_S
+        return self.row_wise and pays and not body.again and self._has_small_requests()
 
     def _has_small_requests(self) -> bool:
         """Tell whether any has come of late."""

@@ -304,6 +304,14 @@ async def test_other_calls_are_answered_between_the_steps_of_one(tmp_path: Path,
     assert told == ["steps" if ends == "well" else "no failure"]
 
 
+@posix_only
+async def test_the_cpu_is_offered_between_steps(tmp_path: Path) -> None:
+    """Whoever answers small requests may be waiting for it."""
+    async with a_child(tmp_path) as child:
+        offered = await child.call("offers", Number(7), Number, timeout_s=CALL_S, in_steps=True)
+    assert offered.number == 7
+
+
 async def test_a_call_between_steps_has_a_time_of_its_own(tmp_path: Path) -> None:
     """It does not begin with the end of what goes in steps, which is lost with the child."""
     told: list[type[Exception]] = []

@@ -11,6 +11,7 @@ import time
 from collections.abc import Generator
 from pathlib import Path
 from typing import NoReturn
+from unittest import mock
 
 import msgspec
 
@@ -66,6 +67,7 @@ def operations(arguments: bytes) -> Operations:
         "end": (Text, _end),
         "sleep": (Number, _sleep),
         "steps": (Text, _steps),
+        "offers": (Number, _offers),
         "busy": (Number, _busy),
         "signal_group": (Nothing, _signal_group),
         "start_grandchild": (Nothing, _start_grandchild),
@@ -139,6 +141,14 @@ def _steps(given: Text) -> Generator[None, None, Text]:
     if path.read_text() == "fail":
         raise ContractViolationError("a", 0, "no failure", "one")
     return Text(f"{steps} steps")
+
+
+def _offers(steps: Number) -> Generator[None, None, Number]:
+    """Go on for so many steps, and tell how often the CPU was offered between them."""
+    with mock.patch.object(os, "sched_yield") as offer:
+        for _ in range(int(steps.number)):
+            yield
+    return Number(offer.call_count)
 
 
 def _signal_group(_: Nothing) -> Nothing:

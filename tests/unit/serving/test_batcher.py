@@ -373,7 +373,7 @@ async def test_small_requests_are_answered_between_the_steps_of_a_body() -> None
 @pytest.mark.parametrize(
     ("count", "row_wise", "small_first"),
     [(2, True, True), (1, False, True), (1, True, False)],
-    ids=["another worker is left", "not row-wise", "no small requests of late"],
+    ids=["another worker is left to long calls", "not row-wise", "no small requests of late"],
 )
 async def test_a_body_goes_in_steps_only_where_that_serves_someone(
     count: int,
@@ -387,6 +387,18 @@ async def test_a_body_goes_in_steps_only_where_that_serves_someone(
             await outcome(batcher, a_call(1))
         assert await outcome(batcher, RawRequest(body=b"large")) == RawReply(1, b"large", None)
     assert (workers.bodies, workers.in_steps) == ([b"large"], [])
+
+
+async def test_a_body_goes_in_steps_beside_short_calls() -> None:
+    """Another worker answers them, which may be waiting for the CPU that the body's worker has."""
+    workers = FakeWorkers(2, takes_s=0.001)
+    async with running(workers) as batcher:
+        await outcome(batcher, a_call(1))
+        body = asyncio.create_task(outcome(batcher, RawRequest(body=b"large")))
+        await until(lambda: bool(workers.in_steps))
+        assert await outcome(batcher, a_call(2)) == [2.5]
+        assert await body == RawReply(1, b"large", None)
+    assert workers.most_calls == 1
 
 
 @pytest.mark.parametrize(
