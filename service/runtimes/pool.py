@@ -84,6 +84,10 @@ class Worker:
             in_steps=request.in_steps,
         )
 
+    async def ping(self, timeout_s: float) -> None:
+        """Wait for a sign of life. Raise ChildLostError and ChildTimeoutError."""
+        await self.child.ping(timeout_s)
+
     def kill(self) -> None:
         """End the process; a call under way raises ChildLostError."""
         self.child.kill()

@@ -60,6 +60,10 @@ class BatchWorker(Protocol):
         """
         ...
 
+    async def ping(self, timeout_s: float) -> None:
+        """Wait for a sign of life. Raise ChildLostError, ChildTimeoutError."""
+        ...
+
     def kill(self) -> None:
         """End the worker; a call under way raises ChildLostError."""
         ...
@@ -117,7 +121,9 @@ class BatchRuns(Generic[W]):
         first = self._running[worker][0]
         follows = first is not items
         try:
-            if len(items) == 1:
+            if items[0].losses and not await self._is_there(worker, items[0]):
+                self._run_again(items[0])
+            elif len(items) == 1:
                 beside = follows and first[0].in_steps
                 await self._run_alone(worker, items[0], follows=follows, beside=beside)
             else:
@@ -198,6 +204,18 @@ class BatchRuns(Generic[W]):
         finally:
             if item.patience is not None:
                 item.patience.cancel()
+
+    async def _is_there(self, worker: W, item: QueuedRequest) -> bool:
+        """Tell whether a worker still answers, before it gets what another one was lost with.
+
+        Who kills one may kill all of them, and the front learns of each a moment later: that must
+        not look as if the request had cost the second one, too.
+        """
+        try:
+            await worker.ping(self._limit_s(item, beside=False))
+        except (ChildLostError, ChildTimeoutError):
+            return False
+        return True
 
     def _limit_s(self, item: QueuedRequest, *, beside: bool) -> float:
         """Return the seconds that a run of this request alone may take."""

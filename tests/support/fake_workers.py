@@ -89,6 +89,12 @@ class FakeWorker:
                 await self._work(1, timeout_s, hang=False)
         return RawReply(1, request.body, 0 if request.body == b"nan" else None)
 
+    async def ping(self, timeout_s: float) -> None:
+        """Answer, unless it is lost."""
+        del timeout_s
+        if self.lost:
+            raise ChildLostError("the worker ended")
+
     def kill(self) -> None:
         """End it, and the calls that are under way."""
         self._killed.set()

@@ -389,6 +389,20 @@ async def test_a_body_goes_in_steps_only_where_that_serves_someone(
     assert (workers.bodies, workers.in_steps) == ([b"large"], [])
 
 
+@pytest.mark.parametrize("payload", [a_call(1), RawRequest(body=b"one")], ids=["call", "body"])
+async def test_workers_that_are_lost_at_once_count_as_one(payload: Call | RawRequest) -> None:
+    """The second one's end may not be known yet when it is given what the first one had."""
+    workers = FakeWorkers(2, takes_s=0.1)
+    busy, idle = workers._idle
+    async with running(workers) as batcher:
+        asked = asyncio.create_task(outcome(batcher, payload))
+        await until(lambda: bool(workers.seen or workers.bodies))
+        idle.lost = True
+        busy.kill()
+        assert not isinstance(await asked, Exception)
+    assert workers.lost == 2
+
+
 async def test_a_body_goes_in_steps_beside_short_calls() -> None:
     """Another worker answers them, which may be waiting for the CPU that the body's worker has."""
     workers = FakeWorkers(2, takes_s=0.001)
