@@ -26,7 +26,7 @@ from service.handlers.predict import predict
 from service.handlers.request_id import RequestIds
 from service.runtimes.child import ChildSpec, ChildThreads, start_child
 from service.runtimes.cpus import spin_for_each_worker
-from service.runtimes.pool import Worker
+from service.runtimes.pool_worker import Worker
 from service.serving.batcher import Batcher, BatchSettings
 from service.serving.dataplane import DataPlane, Prediction
 from service.settings import Settings

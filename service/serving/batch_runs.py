@@ -43,7 +43,7 @@ _log = structlog.get_logger("batcher")
 
 
 class BatchWorker(Protocol):
-    """What a batch needs of its worker; `runtimes.pool.Worker` is the real one."""
+    """What a batch needs of its worker; `runtimes.pool_worker.Worker` is the real one."""
 
     async def predict(self, call: Call, timeout_s: float) -> Predictions:
         """Answer, or raise ModelFailedError, ChildLostError, ChildTimeoutError.

@@ -77,6 +77,14 @@ async def outcomes(batcher: Batcher[Any], *payloads: Call | RawRequest) -> list[
     return list(await asyncio.gather(*(outcome(batcher, payload) for payload in payloads)))
 
 
+async def a_body_in_steps(batcher: Batcher[Any], workers: FakeWorkers) -> "asyncio.Task[Any]":
+    """Send a body after a small request, and give its outcome, once it is answered in steps."""
+    assert await outcome(batcher, a_call(1)) == [1.5]
+    body = asyncio.create_task(outcome(batcher, RawRequest(body=b"large")))
+    await until(lambda: bool(workers.in_steps))
+    return body
+
+
 def now() -> float:
     """Return the loop's time."""
     return asyncio.get_running_loop().time()
@@ -352,9 +360,7 @@ async def test_small_requests_are_answered_between_the_steps_of_a_body() -> None
     """Where no other worker is left to them; once the body is answered all is as before."""
     workers = FakeWorkers(1, takes_s=0.1)
     async with running(workers) as batcher, anyio.create_task_group() as callers:
-        assert await outcome(batcher, a_call(1)) == [1.5]
-        body = asyncio.create_task(outcome(batcher, RawRequest(body=b"large")))
-        await until(lambda: bool(workers.in_steps))
+        body = await a_body_in_steps(batcher, workers)
         for row in (2, 3):
             began = now()
             assert await outcome(batcher, a_call(row)) == [row + 0.5]
@@ -407,9 +413,7 @@ async def test_a_body_goes_in_steps_beside_short_calls() -> None:
     """Another worker answers them, which may be waiting for the CPU that the body's worker has."""
     workers = FakeWorkers(2, takes_s=0.001)
     async with running(workers) as batcher:
-        await outcome(batcher, a_call(1))
-        body = asyncio.create_task(outcome(batcher, RawRequest(body=b"large")))
-        await until(lambda: bool(workers.in_steps))
+        body = await a_body_in_steps(batcher, workers)
         assert await outcome(batcher, a_call(2)) == [2.5]
         assert await body == RawReply(1, b"large", None)
     assert workers.most_calls == 1
@@ -425,9 +429,7 @@ async def test_a_body_is_answered_though_a_call_between_its_steps_is_a_culprit(
     """And so is who shared that call. A body that is run again has the worker to itself."""
     workers = FakeWorkers(1, takes_s=0.1)
     async with running(workers) as batcher:
-        await outcome(batcher, a_call(1))
-        body = asyncio.create_task(outcome(batcher, RawRequest(body=b"large")))
-        await until(lambda: bool(workers.in_steps))
+        body = await a_body_in_steps(batcher, workers)
         bad, good = await outcomes(batcher, a_call(culprit), a_call(2))
         assert isinstance(bad, error)
         assert good == [2.5]
@@ -452,9 +454,7 @@ async def test_nothing_goes_between_the_steps_where_someone_else_waits_for_the_w
     """It is handed over when the body is answered."""
     workers = FakeWorkers(1, takes_s=0.1)
     async with running(workers) as batcher:
-        await outcome(batcher, a_call(1))
-        body = asyncio.create_task(outcome(batcher, RawRequest(body=b"large")))
-        await until(lambda: bool(workers.in_steps))
+        body = await a_body_in_steps(batcher, workers)
         workers.wanted = True
         call = asyncio.create_task(outcome(batcher, a_call(2)))
         await anyio.sleep(0.8)

@@ -1,0 +1,64 @@
+"""One worker of a pool, as the front calls it; what runs in its process is `worker`'s."""
+
+import msgspec
+
+from service.contracts.contract import Call, Predictions
+from service.contracts.pieces import PIECE_BYTES
+from service.runtimes.child import Child
+from service.runtimes.messages import (
+    AdoptReply,
+    AdoptRequest,
+    BodyPiece,
+    RawReply,
+    RawRequest,
+)
+from service.runtimes.protocol import Nothing
+
+
+class Worker:
+    """A child that has loaded the version."""
+
+    def __init__(self, child: Child, compiled: str = "") -> None:
+        self.child = child
+        self.compiled = compiled
+        """The folder of the compiled predictors that it answers by, '' where it does without."""
+
+    async def predict(self, call: Call, timeout_s: float) -> Predictions:
+        """Answer a call. Raise ModelFailedError, or ChildLostError and ChildTimeoutError."""
+        return await self.child.call("predict", call, Predictions, timeout_s=timeout_s)
+
+    async def adopt(self, compiled: str, timeout_s: float) -> AdoptReply:
+        """Answer by compiled predictors from now on. Raise as `predict` does."""
+        request = AdoptRequest(compiled)
+        reply = await self.child.call("adopt", request, AdoptReply, timeout_s=timeout_s)
+        if reply.report is not None:
+            self.compiled = compiled
+        return reply
+
+    async def predict_raw(self, request: RawRequest, timeout_s: float) -> RawReply:
+        """Decode, answer and encode a body there. Raise as `predict` does, and for a bad body."""
+        body, sent = request.body, 0
+        # While a large frame is on its way through the pipe, no other call comes through.
+        while request.in_steps and len(body) - sent > PIECE_BYTES:
+            await self.child.call(
+                *("take_piece", BodyPiece(), Nothing),
+                timeout_s=timeout_s,
+                tail=body[sent : sent + PIECE_BYTES],
+                in_steps=True,
+            )
+            sent += PIECE_BYTES
+        return await self.child.call(
+            *("predict_raw", msgspec.structs.replace(request, body=b""), RawReply),
+            timeout_s=timeout_s,
+            # As it is, and no copy, where nothing of it was sent.
+            tail=body[sent:],
+            in_steps=request.in_steps,
+        )
+
+    async def ping(self, timeout_s: float) -> None:
+        """Wait for a sign of life. Raise ChildLostError and ChildTimeoutError."""
+        await self.child.ping(timeout_s)
+
+    def kill(self) -> None:
+        """End the process; a call under way raises ChildLostError."""
+        self.child.kill()
