@@ -39,6 +39,11 @@ for name in (
     with contextlib.suppress(Exception):
         importlib.import_module(name)
 with contextlib.suppress(Exception):
+    # What scikit-learn imports only when it is first given a frame takes as long as an answer.
+    importlib.import_module("sklearn.utils").check_array(
+        importlib.import_module("pandas").DataFrame({"a": [0.0]})
+    )
+with contextlib.suppress(Exception):
     # After all of them, so that it knows them.
     importlib.import_module("service.runtimes.loading").numeric_libraries()
 # What is here stays: no child's collector looks at it, and so its pages stay shared.
