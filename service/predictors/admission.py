@@ -1,7 +1,7 @@
 """Admit a predictor only where it answers as pyfunc does, row for row, at every batch size."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import NamedTuple
 
@@ -126,30 +126,71 @@ def why_not(predictor: Predictor, reference: Reference, rtol: float) -> str:
     """Say why a predictor is not admitted, with the row; '' where it is."""
     total = reference.rows.rows
     for size, most in (*_SIZES, (total, total)):
-        began_s = time.process_time()
-        for number, start in enumerate(range(0, min(most, total), size)):
-            # Whoever is as slow as the model itself is tried often enough by then.
-            if number >= _LEAST_CALLS and time.process_time() - began_s > _ENOUGH_S:
-                break
-            stop = min(start + size, total)
-            if reason := _unlike(predictor, reference, start, stop, rtol):
-                return f"in calls of {size} rows, {reason}"
+        if reason := _unlike_in_calls(predictor, reference, size, min(most, total), rtol):
+            return f"in calls of {size} rows, {reason}"
     return _answers_refused(predictor, reference)
 
 
-def _unlike(predictor: Predictor, reference: Reference, start: int, stop: int, rtol: float) -> str:
-    call = part(reference.rows, start, stop)
-    wanted = _part(reference.answers, start, stop)
+def _unlike_in_calls(
+    predictor: Predictor, reference: Reference, size: int, rows: int, rtol: float
+) -> str:
+    """Compare the answers to some rows in calls of a size: all at once, which takes less time."""
+    answers: list[Predictions] = []
+    asked: list[int] = []
     try:
-        found = predictor.predict(call)
+        for start, stop in _calls(reference, size, rows):
+            answers.append(predictor.predict(part(reference.rows, start, stop)))
+            asked.append(stop - start)
+    except BeyondError:
+        together = None
+    except Exception as error:  # noqa: BLE001 - converted code may raise anything
+        return _raises(error)
+    else:
+        # None where some have another form than others.
+        together = join(answers) if [one.rows for one in answers] == asked else None
+    if together is not None:
+        return _difference(reference, 0, sum(asked), together, rtol)
+    reasons = (
+        _unlike(predictor, reference, start, stop, rtol)
+        for start, stop in _calls(reference, size, rows)
+    )
+    return next(filter(None, reasons), "")
+
+
+def _calls(reference: Reference, size: int, rows: int) -> Iterator[tuple[int, int]]:
+    """Give the first and the last row of each call, as long as it is not enough."""
+    began_s = time.process_time()
+    for number, start in enumerate(range(0, rows, size)):
+        # Whoever is as slow as the model itself is tried often enough by then.
+        if number >= _LEAST_CALLS and time.process_time() - began_s > _ENOUGH_S:
+            return
+        yield start, min(start + size, reference.rows.rows)
+
+
+def _unlike(predictor: Predictor, reference: Reference, start: int, stop: int, rtol: float) -> str:
+    """Compare the answers to the rows of one call."""
+    try:
+        found = predictor.predict(part(reference.rows, start, stop))
     except BeyondError:
         return _left_alone(predictor, reference, start, stop, rtol)
     except Exception as error:  # noqa: BLE001 - converted code may raise anything
-        return f"it raises {type(error).__name__} ({error}) where the model answers"
+        return _raises(error)
+    return _difference(reference, start, stop, found, rtol)
+
+
+def _raises(error: Exception) -> str:
+    return f"it raises {type(error).__name__} ({error}) where the model answers"
+
+
+def _difference(
+    reference: Reference, start: int, stop: int, found: Predictions, rtol: float
+) -> str:
+    """Compare the answers to rows [start, stop)."""
+    wanted = _part(reference.answers, start, stop)
     unlike = difference(wanted, found, rtol, reference.scales)
     if unlike is None:
         return ""
-    shown = _shown(take(call, [max(unlike.row, 0)]))
+    shown = _shown(take(reference.rows, [start + max(unlike.row, 0)]))
     return f"{unlike.text} for the row {shown}"
 
 

@@ -22,7 +22,7 @@ from service.predictors.pyfunc import PyfuncPredictor
 from service.predictors.report import ADMITTED, REFUSED, SKIPPED, Outcome, Report
 from service.predictors.rows import example_call, made_up_call
 from service.predictors.tuned import TunedPredictor
-from service.predictors.tuning import choose, time_sizes
+from service.predictors.tuning import choose, time_few, time_sizes
 from service.predictors.workshop import Workshop, place_of, way, why
 
 REPORT = "report.json"
@@ -73,7 +73,7 @@ def compile_model(
             _try_all(workshop, known, rtol, found)
         except (NotDissectedError, TooFewRowsError) as error:
             found.others.append(Outcome(_OTHERS, SKIPPED, str(error)))
-    timed, best = _time({pyfunc.name: pyfunc, **found.admitted}, rows, first=first)
+    timed, best = _time(pyfunc, found.admitted, rows, first=first)
     report = Report(
         predictors=(*timed, *found.others),
         best=best,
@@ -136,12 +136,16 @@ def open_tuned(
 
 
 def _time(
-    predictors: dict[str, Predictor], rows: Call | None, *, first: bool
+    pyfunc: Predictor, admitted: dict[str, Predictor], rows: Call | None, *, first: bool
 ) -> tuple[list[Outcome], dict[int, str]]:
     """Time all that may answer. Without a row to time them with, pyfunc answers all."""
-    timings = {
-        name: time_sizes(predictor, rows, first=first) if rows else {}
-        for name, predictor in predictors.items()
-    }
+    predictors = [pyfunc, *admitted.values()]
+    timings: dict[str, dict[int, float]]
+    if rows is None:
+        timings = {predictor.name: {} for predictor in predictors}
+    elif first:
+        timings = time_few(pyfunc, list(admitted.values()), rows)
+    else:
+        timings = {predictor.name: time_sizes(predictor, rows) for predictor in predictors}
     timed = [Outcome(name, ADMITTED, "", ms=ms) for name, ms in timings.items()]
-    return timed, choose(timings, list(predictors))
+    return timed, choose(timings, list(timings))

@@ -1,5 +1,6 @@
 """Time predictors by the number of rows, and choose the fastest for each."""
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 
@@ -21,12 +22,38 @@ _MARGIN = 0.98
 """How much faster another must be than one that stands before it."""
 
 
-def time_sizes(predictor: Predictor, call: Call, *, first: bool = False) -> dict[int, float]:
+def time_sizes(predictor: Predictor, call: Call) -> dict[int, float]:
     """Return the milliseconds that a call of each size takes: the best of some runs.
 
-    None for a size on which it raises. `first` is for few sizes and runs, since it is waited for.
+    None for a size on which it raises.
     """
-    sizes, enough_s = (_FEW_SIZES, _FIRST_ENOUGH_S) if first else (SIZES, _ENOUGH_S)
+    return _time_some(predictor, call, SIZES, _ENOUGH_S)
+
+
+def time_few(
+    pyfunc: Predictor, others: Sequence[Predictor], call: Call
+) -> dict[str, dict[int, float]]:
+    """Return by name what calls of few sizes take in few runs, since it is waited for.
+
+    pyfunc's calls, the slowest by far, are timed no further than it may be chosen.
+    """
+    timings = {other.name: _time_some(other, call, _FEW_SIZES, _FIRST_ENOUGH_S) for other in others}
+    least, *larger = _FEW_SIZES
+    own = _time_some(pyfunc, call, (least,), _FIRST_ENOUGH_S)
+    # More rows take it no less than one.
+    open_sizes = [
+        rows
+        for rows in larger
+        if least not in own
+        or all(timing.get(rows, math.inf) >= own[least] for timing in timings.values())
+    ]
+    own |= _time_some(pyfunc, call, open_sizes, _FIRST_ENOUGH_S)
+    return {pyfunc.name: own, **timings}
+
+
+def _time_some(
+    predictor: Predictor, call: Call, sizes: Sequence[int], enough_s: float
+) -> dict[int, float]:
     found: dict[int, float] = {}
     for rows in sizes:
         batch = sized(call, rows)

@@ -1,12 +1,13 @@
 """Everything that is tried on one model: the steps that are right for it, the ways, the probes."""
 
+import functools
 import time
 from operator import attrgetter, itemgetter
 from pathlib import Path
 
 import numpy as np
 
-from service.contracts.contract import Call
+from service.contracts.contract import Call, Predictions
 from service.contracts.merge import take
 from service.predictors.compiled.anatomy import Anatomy
 from service.predictors.compiled.answers import answering
@@ -16,6 +17,7 @@ from service.predictors.compiled.own_steps import OwnSteps
 from service.predictors.compiled.recipe import (
     Array,
     BeyondError,
+    Estimate,
     Recipe,
     SkippedError,
     Transform,
@@ -38,7 +40,7 @@ from service.predictors.thresholds import MOST_ROWS, call_rows, feature_rows, th
 _SEED = 7
 _STEP_SIZES = (1, 512)
 _STEP_RUNS = 20
-_FIRST_THRESHOLD_ROWS = 2_000
+_FIRST_THRESHOLD_ROWS = 1_000
 """Where every row is waited for; the rest are tried when all ways are."""
 _MOST_FEATURES = 5_000
 """What is sparse to the model, as words are, is not here."""
@@ -69,6 +71,8 @@ class Workshop:
         """The fastest that is right, '' where none is."""
         self._transform: Transform | None = None
         self._matrix: Array | None = None
+        self._estimates: dict[str, Estimate] = {}
+        """The ways that were made, as far as they stand behind the steps."""
         self._choose_steps()
 
     def names(self) -> list[str]:
@@ -77,10 +81,15 @@ class Workshop:
 
     def make(self, name: str) -> Predictor:
         """Convert the model in this way. Raise SkippedError, and whatever a converter raises."""
-        for recipe in self._ways:
-            if recipe.name == name:
-                recipe.convert(self._anatomy, _place(self._folder, name))
-        return way(name, self._anatomy, self._folder, self._threads, self.steps)
+        for one in self._ways:
+            if one.name == name:
+                one.convert(self._anatomy, _place(self._folder, name))
+        recipe = _recipe(name)
+        if recipe is None or self._transform is None:
+            return way(name, self._anatomy, self._folder, self._threads, self.steps)
+        estimate = recipe.open(self._anatomy, _place(self._folder, name), self._threads)
+        self._estimates[name] = estimate
+        return CompiledPredictor(name, self._anatomy.contract, in_turn(self._transform, estimate))
 
     def threshold_calls(self) -> list[Call]:
         """Return rows near the thresholds of its trees, as far as these lead back to columns."""
@@ -97,28 +106,32 @@ class Workshop:
         )
 
     def wrong_near_thresholds(self, name: str, rtol: float) -> str:
-        """Say where a way's estimator is wrong at the thresholds of its trees, '' where nowhere.
+        """Say where a way that was made is wrong at its trees' thresholds, '' where nowhere.
 
         Compared at the estimator's own input, since not each of its features can be turned back
         into a column.
         """
-        recipe = next((one for one in RECIPES if one.name == name), None)
-        if recipe is None or self._matrix is None or not self._thresholds:
+        if name not in self._estimates or self._near is None:
             return ""
-        anatomy = self._anatomy
-        rows = feature_rows(self._thresholds, self._matrix, self._rng, self._threshold_rows)
-        answer = answering(anatomy.contract)
-        itself = getattr(unnamed(anatomy.estimator), anatomy.method)
-        wanted = answer(itself(rows), len(rows))
-        estimate = recipe.open(anatomy, _place(self._folder, name), self._threads)
+        rows, wanted = self._near
         try:
-            found = answer(estimate(rows), len(rows))
+            found = answering(self._anatomy.contract)(self._estimates[name](rows), len(rows))
         except BeyondError:
             return ""
         unlike = difference(wanted, found, rtol)
         if unlike is None:
             return ""
         return f"near a threshold {unlike.text} for the features {rows[unlike.row].tolist()}"
+
+    @functools.cached_property
+    def _near(self) -> tuple[Array, Predictions] | None:
+        """Features near thresholds, and what the estimator itself answers; None without any."""
+        if self._matrix is None or not self._thresholds:
+            return None
+        anatomy = self._anatomy
+        rows = feature_rows(self._thresholds, self._matrix, self._rng, self._threshold_rows)
+        itself = getattr(unnamed(anatomy.estimator), anatomy.method)
+        return rows, answering(anatomy.contract)(itself(rows), len(rows))
 
     def _choose_steps(self) -> None:
         """Find the fastest way to do the steps that gives the very bits of the model's own."""
@@ -165,13 +178,19 @@ def way(name: str, anatomy: Anatomy, folder: Path, threads: int, steps: str) -> 
         if whole.name == name:
             output = whole.open(anatomy, _place(folder, name), threads)
             return CompiledPredictor(name, anatomy.contract, output)
+    recipe = _recipe(name)
+    if recipe is None:
+        raise SkippedError(f"no way has the name {name}")
     before = next((one for one in STEPS if one.name == steps), None)
     if before is None:
         raise SkippedError("no way to do the steps before its estimator is right")
-    recipe = next(one for one in RECIPES if one.name == name)
     transform = before.open(anatomy, _place(folder, steps), threads)
     estimate = recipe.open(anatomy, _place(folder, name), threads)
     return CompiledPredictor(name, anatomy.contract, in_turn(transform, estimate))
+
+
+def _recipe(name: str) -> Recipe | None:
+    return next((one for one in RECIPES if one.name == name), None)
 
 
 def why(error: Exception) -> str:

@@ -92,6 +92,39 @@ def test_one_that_answers_where_pyfunc_raises_is_refused() -> None:
     assert why_not(Stub("strict", strict(lambda a: a * 2)), known, RTOL) == ""
 
 
+def test_one_that_answers_a_row_too_late_is_refused() -> None:
+    """One row too few, then one too many: end to end they would be right."""
+
+    class Late:
+        name = "late"
+
+        def predict(self, call: Call) -> Predictions:
+            values = values_of(call) * 2
+            if list(values[:1]) == [0.0]:
+                return answer_of(values[:-1])
+            if len(values) == 8 and values[0] == 16.0:
+                return answer_of(np.concatenate([[14.0], values]))
+            return answer_of(values)
+
+    assert "rows are" in why_not(Late(), reference(), RTOL)
+
+
+def test_one_that_answers_in_another_form_once_is_refused() -> None:
+    """Though its numbers are equal."""
+
+    class Narrow:
+        name = "narrow"
+
+        def predict(self, call: Call) -> Predictions:
+            values = values_of(call) * 2
+            if values[0] != 128.0:
+                return answer_of(values)
+            narrow = values.astype(np.float32).tobytes()
+            return Predictions(len(values), ["y"], [narrow], ["float32"], [[]], [])
+
+    assert "dtypes are" in why_not(Narrow(), reference(), RTOL)
+
+
 def test_rows_may_be_left_to_pyfunc_and_the_others_count() -> None:
     """A batch with such a row is compared without it."""
 

@@ -1,7 +1,11 @@
 """Predictors are timed by size, and the fastest is chosen for each."""
 
+import time
+
+import pytest
+
 from service.predictors.sizes import sized
-from service.predictors.tuning import SIZES, choose, time_sizes
+from service.predictors.tuning import SIZES, choose, time_few, time_sizes
 from tests.support.stub_predictors import Doubles, Stub, call_of
 
 
@@ -32,6 +36,45 @@ def test_every_size_is_timed_that_can_be_answered() -> None:
     stub = Stub("small", small_only)
     assert list(time_sizes(stub, call_of([1.0, 2.0, 3.0]))) == [1, 8, 64]
     assert set(stub.asked) == set(SIZES)
+
+
+def slow(values: Doubles) -> Doubles:
+    """Answer as slowly as a model does."""
+    until = time.thread_time() + 0.01
+    while time.thread_time() < until:
+        pass
+    return values
+
+
+def test_pyfunc_is_not_timed_where_it_is_never_chosen() -> None:
+    """Another's many rows take less than its one."""
+    pyfunc, quick = Stub("pyfunc", slow), Stub("quick", lambda values: values)
+    timings = time_few(pyfunc, [quick], call_of([1.0]))
+    assert (list(timings), set(pyfunc.asked)) == (["pyfunc", "quick"], {1})
+    assert set(choose(timings, list(timings)).values()) == {"quick"}
+
+
+@pytest.mark.parametrize("fails", [True, False])
+def test_pyfunc_is_timed_where_it_may_be_chosen(*, fails: bool) -> None:
+    """Another can't answer so many rows, or takes as long for them."""
+
+    def few_only(values: Doubles) -> Doubles:
+        if len(values) > 1:
+            if fails:
+                raise ValueError("too many")
+            return slow(slow(values))
+        return values
+
+    pyfunc, other = Stub("pyfunc", slow), Stub("other", few_only)
+    timings = time_few(pyfunc, [other], call_of([1.0]))
+    assert set(pyfunc.asked) == {1, 512}
+    assert choose(timings, list(timings)) == {1: "other", 512: "pyfunc"}
+
+
+def test_where_nothing_else_is_admitted_pyfunc_is_timed() -> None:
+    """The report tells what it takes."""
+    pyfunc = Stub("pyfunc", lambda values: values)
+    assert list(time_few(pyfunc, [], call_of([1.0]))["pyfunc"]) == [1, 512]
 
 
 def test_rows_are_repeated_in_their_order() -> None:
