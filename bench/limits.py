@@ -1,20 +1,25 @@
 """What bare ASGI callables lose to work that no server on this machine is spared.
 
 The 99th percentile of their single-row traffic while another process loads the model, which is the
-least that a promotion needs, and while one reads bodies of 10,000 rows and another process answers
-as many by the model. What they lose is the machine's and the load generators', and no server's own.
+least that a promotion needs; while the model is tried and compiled, too; and while one reads bodies
+of 10,000 rows and another process answers as many by the model. What they lose is the machine's and
+the load generators', and no server's own.
 """
 
 import math
+import subprocess
+import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 from bench import contenders, starting, windows
 from bench.beside_bulk import BULK_ROWS, sending
 from bench.contenders import Contender
 from bench.ground import Ground
 from bench.loads import Bodies
-from bench.model_cost import LOAD, RAW, RawModel, raw_model
+from bench.model_cost import LOAD, PYFUNC, RAW, RawModel, raw_model
 from bench.page import ranged, shown, table
 from bench.results import Results
 from bench.wrk import Driven, Target, drive
@@ -22,8 +27,16 @@ from bench.wrk import Driven, Target, drive
 _ALONE, _THEN = "alone", "then"
 _LOADED = "while another process loads the model, twice in a second"
 """Once before it is timed, as `bench.apps.raw_model` does with every call, and once timed."""
+_TRIED = (
+    "while another process loads the model and answers 12 single rows, and a third computes for "
+    "0.2 s at the lowest priority"
+)
+_TRIED_ROWS = 12
+"""What gates ask at least: a row alone, some together, each of them apart, all in another order."""
+_COMPILED_S = 0.2
+"""Of CPU time, to load a forest, compile it, and compare it with the model on 3,500 rows."""
 _BULK = "while it reads 10,000-row bodies, and another process computes as many rows"
-_LOAD_WINDOW_S = 1
+_WINDOW_S = 1
 _SHORTEST_CALL_S = 0.05
 """Of the model, with so many rows: it is asked for as many as fill the time, and some more."""
 
@@ -31,26 +44,56 @@ _SHORTEST_CALL_S = 0.05
 def measure(ground: Ground, bodies: Bodies, results: Results) -> None:
     """Drive the bare callables alone and beside either work, in turn."""
     results.limits = []
-    with raw_model(ground) as model:
+    with raw_model(ground) as model, _niced(ground) as compute:
         model.time(LOAD, 1, 1)
+
+        def load() -> None:
+            model.time(LOAD, 1, 1)
+
+        def load_and_try() -> None:
+            with ThreadPoolExecutor(1) as beside:
+                computing = beside.submit(compute, _COMPILED_S)
+                load()
+                model.time(PYFUNC, 1, _TRIED_ROWS)
+                computing.result()
+
         for contender in (contenders.BARE, contenders.RELAY):
             with starting.rested(contender, ground, bodies) as (url, _):
                 small = bodies.target(url, contender.dialect, 1)
                 drive(small, windows.CLIENTS, 1)
-                _beside_loads(contender, small, model, results)
+                _beside_work(_setup(contender, _LOADED), small, load, results)
+                _beside_work(_setup(contender, _TRIED), small, load_and_try, results)
                 if contender is contenders.BARE:
                     bulk = bodies.target(url, contender.dialect, BULK_ROWS)
                     _beside_bulk(contender, small, bulk, model, results)
 
 
-def _beside_loads(contender: Contender, small: Target, model: RawModel, results: Results) -> None:
+@contextmanager
+def _niced(ground: Ground) -> Iterator[Callable[[float], None]]:
+    """Give what computes for some seconds of CPU time in a process that stands back."""
+    command = [sys.executable, "-m", "bench.apps.niced"]
+    with subprocess.Popen(
+        command,
+        env=ground.environ(),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+
+        def compute(seconds: float) -> None:
+            assert process.stdin  # noqa: S101 - it was opened with pipes
+            assert process.stdout  # noqa: S101 - the same
+            print(seconds, file=process.stdin, flush=True)
+            process.stdout.readline()
+
+        yield compute
+
+
+def _beside_work(setup: str, small: Target, work: Callable[[], object], results: Results) -> None:
     for number in range(1, results.rounds + 1):
-        alone = drive(small, windows.CLIENTS, _LOAD_WINDOW_S)
-        then = _beside(
-            lambda: drive(small, windows.CLIENTS, _LOAD_WINDOW_S),
-            lambda: model.time(LOAD, 1, 1),
-        )
-        _keep(results, _setup(contender, _LOADED), number, alone, then)
+        alone = drive(small, windows.CLIENTS, _WINDOW_S)
+        then = _beside(lambda: drive(small, windows.CLIENTS, _WINDOW_S), work)
+        _keep(results, setup, number, alone, then)
 
 
 def _beside_bulk(
