@@ -1,5 +1,7 @@
 """Rows in a body, from 1 to 100,000, as JSON and as Arrow."""
 
+import time
+
 from bench import contenders, dialects, starting
 from bench.dialects import Dialect
 from bench.ground import Ground
@@ -15,6 +17,8 @@ _MS = "milliseconds a request"
 _US = "microseconds a row"
 # A hundred thousand rows of JSON are 34 MB.
 _MAX_BODY_BYTES = 64 * 2**20
+_FORGOTTEN_S = 1.2
+"""Within a second of small requests a large body is answered in steps, to let them in between."""
 
 
 def measure(ground: Ground, keep: Keep) -> None:
@@ -34,6 +38,7 @@ def measure(ground: Ground, keep: Keep) -> None:
 def _grow(series: str, url: str, form: Dialect, bodies: Bodies, keep: Keep) -> None:
     for rows in _SIZES:
         body = bodies.of(form, rows)[0].read_bytes()
+        time.sleep(_FORGOTTEN_S)
         try:
             _keep(keep, series, rows, p50_ms(url, form, body))
         except BrokenError as error:
