@@ -418,9 +418,18 @@ async def test_a_start_that_is_given_up_leaves_nothing(
     monkeypatch.setattr(child_module, "launch", slowly)
     threads = ChildThreads()
     spec = ChildSpec("tests.support.child_targets:operations", "unwanted", b"", tmp_path)
+
+    async def use_one() -> None:
+        # Warm before the cancellation is delivered, it is given to who asked for it.
+        child = await start_child(spec, threads, START_S)
+        try:
+            await anyio.sleep_forever()
+        finally:
+            await child.end()
+
     async with anyio.create_task_group() as starts:
-        starts.start_soon(start_child, spec, threads, START_S)
-        starts.start_soon(start_child, spec, threads, START_S)
+        starts.start_soon(use_one)
+        starts.start_soon(use_one)
         await until(begun.is_set, GONE_WITHIN_S)
         starts.cancel_scope.cancel()
         go_on.set()
