@@ -7,22 +7,22 @@ the load generators', and no server's own.
 """
 
 import math
-import subprocess
-import sys
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from typing import TypeVar
 
 from bench import contenders, starting, windows
 from bench.beside_bulk import BULK_ROWS, sending
 from bench.contenders import Contender
 from bench.ground import Ground
+from bench.line_process import LineProcess, line_process
 from bench.loads import Bodies
 from bench.model_cost import LOAD, PYFUNC, RAW, RawModel, raw_model
 from bench.page import ranged, shown, table
 from bench.results import Results
 from bench.wrk import Driven, Target, drive
+
+T = TypeVar("T")
 
 _ALONE, _THEN = "alone", "then"
 _LOADED = "while another process loads the model, twice in a second"
@@ -44,49 +44,35 @@ _SHORTEST_CALL_S = 0.05
 def measure(ground: Ground, bodies: Bodies, results: Results) -> None:
     """Drive the bare callables alone and beside either work, in turn."""
     results.limits = []
-    with raw_model(ground) as model, _niced(ground) as compute:
+    with raw_model(ground) as model, line_process(ground, "niced") as niced:
         model.time(LOAD, 1, 1)
 
         def load() -> None:
             model.time(LOAD, 1, 1)
 
         def load_and_try() -> None:
-            with ThreadPoolExecutor(1) as beside:
-                computing = beside.submit(compute, _COMPILED_S)
-                load()
-                model.time(PYFUNC, 1, _TRIED_ROWS)
-                computing.result()
+            # The first call, which is not timed, is one of them.
+            model.time(LOAD, 1, calls=0)
+            model.time(PYFUNC, 1, calls=_TRIED_ROWS - 1)
+
+        def load_try_and_compile() -> None:
+            _beside(load_and_try, lambda: _compute(niced, _COMPILED_S))
 
         for contender in (contenders.BARE, contenders.RELAY):
             with starting.rested(contender, ground, bodies) as (url, _):
                 small = bodies.target(url, contender.dialect, 1)
                 drive(small, windows.CLIENTS, 1)
                 _beside_work(_setup(contender, _LOADED), small, load, results)
-                _beside_work(_setup(contender, _TRIED), small, load_and_try, results)
+                _beside_work(_setup(contender, _TRIED), small, load_try_and_compile, results)
                 if contender is contenders.BARE:
                     bulk = bodies.target(url, contender.dialect, BULK_ROWS)
                     _beside_bulk(contender, small, bulk, model, results)
 
 
-@contextmanager
-def _niced(ground: Ground) -> Iterator[Callable[[float], None]]:
-    """Give what computes for some seconds of CPU time in a process that stands back."""
-    command = [sys.executable, "-m", "bench.apps.niced"]
-    with subprocess.Popen(
-        command,
-        env=ground.environ(),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
-
-        def compute(seconds: float) -> None:
-            assert process.stdin  # noqa: S101 - it was opened with pipes
-            assert process.stdout  # noqa: S101 - the same
-            print(seconds, file=process.stdin, flush=True)
-            process.stdout.readline()
-
-        yield compute
+def _compute(niced: LineProcess, seconds: float) -> None:
+    """Have so much CPU time spent by a process that stands back."""
+    niced.send(str(seconds))
+    niced.receive()
 
 
 def _beside_work(setup: str, small: Target, work: Callable[[], object], results: Results) -> None:
@@ -114,13 +100,13 @@ def _setup(contender: Contender, work: str) -> str:
     return f"{contender.title}, {work}"
 
 
-def _beside(traffic: Callable[[], Driven], work: Callable[[], object]) -> Driven:
-    """Return what came of traffic beside which other work was done."""
-    worker = threading.Thread(target=work)
-    worker.start()
-    driven = traffic()
-    worker.join()
-    return driven
+def _beside(first: Callable[[], T], work: Callable[[], object]) -> T:
+    """Return what came of one thing beside which other work was done. Raise what either raises."""
+    with ThreadPoolExecutor(1) as worker:
+        working = worker.submit(work)
+        came = first()
+        working.result()
+    return came
 
 
 def _keep(results: Results, setup: str, number: int, alone: Driven, then: Driven) -> None:

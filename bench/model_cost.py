@@ -2,13 +2,13 @@
 
 import json
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from statistics import median
 
 from bench import asking, contenders, dialects, starting
 from bench.ground import Ground
+from bench.line_process import LineProcess, line_process
 from bench.loads import Bodies
 from bench.page import ranged, table
 from bench.processes import BrokenError
@@ -39,32 +39,21 @@ def measure(ground: Ground, bodies: Bodies, results: Results) -> None:
 class RawModel:
     """The model in a process of its own, which calls it as often as it is asked to."""
 
-    def __init__(self, process: "subprocess.Popen[str]") -> None:
+    def __init__(self, process: LineProcess) -> None:
         self._process = process
 
     def time(self, kind: str, rows: int, calls: int = _CALLS) -> list[float]:
         """Return the milliseconds of calls on a DataFrame that is ready."""
-        assert self._process.stdin  # noqa: S101 - it was opened with pipes
-        assert self._process.stdout  # noqa: S101 - the same
-        self._process.stdin.write(json.dumps({"kind": kind, "rows": rows, "calls": calls}) + "\n")
-        self._process.stdin.flush()
-        took: list[float] = json.loads(self._process.stdout.readline())
+        self._process.send(json.dumps({"kind": kind, "rows": rows, "calls": calls}))
+        took: list[float] = json.loads(self._process.receive())
         return took
 
 
 @contextmanager
 def raw_model(ground: Ground) -> Iterator[RawModel]:
     """Run the model in a process of its own until the block ends."""
-    command = [sys.executable, "-m", "bench.apps.raw_model", str(ground.model)]
-    with subprocess.Popen(
-        command,
-        env=ground.environ(),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    ) as process:
-        # Its input ends with the block, and so does it.
+    model = str(ground.model)
+    with line_process(ground, "raw_model", model, stderr=subprocess.DEVNULL) as process:
         yield RawModel(process)
 
 

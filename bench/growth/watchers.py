@@ -1,8 +1,5 @@
 """Watchers on one MLflow server: what each costs it, and how many it bears."""
 
-import subprocess
-import sys
-from collections.abc import Sequence
 from contextlib import ExitStack
 
 import msgspec
@@ -10,6 +7,7 @@ import numpy as np
 
 from bench.ground import MODEL_URI, Ground
 from bench.growth.part import Keep, Part, Point
+from bench.line_process import line_process
 from bench.processes import ProcessTree
 from service.demo.model import ALIAS, NAME
 
@@ -74,38 +72,19 @@ def _poll(ground: Ground, uri: str, watchers: int, seconds: float) -> tuple[list
     processes = min(_PROCESSES, watchers)
     shares = [len(range(number, watchers, processes)) for number in range(processes)]
     with ExitStack() as stack:
-        started = [stack.enter_context(_process(ground, uri, share, seconds)) for share in shares]
+        started = [
+            stack.enter_context(
+                line_process(ground, "watchers", ground.server.uri, uri, str(share), str(seconds))
+            )
+            for share in shares
+        ]
         for process in started:
-            _line(process)
+            process.receive()
         before_s = server.cpu_s()
         for process in started:
-            assert process.stdin  # noqa: S101 - it was opened with pipes
-            process.stdin.write("go\n")
-            process.stdin.flush()
-        told = [msgspec.json.decode(_line(process), type=_Told) for process in started]
+            process.send("go")
+        told = [msgspec.json.decode(process.receive(), type=_Told) for process in started]
         return told, server.cpu_s() - before_s
-
-
-def _process(ground: Ground, uri: str, watchers: int, seconds: float) -> "subprocess.Popen[str]":
-    command: Sequence[str] = (
-        *(sys.executable, "-m", "bench.apps.watchers"),
-        *(ground.server.uri, uri, str(watchers), str(seconds)),
-    )
-    return subprocess.Popen(
-        command,
-        env=ground.environ(),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-
-
-def _line(process: "subprocess.Popen[str]") -> str:
-    assert process.stdout  # noqa: S101 - it was opened with pipes
-    line = process.stdout.readline()
-    if not line:
-        raise RuntimeError(f"the watchers ended with {process.wait()}")
-    return line
 
 
 WATCHERS = Part("watchers", "watchers", measure)

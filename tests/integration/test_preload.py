@@ -25,6 +25,11 @@ print("imported:", *sorted(set(sys.modules) - before))
 def test_a_first_prediction_imports_nothing() -> None:
     """Not even what scikit-learn leaves until it is given a frame."""
     done = subprocess.run(
-        [sys.executable, "-c", PREDICT], capture_output=True, text=True, check=True, cwd=ROOT
+        [sys.executable, "-c", PREDICT],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
     )
     assert done.stdout == "imported:\n", done.stderr
