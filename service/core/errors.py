@@ -154,9 +154,35 @@ class ChildRaisedError(ServiceError):
 
 
 class RequestTimeoutError(ServiceError):
-    """No answer within REQUEST_TIMEOUT_S."""
+    """The model worked on a request for too long, so that there was no answer in time."""
 
     code = "request-timeout"
+
+
+class QueueTimeoutError(ServiceError):
+    """No answer within REQUEST_TIMEOUT_S, most of which the request waited for a worker.
+
+    It says nothing about the model, which may not even have been asked.
+    """
+
+    code = "queue-timeout"
+
+
+class OverloadedError(ServiceError):
+    """A request that was refused before any work: its answer would come too late, or no room is.
+
+    `retry_after_s` is when it may be worth another try.
+    """
+
+    code = "overloaded"
+
+    def __init__(self, message: str, retry_after_s: float = 1.0) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+    def extras(self) -> dict[str, Any]:
+        """Return when to try again."""
+        return {"retry_after_s": self.retry_after_s}
 
 
 class ShuttingDownError(ServiceError):

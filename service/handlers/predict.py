@@ -32,7 +32,7 @@ _FAULTS = {
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "Over MAX_BODY_BYTES, or 8 times that once decoded",
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "Neither JSON nor Arrow",
     HTTPStatus.INTERNAL_SERVER_ERROR: "The model raised, or its answer is not finite: with `row`",
-    HTTPStatus.SERVICE_UNAVAILABLE: "No version can answer",
+    HTTPStatus.SERVICE_UNAVAILABLE: "No version can answer, or too much is asked",
     HTTPStatus.GATEWAY_TIMEOUT: "No answer within REQUEST_TIMEOUT_S",
 }
 

@@ -1,5 +1,6 @@
 """Errors as RFC 9457 problem details: the one place where our errors meet HTTP's."""
 
+import math
 from http import HTTPStatus
 from typing import Any
 
@@ -35,7 +36,9 @@ STATUS_BY_ERROR: dict[type[ServiceError], HTTPStatus] = {
     errors.FetchFailedError: HTTPStatus.BAD_GATEWAY,
     errors.NoVersionError: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.ShuttingDownError: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.OverloadedError: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.RequestTimeoutError: HTTPStatus.GATEWAY_TIMEOUT,
+    errors.QueueTimeoutError: HTTPStatus.GATEWAY_TIMEOUT,
     errors.ReloadTimeoutError: HTTPStatus.GATEWAY_TIMEOUT,
 }
 """An error that is not here is our own fault, and answered with 500."""
@@ -60,7 +63,9 @@ _TITLES: dict[type[ServiceError], str] = {
     errors.FetchFailedError: "The version can't be fetched",
     errors.NoVersionError: "No version can answer",
     errors.ShuttingDownError: "The service is ending",
+    errors.OverloadedError: "More is asked than can be answered in time",
     errors.RequestTimeoutError: "No answer in time",
+    errors.QueueTimeoutError: "No worker was free in time",
     errors.ReloadTimeoutError: "The reload is still under way",
 }
 
@@ -76,13 +81,18 @@ def answer_service_error(_: Request[Any, Any, Any], error: ServiceError) -> Resp
         log.error("model raised", reason=str(error), exception=error.detail)
     elif isinstance(error, errors.ChildLostError):
         log.error("request lost its workers", last_lines=error.last_lines)
+    elif isinstance(error, errors.OverloadedError):
+        # Thousands of them come in a second where a line for each would be the next overload.
+        log.debug("request refused", reason=str(error))
     elif status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         log.warning("request failed", code=error.code, reason=str(error))
     headers = version_headers(version) if version else {}
     if status is HTTPStatus.UNAUTHORIZED:
         signed = isinstance(error, errors.UnsignedWebhookError)
         headers["www-authenticate"] = "X-MLflow-Signature" if signed else "Bearer"
-    if status is HTTPStatus.SERVICE_UNAVAILABLE:
+    if isinstance(error, errors.OverloadedError):
+        headers["retry-after"] = str(max(1, math.ceil(error.retry_after_s)))
+    elif status is HTTPStatus.SERVICE_UNAVAILABLE:
         headers["retry-after"] = "1"
     title = _TITLES.get(type(error), "The service failed")
     return problem(status, TYPE_PREFIX + error.code, title, str(error), error.extras(), headers)

@@ -114,7 +114,15 @@ class BatchRuns(Generic[W]):
 
     def begin(self, worker: W, items: Sequence[QueuedRequest]) -> None:
         """Count a batch as one that its worker has, at once; `run` is to follow."""
-        self._running.setdefault(worker, []).append(items)
+        batches = self._running.setdefault(worker, [])
+        batches.append(items)
+        if len(batches) == 1 or batches[0][0].in_steps:
+            self._note_begin(items)
+
+    def _note_begin(self, items: Sequence[QueuedRequest]) -> None:
+        now_s = asyncio.get_running_loop().time()
+        for item in items:
+            item.began_s = now_s
 
     async def run(self, worker: W, items: Sequence[QueuedRequest]) -> None:
         """Have the worker answer a batch: each request is answered, fails, or is to run again."""
@@ -138,6 +146,9 @@ class BatchRuns(Generic[W]):
             batches.remove(items)
             if not batches:
                 del self._running[worker]
+            elif batches[0][0].began_s is None:
+                # It lay in the pipe behind this one.
+                self._note_begin(batches[0])
 
     async def _run_together(
         self, worker: W, items: Sequence[QueuedRequest], *, follows: bool
@@ -236,6 +247,7 @@ class BatchRuns(Generic[W]):
     def _run_again(self, item: QueuedRequest) -> None:
         # Its worker is given back in a moment, which hands out what waits.
         item.again = True
+        item.began_s = None
         self._queue.add(item)
 
     def _be_patient(self, worker: W, item: QueuedRequest) -> None:

@@ -24,9 +24,14 @@ import anyio
 import msgspec
 
 from service.contracts.contract import Call
-from service.core.errors import RequestTimeoutError, ShuttingDownError
+from service.core.errors import (
+    QueueTimeoutError,
+    RequestTimeoutError,
+    ServiceError,
+    ShuttingDownError,
+)
 from service.runtimes.messages import RawRequest
-from service.serving.batch_runs import BatchRuns, W
+from service.serving.batch_runs import PATIENCE_SHARE, BatchRuns, W
 from service.serving.gathering import Gathering
 from service.serving.request_queue import Answer, QueuedRequest, RequestQueue
 from service.serving.run_cost import RunCost
@@ -115,9 +120,10 @@ class Batcher(Generic[W]):
     async def submit(self, payload: Call | RawRequest) -> Answer:
         """Wait for the answer to a validated call, or to a body that the worker will decode.
 
-        Raise RequestTimeoutError past the request's time limit, ModelFailedError,
-        NonFinitePredictionError, ChildLostError where the request cost its worker twice, for a body
-        what decoding raises, and ShuttingDownError where `run` has ended.
+        Raise RequestTimeoutError past the request's time limit where the model took most of it,
+        else QueueTimeoutError; ModelFailedError, NonFinitePredictionError, ChildLostError where
+        the request cost its worker twice, for a body what decoding raises, and ShuttingDownError
+        where `run` has ended.
         """
         if self._ended:
             raise ShuttingDownError("this version has ended")
@@ -314,4 +320,16 @@ class Batcher(Generic[W]):
             if item.since + limit_s > loop.time():
                 self._expiry = loop.call_at(item.since + limit_s, self._expire)
                 return
-            item.fail(RequestTimeoutError(f"no answer within {limit_s:g} s (REQUEST_TIMEOUT_S)"))
+            item.fail(self._lateness(item, loop.time()))
+
+    def _lateness(self, item: QueuedRequest, now_s: float) -> ServiceError:
+        """Say of a request that is late whose fault that is: the model's, or the queue's."""
+        limit_s = self.settings.request_timeout_s
+        late = f"no answer within {limit_s:g} s (REQUEST_TIMEOUT_S)"
+        if item.began_s is None:
+            return QueueTimeoutError(f"{late}: no worker was free")
+        if now_s - item.began_s < limit_s * PATIENCE_SHARE:
+            return QueueTimeoutError(
+                f"{late}: a worker was free only {now_s - item.began_s:.3g} s ago"
+            )
+        return RequestTimeoutError(late)

@@ -22,7 +22,10 @@ EXPANSION = 8
 """How many times MAX_BODY_BYTES an Arrow stream may have once it is decoded."""
 
 MODEL_FAULTS = (ModelFailedError, ChildLostError, RequestTimeoutError, NonFinitePredictionError)
-"""What a request can meet that speaks against the version, and not against the caller."""
+"""What a request can meet that speaks against the version.
+
+What was refused or expired before a worker had it (OverloadedError, QueueTimeoutError) does not.
+"""
 
 _ENCODED_ON_LOOP_ROWS = 1_000
 """More rows than this are encoded in a thread: a thousand take about a millisecond."""

@@ -27,6 +27,7 @@ class QueuedRequest:
     __slots__ = (
         "again",
         "answer",
+        "began_s",
         "in_steps",
         "is_body",
         "key",
@@ -44,6 +45,8 @@ class QueuedRequest:
         self.answer = answer
         self.since = since
         """The loop's time at which it came."""
+        self.began_s: float | None = None
+        """The loop's time at which a worker began to work on it; None while none does."""
         self.again = False
         """Whether the batch that it was in has failed: it is run alone then."""
         self.losses = 0

@@ -13,6 +13,7 @@ from service.core.errors import (
     ChildLostError,
     ModelFailedError,
     NonFinitePredictionError,
+    QueueTimeoutError,
     RequestTimeoutError,
     ServiceError,
     ShuttingDownError,
@@ -542,8 +543,20 @@ async def test_a_request_ends_at_its_limit_though_no_worker_ever_took_it() -> No
     async with running(workers) as batcher:
         with workers.held():
             began = now()
-            assert isinstance(await outcome(batcher, a_call(1)), RequestTimeoutError)
+            assert isinstance(await outcome(batcher, a_call(1)), QueueTimeoutError)
             assert now() - began == pytest.approx(LIMIT_S)
+
+
+async def test_the_wait_for_a_worker_is_not_the_models_time() -> None:
+    """A request whose model had less than its share of the limit failed for want of a worker."""
+    workers = FakeWorkers()
+    async with running(workers) as batcher:
+        held = workers.take_idle()
+        assert held is not None
+        late = asyncio.create_task(outcome(batcher, a_call(HANGING)))
+        await anyio.sleep(LIMIT_S * (1 - PATIENCE_SHARE) + 1)
+        workers.give_back(held)
+        assert isinstance(await late, QueueTimeoutError)
 
 
 async def test_each_has_the_whole_limit_whoever_came_before() -> None:
@@ -554,7 +567,7 @@ async def test_each_has_the_whole_limit_whoever_came_before() -> None:
         async def took_s(later_s: float) -> float:
             await anyio.sleep(later_s)
             began = now()
-            assert isinstance(await outcome(batcher, a_call(1)), RequestTimeoutError)
+            assert isinstance(await outcome(batcher, a_call(1)), QueueTimeoutError)
             return now() - began
 
         for _ in range(2):
