@@ -22,6 +22,14 @@ from service.core.redaction import redact
         "headers {'Authorization': 'Basic s3cret'} were sent",
         "Authorization: Bearer s3cret",
         "Bearer s3crets3crets3crets3cret was refused",
+        "sv=2024&sig=s3cret",
+        "url = 'https://h/c?signature=s3cret'",
+        "signature=s3cret0123456789abcdef%3D",
+        "password='s3cret and s3cret'",
+        "client_secret = s3cret",
+        "AWS_SESSION_TOKEN=s3cret",
+        "token=x&a=b;PWD=s3cret",
+        "b=c=token=s3cret",
         "API request to http://alice:s3cret@h/api failed: host='alice:s3cret@h' password=s3cret",
     ],
 )
@@ -47,6 +55,12 @@ def test_no_credential_is_left(text: str) -> None:
         "Basic authentication is wanted",
         "write to someone@example.test",
         "mlflow-artifacts:/0/models/m-1/artifacts",
+        "    signature = infer_signature(X, model.predict(X))",
+        "    signature=infer_signature(X),",
+        "log_model(signature=model_signature, input_example=X)",
+        "ModelSignature(inputs=x, outputs=y)",
+        "sigma=0.5 design=4 signal = 3 tokenizer=bert secretary=5",
+        "max_tokens=100 token_type_ids=[1] token_count = 3 token=None",
     ],
 )
 def test_what_holds_no_credential_stays_as_it_is(text: str) -> None:

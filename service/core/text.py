@@ -1,0 +1,95 @@
+"""Texts that others wrote, made short and harmless before they are kept, sent or shown.
+
+Every function here takes time in proportion to its text.
+"""
+
+from service.core.redaction import redact
+
+SENTENCE_CHARACTERS = 2_000
+"""The length of a sentence: a reason, a verdict, an answer's detail, a value of a log line."""
+DETAIL_CHARACTERS = 20_000
+"""The length of a traceback in the log."""
+NAME_CHARACTERS = 200
+"""The length of a name, a version or a path where it is quoted within a sentence."""
+
+_KEPT = "\t"
+_BREAK = "\n"
+_CONTROLS = (*range(0x20), *range(0x7F, 0xA0))
+_DIRECTIONS = (0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
+"""They change the order in which a terminal shows a text (Unicode's UAX 9, section 2)."""
+_SEPARATORS = (0x2028, 0x2029)
+_UNENCODABLE = range(0xD800, 0xE000)
+"""Halves of surrogate pairs, which UTF-8 has no bytes for."""
+_TAGS = (0xFEFF, *range(0xFFF9, 0xFFFC), *range(0xE0000, 0xE0080))
+"""They are shown as nothing at all."""
+
+
+def bounded(text: str, limit: int, *, unread: int = 0) -> str:
+    """Return the text in at most `limit` characters, with a mark that says how much was cut.
+
+    `unread` is how many characters were cut before. Only the mark is left where the limit has no
+    room for more.
+    """
+    count = len(text) + unread
+    if count <= limit:
+        return text
+    # The mark is as long as it is for the whole text, or a digit shorter.
+    kept = min(len(text), max(0, limit - len(_cut_mark(count))))
+    return text[:kept] + _cut_mark(count - kept)
+
+
+def bounded_between(text: str, limit: int) -> str:
+    """Return the text in at most `limit` characters; both ends are kept, as for a traceback."""
+    if len(text) <= limit:
+        return text
+    kept = max(0, limit - len(_gap_mark(len(text))))
+    first = kept // 2
+    last = kept - first
+    return text[:first] + _gap_mark(len(text) - kept) + text[len(text) - last :]
+
+
+def printable(text: str, *, lines: bool = False) -> str:
+    r"""Return the text with what a terminal would obey written as an escape such as `\x1b`.
+
+    Those are control characters, changes of direction, line separators, and what can't be encoded
+    or seen. A line's end is one of them, unless `lines` are to stay lines.
+    """
+    if text.isprintable():
+        return text
+    return text.translate(_ESCAPES_IN_LINES if lines else _ESCAPES)
+
+
+def presentable(text: str, limit: int = SENTENCE_CHARACTERS) -> str:
+    """Return one printable line of at most `limit` characters, without credentials.
+
+    This is what becomes of a text of a model, a registry or a caller before it is shown.
+    """
+    # Redacted before it is cut: half a URI no longer looks like one. What is far beyond the limit
+    # is cut first, as it takes time and is cut anyway.
+    read = text[: _READ_TIMES * limit]
+    return bounded(printable(redact(read)), limit, unread=len(text) - len(read))
+
+
+_READ_TIMES = 16
+
+
+def _cut_mark(count: int) -> str:
+    return f" ... ({count} more characters)"
+
+
+def _gap_mark(count: int) -> str:
+    return f"\n... ({count} characters are left out) ...\n"
+
+
+def _escape(code: int) -> str:
+    if code < 0x100:  # noqa: PLR2004 - two digits suffice
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"  # noqa: PLR2004
+
+
+_ESCAPES = {
+    code: {"\n": "\\n", "\r": "\\r"}.get(chr(code), _escape(code))
+    for code in (*_CONTROLS, *_DIRECTIONS, *_SEPARATORS, *_UNENCODABLE, *_TAGS)
+    if chr(code) != _KEPT
+}
+_ESCAPES_IN_LINES = {code: escape for code, escape in _ESCAPES.items() if chr(code) != _BREAK}
