@@ -16,10 +16,19 @@ _RUN = re.compile(r"runs:/(?P<run>[^/]+)/(?P<path>.+)")
 _ALIAS = re.compile(rf"models:/{_NAME}@(?P<alias>[\w-]+)")
 _SUFFIX = re.compile(rf"models:/{_NAME}/(?P<suffix>[^/@]+)")
 _LOGGED = re.compile(r"models:/(?P<id>m-[\w-]+)")
+_NUMBER = re.compile(r"[0-9]{1,19}")
 
 
 class InvalidModelUriError(ValueError):
     """A text that is none of the model URIs that can be followed; its message says which can."""
+
+
+def version_number(text: str) -> str | None:
+    """Return a version number without zeros in front, None for a text that is none.
+
+    At most 19 digits, as a 64-bit integer has: Python's own `int` raises for thousands of them.
+    """
+    return str(int(text)) if _NUMBER.fullmatch(text) else None
 
 
 class RefKind(StrEnum):
@@ -78,8 +87,7 @@ class ModelRef(msgspec.Struct, frozen=True):
 
         Raise InvalidModelUriError for a word that is none of them.
         """
-        if stage.isascii() and stage.isdigit():
-            number = str(int(stage))
+        if (number := version_number(stage)) is not None:
             return cls(RefKind.VERSION, f"models:/{name}/{number}", name, number)
         if stage.lower() == "latest":
             return cls(RefKind.LATEST, f"models:/{name}/latest", name, "latest")

@@ -1,7 +1,7 @@
 """`GET /model/info`, `POST /reload-model`, and `/model/pin`."""
 
 from http import HTTPStatus
-from typing import Any
+from typing import Annotated, Any
 
 import anyio
 import msgspec
@@ -124,7 +124,7 @@ async def pin(
 
     It is pinned across restarts. A version that a gate refuses is not pinned.
     """
-    number = _pin_wish(body)
+    number = pin_wish(body)
     version = await _fulfilled(desired.pin(number), desired, settings)
     message = f"version {version.version} is pinned and serves"
     return ReloadReply("success", message, ref.label, version.version)
@@ -149,20 +149,24 @@ async def unpin(
 
 
 class _PinBody(msgspec.Struct):
-    version: str | int
+    # Bounded before anything is made of them: 19 digits are what a 64-bit integer has.
+    version: (
+        Annotated[str, msgspec.Meta(max_length=19)]
+        | Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+    )
 
 
 _decode_pin = msgspec.json.Decoder(_PinBody).decode
 
 
-def _pin_wish(body: bytes) -> str:
+def pin_wish(body: bytes) -> str:
+    """Return the version that a body names. Raise ContractViolationError or MalformedBodyError."""
     try:
         return str(_decode_pin(body).version)
     except msgspec.ValidationError:
-        raise ContractViolationError("version", None, "a version number", "something else") from (
-            None
-        )
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        wanted = "a version number of at most 19 digits"
+        raise ContractViolationError("version", None, wanted, "something else") from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
         raise MalformedBodyError(f'the body is no JSON such as {{"version": "1"}}: {error}') from (
             None
         )

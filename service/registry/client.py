@@ -23,7 +23,7 @@ with warnings.catch_warnings():
 
 from service.core.errors import SourceUnavailableError
 from service.core.redaction import redact
-from service.core.versions import ModelRef, ModelVersion, RefKind
+from service.core.versions import ModelRef, ModelVersion, RefKind, version_number
 from service.registry.download import download
 from service.registry.faults import explain, is_absence
 from service.registry.messages import (
@@ -37,6 +37,7 @@ from service.registry.messages import (
     TagReply,
     TagRequest,
 )
+from service.registry.numbers import milliseconds
 
 
 def operations(arguments: bytes) -> Mapping[str, tuple[type[Any], Callable[[Any], Any]]]:
@@ -98,7 +99,7 @@ def tag(request: TagRequest) -> TagReply:
     try:
         found = client.get_model_version(version.name, version.version)
         # A model that was deleted and made again has a version 1 once more.
-        if int(found.creation_timestamp or 0) != version.created_ms:
+        if milliseconds(found.creation_timestamp) != version.created_ms:
             return TagReply("the registry has another version of that number by now")
         for key, value in request.tags.items():
             client.set_model_version_tag(version.name, version.version, key, value)
@@ -148,7 +149,7 @@ def _by_logged_model(ref: ModelRef, client: Any) -> ResolveReply:
             version=ref.target,
             run_id=model.source_run_id or "",
             source=ref.uri,
-            created_ms=int(model.creation_timestamp or 0),
+            created_ms=milliseconds(model.creation_timestamp),
         )
     )
 
@@ -169,7 +170,7 @@ def _by_run(ref: ModelRef, client: Any) -> ResolveReply:
             version=ref.target,
             run_id=ref.target,
             source=ref.uri,
-            created_ms=int(info.start_time or 0),
+            created_ms=milliseconds(info.start_time),
         )
     )
 
@@ -198,8 +199,8 @@ def _number(version: Any) -> int:
 
 def _registered(ref: ModelRef, found: Any) -> ResolveReply:
     # An int from a SQL store, text over REST; '' in an answer that is none of MLflow's.
-    number = str(found.version)
-    if found.name != ref.name or not number.isdecimal():
+    number = version_number(str(found.version))
+    if found.name != ref.name or number is None:
         raise _malformed(ref)
     if found.status != "READY":
         raise _unready(f"version {number} of {ref.name}", str(found.status))
@@ -207,10 +208,10 @@ def _registered(ref: ModelRef, found: Any) -> ResolveReply:
         ModelVersion(
             registry=_place(ref),
             name=found.name,
-            version=str(int(number)),
+            version=number,
             run_id=found.run_id or "",
             source=redact(found.source or ""),
-            created_ms=int(found.creation_timestamp or 0),
+            created_ms=milliseconds(found.creation_timestamp),
         )
     )
 

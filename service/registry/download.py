@@ -21,6 +21,7 @@ from service.core.redaction import redact
 from service.core.versions import ModelVersion
 from service.registry.faults import explain
 from service.registry.messages import DownloadReply, DownloadRequest
+from service.registry.numbers import milliseconds
 
 _WRITTEN_HERE = frozenset({"registered_model_meta"})
 """What MLflow's client adds to a download, and no listing knows."""
@@ -73,7 +74,7 @@ def _must_be_the_same(version: ModelVersion, uri: str) -> None:
     if uri == version.source:
         return
     found = mlflow.MlflowClient().get_model_version(version.name, version.version)
-    if (int(found.creation_timestamp or 0), redact(found.source or "")) != (
+    if (milliseconds(found.creation_timestamp), redact(found.source or "")) != (
         version.created_ms,
         version.source,
     ):

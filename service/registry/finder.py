@@ -3,10 +3,13 @@
 from collections.abc import Awaitable, Callable
 
 from service.core.errors import SourceUnavailableError, UnknownVersionError
-from service.core.versions import ModelRef, ModelVersion
+from service.core.versions import ModelRef, ModelVersion, version_number
 from service.registry.messages import ResolveReply, ResolveRequest
 from service.registry.sources import ScoutSource
 from service.registry.store import ArtifactStore
+
+_SHOWN = 40
+"""Characters of somebody's text that a sentence repeats."""
 
 
 class VersionFinder:
@@ -35,8 +38,8 @@ class VersionFinder:
         """
         if not self._ref.name:
             raise UnknownVersionError(f"{self._ref.uri} is no registered model: it has no versions")
-        if not (number.isascii() and number.isdigit()):
-            raise UnknownVersionError(f"{number!r} is no version number")
+        if version_number(number) is None:
+            raise UnknownVersionError(f"{number[:_SHOWN]!r} is no version number")
         ref = ModelRef.for_stage(self._ref.name, number)
         unavailable: SourceUnavailableError | None = None
         try:

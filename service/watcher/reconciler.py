@@ -148,17 +148,25 @@ class Reconciler:
                 self._log.warning("nothing is promoted", pointer=self._source.ref.uri)
 
     async def _observe(self, wish: Wish) -> None:
-        """Find out what a wish is for, now that the registry was asked after it was made."""
+        """Find out what a wish is for, now that the registry was asked after it was made.
+
+        A wish that fails fails alone, whatever it raises: the other ones and the pass go on.
+        """
         try:
-            if isinstance(wish, Pin):
-                await self._set_pin(await self._finder.find(wish.number))
-            elif isinstance(wish, Unpin):
-                await self._set_pin(None)
-            if self._monitor.pin is None and self._monitor.registry_error:
-                raise SourceUnavailableError(self._monitor.registry_error)
+            await self._obey(wish)
         except ServiceError as error:
             wish.fail(error)
-            return
+        except Exception as error:  # noqa: BLE001 - a crash barrier for each wish
+            self._log.exception("wish failed", trigger=str(wish.trigger))
+            wish.fail(ServiceError(f"the service failed over it: {type(error).__name__}"))
+
+    async def _obey(self, wish: Wish) -> None:
+        if isinstance(wish, Pin):
+            await self._set_pin(await self._finder.find(wish.number))
+        elif isinstance(wish, Unpin):
+            await self._set_pin(None)
+        if self._monitor.pin is None and self._monitor.registry_error:
+            raise SourceUnavailableError(self._monitor.registry_error)
         wish.observed = True
         wish.target = self._wanted()
         wish.loaded = wish.target != self._serving()

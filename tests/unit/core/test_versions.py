@@ -46,6 +46,7 @@ def test_each_form_of_a_model_uri_is_read(
         "models:/m/Prod",
         "models:/m/-1",
         "models:/m/²",
+        "models:/m/" + "9" * 5000,
         "models:/@champion",
         "models://host/m/1",
         "runs:/0123",

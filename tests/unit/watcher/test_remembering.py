@@ -9,6 +9,8 @@ from service.core.errors import (
     UnknownVersionError,
 )
 from service.core.events import Ending, Trigger
+from service.core.versions import ModelVersion
+from service.registry.finder import VersionFinder
 from service.serving.desired import Wish
 from service.watcher.probation import ProbationSettings
 from tests.support.fake_models import Fate, a_failure
@@ -95,13 +97,32 @@ async def test_a_pin_of_what_nobody_has_is_refused_at_once() -> None:
     """Nothing changes; without a registry it is not known whether there is such a version."""
     async with a_watcher() as watcher:
         await serve(watcher, 1)
-        for number in ("7", "one"):
+        for number in ("7", "one", "9" * 5000):
             error = await outcome_of(watcher, watcher.desired.pin(number))
             assert isinstance(error, UnknownVersionError)
         watcher.source.outage = "registry down"
         error = await outcome_of(watcher, watcher.desired.pin("7"))
         assert isinstance(error, SourceUnavailableError)
         assert await outcome_of(watcher, watcher.desired.pin("1")) == "1"
+
+
+async def test_a_wish_that_fails_fails_alone() -> None:
+    """Whatever it raises: promotions and other wishes of the same pass go on."""
+    async with a_watcher() as watcher:
+        await serve(watcher, 1)
+        pin, reload = watcher.desired.pin("boom"), watcher.desired.reload()
+        watcher.source.version = a_version(2)
+        with pytest.MonkeyPatch.context() as patch:
+
+            async def find(_: VersionFinder, __: str) -> ModelVersion:
+                raise ValueError("Exceeds the limit for integer string conversion")
+
+            patch.setattr(VersionFinder, "find", find)
+            await watcher.reconciler.run_once()
+        with pytest.raises(ServiceError, match="ValueError"):
+            await pin.settled()
+        watcher.desired.withdraw(pin)
+        assert await outcome_of(watcher, reload) == "2"
 
 
 async def test_a_refusal_survives_a_restart() -> None:
