@@ -37,6 +37,8 @@ class Contender:
     """How long it takes to learn a load that differs much from the one before."""
     answers: bool = True
     """Whether it answers with predictions."""
+    ours: bool = False
+    """Whether it is this service, of whatever revision: it takes Arrow and tells its engines."""
 
     @contextlib.contextmanager
     def started(
@@ -194,6 +196,7 @@ HOTSWAP = Contender(
     "`python -m service serve` as it comes, with a registry that it polls; one worker",
     _service,
     environ={"COMPILED": "auto"},
+    ours=True,
 )
 HOTSWAP_PYFUNC = Contender(
     "hotswap-pyfunc",
@@ -201,6 +204,7 @@ HOTSWAP_PYFUNC = Contender(
     "the same with `COMPILED=off`",
     _service,
     environ={"COMPILED": "off"},
+    ours=True,
 )
 
 ALL = (

@@ -2,12 +2,14 @@
 
     python -m bench.peers [--parts peers,promotion,...] [--rounds 5] [--resume]
     python -m bench.peers --short
+    python -m bench.peers --against REV [--rounds 11]
     python -m bench.peers --render FILE
 
 Builds the model, starts each contender, measures, and writes tables and charts into
 docs/performance.md. What was measured is kept as it comes in the file `--results`, where each part
 that is measured again replaces what was there; with `--resume` the rounds go on where they ended.
-`--render` only writes the page again.
+`--render` only writes the page again. `--against` measures this tree and another revision of this
+service in turns, prints the ratios of their paired rounds, and writes no page.
 """
 
 import argparse
@@ -17,6 +19,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from bench import (
+    against,
     beside_bulk,
     budget,
     contenders,
@@ -46,6 +49,8 @@ def main() -> int:
     if chosen.render:
         report.write(Results.read(chosen.render))
         return 0
+    if chosen.against:
+        return _compare(chosen)
     path: Path = chosen.results
     results = Results.read(path) if path.exists() and not chosen.short else Results.begun()
     results.rounds, results.seconds = chosen.rounds, chosen.seconds
@@ -76,6 +81,20 @@ def main() -> int:
         print(tables.peers(results))
     else:
         report.write(results)
+    return int(not _is_whole(results))
+
+
+def _compare(chosen: argparse.Namespace) -> int:
+    """Measure this tree and another revision. Return 1 where a round of either is missing."""
+    path: Path = chosen.results.with_name("against.json")
+    results = Results.begun()
+    results.rounds, results.seconds = chosen.rounds, chosen.seconds
+    with prepared(chosen.environments) as ground:
+        bodies = Bodies(ground.folder / "bodies", ground.load())
+        pair = against.pair(chosen.against, ground.folder / "before")
+        Rounds(ground, bodies, results, lambda: results.write(path)).run(pair, against.LOADS)
+    print(f"kept in {path}\n", flush=True)
+    print(against.table_of(results, *pair), flush=True)
     return int(not _is_whole(results))
 
 
@@ -123,6 +142,7 @@ def _arguments() -> argparse.Namespace:
     )
     keys = ",".join(contender.key for contender in contenders.ALL)
     parser.add_argument("--short", action="store_true", help="one round, to see that it works")
+    parser.add_argument("--against", metavar="REV", help="only beside that revision")
     parser.add_argument("--parts", type=lambda text: text.split(","), default=list(_PARTS))
     parser.add_argument("--contenders", default="", help=f"some of {keys}")
     parser.add_argument("--rounds", type=int, default=5)

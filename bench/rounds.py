@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from bench import asking
-from bench.contenders import BARE, OURS, Contender
+from bench.contenders import BARE, Contender
 from bench.ground import Ground
 from bench.loads import SINGLE, Bodies, Load
 from bench.processes import IDLE_SHARE, BrokenError, ProcessTree, peak_pss
@@ -80,10 +80,10 @@ class Rounds:
         standing = Standing(started_s=time.monotonic() - began)
         self._results.standings[contender.key] = standing
         standing.idle_share = rest(contender, url, tree)
-        if contender in OURS:
+        if contender.ours:
             standing.predictors = _best(url)
         # Not our own: their heartbeats would be missed.
-        standing.paused = standing.idle_share > IDLE_SHARE and contender not in OURS
+        standing.paused = standing.idle_share > IDLE_SHARE and not contender.ours
         running = _Running(contender, url, tree, standing)
         with running.turn():
             for load in loads:
@@ -153,7 +153,7 @@ class Rounds:
 def _is_asked(contender: Contender, load: Load) -> bool:
     """Whether a load means something: Arrow is ours alone, and the constant has no rows."""
     if load.arrow:
-        return contender in OURS
+        return contender.ours
     return contender is not BARE or load in SINGLE
 
 

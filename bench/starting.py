@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import urljoin
 
 from bench import asking
-from bench.contenders import OURS, Contender
+from bench.contenders import Contender
 from bench.ground import Ground
 from bench.loads import Bodies
 from bench.processes import ProcessTree
@@ -51,7 +51,7 @@ def rest(contender: Contender, url: str, tree: ProcessTree) -> float:
 
     Return the share of a core that it takes then.
     """
-    if contender in OURS:
+    if contender.ours:
         deadline = time.monotonic() + _COMPILE_LIMIT_S
         while predictors(url).get("state") == _COMPILING and time.monotonic() < deadline:
             time.sleep(_LOOK_S)
