@@ -1,13 +1,14 @@
 """Read the body that has a list for each input: `{"columns": {"month": [...], ...}}`."""
 
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any, NotRequired, TypedDict
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from service.contracts.contract import Form, InputSpec
 from service.contracts.faults import Place, violation
+from service.contracts.keys import object_type
 from service.core.errors import ContractViolationError
 
 Columns = list[list[Any] | None]
@@ -30,11 +31,12 @@ def columns_type(
         for kind in kinds
     ]
     if not plain_names(inputs):
-        fields = {
-            spec.name: kind if spec.required else NotRequired[kind]
-            for spec, kind in zip(inputs, lists, strict=True)
-        }
-        columns: Any = TypedDict("Columns", fields)  # type: ignore[misc]
+        pairs = list(zip(inputs, lists, strict=True))
+        columns = object_type(
+            "Columns",
+            {spec.name: kind for spec, kind in pairs if spec.required},
+            {spec.name: kind for spec, kind in pairs if not spec.required},
+        )
         return columns, lambda given: [given.get(name) for name in names]
     identifiers = [f"f{index}" for index in range(len(names))]
     struct = msgspec.defstruct(

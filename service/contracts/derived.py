@@ -1,7 +1,7 @@
 """A contract that is read off a model's signature."""
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Annotated, Any, NotRequired, TypedDict
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -28,6 +28,7 @@ from service.contracts.contract import (
 )
 from service.contracts.encoding import encode
 from service.contracts.faults import Place, decode, violation
+from service.contracts.keys import object_type
 from service.contracts.mlflow_types import SCALARS, dec_hook, element_type, nested_type
 from service.contracts.params import Params
 from service.core.errors import ContractViolationError, SignatureError
@@ -204,12 +205,13 @@ def _row_type(
 
 def _dict_row(inputs: tuple[InputSpec, ...], types: list[Any]) -> tuple[Any, Split]:
     """Read instances into dicts: msgspec's structs take no name with a quote or backslash."""
-    fields = {
-        spec.name: kind if spec.required else NotRequired[kind]
-        for spec, kind in zip(inputs, types, strict=True)
-    }
+    pairs = list(zip(inputs, types, strict=True))
     names = [spec.name for spec in inputs]
-    row: Any = TypedDict("Row", fields)  # type: ignore[misc]
+    row = object_type(
+        "Row",
+        {spec.name: kind for spec, kind in pairs if spec.required},
+        {spec.name: kind for spec, kind in pairs if not spec.required},
+    )
     return row, lambda rows: ([row.get(name) for row in rows] for name in names)
 
 

@@ -13,6 +13,7 @@ from service.contracts.contract import Column, Form, Predictions
 _ENCODER = msgspec.json.Encoder()
 _REMEMBERED = 64
 """Sets of output names: a version has one."""
+_NS_IN_US = 1000
 
 
 def encode(predictions: Predictions, start: int, stop: int, form: Form) -> bytes:
@@ -83,8 +84,27 @@ def _values(column: Column, dtype: str, shape: list[int], start: int, stop: int)
     if isinstance(column, list):
         return column[start:stop]
     array = np.frombuffer(column, dtype).reshape(-1, *shape)[start:stop]
-    values: list[Any] = array.tolist()
-    return _in_utc(values) if array.dtype.kind == "M" else values
+    values: list[Any] = _moments(array) if array.dtype.kind == "M" else array.tolist()
+    return values
+
+
+def _moments(array: "np.ndarray[Any, Any]") -> list[Any]:
+    """Return datetimes in UTC, as texts where some are finer than a datetime of Python's is."""
+    values: list[Any] = _in_utc(array.astype("datetime64[us]").tolist())
+    if np.datetime_data(array.dtype)[0] != "ns":
+        return values
+    rest = array.astype(np.int64) % _NS_IN_US
+    if not (rest.any() and (rest[~np.isnat(array)]).any()):
+        return values
+    return _with_nanoseconds(values, rest.tolist())
+
+
+def _with_nanoseconds(value: Any, rest: Any) -> Any:
+    if isinstance(value, list):
+        return [_with_nanoseconds(*pair) for pair in zip(value, rest, strict=True)]
+    if value is None or not rest:
+        return value
+    return f"{value:%Y-%m-%dT%H:%M:%S.%f}{rest:03d}Z"
 
 
 def _in_utc(value: Any) -> Any:

@@ -104,9 +104,9 @@ def _violation(message: str, body: bytes, at: str) -> ServiceError:
     wanted, _, kind = wanted.partition(", got ")
     found, value = _walk(document, place)
     got = describe(value) if found else _word(kind) if kind else "another value"
-    if field := _field(wanted, "Object missing required field "):
+    if (field := _field(wanted, "Object missing required field ")) is not None:
         place, wanted, got = f"{place}.{field}", "a value", "nothing"
-    elif field := _field(wanted, "Object contains unknown field "):
+    elif (field := _field(wanted, "Object contains unknown field ")) is not None:
         inside = value.get(field, msgspec.UNSET) if isinstance(value, dict) else msgspec.UNSET
         place, wanted = f"{place}.{field}", "no field of this name"
         got = "one" if inside is msgspec.UNSET else describe(inside)
@@ -162,8 +162,8 @@ def _row(path: str) -> int | None:
     return int(found[1]) if found else None
 
 
-def _field(message: str, start: str) -> str:
-    return message.removeprefix(start)[1:-1] if message.startswith(start) else ""
+def _field(message: str, start: str) -> str | None:
+    return message.removeprefix(start)[1:-1] if message.startswith(start) else None
 
 
 def _in_words(wanted: str) -> str:

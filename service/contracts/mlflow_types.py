@@ -7,11 +7,12 @@ nested ones `array` (with `items`), `object` (with `properties`), `map` (with `v
 
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
-from typing import Annotated, Any, NotRequired, TypedDict
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
 
+from service.contracts.keys import object_type
 from service.core.errors import SignatureError
 
 MAX_DEPTH = 64
@@ -116,13 +117,13 @@ def nested_type(spec: dict[str, Any]) -> Any:  # noqa: PLR0911 - one for each ki
         case "map":
             return dict[str, nested_type(spec["values"])]  # type: ignore[misc]
         case "object":
-            fields = {
-                name: nested_type(prop)
-                if prop.get("required", True)
-                else NotRequired[nested_type(prop) | None]
-                for name, prop in spec["properties"].items()
-            }
-            return TypedDict("Object", fields)  # type: ignore[operator]
+            required, optional = {}, {}
+            for name, prop in spec["properties"].items():
+                if prop.get("required", True):
+                    required[name] = nested_type(prop)
+                else:
+                    optional[name] = nested_type(prop) | None
+            return object_type("Object", required, optional)
         case "any":
             return Any
     raise SignatureError(f"the signature has the type {kind!r}, which cannot be served")

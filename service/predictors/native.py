@@ -5,7 +5,7 @@ from typing import Any
 from service.contracts.contract import Call, Predictions
 from service.predictors.compiled.anatomy import Anatomy
 from service.predictors.inputs import to_model_input
-from service.predictors.outputs import to_predictions
+from service.predictors.outputs import ForEachOutput, to_predictions
 
 
 class NativePredictor:
@@ -22,6 +22,8 @@ class NativePredictor:
     def predict(self, call: Call) -> Predictions:
         """Answer every row; see Predictor."""
         output = self._answer(to_model_input(self._contract, call))
+        if isinstance(output, list):  # scikit-learn's, of several outputs
+            output = ForEachOutput(output)
         return to_predictions(self._contract, output, call.rows)
 
 

@@ -9,7 +9,7 @@ from mlflow.types.schema import ColSpec, DataType, Schema
 
 from service.contracts.contract import Call, Contract, Predictions
 from service.predictors.inputs import ModelInput, to_model_input
-from service.predictors.outputs import to_predictions
+from service.predictors.outputs import ForEachOutput, to_predictions
 from service.predictors.report import PYFUNC
 
 
@@ -26,6 +26,8 @@ class PyfuncPredictor:
             for spec in contract.inputs
             if not spec.required and spec.type in {"integer", "long"}
         )
+        described = model.metadata.flavors.get("python_function", {})
+        self._of_sklearn = described.get("loader_module") == "mlflow.sklearn"
         self._widened: dict[frozenset[str], Any] = {frozenset(): model}
 
     def predict(self, call: Call) -> Predictions:
@@ -36,6 +38,8 @@ class PyfuncPredictor:
             output = model.predict(data)
         else:
             output = model.predict(data, params=copy.deepcopy(call.params))  # the model's own
+        if self._of_sklearn and isinstance(output, list):
+            output = ForEachOutput(output)
         return to_predictions(self._contract, output, call.rows)
 
     def _model_for(self, data: ModelInput) -> Any:

@@ -12,7 +12,8 @@ import pandas as pd
 
 from service.contracts.contract import Column
 
-_NUMERIC = {"integer", "long", "float", "double"}
+_FRACTIONAL = frozenset({"float", "double"})
+_NO_NUMBERS = frozenset({"string", "boolean", "binary", "datetime"})
 _INT_RANGE = range(-(2**63), 2**64)
 
 
@@ -25,28 +26,37 @@ class Values(NamedTuple):
     non_finite: list[int]
 
 
-def to_values(values: Any, kind: str) -> Values:
+def to_values(values: Any, kind: str, *, single: bool = False) -> Values:
     """Return a column's data; `kind` is its type in the signature ('' where that says none).
 
-    Raise TypeError or ValueError for what has no JSON.
+    A value that is missing (None, pandas' NA or NaT) is null. NaN is a number that is none, but
+    where the type is no number's, or pandas has it for what is missing. `single` is whether a row
+    has one value, which may have come as a list of one. Raise TypeError or ValueError for what has
+    no JSON.
     """
+    nan_is_missing = kind in _NO_NUMBERS
     if isinstance(values, pd.Series):
+        nan_is_missing = nan_is_missing or (kind not in _FRACTIONAL and _marks_missing(values))
         values = _from_series(values)
     if isinstance(values, np.ndarray):
-        if values.ndim == 2 and values.shape[1] == 1:  # noqa: PLR2004 - one value a row after all
+        if single and values.ndim == 2 and values.shape[1] == 1:  # noqa: PLR2004 - rows of one
             values = values[:, 0]
-        if values.dtype.kind not in "OUSm":
+        if values.dtype.kind not in "OUSm" and 0 not in values.shape[1:]:
             return _from_array(values)
         values = list(values) if values.dtype.kind in "Om" else values.tolist()
-    return _from_list(list(values), kind)
+    if single and kind != "string":
+        values = [v[0] if isinstance(v, list | tuple) and len(v) == 1 else v for v in values]
+    return _from_list(list(values), kind, nan_is_missing=nan_is_missing)
+
+
+def _marks_missing(series: "pd.Series[Any]") -> bool:
+    """Tell whether pandas has NaN among these values for one that is missing."""
+    return series.dtype.kind == "O"
 
 
 def _from_series(series: "pd.Series[Any]") -> Any:
     """Return a numpy array where numpy has the type, else a list."""
     dtype = series.dtype
-    if isinstance(dtype, pd.CategoricalDtype):
-        series = series.astype(object)
-        return series.tolist()
     if isinstance(dtype, np.dtype):
         return series.to_numpy()
     if isinstance(dtype, pd.DatetimeTZDtype):
@@ -65,7 +75,9 @@ def _from_array(array: "np.ndarray[Any, Any]") -> Values:
             wanted = array.dtype.newbyteorder("=") if array.dtype.itemsize <= 8 else np.float64  # noqa: PLR2004
             array = array.astype(wanted, copy=False)
         case "M":
-            array = array.astype("datetime64[us]", copy=False)
+            # Finer than microseconds is kept; coarser has no type of its own in what is answered.
+            fine = np.datetime_data(array.dtype)[0] in {"ns", "ps", "fs", "as"}
+            array = array.astype("datetime64[ns]" if fine else "datetime64[us]", copy=False)
         case _:
             raise TypeError(f"numpy's {array.dtype} is no type of JSON's")
     shape = [int(size) for size in array.shape[1:]]
@@ -74,24 +86,39 @@ def _from_array(array: "np.ndarray[Any, Any]") -> Values:
     return Values(array.tobytes(), array.dtype.name, shape, [int(row) for row in rows])
 
 
-def _from_list(values: list[Any], kind: str) -> Values:
+def _from_list(values: list[Any], kind: str, *, nan_is_missing: bool) -> Values:
     plain = [_plain(value) for value in values]
-    numbers = [isinstance(value, int | float) and type(value) is not bool for value in plain]
-    empty = [_is_nan(value) or value is None for value in plain]
-    if all(numbers) and plain:
-        array = np.array(plain)
-        if array.dtype.kind in "iuf":
-            return _from_array(array)
-    # A hole among labels is a null; among numbers it is a number that is none.
-    numeric = all(map(max, numbers, empty)) and (
-        kind in _NUMERIC or any(n and not e for n, e in zip(numbers, empty, strict=True))
-    )
-    if not numeric:
+    if nan_is_missing:
         plain = [None if _is_nan(value) else value for value in plain]
-    non_finite = [
-        row for row, value in enumerate(plain) if not _finite(value) or (numeric and value is None)
-    ]
-    return Values(plain, "", [], non_finite)
+    array = _of_one_type(plain, kind)
+    if array is not None:
+        return _from_array(array)
+    if kind in _FRACTIONAL:
+        plain = [float(value) if type(value) is int else value for value in plain]
+    return Values(plain, "", [], [row for row, value in enumerate(plain) if not _finite(value)])
+
+
+def _of_one_type(plain: list[Any], kind: str) -> "np.ndarray[Any, Any] | None":
+    """Return numbers of one type, or lists of them of one length, as an array, None for others.
+
+    An array has one type for all: among others a number would not stay what the model answered.
+    """
+    leaves = set(map(type, plain))
+    if leaves == {list}:
+        widths = set(map(len, plain))
+        if len(widths) > 1 or 0 in widths:
+            return None
+        leaves = {type(item) for row in plain for item in row}
+    if leaves == {int, float} and kind in _FRACTIONAL:
+        leaves = {float}
+    if leaves not in ({int}, {float}):
+        return None
+    array = np.array(plain, np.float64 if leaves == {float} else None)
+    return (
+        array
+        if array.dtype.kind in "iuf" and (leaves == {float}) == (array.dtype.kind == "f")
+        else None
+    )
 
 
 def _is_nan(value: Any) -> bool:
@@ -131,6 +158,8 @@ def _plain(value: Any) -> Any:  # noqa: C901, PLR0911, PLR0912 - one for each ki
             return {str(key): _plain(item) for key, item in value.items()}
         case list() | tuple() | set() | frozenset():
             return [_plain(item) for item in value]
+        case np.ndarray() if not value.ndim:
+            return _plain(value.item())
         case np.ndarray() | pd.Series():
             return [_plain(item) for item in value]
         case Enum():

@@ -8,7 +8,7 @@ import numpy as np
 from service.contracts.contract import Column, Contract, Predictions
 from service.contracts.signature import DEFAULT_OUTPUT
 from service.predictors.compiled.recipe import Array
-from service.predictors.outputs import to_predictions
+from service.predictors.outputs import single_valued, to_predictions
 
 _PLAIN = frozenset(map(np.dtype, ("float64", "float32", "int64", "int32")))
 
@@ -21,10 +21,13 @@ def answering(contract: Contract) -> Callable[[Any, int], Predictions]:
     """
     names = [spec.name for spec in contract.outputs] or [DEFAULT_OUTPUT]
     width = len(names)
+    plain = width > 1 or names[0] in single_valued(contract)
     shapes: list[list[int]] = [[] for _ in names]
 
     def answer(output: Any, rows: int) -> Predictions:
-        if isinstance(output, np.ndarray) and output.shape in {(rows, width), (rows,)}:
+        if isinstance(output, np.ndarray) and (
+            output.shape == (rows,) or (plain and output.shape == (rows, width))
+        ):
             quick = _texts(output) if output.dtype.kind in "OU" else _numbers(output)
             if quick is not None and len(quick[0]) == width:
                 columns, dtype = quick

@@ -13,7 +13,7 @@ import scipy.sparse  # type: ignore[import-untyped]
 from service.contracts.choose import contract_for
 from service.contracts.contract import Contract
 from service.core.errors import ModelFailedError
-from service.predictors.outputs import ModelOutputError, to_predictions
+from service.predictors.outputs import ForEachOutput, ModelOutputError, to_predictions
 
 TENSOR = {"type": "tensor", "tensor-spec": {"dtype": "float64", "shape": [-1, 2]}}
 NAN = float("nan")
@@ -161,12 +161,11 @@ def test_other_types_become_what_json_has(output: Any, expected: list[Any] | Non
         np.array([1.0, np.nan, np.inf]),
         np.array([1.0, np.nan, -np.inf], dtype="float32"),
         pd.Series([1.0, None, None]),
-        pd.Series([1.0, None, np.inf], dtype=object),
-        pd.Series([1, None, None], dtype="Int64"),
+        pd.Series([1.0, NAN, np.inf], dtype=object),
         [1.0, NAN, float("inf")],
         [[1.0], [1.0, NAN], [float("inf")]],
         np.array([[1.0, 1], [np.nan, 1], [1, np.inf]]),
-        [{"y": 1.0}, {"y": NAN}, {"y": None}],
+        [{"y": 1.0}, {"y": NAN}, {"y": -np.inf}],
     ],
 )
 def test_rows_without_a_finite_number_are_named(output: Any) -> None:
@@ -174,10 +173,76 @@ def test_rows_without_a_finite_number_are_named(output: Any) -> None:
     assert to_predictions(contract({"type": "double"}), output, 3).non_finite == [1, 2]
 
 
-def test_a_column_of_nothing_is_judged_by_the_signature() -> None:
-    """Null is a label, and no number."""
+def test_nan_is_missing_where_the_type_is_no_numbers() -> None:
+    """And a number that is none where it is one."""
     assert to_predictions(named("y", kind="string"), [None, NAN], 2).non_finite == []
-    assert to_predictions(named("y", kind="double"), [None, None], 2).non_finite == [0, 1]
+    assert to_predictions(named("y", kind="double"), [None, NAN], 2).non_finite == [1]
+    assert to_predictions(contract(), [None, NAN], 2).non_finite == [1]
+
+
+@pytest.mark.parametrize(
+    "output",
+    [
+        pd.Series([1, None, None], dtype="Int64"),
+        pd.Series([1, None, pd.NA], dtype=object),
+        [1, None, pd.NaT],
+        [{"y": 1}, {"y": None}, {}],
+        pd.Series([1, None, None], dtype="int64[pyarrow]"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["double", "long", ""])
+def test_a_number_that_is_missing_is_null(output: Any, kind: str) -> None:
+    """Also where a key was left out."""
+    assert one(contract({"type": kind}) if kind else contract(), output, 3) == [1, None, None]
+
+
+PROBABILITIES = [np.array([[0.1, 0.9], [0.4, 0.6]]), np.array([[0.2, 0.8], [0.5, 0.5]])]
+
+
+@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize("classes", [2, 1])
+def test_an_array_for_each_output_gives_each_row_its_own(count: int, classes: int) -> None:
+    """As many rows as outputs, or not; as many classes each, or not."""
+    first, second = PROBABILITIES[0][:count], PROBABILITIES[1][:count, :classes]
+    expected = [[a, b] for a, b in zip(first.tolist(), second.tolist(), strict=True)]
+    answer = ForEachOutput([first, second])
+    for subject in (contract(), contract({"type": "array", "items": {"type": "double"}})):
+        assert one(subject, answer, count) == expected
+    by_name = rows(named("a", "b", kind="array"), answer, count)
+    assert [[row["a"], row["b"]] for row in by_name] == expected
+
+
+ARRAY = {"type": "array", "items": {"type": "double"}}
+OBJECT = {"type": "object", "properties": {"a": {"type": "long", "required": True}}}
+
+
+@pytest.mark.parametrize(
+    ("subject", "output", "expected"),
+    [
+        (contract(), [[]], [[]]),
+        (contract(), [[], []], [[], []]),
+        (contract(), np.zeros((2, 0)), [[], []]),
+        (contract(), [[1.5], [2.5]], [[1.5], [2.5]]),
+        (contract(), np.array([[1.5], [2.5]]), [[1.5], [2.5]]),
+        (contract(), [[1, 2], [3, 4.5]], [[1, 2], [3, 4.5]]),
+        (contract(), [1, 2.5], [1, 2.5]),
+        (contract(ARRAY), [[1.5], [2.5]], [[1.5], [2.5]]),
+        (contract(ARRAY), [[1.5, 2.5]], [[1.5, 2.5]]),
+        (contract({**ARRAY, "name": "v"}), {"v": [1.5]}, [[1.5]]),
+        (contract({**ARRAY, "name": "v"}), {"v": [1.5, 2.5]}, [[1.5, 2.5]]),
+        (contract({**ARRAY, "name": "v"}), {"v": [[1.5], [2.5]]}, [[1.5], [2.5]]),
+        (contract(OBJECT), [{"a": 1}, {"a": 2}], [{"a": 1}, {"a": 2}]),
+        (contract(OBJECT), {"a": 1}, [{"a": 1}]),
+        (contract({"type": "double"}), [[1.5], [2.5]], [1.5, 2.5]),
+        (contract({"type": "double"}), [np.array([1.5])], [1.5]),
+    ],
+)
+def test_the_form_of_a_value_follows_from_types(
+    subject: Contract, output: Any, expected: list[Any]
+) -> None:
+    """Not from how many rows there are, or how long a value is."""
+    found = one(subject, output, len(expected))
+    assert (found, repr(found)) == (expected, repr(expected))
 
 
 @pytest.mark.parametrize(
