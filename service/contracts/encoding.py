@@ -96,7 +96,7 @@ def _moments(array: "np.ndarray[Any, Any]") -> list[Any]:
     rest = array.astype(np.int64) % _NS_IN_US
     if not (rest.any() and (rest[~np.isnat(array)]).any()):
         return values
-    return _with_nanoseconds(values, rest.tolist())
+    return [_with_nanoseconds(*pair) for pair in zip(values, rest.tolist(), strict=True)]
 
 
 def _with_nanoseconds(value: Any, rest: Any) -> Any:
