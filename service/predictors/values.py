@@ -14,6 +14,7 @@ from service.contracts.contract import Column
 
 _FRACTIONAL = frozenset({"float", "double"})
 _NO_NUMBERS = frozenset({"string", "boolean", "binary", "datetime"})
+_SCALARS = _NO_NUMBERS | _FRACTIONAL | {"integer", "long"}
 _INT_RANGE = range(-(2**63), 2**64)
 
 
@@ -104,7 +105,7 @@ def _of_one_type(plain: list[Any], kind: str) -> "np.ndarray[Any, Any] | None":
     An array has one type for all: among others a number would not stay what the model answered.
     """
     leaves = set(map(type, plain))
-    if leaves == {list}:
+    if leaves == {list} and kind not in _SCALARS:
         widths = set(map(len, plain))
         if len(widths) > 1 or 0 in widths:
             return None
