@@ -7,8 +7,11 @@ problem type at the HTTP edge, which alone knows of status codes.
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
+from service.core.text import bounded
 from service.core.verdicts import Verdict
 from service.core.versions import ModelVersion
+
+_PLACE_CHARACTERS = 400
 
 
 class ServiceError(Exception):
@@ -34,6 +37,8 @@ class ContractViolationError(ServiceError):
     code = "contract-violation"
 
     def __init__(self, path: str, row: int | None, expected: str, got: str) -> None:
+        # Callers choose the names in a path, and models those in what is expected.
+        path, expected, got = (bounded(text, _PLACE_CHARACTERS) for text in (path, expected, got))
         where = path or "the body"
         super().__init__(f"{where}: expected {expected}, got {got}")
         self.path = path

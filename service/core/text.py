@@ -9,6 +9,12 @@ SENTENCE_CHARACTERS = 2_000
 """The length of a sentence: a reason, a verdict, an answer's detail, a value of a log line."""
 DETAIL_CHARACTERS = 20_000
 """The length of a traceback in the log."""
+ANSWER_CHARACTERS = 1_000
+"""The length of what a caller is told of an error."""
+LISTED_CHARACTERS = 500
+"""The length of a sentence where many of them are listed."""
+LINE_CHARACTERS = 2_000
+"""The length of a line that a child prints."""
 NAME_CHARACTERS = 200
 """The length of a name, a version or a path where it is quoted within a sentence."""
 
@@ -45,6 +51,7 @@ def bounded_between(text: str, limit: int) -> str:
     kept = max(0, limit - len(_gap_mark(len(text))))
     first = kept // 2
     last = kept - first
+    # A slice with a negative zero would be the whole text.
     return text[:first] + _gap_mark(len(text) - kept) + text[len(text) - last :]
 
 
@@ -57,6 +64,13 @@ def printable(text: str, *, lines: bool = False) -> str:
     if text.isprintable():
         return text
     return text.translate(_ESCAPES_IN_LINES if lines else _ESCAPES)
+
+
+def presentable_lines(text: str, limit: int = DETAIL_CHARACTERS) -> str:
+    """Do as `presentable` does with a traceback: lines stay lines, and both ends are kept."""
+    # A text far beyond the limit is cut before it is read: that takes time, too.
+    read = bounded_between(text, _READ_TIMES * limit)
+    return bounded_between(printable(redact(read), lines=True), limit)
 
 
 def presentable(text: str, limit: int = SENTENCE_CHARACTERS) -> str:

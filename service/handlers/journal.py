@@ -2,12 +2,15 @@
 
 from typing import Annotated, Any
 
+import msgspec
 from litestar import get
 from litestar.di import NamedDependency
 from litestar.params import QueryParameter
 
 from service.core.events import Promotion
 from service.core.redaction import redact
+from service.core.text import LISTED_CHARACTERS, presentable
+from service.core.verdicts import Verdict
 from service.serving.journal import KEPT_PROMOTIONS, Journal
 
 Limit = Annotated[
@@ -22,7 +25,7 @@ async def journal_entries(journal: NamedDependency[Journal], limit: Limit = 50) 
 
 
 def told(promotion: Promotion) -> dict[str, Any]:
-    """Return a promotion as it is shown: without credentials."""
+    """Return a promotion as it is shown in a list: without credentials, and with short reasons."""
     version = promotion.version
     return {
         "version": version.version,
@@ -32,8 +35,13 @@ def told(promotion: Promotion) -> dict[str, Any]:
         "trigger": promotion.trigger,
         "noticed_at": promotion.noticed_at,
         "ending": promotion.ending,
-        "reason": redact(promotion.reason) or None,
-        "verdicts": promotion.verdicts,
+        "reason": presentable(promotion.reason, LISTED_CHARACTERS) or None,
+        "verdicts": [_listed(verdict) for verdict in promotion.verdicts],
         "durations_s": promotion.durations_s,
         "ended_at": promotion.ended_at,
     }
+
+
+def _listed(verdict: Verdict) -> Verdict:
+    reason = presentable(verdict.reason, LISTED_CHARACTERS)
+    return verdict if reason == verdict.reason else msgspec.structs.replace(verdict, reason=reason)

@@ -15,6 +15,7 @@ from service.core.errors import (
     ReloadTimeoutError,
 )
 from service.core.redaction import redact
+from service.core.text import LISTED_CHARACTERS, bounded
 from service.core.versions import ModelRef, ModelVersion
 from service.handlers.described import problem_responses
 from service.handlers.guards import administrators
@@ -27,6 +28,8 @@ from service.settings import Settings
 from service.telemetry.monitor import StateMonitor
 
 _SHOWN_PROMOTIONS = 20
+_SIGNATURE_BYTES = 262_144
+"""A longer signature is not shown: this is one of some thousand columns."""
 
 
 class ReloadReply(msgspec.Struct):
@@ -69,7 +72,7 @@ async def info(
                 **_named(status.version),
                 "state": status.state,
                 "since": status.since,
-                "reason": status.reason or None,
+                "reason": bounded(status.reason, LISTED_CHARACTERS) or None,
             }
             for status in monitor.statuses()
         ],
@@ -191,7 +194,7 @@ def _serving(model: LoadedModel) -> dict[str, Any]:
         **_named(model.version),
         "digest": model.stored.digest,
         "since": model.serving_since,
-        "signature": model.contract.signature,
+        "signature": _signature(model.contract.signature),
         "mlflow_version": model.loaded.mlflow_version,
         "python_version": model.loaded.python_version,
         "batched": model.batcher.row_wise,
@@ -229,4 +232,14 @@ def _named(version: ModelVersion) -> dict[str, Any]:
         "version": version.version,
         "run_id": version.run_id or None,
         "source": redact(version.source),
+    }
+
+
+def _signature(signature: dict[str, Any]) -> dict[str, Any]:
+    """Return a signature, or how much is in its parts where it is too long to be shown."""
+    if len(msgspec.json.encode(signature)) <= _SIGNATURE_BYTES:
+        return signature
+    return {
+        part: f"{len(specs)} of them, too many to be shown" if specs else specs
+        for part, specs in signature.items()
     }

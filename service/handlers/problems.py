@@ -11,6 +11,7 @@ from litestar.exceptions import HTTPException
 
 from service.core import errors
 from service.core.errors import ServiceError
+from service.core.text import ANSWER_CHARACTERS, presentable
 from service.handlers.naming import version_headers
 
 MEDIA_TYPE = "application/problem+json"
@@ -130,8 +131,15 @@ def problem(
     extras: dict[str, Any],
     headers: dict[str, str],
 ) -> Response[bytes]:
-    """Build a problem details answer (RFC 9457, section 3)."""
-    body = {"type": kind, "title": title, "status": int(status), "detail": detail, **extras}
+    """Build a problem details answer (RFC 9457, section 3).
+
+    Its texts may be those of a model or of the caller: they are cut, and hold no credentials.
+    """
+    shown = {
+        key: presentable(value, ANSWER_CHARACTERS) if isinstance(value, str) else value
+        for key, value in {"detail": detail, **extras}.items()
+    }
+    body = {"type": kind, "title": title, "status": int(status), **shown}
     return Response(
         content=msgspec.json.encode(body),
         status_code=int(status),

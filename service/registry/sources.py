@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from service.core.errors import ServiceError, SourceUnavailableError
-from service.core.redaction import redact
+from service.core.text import presentable
 from service.core.versions import ModelRef, ModelVersion
 from service.registry.messages import ResolveReply, ResolveRequest
 
@@ -68,7 +68,7 @@ class ScoutSource:
             raise
         except (ServiceError, OSError, TimeoutError) as error:
             raise SourceUnavailableError(
-                redact(f"the registry could not be asked for {self._ref.uri}: {error}")
+                presentable(f"the registry could not be asked for {self._ref.uri}: {error}")
             ) from error
         self._note = reply.note
         return reply.version

@@ -14,7 +14,7 @@ import msgspec
 import structlog
 
 from service.core.errors import ServiceError
-from service.core.redaction import redact
+from service.core.text import presentable
 from service.core.versions import ModelVersion
 from service.registry.messages import TagReply, TagRequest
 
@@ -22,7 +22,7 @@ _TRIES = 5
 _FIRST_PAUSE_S = 1.0
 _LONGEST_PAUSE_S = 30.0
 _KEPT = 100
-_REASON_LIMIT = 500
+_REASON_CHARACTERS = 500
 
 
 class Status(StrEnum):
@@ -69,8 +69,7 @@ class WriteBack:
         self._note(version, Status.RETIRED, "it serves no more")
 
     def _note(self, version: ModelVersion, status: Status, reason: str) -> None:
-        # Redacted before it is cut: half a URI no longer looks like one.
-        reason = redact(reason)[:_REASON_LIMIT]
+        reason = presentable(reason, _REASON_CHARACTERS)
         # Last, so that what comes later is written later.
         self._unwritten.pop(version, None)
         self._unwritten[version] = _News(version, status, reason, datetime.now(UTC))
@@ -112,7 +111,7 @@ class WriteBack:
         except (ServiceError, OSError) as error:
             if not self._failing or last_try:
                 outcome = "given up" if last_try else "to be tried again"
-                log.warning("tags not written", reason=redact(str(error)), outcome=outcome)
+                log.warning("tags not written", reason=str(error), outcome=outcome)
             self._failing = True
             return False
         except Exception:
@@ -121,7 +120,7 @@ class WriteBack:
             return True
         self._failing = False
         if reply.note:
-            log.info("tags not written", reason=redact(reply.note), outcome="given up")
+            log.info("tags not written", reason=reply.note, outcome="given up")
         else:
             log.debug("tags written", took_s=round(time.monotonic() - started, 3))
         return True

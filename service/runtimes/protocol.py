@@ -6,7 +6,6 @@ and a model's own class could run code there.
 
 import struct
 import traceback
-from typing import Any
 
 import msgspec
 
@@ -23,8 +22,8 @@ from service.core.errors import (
     SourceUnavailableError,
     StoreCorruptError,
 )
+from service.core.text import presentable, presentable_lines, printable
 
-MAX_DETAIL_CHARACTERS = 20_000
 PING = "ping"
 WARM_ID = 0
 """The id of the frame that a child sends of itself, once all that it imports is imported."""
@@ -66,13 +65,31 @@ class Reply(msgspec.Struct, frozen=True, array_like=True):
     body: msgspec.Raw
 
 
+class Place(msgspec.Struct, frozen=True):
+    """Where a request breaks the contract; see ContractViolationError."""
+
+    path: str
+    row: int | None
+    expected: str
+    got: str
+
+    @classmethod
+    def of(cls, error: ContractViolationError) -> "Place":
+        """Return an error's own."""
+        path, expected, got = map(printable, (error.path, error.expected, error.got))
+        return cls(path, error.row, expected, got)
+
+
 class Fault(msgspec.Struct, frozen=True):
-    """An exception as plain data; `detail` is the traceback, for the log."""
+    """An exception as plain data; `detail` is the traceback, for the log.
+
+    Its texts are cut and hold no credentials: they were made so before they left the child.
+    """
 
     code: str
     message: str
     detail: str
-    extras: dict[str, Any]
+    place: Place | None = None
 
 
 class Nothing(msgspec.Struct, frozen=True):
@@ -95,31 +112,33 @@ _PLAIN: dict[str, type[ServiceError]] = {
 
 def to_fault(error: BaseException) -> Fault:
     """Turn an exception into data. In the child."""
-    detail = _plain("".join(traceback.format_exception(error))[-MAX_DETAIL_CHARACTERS:])
+    detail = presentable_lines("".join(traceback.format_exception(error)))
     if isinstance(error, ServiceError):
-        return Fault(error.code, _plain(str(error)), detail, error.extras())
-    return Fault(ChildRaisedError.code, _plain(describe(error)), detail, {})
+        place = Place.of(error) if isinstance(error, ContractViolationError) else None
+        return Fault(error.code, presentable(str(error)), detail, place)
+    return Fault(ChildRaisedError.code, describe(error), detail)
 
 
 def describe(error: BaseException) -> str:
-    """Name an exception with its message, even where its own `__str__` raises."""
+    """Name an exception with its message, cut and without credentials.
+
+    Even where its own `__str__` raises.
+    """
     try:
-        return f"{type(error).__name__}: {error}"
+        return presentable(f"{type(error).__name__}: {error}")
     except Exception:  # noqa: BLE001 - a model's class, which may do anything
-        return type(error).__name__
-
-
-def _plain(text: str) -> str:
-    """Replace what UTF-8 has no bytes for, as in the name of a file that is none."""
-    return text.encode("utf-8", "replace").decode()
+        return presentable(type(error).__name__)
 
 
 def to_error(fault: Fault) -> ServiceError:
     """Turn data back into one of our own errors. In the front."""
-    if fault.code == ContractViolationError.code:
-        return ContractViolationError(**fault.extras)
-    if fault.code == ModelFailedError.code:
-        return ModelFailedError(fault.message, fault.detail)
+    message = presentable(fault.message)
+    if fault.code == ContractViolationError.code and fault.place is not None:
+        place = fault.place
+        return ContractViolationError(place.path, place.row, place.expected, place.got)
     if fault.code in _PLAIN:
-        return _PLAIN[fault.code](fault.message)
-    return ChildRaisedError(fault.message, fault.detail)
+        return _PLAIN[fault.code](message)
+    detail = presentable_lines(fault.detail)
+    if fault.code == ModelFailedError.code:
+        return ModelFailedError(message, detail)
+    return ChildRaisedError(message, detail)

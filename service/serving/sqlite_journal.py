@@ -11,7 +11,7 @@ import msgspec
 import structlog
 
 from service.core.events import Ending, Promotion
-from service.core.redaction import redact
+from service.core.text import presentable
 from service.serving import _journal_file
 from service.serving.journal import KEPT_PROMOTIONS, MemoryJournal
 
@@ -133,7 +133,7 @@ def _identity(promotion: Promotion) -> str:
 
 
 def _encoded(promotion: Promotion) -> str:
-    hidden = msgspec.structs.replace(promotion, reason=redact(promotion.reason))
+    hidden = msgspec.structs.replace(promotion, reason=presentable(promotion.reason))
     return msgspec.json.encode(hidden).decode()
 
 

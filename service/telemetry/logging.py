@@ -1,16 +1,32 @@
-"""Every line that this process logs: one shape, on stderr, without credentials."""
+"""Every line that this process logs: one shape, on stderr, without credentials.
+
+Its texts may be those of callers, models and registries: each is cut, and nothing of it is obeyed
+by the terminal that shows it.
+"""
 
 import logging
 import sys
-from typing import Literal
+from itertools import islice
+from typing import Any, Literal
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-from service.core.redaction import redact
+from service.core.text import (
+    NAME_CHARACTERS,
+    bounded,
+    presentable,
+    presentable_lines,
+    printable,
+)
 
 _QUIETER = {"asyncio": logging.WARNING, "filelock": logging.WARNING, "httptools": logging.WARNING}
 """Libraries whose debug lines say nothing about models."""
+_OF_LINES = frozenset({"exception", "stack"})
+"""Fields whose text is a traceback."""
+_MOST_ITEMS = 100
+_MOST_LEVELS = 6
+_MOST_BITS = 64
 
 
 def configure_logging(level: str, fmt: Literal["auto", "json", "console"]) -> None:
@@ -38,7 +54,7 @@ def configure_logging(level: str, fmt: Literal["auto", "json", "console"]) -> No
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 # After the traceback became text: it may hold a URI with a password too.
                 structlog.processors.format_exc_info,
-                _redact,
+                _make_presentable,
                 _renderer(for_people=for_people),
             ],
         )
@@ -82,21 +98,41 @@ def _drop_color_message(_logger: WrappedLogger, _method: str, event_dict: EventD
     return event_dict
 
 
-def _redact(_logger: WrappedLogger, _method: str, event_dict: EventDict) -> EventDict:
-    """Take credentials out of every text of a line, however deep it lies."""
-    return {key: _clean(value) for key, value in event_dict.items()}
+def _make_presentable(_logger: WrappedLogger, _method: str, event_dict: EventDict) -> EventDict:
+    """Cut every text of a line, however deep it lies, and take out credentials and escapes."""
+    return {
+        _key(key): presentable_lines(value)
+        if key in _OF_LINES and isinstance(value, str)
+        else _clean(value)
+        for key, value in event_dict.items()
+    }
 
 
-def _clean(value: object) -> object:
+def _clean(value: object, level: int = 1) -> object:
     match value:
         case str():
-            return redact(value)
-        case dict():
-            return {key: _clean(item) for key, item in value.items()}
-        case list() | tuple():
-            return [_clean(item) for item in value]
+            return presentable(value)
+        case dict() | list() | tuple():
+            return _clean_items(value, level + 1) if level < _MOST_LEVELS else "..."
+        case int() if value.bit_length() > _MOST_BITS:
+            # Python writes no integer of more than 4,300 digits.
+            return f"an integer of {value.bit_length()} bits"
         case None | bool() | int() | float():
             return value
         case _:
             # What JSON has no word for is shown as Python does, so that no line is ever lost.
-            return redact(repr(value))
+            return presentable(repr(value))
+
+
+def _clean_items(value: dict[Any, Any] | list[Any] | tuple[Any, ...], level: int) -> object:
+    more = len(value) - _MOST_ITEMS
+    if isinstance(value, dict):
+        items = islice(value.items(), _MOST_ITEMS)
+        cleaned = {_key(key): _clean(item, level) for key, item in items}
+        return {**cleaned, "...": f"{more} more"} if more > 0 else cleaned
+    shown = [_clean(item, level) for item in value[:_MOST_ITEMS]]
+    return [*shown, f"{more} more"] if more > 0 else shown
+
+
+def _key(key: object) -> str:
+    return printable(bounded(str(key), NAME_CHARACTERS))

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from service.core.states import State, advance
+from service.core.text import presentable
 from service.core.versions import ModelVersion
 
 KEPT_LIVES = 50
@@ -35,6 +36,7 @@ class Life:
     def move(self, wanted: State, reason: str = "") -> None:
         """Go to the next state. Raise IllegalTransitionError for one that can't follow."""
         state = advance(self.status.state, wanted)
+        reason = presentable(reason)
         self.status = VersionStatus(self.status.version, state, datetime.now(UTC), reason)
 
 
@@ -81,7 +83,7 @@ class StateMonitor:
 
     def look_failed(self, error: str) -> None:
         """Note that the registry could not be asked."""
-        self.registry_error = error
+        self.registry_error = presentable(error)
 
     def begin_draining(self) -> None:
         """Note that the service is about to end."""

@@ -18,6 +18,7 @@ from service.core.errors import RefusedError, ServiceError
 from service.core.events import Ending, Promotion, Trigger
 from service.core.herald import Herald, Silence
 from service.core.states import State
+from service.core.text import presentable
 from service.core.verdicts import Verdict
 from service.core.versions import ModelVersion
 from service.registry.store import ArtifactStore, InUse
@@ -316,7 +317,7 @@ class _Telling:
 
     def end(self, ending: Ending, reason: str) -> None:
         ended = msgspec.structs.replace(
-            self._promotion, ending=ending, reason=reason, ended_at=datetime.now(UTC)
+            self._promotion, ending=ending, reason=presentable(reason), ended_at=datetime.now(UTC)
         )
         self._note(ended)
 
@@ -330,7 +331,7 @@ def _ending_of(error: BaseException) -> tuple[Ending, str]:
         return Ending.REFUSED, str(error)
     if isinstance(error, anyio.get_cancelled_exc_class()):
         return Ending.SUPERSEDED, "it is no longer wanted"
-    return Ending.FAILED, str(error) or type(error).__name__
+    return Ending.FAILED, presentable(str(error)) or type(error).__name__
 
 
 async def _close(model: LoadedModel) -> None:

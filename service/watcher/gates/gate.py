@@ -8,7 +8,7 @@ import msgspec
 import structlog
 
 from service.core.errors import ChildLostError, RefusedError
-from service.core.redaction import redact
+from service.core.text import presentable
 from service.core.verdicts import Outcome, Verdict
 from service.core.versions import StoredVersion
 from service.serving.model import LoadedModel
@@ -92,7 +92,7 @@ async def pass_gates(
         started = time.monotonic()
         found = await gate.check(candidate)
         # A model may name the place where it looked for something, with the password.
-        reason = redact(found.reason)
+        reason = presentable(found.reason)
         verdict = Verdict(gate.name, found.outcome, reason, time.monotonic() - started)
         verdicts.append(verdict)
         on_verdict(verdict)

@@ -14,9 +14,9 @@ from service.core.errors import (
     SourceUnavailableError,
     StoreCorruptError,
 )
+from service.core.text import DETAIL_CHARACTERS, SENTENCE_CHARACTERS
 from service.runtimes.messages import RawRequest
 from service.runtimes.protocol import (
-    MAX_DETAIL_CHARACTERS,
     Fault,
     Nothing,
     Request,
@@ -89,7 +89,7 @@ def test_a_models_failure_keeps_its_traceback_for_the_log() -> None:
         (KeyError("a"), "KeyError: 'a'"),
         (SystemExit(3), "SystemExit: 3"),
         (SilentError(), "SilentError"),
-        (ValueError("no UTF-8: \udcff"), "ValueError: no UTF-8: ?"),
+        (ValueError("no UTF-8: \udcff"), r"ValueError: no UTF-8: \udcff"),
         (ServiceError("some other of ours"), "some other of ours"),
     ],
 )
@@ -101,12 +101,28 @@ def test_anything_else_is_told_in_words(raised: BaseException, sentence: str) ->
     assert type(raised).__name__ in error.detail
 
 
-def test_a_long_traceback_is_cut_at_its_beginning() -> None:
-    """What raised stands at the end."""
-    error = travelled(ValueError("x" * 2 * MAX_DETAIL_CHARACTERS + "the end"))
+def test_a_long_traceback_is_cut_between_its_ends() -> None:
+    """What was called stands at the beginning, what raised at the end."""
+    error = travelled(ValueError("x" * 2 * DETAIL_CHARACTERS + "the end"))
     assert isinstance(error, ChildRaisedError)
-    assert len(error.detail) == MAX_DETAIL_CHARACTERS
+    assert len(error.detail) == DETAIL_CHARACTERS
+    assert error.detail.startswith("Traceback")
     assert error.detail.rstrip().endswith("the end")
+    assert len(str(error)) <= SENTENCE_CHARACTERS
+
+
+def test_what_a_child_tells_holds_no_credentials_and_nothing_that_a_terminal_obeys() -> None:
+    """Not in what it sends, and not in what is made of a child's that sends it all the same."""
+    raised = ValueError("at http://u:s3cret@h \x1b[31m\n")
+    told = travelled(raised)
+    sent = Fault("model-failed", f"{raised}" * 1000, f"{raised}" * 100_000)
+    for error in (told, to_error(sent)):
+        assert isinstance(error, ChildRaisedError | ModelFailedError)
+        for text in (str(error), error.detail):
+            assert "s3cret" not in text
+            assert "\x1b" not in text
+        assert len(str(error)) <= SENTENCE_CHARACTERS
+        assert len(error.detail) <= DETAIL_CHARACTERS
 
 
 @pytest.mark.parametrize("size", [1, 255, 70_000])

@@ -114,6 +114,39 @@ def test_credentials_are_in_no_line(log: Log, fmt: Literal["json", "console"]) -
     assert "geheim" not in text
 
 
+@pytest.mark.parametrize("fmt", ["json", "console"])
+def test_no_line_moves_a_cursor_or_becomes_two(log: Log, fmt: Literal["json", "console"]) -> None:
+    """What a model prints, in whatever place of a line; a traceback's lines stay lines."""
+    logger = log.configure(fmt)
+    evil = "a\x1b[2J\x9b1A\rforged\u202e\nb"
+    logger.info(evil, value=evil, deep={evil: [evil]}, **{evil: 1})
+    logging.getLogger("urllib3").warning("%s", evil)
+    logger.error("failed", exc_info=ValueError(evil))
+    text = "\n".join(log.read())
+    assert "forged" in text
+    assert not set(text) & set("\x1b\x9b\r\u202e")
+    if fmt == "json":
+        assert all(json.loads(line) for line in text.splitlines())
+
+
+def test_no_line_is_longer_than_what_a_person_reads(log: Log) -> None:
+    """Texts, lists, nesting, numbers and tracebacks are cut, and say so."""
+    logger = log.configure()
+    nested: Any = "deep"
+    for _ in range(100):
+        nested = [nested]
+    logger.info("x" * 1_000_000, value="y" * 1_000_000, many=["z"] * 100_000, nested=nested)
+    logger.info("number", value=10**5000)
+    logger.error("failed", exc_info=ValueError("x" * 1_000_000))
+    lines = log.read()
+    assert len(lines) == 3
+    assert max(map(len, lines)) < 30_000
+    assert "more characters" in lines[0]
+    assert "99900 more" in lines[0]
+    assert "bits" in lines[1]
+    assert "characters are left out" in lines[2]
+
+
 def test_people_get_text_without_colours_where_there_is_no_terminal(log: Log) -> None:
     """`console` into a file has no escape codes."""
     log.configure("console").info("model loaded", version="2")
