@@ -21,6 +21,7 @@ from service.core.mlmodel import read_mlmodel
 from service.core.versions import ModelRef, ModelVersion
 from service.demo import model as forest
 from service.handlers.direct import DirectAnswers
+from service.handlers.host_names import HostNames
 from service.handlers.naming import ReplyNames
 from service.handlers.predict import predict
 from service.handlers.request_id import RequestIds
@@ -121,7 +122,9 @@ async def _route_ms(body: bytes) -> float:
         },
         logging_config=None,
     )
-    app.asgi_handler = DirectAnswers(RequestIds(app.asgi_handler), at_once, names, 2**20)
+    app.asgi_handler = DirectAnswers(
+        RequestIds(app.asgi_handler), at_once, names, 2**20, HostNames("127.0.0.1").may_call
+    )
     headers = [
         *((b"host", b"127.0.0.1:8000"), (b"content-type", b"application/json")),
         (b"content-length", b"%d" % len(body)),

@@ -4,19 +4,22 @@ import gc
 import os
 import platform
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import anyio
 import anyio.to_thread
 import msgspec
+import structlog
 from litestar import Litestar
 from litestar.di import Provide
 from litestar.exceptions import HTTPException
 from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin, YamlRenderPlugin
 
 from service.core.errors import FetchFailedError, ServiceError, SourceUnavailableError
 from service.core.herald import Herald, Silence
@@ -24,6 +27,8 @@ from service.core.redaction import redact
 from service.core.versions import ModelVersion
 from service.handlers import health, journal, model, predict, problems, webhooks
 from service.handlers.direct import DirectAnswers
+from service.handlers.guards import known_names
+from service.handlers.host_names import HostNames
 from service.handlers.naming import ReplyNames
 from service.handlers.request_id import RequestIds
 from service.registry.finder import VersionFinder
@@ -49,9 +54,11 @@ from service.runtimes.child import ChildSpec, ChildThreads
 from service.runtimes.compilation import Compiler
 from service.runtimes.compiled_files import CompiledFiles
 from service.runtimes.cpus import spin_for_each_worker, threads_for_each_worker
+from service.runtimes.own_memory import hide_memory
 from service.runtimes.pool_settings import PoolSettings
 from service.runtimes.starter import WorkerStarter
 from service.runtimes.temp import TempFolder, require_writable
+from service.runtimes.variables import REGISTRY_URI, TRACKING_URI, WorkerVariables
 from service.serving.batcher import BatchSettings
 from service.serving.dataplane import DataPlane
 from service.serving.desired import DesiredState
@@ -93,11 +100,14 @@ class Backstage(msgspec.Struct, frozen=True):
 
 @asynccontextmanager
 async def open_backstage(
-    settings: Settings, temp: TempFolder | None = None
+    settings: Settings,
+    temp: TempFolder | None = None,
+    credentials: Mapping[str, str] = MappingProxyType({}),
 ) -> AsyncIterator[Backstage]:
     """Open the scouts, the store and what hosts versions; end every scout afterwards.
 
-    A folder for temporary files is made where this process has none yet.
+    A folder for temporary files is made where this process has none yet. `credentials` are
+    variables that scouts get and model code does not.
     """
     threads = ChildThreads()
     if temp is None:
@@ -106,11 +116,13 @@ async def open_backstage(
     temp_dir = temp.path
     patience_s = settings.registry_timeout_s * _POLL_SHARE
     environment = {
-        "MLFLOW_TRACKING_URI": settings.mlflow_tracking_uri,
+        **credentials,
+        TRACKING_URI: settings.mlflow_tracking_uri,
         "MLFLOW_DISABLE_TELEMETRY": os.environ.get("MLFLOW_DISABLE_TELEMETRY", "true"),
     }
     if settings.mlflow_registry_uri:
-        environment["MLFLOW_REGISTRY_URI"] = settings.mlflow_registry_uri
+        environment[REGISTRY_URI] = settings.mlflow_registry_uri
+    variables = WorkerVariables(settings.worker_env)
 
     def scout(
         name: str,
@@ -158,7 +170,7 @@ async def open_backstage(
         heartbeat_timeout_s=10 * settings.heartbeat_interval_s,
         refuse_unknown=settings.unknown_fields == "refuse",
         temp_dir=temp_dir,
-        environment=environment,
+        environment=variables.without_credentials(environment),
         spin_s=spin_s,
     )
     batching = BatchSettings(
@@ -187,19 +199,26 @@ async def open_backstage(
             await tagger.close()
 
 
-def create_app(settings: Settings | None = None, temp: TempFolder | None = None) -> Litestar:
+def create_app(
+    settings: Settings | None = None,
+    temp: TempFolder | None = None,
+    credentials: Mapping[str, str] = MappingProxyType({}),
+) -> Litestar:
     """Make the service as an ASGI application.
 
     Without settings they are read from `.env` and the environment, and a wrong one ends the
     process with one line and status 2, so that any ASGI server can be given this as a factory.
-    Raise SettingsError, given settings, where CACHE_DIR can't be written to.
+    Raise SettingsError, given settings, where CACHE_DIR can't be written to. `credentials` were
+    taken out of the environment by whoever read the settings; without settings the application
+    does that itself once it starts, since a factory may be called twice.
     """
+    reads_environment = settings is None
     if settings is None:
         refuse_many_workers()
         settings = _settings_or_exit()
         configure_logging(settings.log_level, settings.log_format)
-    else:
-        require_writable(settings.cache_dir)
+    if caution := require_writable(settings.cache_dir):
+        structlog.get_logger(__name__).warning("CACHE_DIR is not safe", reason=caution)
     slot, desired, monitor = Slot(), DesiredState(), StateMonitor()
     dataplane = DataPlane(slot, settings.raw_body_bytes, settings.max_body_bytes)
     names = ReplyNames(settings.ref)
@@ -208,8 +227,12 @@ def create_app(settings: Settings | None = None, temp: TempFolder | None = None)
 
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
+        given = credentials
+        if reads_environment:
+            hide_memory()
+            given = WorkerVariables(wired.worker_env).withhold()
         async with (
-            open_backstage(wired, temp) as backstage,
+            open_backstage(wired, temp, given) as backstage,
             kept.open(),
             _watching(wired, backstage, slot, desired, monitor, kept),
         ):
@@ -248,16 +271,23 @@ def create_app(settings: Settings | None = None, temp: TempFolder | None = None)
             HTTPException: problems.answer_http_error,
             Exception: problems.answer_unexpected,
         },
+        guards=[known_names],
         request_max_body_size=settings.max_body_bytes,
         openapi_config=OpenAPIConfig(
             title="mlflow-hotswap",
             version="1",
             description="Serves what the MLflow registry promotes.",
+            # No page: the framework's fetch scripts from other hosts.
+            render_plugins=[JsonRenderPlugin(), YamlRenderPlugin()],
         ),
         logging_config=None,
     )
     named = RequestIds(app.asgi_handler)
-    app.asgi_handler = DirectAnswers(named, dataplane, names, settings.max_body_bytes)
+    host_names = HostNames(settings.host, settings.allowed_hosts)
+    app.asgi_handler = DirectAnswers(
+        named, dataplane, names, settings.max_body_bytes, host_names.may_call
+    )
+    app.state.host_names = host_names
     app.state.settings = settings
     app.state.monitor = monitor
     return app

@@ -5,7 +5,8 @@ is served.
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 
 import anyio
 
@@ -26,15 +27,18 @@ Say = Callable[[str, str, str], None]
 """Tell one line: what was checked, the outcome, and a sentence."""
 
 
-async def check_promoted(settings: Settings, say: Say) -> int:
+async def check_promoted(
+    settings: Settings, say: Say, credentials: Mapping[str, str] = MappingProxyType({})
+) -> int:
     """Check settings, registry, and the promoted version; return the exit status.
 
-    Raise SettingsError where CACHE_DIR can't be written to.
+    `credentials` are for the processes that ask the registry. Raise SettingsError where CACHE_DIR
+    can't be written to.
     """
     require_writable(settings.cache_dir)
     uri = redact(settings.mlflow_registry_uri or settings.mlflow_tracking_uri)
     say("settings", "pass", f"{settings.ref.uri} at {uri}")
-    async with open_backstage(settings) as backstage:
+    async with open_backstage(settings, None, credentials) as backstage:
         try:
             version = await backstage.source.resolve()
         except SourceUnavailableError as error:

@@ -28,7 +28,9 @@ def serve() -> None:
     )
     from service.registry.formats import may_need_skops  # noqa: PLC0415 - the same
     from service.runtimes.launch import start_fork_server  # noqa: PLC0415 - the same
+    from service.runtimes.own_memory import hide_memory  # noqa: PLC0415 - the same
     from service.runtimes.temp import TempFolder, require_writable  # noqa: PLC0415 - the same
+    from service.runtimes.variables import WorkerVariables  # noqa: PLC0415 - the same
     from service.settings import (  # noqa: PLC0415 - the same
         SettingsError,
         load_settings,
@@ -38,6 +40,9 @@ def serve() -> None:
     try:
         read_dotenv()
         settings = load_settings()
+        # Before any other process is started: none of them is to have what is taken here.
+        hide_memory()
+        credentials = WorkerVariables(settings.worker_env).withhold()
         with listen(settings.host, settings.port) as listener:
             require_writable(settings.cache_dir)
             temp = TempFolder.below(settings.cache_dir)
@@ -49,7 +54,7 @@ def serve() -> None:
             configure_logging(settings.log_level, settings.log_format)
             from service.server import serve as run  # noqa: PLC0415 - the same
 
-            status = run(settings, listener, temp)
+            status = run(settings, listener, temp, credentials)
     except SettingsError as error:
         _end(str(error), WRONG_SETTING)
     except ListenError as error:
@@ -80,6 +85,8 @@ def check() -> None:
     import anyio  # noqa: PLC0415 - see the module's docstring
 
     from service.check import check_promoted  # noqa: PLC0415 - the same
+    from service.runtimes.own_memory import hide_memory  # noqa: PLC0415 - the same
+    from service.runtimes.variables import WorkerVariables  # noqa: PLC0415 - the same
     from service.settings import (  # noqa: PLC0415 - the same
         SettingsError,
         load_settings,
@@ -97,7 +104,9 @@ def check() -> None:
         read_dotenv()
         settings = load_settings()
         configure_logging("error", settings.log_format)
-        status = anyio.run(check_promoted, settings, say)
+        hide_memory()
+        credentials = WorkerVariables(settings.worker_env).withhold()
+        status = anyio.run(check_promoted, settings, say, credentials)
     except SettingsError as error:
         _end(str(error), WRONG_SETTING)
     sys.exit(status)

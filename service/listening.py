@@ -24,7 +24,7 @@ def listen(host: str, port: int, *, setting: str = "PORT") -> socket.socket:
     """
     try:
         addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         raise ListenError(f"{host!r} is no address that can be listened on: {error}") from None
     family, kind, protocol, _, address = addresses[0]
     listener = socket.socket(family, kind, protocol)

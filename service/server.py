@@ -5,7 +5,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import FrameType
 
 import structlog
@@ -46,17 +46,20 @@ class _Server(uvicorn.Server):
         timer.start()
 
 
-def serve(settings: Settings, listener: socket.socket, temp: TempFolder) -> int:
+def serve(
+    settings: Settings, listener: socket.socket, temp: TempFolder, credentials: Mapping[str, str]
+) -> int:
     """Serve on a socket that listens until a signal ends it. Return the exit status.
 
-    Raise SettingsError where a setting does not fit the others.
+    `credentials` are for the processes that ask the registry. Raise SettingsError where a
+    setting does not fit the others.
     """
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     # uvicorn passes a signal on once it has done its part. Its default would end us without what
     # is left to do at exit: nobody would remove the fork server's socket.
     signal.signal(signal.SIGTERM, _exit)
     # First: a start that a setting forbids says so in one line, and nothing else.
-    app = create_app(settings, temp)
+    app = create_app(settings, temp, credentials)
     # Callers can connect already; they are answered as soon as the loop runs.
     structlog.get_logger(__name__).info("listening", url=url_of(listener))
     server = _Server(

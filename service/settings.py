@@ -1,9 +1,7 @@
 """What can be set from outside: read once from the environment, checked whole, passed in."""
 
-import math
 import os
 import re
-import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -13,17 +11,23 @@ import msgspec
 from dotenv import load_dotenv
 from msgspec import Meta
 
-from service.core.redaction import redact
 from service.core.versions import InvalidModelUriError, ModelRef
+from service.setting_texts import HOSTS, TOKEN, VARIABLES, WrongTextError, convert, show
 
 _DAY_S = 86_400
 _SECRETS = frozenset({"admin_token", "webhook_secret"})
 
-Seconds = Annotated[float, Meta(gt=0, le=_DAY_S)]
-"""A duration that has to pass: over 0, at most a day."""
+Seconds = Annotated[float, Meta(ge=0.01, le=_DAY_S)]
+"""A duration that has to pass: from 10 ms, below which timers only keep the CPU busy, to a day."""
 
-Bytes = Annotated[int, Meta(ge=1, le=2**40)]
-"""A size: at least a byte, at most a tebibyte."""
+Bytes = Annotated[int, Meta(ge=1024, le=2**40)]
+"""A size: at least a kibibyte, at most a tebibyte."""
+
+_LONGEST_TEXT = 2048
+"""Characters of a path, an address or a list."""
+_NAMES = frozenset({"model_name", "model_stage", "model_alias"})
+_LONGEST_NAME = 256
+"""Characters of a name in MLflow."""
 
 
 class SettingsError(Exception):
@@ -149,15 +153,25 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     cache_dir: Path = Path(".hotswap")
     """The folder for fetched versions and temporary files."""
 
-    admin_token: Annotated[str, Meta(pattern=r"^[!-~]*$")] = ""
-    """The bearer token that `/reload-model` wants where the service listens beyond loopback."""
+    allowed_hosts: Annotated[str, Meta(pattern=HOSTS)] = ""
+    """Names, separated by commas, that callers may have in `Host` besides loopback's own where the
+    service listens on loopback alone, as behind a proxy that keeps `Host`; `*` for any."""
+
+    admin_token: Annotated[str, Meta(pattern=TOKEN)] = ""
+    """The bearer token that `/reload-model` and `/model/pin` want, wherever the call comes from;
+    without one they are open on loopback alone."""
 
     admin_open: bool = False
-    """Whether `/reload-model` is open to all where the service listens beyond loopback."""
+    """Whether `/reload-model` and `/model/pin` are open to all, web pages apart."""
 
-    webhook_secret: Annotated[str, Meta(pattern=r"^[!-~]*$")] = ""
+    webhook_secret: Annotated[str, Meta(pattern=TOKEN)] = ""
     """The secret that MLflow signs its webhooks with; without one, `/webhooks/mlflow` does not
     exist."""
+
+    worker_env: Annotated[str, Meta(pattern=VARIABLES)] = ""
+    """Variables that model code gets although they are kept from it (`DATABRICKS_TOKEN`), or does
+    not get (`-AWS_SECRET_ACCESS_KEY`), separated by commas; `*` ends a name for all that begin
+    so."""
 
     write_back: bool = False
     """Whether tags on the model version tell in MLflow's pages what became of it."""
@@ -208,7 +222,7 @@ def read_dotenv(path: Path | None = None) -> None:
     try:
         # utf-8-sig: editors on Windows begin a file with a mark that would join the first name.
         load_dotenv(file, override=False, encoding="utf-8-sig")
-    except (OSError, UnicodeError) as error:
+    except (OSError, ValueError) as error:
         raise SettingsError(
             f"{file.name} cannot be read ({error}); allowed is UTF-8 text"
         ) from None
@@ -237,57 +251,31 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         settings = msgspec.structs.replace(settings, model_name="")
     for name in ("mlflow_tracking_uri", "mlflow_registry_uri"):
         _check_uri(name, getattr(settings, name))
+    if settings.admin_open and settings.admin_token:
+        raise SettingsError("ADMIN_OPEN=true and ADMIN_TOKEN disagree: allowed is one of them")
     return settings
 
 
 def _convert(name: str, kind: Any, text: str) -> Any:
     """Convert one variable's text to its field's type, or say in one line what is allowed."""
-    info = msgspec.inspect.type_info(kind)
-    if isinstance(info, msgspec.inspect.LiteralType):
-        text = text.lower()
-    if kind is Path:
-        return Path(text)
     try:
-        value = msgspec.convert(text, kind, strict=False)
-    except msgspec.ValidationError:
-        value = None
-    # A bound does not stop NaN, which compares false with everything.
-    if value is None or (isinstance(value, float) and not math.isfinite(value)):
-        raise SettingsError(f"{_shown(name, text)} is wrong: allowed is {_allowed(info)}")
-    return value
-
-
-def _allowed(info: msgspec.inspect.Type) -> str:
-    """Say in words which values a field's type takes."""
-    match info:
-        case msgspec.inspect.LiteralType(values=values):
-            return " or ".join(str(value) for value in values)
-        case msgspec.inspect.BoolType():
-            return "true or false"
-        case msgspec.inspect.IntType(ge=low, le=high):
-            return f"a whole number from {low} to {high}"
-        case msgspec.inspect.FloatType(gt=None, ge=low, le=high):
-            return f"a number from {low:g} to {high:g}"
-        case msgspec.inspect.FloatType(gt=low, le=high):
-            return f"a number over {low:g}, at most {high:g}"
-        case _:
-            return "printable ASCII without spaces"
+        return convert(kind, text, _LONGEST_NAME if name in _NAMES else _LONGEST_TEXT)
+    except WrongTextError as error:
+        raise SettingsError(f"{_shown(name, text)} is wrong: allowed is {error}") from None
 
 
 def _shown(name: str, text: str) -> str:
     """Show a variable with its value, cut short, unless the value is a secret."""
-    if name in _SECRETS:
-        return name.upper()
-    return f"{name.upper()}={textwrap.shorten(redact(text), 80, placeholder=' ...')}"
+    return name.upper() if name in _SECRETS else f"{name.upper()}={show(text)}"
 
 
 def _check_uri(name: str, uri: str) -> None:
-    """Refuse an http URI without a host; other schemes are MLflow's to judge."""
+    """Refuse an http URI without a host or with a space; other schemes are MLflow's to judge."""
     if not uri.lower().startswith(("http:", "https:")):
         return
     try:
         parts = urlsplit(uri)
-        good = bool(parts.hostname) and parts.port != 0
+        good = bool(parts.hostname) and parts.port != 0 and not re.search(r"\s", uri)
     except ValueError:
         good = False
     if not good:

@@ -81,6 +81,12 @@ class UnauthorizedError(ServiceError):
     code = "unauthorized"
 
 
+class ForbiddenError(ServiceError):
+    """A call that a web page may have made: under a name that is not ours, or from elsewhere."""
+
+    code = "forbidden"
+
+
 class UnsignedWebhookError(ServiceError):
     """A webhook's delivery that the sender can't have signed with our secret."""
 

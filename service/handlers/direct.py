@@ -6,6 +6,8 @@ words that it brings JSON and takes JSON needs none of it; every other one goes 
 and so does whatever is to be known of the call: its description, its other methods, its errors.
 """
 
+from collections.abc import Callable
+
 from litestar.enums import ScopeType
 from litestar.middleware import ASGIMiddleware
 from litestar.types import ASGIApp, HTTPResponseStartEvent, Receive, Scope, Send
@@ -27,12 +29,19 @@ class DirectAnswers:
     """
 
     def __init__(
-        self, app: ASGIApp, dataplane: DataPlane, names: ReplyNames, max_body_bytes: int
+        self,
+        app: ASGIApp,
+        dataplane: DataPlane,
+        names: ReplyNames,
+        max_body_bytes: int,
+        may_call: Callable[[bytes], bool],
     ) -> None:
         self._app = app
         self._dataplane = dataplane
         self._names = names
         self._max_body_bytes = max_body_bytes
+        self._may_call = may_call
+        """Whether a caller may have this in `Host`; the handler's guard says what is wrong."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, or pass the request on, with the error that `DataPlane.infer` raised if any."""
@@ -73,6 +82,9 @@ class DirectAnswers:
                 is_json = value == _JSON
             elif name == b"content-length":
                 length = value
+            elif name == b"host":
+                if not self._may_call(value):
+                    return False
             elif name == b"accept" and value not in _ANY:
                 return False
         return is_json and length.isdigit() and int(length) <= self._max_body_bytes

@@ -1,44 +1,127 @@
-"""Who may change what is served."""
+"""Who may change what is served, and under which names the service may be called."""
 
 import hmac
-import ipaddress
 from typing import Any
 
 from litestar.connection import ASGIConnection
 from litestar.handlers.base import BaseRouteHandler
 
-from service.core.errors import UnauthorizedError
+from service.core.errors import ForbiddenError, UnauthorizedError, UnsupportedContentTypeError
+from service.core.media import Media
+from service.handlers.host_names import HostNames, is_loopback
 from service.settings import Settings
 
-_FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
+ANY_HOST = "any_host"
+"""The option of a call that may come under any name: a probe of `/health`, a signed delivery."""
+
+_FORWARDED = ("forwarded", "via", "client-ip", "true-client-ip", "x-client-ip", "x-real-ip")
+_FORWARDED_BEGIN = ("x-forwarded", "x-original-", "x-cluster-", "x-envoy-", "x-proxy", "cf-")
 """What a proxy adds: a request that has one did not begin on this machine for all we know."""
+_OWN_FETCHES = frozenset({b"none", b"same-origin"})
+_BEARER = b"bearer "
+
+Connection = ASGIConnection[Any, Any, Any, Any]
 
 
-def administrators(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
-    """Let in callers on loopback and those with the token; with ADMIN_OPEN, everyone.
+def administrators(connection: Connection, _: BaseRouteHandler) -> None:
+    """Let in the bearer of the ADMIN_TOKEN; where none is set, programs on this machine.
 
-    The token comes as `Authorization: Bearer $ADMIN_TOKEN`. Raise UnauthorizedError for all others.
+    With ADMIN_OPEN programs anywhere. A web page is none: it can't send a token, and a browser
+    tells on it by `Origin`, `Sec-Fetch-Site` or `Host`. Raise UnauthorizedError where a token is
+    wanted, and ForbiddenError where a web page may have made the call.
     """
     settings: Settings = connection.app.state.settings
-    if settings.admin_open or _on_loopback(connection):
+    if settings.admin_token:
+        if not _has_token(connection, settings.admin_token):
+            raise UnauthorizedError("'Authorization: Bearer ...' with the ADMIN_TOKEN is wanted")
         return
-    if not settings.admin_token:
+    if not settings.admin_open and not _on_loopback(connection):
         raise UnauthorizedError(
             "this call is open on loopback only: set ADMIN_TOKEN and send it as "
             "'Authorization: Bearer ...', or set ADMIN_OPEN=true"
         )
-    wanted = f"Bearer {settings.admin_token}".encode()
-    given = connection.headers.get("authorization", "").encode()
-    if not hmac.compare_digest(given, wanted):
-        raise UnauthorizedError("'Authorization: Bearer ...' with the ADMIN_TOKEN is wanted")
+    _refuse_web_pages(connection, connection.app.state.host_names, anywhere=settings.admin_open)
 
 
-def _on_loopback(connection: ASGIConnection[Any, Any, Any, Any]) -> bool:
-    if connection.client is None or any(name in connection.headers for name in _FORWARDED):
+def known_names(connection: Connection, handler: BaseRouteHandler) -> None:
+    """Refuse a call under a name that is not this service's own, where it is on loopback alone.
+
+    The bearer of the ADMIN_TOKEN may call it as they like. Raise ForbiddenError.
+    """
+    names: HostNames = connection.app.state.host_names
+    if handler.opt.get(ANY_HOST) or not names.only_loopback or not _came_by_loopback(connection):
+        return
+    hosts = values(connection, b"host")
+    if all(names.may_call(host) for host in hosts):
+        return
+    settings: Settings = connection.app.state.settings
+    if settings.admin_token and _has_token(connection, settings.admin_token):
+        return
+    raise ForbiddenError(
+        f"the service listens on loopback alone and is not known as {_told(hosts)}: call it by "
+        "127.0.0.1 or localhost, or name this host in ALLOWED_HOSTS if a proxy passes it on"
+    )
+
+
+def require_json(connection: Connection) -> None:
+    """Raise UnsupportedContentTypeError unless the body says that it is JSON.
+
+    A web page may send other kinds to anyone without being asked for a permission.
+    """
+    kinds = [
+        kind.partition(b";")[0].strip().lower() for kind in values(connection, b"content-type")
+    ]
+    if kinds != [Media.JSON.encode()]:
+        raise UnsupportedContentTypeError(
+            "the content type has to be application/json "
+            "(curl: -H 'content-type: application/json')"
+        )
+
+
+def values(connection: Connection, name: bytes) -> list[bytes]:
+    """Return every value that a header has."""
+    return [value for header, value in connection.scope["headers"] if header == name]
+
+
+def _refuse_web_pages(connection: Connection, names: HostNames, *, anywhere: bool) -> None:
+    """Raise ForbiddenError where a web page may have made this call."""
+    hosts = values(connection, b"host")
+    if not anywhere and not (len(hosts) == 1 and names.may_be_local(hosts[0])):
+        raise ForbiddenError(
+            f"this call is open under loopback's names only, and came under {_told(hosts)}: call "
+            "the service by 127.0.0.1 or localhost, or set ADMIN_TOKEN and send it as "
+            "'Authorization: Bearer ...'"
+        )
+    for site in values(connection, b"sec-fetch-site"):
+        if site not in _OWN_FETCHES:
+            raise ForbiddenError("this call comes from a page of another site")
+    for origin in values(connection, b"origin"):
+        if len(hosts) != 1 or not names.is_own_page(origin, hosts[0]):
+            raise ForbiddenError("this call comes from a page of another origin")
+
+
+def _has_token(connection: Connection, token: str) -> bool:
+    given = values(connection, b"authorization")
+    if len(given) != 1 or given[0][: len(_BEARER)].lower() != _BEARER:
         return False
-    try:
-        address = ipaddress.ip_address(connection.client.host)
-    except ValueError:
+    return hmac.compare_digest(given[0][len(_BEARER) :].strip(), token.encode())
+
+
+def _on_loopback(connection: Connection) -> bool:
+    if connection.client is None or not is_loopback(connection.client.host):
         return False
-    mapped = getattr(address, "ipv4_mapped", None)
-    return (mapped or address).is_loopback
+    return not any(
+        name in _FORWARDED or name.startswith(_FORWARDED_BEGIN)
+        for name in (header.decode("latin-1") for header, _ in connection.scope["headers"])
+    )
+
+
+def _came_by_loopback(connection: Connection) -> bool:
+    """Return whether the address that was called is loopback's; another server may choose it."""
+    server = connection.scope.get("server")
+    return server is None or is_loopback(server[0])
+
+
+def _told(hosts: list[bytes]) -> str:
+    """Return what came as `Host`, short and printable."""
+    return ", ".join(ascii(host.decode("latin-1")[:100]) for host in hosts[:3]) or "no name"

@@ -9,12 +9,13 @@ from litestar.openapi.datastructures import ResponseSpec
 
 from service.core.redaction import redact
 from service.core.versions import ModelRef
+from service.handlers.guards import ANY_HOST
 from service.serving.slot import Slot
 from service.settings import Settings
 from service.telemetry.monitor import StateMonitor
 
 
-@get("/health/live", tags=["health"], summary="Is the process alive?")
+@get("/health/live", opt={ANY_HOST: True}, tags=["health"], summary="Is the process alive?")
 async def live() -> dict[str, str]:
     """Answer: whoever reads this has an answer."""
     return {"status": "alive"}
@@ -22,6 +23,7 @@ async def live() -> dict[str, str]:
 
 @get(
     ["/health", "/health/ready"],
+    opt={ANY_HOST: True},
     tags=["health"],
     summary="Can a version answer?",
     responses={

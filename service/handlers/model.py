@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import anyio
 import msgspec
-from litestar import delete, get, post
+from litestar import Request, delete, get, post
 from litestar.di import NamedDependency
 from litestar.params import RawBody
 
@@ -18,7 +18,7 @@ from service.core.redaction import redact
 from service.core.text import LISTED_CHARACTERS, bounded
 from service.core.versions import ModelRef, ModelVersion
 from service.handlers.described import problem_responses
-from service.handlers.guards import administrators
+from service.handlers.guards import administrators, require_json
 from service.handlers.journal import told
 from service.serving.desired import DesiredState, Wish
 from service.serving.journal import Journal
@@ -88,7 +88,8 @@ async def info(
     summary="Look at the registry now",
     responses=problem_responses(
         {
-            HTTPStatus.UNAUTHORIZED: "From beyond loopback, without the ADMIN_TOKEN",
+            HTTPStatus.UNAUTHORIZED: "Without the ADMIN_TOKEN; or from afar, and there is none",
+            HTTPStatus.FORBIDDEN: "A web page may have made the call",
             HTTPStatus.CONFLICT: "Refused: with its `verdicts`; superseded; or nothing is promoted",
             HTTPStatus.BAD_GATEWAY: "The registry can't be asked",
             HTTPStatus.GATEWAY_TIMEOUT: "Not done within LOAD_TIMEOUT_S; it goes on",
@@ -118,6 +119,7 @@ async def reload_model(
     summary="Serve one version, whatever the registry says",
 )
 async def pin(
+    request: Request[Any, Any, Any],
     body: RawBody,
     desired: NamedDependency[DesiredState],
     ref: NamedDependency[ModelRef],
@@ -127,6 +129,7 @@ async def pin(
 
     It is pinned across restarts. A version that a gate refuses is not pinned.
     """
+    require_json(request)
     number = pin_wish(body)
     version = await _fulfilled(desired.pin(number), desired, settings)
     message = f"version {version.version} is pinned and serves"

@@ -11,6 +11,7 @@ from litestar.params import RawBody
 from service.core.events import Trigger
 from service.core.versions import ModelRef
 from service.handlers.described import problem_responses
+from service.handlers.guards import ANY_HOST
 from service.serving.desired import DesiredState
 from service.serving.webhook import Deliveries, is_of_another_model
 
@@ -27,6 +28,7 @@ class WebhookReply(msgspec.Struct):
 @post(
     "/webhooks/mlflow",
     status_code=200,
+    opt={ANY_HOST: True},
     request_max_body_size=_MAX_BODY_BYTES,
     tags=["model"],
     summary="Be told by MLflow that something moved",

@@ -12,6 +12,7 @@ from service.runtimes.bootstrap import Operations
 from service.runtimes.compiled_files import FILES
 from service.runtimes.loading import load_model
 from service.runtimes.messages import CompileReply, CompileRequest
+from service.runtimes.own_memory import show_memory
 
 _LEAST = 19
 _WINDOWS_IDLE = 0x40
@@ -39,6 +40,7 @@ def compile_version(request: CompileRequest) -> CompileReply:
 
 def operations(_: bytes) -> Operations:
     """Return what a compiler can be asked for, once it stands behind all others in the queue."""
+    show_memory()
     _stand_back()
     # Converters and absurd rows warn of much that nobody asked for.
     warnings.simplefilter("ignore")

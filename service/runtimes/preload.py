@@ -10,8 +10,11 @@ import os
 import sys
 
 from service.runtimes.bootstrap import ignore_group_signals
+from service.runtimes.own_memory import hide_memory
 
 ignore_group_signals()
+# Registry processes are forked from here, and hidden before their credentials reach them.
+hide_memory()
 sys.dont_write_bytecode = True
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 # OpenBLAS' threads look out for work for 2^26 cycles before they sleep, and each process that is

@@ -9,8 +9,10 @@ from typing import Self
 
 import filelock
 
+from service.runtimes.own_folder import own_folder
 from service.settings import SettingsError
 
+_PRIVATE = 0o700
 _LONGEST_SOCKET_FOLDER = 60
 """Characters: a Unix socket's path holds 107, and multiprocessing adds two random names to ours."""
 
@@ -24,14 +26,14 @@ class TempFolder:
 
     def __init__(self, root: Path) -> None:
         """Make the folder. Raise OSError where the disk does not let us."""
-        root.mkdir(parents=True, exist_ok=True)
+        root.mkdir(mode=_PRIVATE, parents=True, exist_ok=True)
         _remove_left_behind(root)
         name = uuid.uuid4().hex[:8]
         # Kept: losing the object would let go of the lock.
         self._lock = filelock.FileLock(root / f"{name}.lock", thread_local=False)
         self._lock.acquire(timeout=0)
         self.path = root / name
-        self.path.mkdir()
+        self.path.mkdir(mode=_PRIVATE)
 
     @classmethod
     def below(cls, cache_dir: Path) -> Self:
@@ -44,10 +46,13 @@ class TempFolder:
             tempfile.tempdir = str(self.path)
 
 
-def require_writable(cache_dir: Path) -> None:
-    """Raise SettingsError where nothing can be written below CACHE_DIR."""
+def require_writable(cache_dir: Path) -> str:
+    """Make CACHE_DIR this user's own. Return a caution, or '' where nothing is wrong with it.
+
+    Raise SettingsError where nothing can be written there, or everyone may write to it.
+    """
     try:
-        cache_dir.mkdir(parents=True, exist_ok=True)
+        caution = own_folder(cache_dir)
         with tempfile.TemporaryFile(dir=cache_dir):
             pass
     except OSError as error:
@@ -55,6 +60,7 @@ def require_writable(cache_dir: Path) -> None:
             f"CACHE_DIR: {cache_dir} can't be written to ({error.strerror}); allowed is a folder "
             "that this user may write to"
         ) from None
+    return caution
 
 
 def _remove_left_behind(root: Path) -> None:

@@ -38,6 +38,7 @@ from service.runtimes.messages import (
     SpeedRequest,
     Timing,
 )
+from service.runtimes.own_memory import show_memory
 from service.runtimes.protocol import Nothing, describe
 
 
@@ -143,6 +144,7 @@ class Worker:
 
 def operations(_: bytes) -> Operations:
     """Return what a worker can be asked for."""
+    show_memory()
     worker = Worker()
     return {
         "load": (LoadRequest, worker.load),

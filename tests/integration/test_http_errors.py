@@ -1,6 +1,7 @@
 """Every row of the HTTP section's errors, each asked of a real service."""
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -233,23 +234,33 @@ def test_a_model_that_hangs_is_given_up_and_its_worker_replaced(picky: Picky) ->
     assert answer.raise_for_status().json()["predictions"] == [{"y": 8.0}]
 
 
-# -- who may reload ----------------------------------------------------------------------------
+# -- who may change what is served ---------------------------------------------------------------
+
+CHANGES = (("POST", "/reload-model"), ("POST", "/model/pin"), ("DELETE", "/model/pin"))
 
 
-def test_a_reload_from_afar_wants_the_token(picky: Picky) -> None:
-    """Without it or with another 401, with it 200; on loopback nobody asks."""
+def change(service: RunningService, method: str, path: str, **headers: str) -> httpx.Response:
+    """Ask for a change, with a body where one is taken."""
+    given = {"content-type": "application/json", **headers}
+    return service.client.request(method, path, content=b'{"version": 1}', headers=given)
+
+
+def test_a_change_wants_the_token_wherever_it_comes_from(picky: Picky) -> None:
+    """Without it or with another 401, on loopback as well; with it 200."""
     for headers in (
+        {},
         AFAR,
         {**AFAR, "authorization": "Bearer the-wrong-one"},
         {**AFAR, "authorization": TOKEN},
     ):
-        answer = picky.service.post("/reload-model", headers=headers)
-        problem(answer, 401, "unauthorized")
-        assert answer.headers["www-authenticate"] == "Bearer"
-        assert TOKEN not in answer.text
-    right = {**AFAR, "authorization": f"Bearer {TOKEN}"}
-    assert picky.service.post("/reload-model", headers=right).status_code == 200
-    assert picky.service.post("/reload-model").status_code == 200
+        for method, path in CHANGES:
+            answer = change(picky.service, method, path, **headers)
+            problem(answer, 401, "unauthorized")
+            assert answer.headers["www-authenticate"] == "Bearer"
+            assert TOKEN not in answer.text
+    for headers in ({}, AFAR):
+        right = {**headers, "authorization": f"Bearer {TOKEN}"}
+        assert picky.service.post("/reload-model", headers=right).status_code == 200
 
 
 def test_a_reload_from_afar_is_refused_where_no_token_is_set(guide: Guide) -> None:
@@ -257,6 +268,38 @@ def test_a_reload_from_afar_is_refused_where_no_token_is_set(guide: Guide) -> No
     told = problem(guide.service.post("/reload-model", headers=AFAR), 401, "unauthorized")
     assert "ADMIN_TOKEN" in told["detail"]
     assert guide.service.post("/reload-model").status_code == 200
+
+
+def test_a_web_page_neither_reads_nor_changes(guide: Guide) -> None:
+    """Not by a form, not from another origin, and not under a name that it made mean us."""
+    service = guide.service
+    for headers in (
+        {"host": "evil.example"},
+        {"origin": "http://evil.example"},
+        {"sec-fetch-site": "cross-site"},
+    ):
+        for method, path in CHANGES:
+            problem(change(service, method, path, **headers), 403, "forbidden")
+    form = change(service, "POST", "/model/pin", **{"content-type": "text/plain"})
+    problem(form, 415, "unsupported-content-type")
+    rebound = {"host": "evil.example"}
+    for path in ("/model/info", "/model/journal", "/schema/openapi.json"):
+        problem(service.client.get(path, headers=rebound), 403, "forbidden")
+    problem(service.post("/predict", b"{}", headers=rebound), 403, "forbidden")
+    assert service.client.get("/health", headers=rebound).status_code == 200
+    assert service.info()["pin"] is None
+
+
+def test_no_page_of_ours_names_another_host(guide: Guide) -> None:
+    """A browser that shows one asks nobody else: there is JSON and YAML, and no script."""
+    for path in ("/", "/schema", "/schema/", "/schema/swagger", "/schema/redoc", "/schema/x"):
+        answer = guide.service.get(path)
+        assert not re.findall(r"(?:https?:)?//[a-z0-9.-]+\.[a-z]+", answer.text), path
+        assert "<script" not in answer.text, path
+    schema = guide.service.get("/schema").raise_for_status()
+    assert schema.json()["openapi"].startswith("3.")
+    yaml = guide.service.get("/schema/openapi.yaml").raise_for_status()
+    assert "openapi: 3" in yaml.text
 
 
 # -- what is never shown -----------------------------------------------------------------------

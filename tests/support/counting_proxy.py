@@ -4,6 +4,7 @@ import contextlib
 import select
 import socket
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Self
@@ -28,11 +29,16 @@ class CountingProxy:
         self._threads: list[threading.Thread] = []
         self.port = free_port()
         self.requests = 0
+        self._heads: deque[bytes] = deque(maxlen=100)
 
     @property
     def uri(self) -> str:
         """Where it listens while it is up."""
         return f"http://127.0.0.1:{self.port}"
+
+    def saw(self, text: bytes) -> bool:
+        """Return whether a request had this among its first bytes lately, in any case."""
+        return any(text.lower() in head.lower() for head in list(self._heads))
 
     def up(self) -> None:
         """Begin to relay."""
@@ -87,5 +93,7 @@ class CountingProxy:
                     data = end.recv(_CHUNK_BYTES)
                     if not data:
                         return
-                    self.requests += end is caller and data.startswith(_METHODS)
+                    if end is caller and data.startswith(_METHODS):
+                        self.requests += 1
+                        self._heads.append(data)
                     other[end].sendall(data)

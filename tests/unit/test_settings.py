@@ -14,6 +14,16 @@ from service.settings import Settings, SettingsError, load_settings, read_dotenv
 
 ROOT = Path(__file__).parents[2]
 FIELDS = msgspec.structs.fields(Settings)
+MAY_BE_TINY = {
+    "drain_timeout_s",
+    "drain_lead_s",
+    "probation_s",
+    "probation_max_error_rate",
+    "max_batch_wait_ms",
+    "compiled_rtol",
+    "compiled_wait_s",
+}
+"""Where zero means 'not at all', and what is next to it does no harm."""
 
 
 def documented() -> dict[str, tuple[str, str]]:
@@ -93,7 +103,7 @@ def test_values_are_read_by_the_type_of_their_field() -> None:
         {
             "PORT": "0",
             "POLL_INTERVAL_S": "0.5",
-            "ADMIN_OPEN": "True",
+            "KEEP_WARM": "False",
             "LOG_LEVEL": "DEBUG",
             "CACHE_DIR": "/var/cache/x",
             "ADMIN_TOKEN": " abc ",
@@ -101,7 +111,7 @@ def test_values_are_read_by_the_type_of_their_field() -> None:
     )
     assert settings.port == 0
     assert settings.poll_interval_s == 0.5
-    assert settings.admin_open is True
+    assert settings.keep_warm is False
     assert settings.log_level == "debug"
     assert settings.cache_dir == Path("/var/cache/x").absolute()
     assert settings.admin_token == "abc"  # noqa: S105 - of this test alone
@@ -120,21 +130,115 @@ def test_the_cache_folder_is_absolute() -> None:
         ("workers", "0", "a whole number from 1 to 256"),
         ("workers", "1.5", "a whole number from 1 to 256"),
         ("keep_versions", "0", "a whole number from 1 to 10000"),
-        ("poll_interval_s", "0", "a number over 0, at most 86400"),
-        ("poll_interval_s", "nan", "a number over 0, at most 86400"),
-        ("request_timeout_s", "inf", "a number over 0, at most 86400"),
-        ("request_timeout_s", "1e400", "a number over 0, at most 86400"),
+        ("poll_interval_s", "0", "a number from 0.01 to 86400"),
+        ("poll_interval_s", "nan", "a number from 0.01 to 86400"),
+        ("request_timeout_s", "inf", "a number from 0.01 to 86400"),
+        ("request_timeout_s", "1e400", "a number from 0.01 to 86400"),
         ("drain_timeout_s", "-1", "a number from 0 to 86400"),
         ("max_batch_wait_ms", "nan", "a number from 0 to 10000"),
         ("unknown_fields", "maybe", "ignore or refuse"),
         ("admin_open", "perhaps", "true or false"),
+        ("poll_interval_s", "1e-300", "a number from 0.01 to 86400"),
+        ("poll_interval_s", "2,5", "a number from 0.01 to 86400"),
+        ("port", "\u0668\u0660\u0660\u0660", "a whole number from 0 to 65535"),
+        ("max_body_bytes", "1", "a whole number from 1024 to 1099511627776"),
+        ("model_name", "x" * 257, "text of 256 characters at most"),
+        (
+            "allowed_hosts",
+            "https://a/b",
+            "names or addresses separated by commas, such as models.example.com, or *",
+        ),
+        (
+            "worker_env",
+            "A=1",
+            "names of variables separated by commas, such as MY_TOKEN,-AWS_*",
+        ),
     ],
 )
 def test_a_wrong_value_names_variable_value_and_what_is_allowed(
     name: str, text: str, allowed: str
 ) -> None:
     """One line says which variable, what is wrong, and what is allowed."""
-    assert refused(**{name: text}) == f"{name.upper()}={text} is wrong: allowed is {allowed}"
+    shown = text if len(text) <= 80 else f"{text[:80]} ..."
+    assert refused(**{name: text}) == f"{name.upper()}={shown} is wrong: allowed is {allowed}"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("poll_interval_s", ".2", 0.2),
+        ("poll_interval_s", "2.", 2.0),
+        ("poll_interval_s", "+2", 2.0),
+        ("poll_interval_s", "1E1", 10.0),
+        ("poll_interval_s", "'5'", 5.0),
+        ("port", "8_000", 8000),
+        ("max_body_bytes", "1e6", 1_000_000),
+        ("workers", "2.0", 2),
+        ("workers", '"2"', 2),
+        ("keep_warm", "no", False),
+        ("keep_warm", "OFF", False),
+        ("keep_warm", "0", False),
+        ("write_back", "yes", True),
+        ("log_level", "'Debug'", "debug"),
+    ],
+)
+def test_values_are_taken_as_people_write_them(name: str, text: str, value: object) -> None:
+    """Numbers without a digit on one side, with a sign or a power; truth in other words."""
+    assert getattr(load_settings({name.upper(): text}), name) == value
+
+
+@pytest.mark.parametrize("field", FIELDS, ids=lambda field: field.name)
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a\0b",
+        "a\nb",
+        "a\x1b[31mb",
+        "a\x7fb",
+        "a\u0085b",
+        "a\u202eb",
+        "a\u2066b",
+        "a\u2028b",
+        "a\udcffb",
+        "x" * 100_000,
+        "9" * 5_000,
+        "-" * 50,
+        "1e-300",
+    ],
+    ids=ascii,
+)
+def test_no_setting_takes_nonsense_or_shows_it_as_it_is(
+    field: msgspec.structs.FieldInfo, text: str
+) -> None:
+    """Whatever the field: one short line that can be printed, or a value that is within bounds."""
+    try:
+        value = getattr(load_settings({field.name.upper(): text}), field.name)
+    except SettingsError as error:
+        line = str(error)
+        assert line.isprintable()
+        assert len(line) < 400
+    else:
+        assert str(value).isprintable()
+        assert len(str(value)) <= 2200
+        assert not isinstance(value, float) or value >= 1e-3 or field.name in MAY_BE_TINY
+
+
+def test_every_duration_that_has_to_pass_has_a_lower_bound() -> None:
+    """No timer is set for less than 10 ms by a setting: it would only keep the CPU busy."""
+    for field in FIELDS:
+        if field.name.endswith("_s") and field.default:
+            kind = msgspec.inspect.type_info(field.type)
+            assert isinstance(kind, msgspec.inspect.FloatType)
+            assert kind.ge is not None, field.name
+            assert kind.ge >= 0.01 or field.name in MAY_BE_TINY, field.name
+
+
+def test_an_open_administration_and_a_token_disagree() -> None:
+    """Both can't be meant; the token is not shown."""
+    line = refused(admin_open="true", admin_token="geheim")  # noqa: S106 - of this test alone
+    assert "ADMIN_OPEN" in line
+    assert "ADMIN_TOKEN" in line
+    assert "geheim" not in line
 
 
 @pytest.mark.parametrize("name", ["admin_token", "webhook_secret"])
@@ -245,6 +349,14 @@ def test_a_dotenv_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
     """UTF-16, which PowerShell's '>' writes, is named rather than misread."""
     file = tmp_path / ".env"
     file.write_text("PORT=1", encoding="utf-16")
+    with pytest.raises(SettingsError, match="allowed is UTF-8 text"):
+        read_dotenv(file)
+
+
+def test_a_dotenv_file_with_a_nul_is_refused(tmp_path: Path) -> None:
+    """No variable can hold one: one line says so."""
+    file = tmp_path / ".env"
+    file.write_bytes(b"HOTSWAP_TEST=a\0b\n")
     with pytest.raises(SettingsError, match="allowed is UTF-8 text"):
         read_dotenv(file)
 

@@ -1,0 +1,45 @@
+"""A folder that is this user's alone: what is loaded from it is run."""
+
+import os
+import stat
+import sys
+from pathlib import Path
+
+from service.settings import SettingsError
+
+_OTHERS = 0o077
+_PRIVATE = 0o700
+
+
+def own_folder(folder: Path) -> str:
+    """Make CACHE_DIR where it is missing, and take other users' rights on it away.
+
+    Return a caution where it belongs to somebody else, who may change what is loaded; else ''.
+    Raise SettingsError where every user may write to it and it is not ours to close; OSError where
+    the disk does not let us.
+    """
+    folder.mkdir(mode=_PRIVATE, parents=True, exist_ok=True)
+    if sys.platform == "win32":
+        return ""
+    found = folder.stat()
+    if found.st_uid == os.geteuid():
+        if found.st_mode & _OTHERS:
+            folder.chmod(_PRIVATE)
+        return _parent_caution(folder)
+    if found.st_mode & stat.S_IWOTH:
+        raise SettingsError(
+            f"CACHE_DIR: {folder} belongs to another user and everyone may write to it; allowed "
+            "is a folder of this user's own"
+        )
+    if found.st_uid == 0 and not found.st_mode & stat.S_IWGRP:
+        return ""
+    return f"{folder} can be written to by another user or group, who may change what is loaded"
+
+
+def _parent_caution(folder: Path) -> str:
+    """Return a caution where another user may put a folder of their own in this one's place."""
+    parent = folder.resolve().parent
+    mode = parent.stat().st_mode
+    if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
+        return f"{parent}, where CACHE_DIR is, can be written to by every user"
+    return ""
