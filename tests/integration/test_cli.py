@@ -35,7 +35,7 @@ def test_a_wrong_setting_is_one_line_and_status_2(tmp_path: Path, command: str) 
     assert ended.returncode == 2
     assert ended.stdout == ""
     assert ended.stderr == (
-        "POLL_INTERVAL_S=never is wrong: allowed is a number over 0, at most 86400\n"
+        "POLL_INTERVAL_S=never is wrong: allowed is a number from 0.01 to 86400\n"
     )
 
 
