@@ -8,7 +8,8 @@ from typing import Any
 import msgspec
 
 from service.core.redaction import redact
-from service.core.written import is_plain, read_bool, read_float, read_int, without_quotes
+from service.core.text import printable
+from service.core.written import read_bool, read_float, read_int, without_quotes
 
 TOKEN = r"^[!-~]*\Z"  # noqa: S105 - what one looks like
 HOSTS = r"^[A-Za-z0-9*.,:_\[\] -]*\Z"
@@ -31,7 +32,7 @@ def convert(kind: Any, text: str, longest: int) -> Any:
     """Convert a text to a field's type. Raise WrongTextError where it is no such value."""
     if len(text) > longest:
         raise WrongTextError(f"text of {longest} characters at most")
-    if not is_plain(text):
+    if printable(text) != text or "\t" in text:
         raise WrongTextError("text without control characters")
     info = msgspec.inspect.type_info(kind)
     value: Any = text
@@ -57,8 +58,7 @@ def convert(kind: Any, text: str, longest: int) -> Any:
 def show(text: str) -> str:
     """Return a value as an error shows it: short, without credentials, escaped where need be."""
     # Cut first: what is long is not worth a look.
-    plain = "".join(each if is_plain(each) else ascii(each)[1:-1] for each in text[:_LOOKED_AT])
-    told = redact(plain)
+    told = redact(printable(text[:_LOOKED_AT]))
     return told if len(told) <= _SHOWN else f"{told[:_SHOWN]} ..."
 
 

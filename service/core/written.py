@@ -1,8 +1,7 @@
-"""Values as people write them in variables: numbers, truth values and texts."""
+"""Values as people write them in variables: numbers and truth values."""
 
 import math
 import re
-import unicodedata
 
 _LONGEST_NUMBER = 64
 _NUMBER = re.compile(
@@ -13,10 +12,6 @@ _TRUTHS = {
     **dict.fromkeys(("true", "yes", "on", "1"), True),
     **dict.fromkeys(("false", "no", "off", "0"), False),
 }
-_NOT_SHOWN = frozenset({"Cc", "Cs", "Zl", "Zp"})
-"""Unicode's categories of control characters, halves of characters, and line separators."""
-_TURNS_TEXT = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-"""Unicode's bidirectional controls, which have a text read as another one."""
 
 
 def read_float(text: str) -> float | None:
@@ -47,10 +42,3 @@ def without_quotes(text: str) -> str:
     if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'":
         return text[1:-1].strip()
     return text
-
-
-def is_plain(text: str) -> bool:
-    """Return whether a text reads as it is: no control characters, and none that turn it round."""
-    return not any(
-        unicodedata.category(letter) in _NOT_SHOWN or letter in _TURNS_TEXT for letter in text
-    )
