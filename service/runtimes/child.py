@@ -21,6 +21,7 @@ import structlog
 from anyio import CapacityLimiter
 
 from service.core.errors import ChildLostError, ChildStartError, ChildTimeoutError
+from service.core.text import presentable
 from service.runtimes import ending, windows_job
 from service.runtimes.lane import Lane, SentCall
 from service.runtimes.launch import interrupt_first_start, launch
@@ -29,11 +30,12 @@ from service.runtimes.pipe import ChildPipe
 from service.runtimes.protocol import (
     PING,
     WARM_ID,
-    Fault,
     Nothing,
     Reply,
+    UnreadableError,
     encode_request,
-    to_error,
+    read_reply,
+    read_result,
 )
 
 T = TypeVar("T")
@@ -48,8 +50,6 @@ MOST_CALLS = 2
 One more beside them where that is answered in steps.
 """
 
-_decode_reply = msgspec.msgpack.Decoder(Reply).decode
-_decode_fault = msgspec.msgpack.Decoder(Fault).decode
 _log = structlog.get_logger("child")
 
 
@@ -185,9 +185,16 @@ class Child:
         self._pipe.send(request, follows=bool(self._calls.calls or self._in_steps.calls))
         lane.add(call)
         answered = await self._answer(call)
-        if not answered.ok:
-            raise to_error(_decode_fault(answered.body))
-        return msgspec.msgpack.decode(answered.body, type=reply)
+        try:
+            return read_result(answered, reply)
+        except UnreadableError as error:
+            raise self.give_up_on(f"its answer to {op} can't be read: {error}") from error
+
+    def give_up_on(self, reason: str) -> ChildLostError:
+        """End a child that answered what can't be, and return the error for who asked."""
+        self.kill()
+        _log.error("child answered what can't be", child=self.name, reason=reason)
+        return ChildLostError(f"{self.name} was ended: {presentable(reason)}", self.last_lines)
 
     def rename(self, name: str, log_fields: dict[str, str]) -> None:
         """Give what stood by its name, and the tags of all that it prints from now on."""
@@ -281,14 +288,16 @@ class Child:
     def _deliver(self, frame: bytes) -> None:
         self.last_seen = time.monotonic()
         try:
-            reply = _decode_reply(frame)
-        except msgspec.DecodeError:
-            _log.error("child sent what is no frame", child=self.name)
+            reply = read_reply(frame)
+        except UnreadableError as error:
+            _log.error("child sent what is no reply", child=self.name, reason=str(error))
             self.kill()
             return
-        if not self._calls.answer(reply):
-            # What fits neither is the answer to a call that nobody waits for.
-            self._in_steps.answer(reply)
+        if self._calls.answer(reply) or self._in_steps.answer(reply) or self.killed:
+            return
+        # Nothing was asked that this could answer.
+        _log.error("child answered what was not asked", child=self.name)
+        self.kill()
 
     def _lose(self) -> None:
         if self._process is not None:

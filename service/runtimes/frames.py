@@ -12,6 +12,12 @@ _SIZE = struct.Struct("!i")
 _LONG_SIZE = struct.Struct("!Q")
 _LONG = -1
 _LONG_FROM = 2**31
+MAX_FRAME_BYTES = 2**30
+"""A larger frame is refused: it would have to be held whole before anybody could look at it."""
+
+
+class MalformedFrameError(ValueError):
+    """A stream that is none of frames: what follows can't be told apart any more."""
 
 
 class FrameReader:
@@ -23,7 +29,10 @@ class FrameReader:
         self._wanted_bytes = _SIZE.size
 
     def feed(self, data: bytes) -> list[bytes]:
-        """Return the frames that these bytes complete, in order."""
+        """Return the frames that these bytes complete, in order.
+
+        Raise MalformedFrameError for a size that no frame may have; the reader is of no use then.
+        """
         self._parts.append(data)
         self._held_bytes += len(data)
         if self._held_bytes < self._wanted_bytes:
@@ -52,12 +61,13 @@ def _bounds(buffer: bytes, start: int) -> tuple[int, int]:
     if len(buffer) < begin:
         return start, begin
     (size,) = _SIZE.unpack_from(buffer, start)
-    if size != _LONG:
-        return begin, begin + size
-    begin += _LONG_SIZE.size
-    if len(buffer) < begin:
-        return start, begin
-    (size,) = _LONG_SIZE.unpack_from(buffer, begin - _LONG_SIZE.size)
+    if size == _LONG:
+        begin += _LONG_SIZE.size
+        if len(buffer) < begin:
+            return start, begin
+        (size,) = _LONG_SIZE.unpack_from(buffer, begin - _LONG_SIZE.size)
+    if not 0 <= size <= MAX_FRAME_BYTES:
+        raise MalformedFrameError(f"a frame of {size} bytes")
     return begin, begin + size
 
 

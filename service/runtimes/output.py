@@ -3,13 +3,23 @@
 import contextlib
 import os
 import sys
+import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection, Pipe
 from typing import Any, Protocol
 
+from service.core.text import LINE_CHARACTERS, presentable
+
 KEPT_LINES = 50
 _CHUNK_BYTES = 65_536
+_LINE_BYTES = 4 * LINE_CHARACTERS
+"""Of a line: what is kept until its end comes; no character of UTF-8 has more than four."""
+_LINES_A_SECOND = 200
+_BURST_LINES = 2_000
+"""So many lines may come together; what is printed faster is counted, and not shown."""
+_BYTES_A_SECOND = 16_000_000
+"""A child that prints faster waits for us: else reading it would take the time of all others."""
 
 
 class OutputEnd(Protocol):
@@ -101,16 +111,18 @@ class OutputReader:
 
     def read_lines(self) -> None:
         """Read until the child's last copy of its end is closed."""
-        rest = b""
+        pace = LinePace(time.monotonic)
+        lines = LineSplitter(pace.allows_a_line)
         while chunk := self._read():
-            *lines, rest = (rest + chunk).split(b"\n")
-            for line in lines:
+            for line in lines.feed(chunk):
                 self._take(line)
-            if len(rest) > _CHUNK_BYTES:
-                self._take(rest)
-                rest = b""
-        if rest:
-            self._take(rest)
+            if lines.left_out and pace.allows_a_line():
+                self._tell_left_out(lines)
+            if len(chunk) == _CHUNK_BYTES:
+                time.sleep(_CHUNK_BYTES / _BYTES_A_SECOND)
+        for line in lines.end():
+            self._take(line)
+        self._tell_left_out(lines)
         os.close(self._descriptor)
 
     def close(self) -> None:
@@ -123,7 +135,78 @@ class OutputReader:
         return b""
 
     def _take(self, line: bytes) -> None:
-        text = line.decode("utf-8", "replace").rstrip()
+        text = presentable(line.decode("utf-8", "replace").rstrip(), LINE_CHARACTERS)
         if text:
             self.last_lines.append(text)
             self._on_line(text)
+
+    def _tell_left_out(self, lines: "LineSplitter") -> None:
+        if lines.left_out:
+            self._on_line(f"({lines.left_out} lines that came too fast are left out)")
+            lines.left_out = 0
+
+
+class LineSplitter:
+    """Cuts a stream into lines; of a long one the beginning is kept, and how much there was.
+
+    `allows_a_line` is asked before each; the rest of a chunk is counted where it says no.
+    """
+
+    def __init__(self, allows_a_line: Callable[[], bool]) -> None:
+        self._allows_a_line = allows_a_line
+        self._kept = bytearray()
+        self._dropped_bytes = 0
+        self.left_out = 0
+        """How many lines were counted alone."""
+
+    def feed(self, chunk: bytes) -> Iterator[bytes]:
+        """Yield the lines that a chunk ends."""
+        start = 0
+        while (end := chunk.find(b"\n", start)) >= 0:
+            if not self._allows_a_line():
+                self.left_out += chunk.count(b"\n", start)
+                self._line()
+                start = chunk.rfind(b"\n") + 1
+                break
+            self._keep(chunk, start, end)
+            yield self._line()
+            start = end + 1
+        self._keep(chunk, start, len(chunk))
+
+    def end(self) -> Iterator[bytes]:
+        """Yield what is left, a line without an end, if there is one."""
+        if self._kept:
+            yield self._line()
+
+    def _keep(self, chunk: bytes, start: int, end: int) -> None:
+        room = max(0, _LINE_BYTES - len(self._kept))
+        self._kept += chunk[start : min(end, start + room)]
+        self._dropped_bytes += max(0, end - start - room)
+
+    def _line(self) -> bytes:
+        line = bytes(self._kept)
+        if self._dropped_bytes:
+            line += b" ... (%d more bytes)" % self._dropped_bytes
+        self._kept.clear()
+        self._dropped_bytes = 0
+        return line
+
+
+class LinePace:
+    """Limits how fast lines are shown."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._left = float(_BURST_LINES)
+        self._seen_s = clock()
+
+    def allows_a_line(self) -> bool:
+        """Tell whether one more line may be shown now, and count it."""
+        if self._left < 1:
+            now_s = self._clock()
+            self._left = min(_BURST_LINES, self._left + (now_s - self._seen_s) * _LINES_A_SECOND)
+            self._seen_s = now_s
+        if self._left < 1:
+            return False
+        self._left -= 1
+        return True

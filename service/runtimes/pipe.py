@@ -12,18 +12,29 @@ import threading
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Pipe
 
-from service.runtimes.frames import FrameReader, framed, write_now
+import structlog
+
+from service.runtimes.frames import (
+    MAX_FRAME_BYTES,
+    FrameReader,
+    MalformedFrameError,
+    framed,
+    write_now,
+)
 
 _READ_BYTES = 262_144
 _DIRECT_BYTES = 4_096
 """What fits the buffer of a pipe that blocks, which is empty once all is answered: it is small."""
 _JOIN_TIMEOUT_S = 5.0
 
+_log = structlog.get_logger("child")
+
 
 class ChildPipe:
     """Made before the child is started, which gets `child_end`; then opened, in the end closed.
 
-    `on_frame` is called with each frame and `on_end` once, both on the event loop.
+    `on_frame` is called with each frame and `on_end` once, both on the event loop. A stream that is
+    malformed is at its end.
     """
 
     def __init__(
@@ -94,12 +105,19 @@ class ChildPipe:
             data = os.read(descriptor, _READ_BYTES)
         except OSError:
             data = b""
+        frames: list[bytes] = []
+        if data:
+            try:
+                frames = self._frames.feed(data)
+            except MalformedFrameError as error:
+                _log.error("child sent what is no frame", child=self._name, reason=str(error))
+                data = b""
         if not data:
             self._loop.remove_reader(descriptor)
             self._loop.remove_writer(descriptor)
             self._on_end()
             return
-        for frame in self._frames.feed(data):
+        for frame in frames:
             self._on_frame(frame)
 
     # -- where the loop can't watch ---------------------------------------------------------------
@@ -112,7 +130,8 @@ class ChildPipe:
     def _read_frames(self) -> None:
         while True:
             try:
-                frame = self._connection.recv_bytes()
+                # What is larger, or has no size, closes the connection: an OSError.
+                frame = self._connection.recv_bytes(MAX_FRAME_BYTES)
             except (EOFError, OSError):
                 break
             if not self._tell(self._on_frame, frame):

@@ -3,6 +3,7 @@
 import msgspec
 
 from service.contracts.contract import Call, Predictions
+from service.contracts.fitting import misfit
 from service.contracts.pieces import PIECE_BYTES
 from service.runtimes.child import Child
 from service.runtimes.messages import (
@@ -24,8 +25,14 @@ class Worker:
         """The folder of the compiled predictors that it answers by, '' where it does without."""
 
     async def predict(self, call: Call, timeout_s: float) -> Predictions:
-        """Answer a call. Raise ModelFailedError, or ChildLostError and ChildTimeoutError."""
-        return await self.child.call("predict", call, Predictions, timeout_s=timeout_s)
+        """Answer a call. Raise ModelFailedError, or ChildLostError and ChildTimeoutError.
+
+        A child whose answer does not fit together is lost, too.
+        """
+        predictions = await self.child.call("predict", call, Predictions, timeout_s=timeout_s)
+        if wrong := misfit(predictions, call.rows):
+            raise self.child.give_up_on(f"its answer does not fit together: {wrong}")
+        return predictions
 
     async def adopt(self, compiled: str, timeout_s: float) -> AdoptReply:
         """Answer by compiled predictors from now on. Raise as `predict` does."""

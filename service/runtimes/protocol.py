@@ -4,8 +4,11 @@ Nothing from a child is ever unpickled: an exception of MLflow's would import ML
 and a model's own class could run code there.
 """
 
+import functools
 import struct
 import traceback
+from collections.abc import Callable
+from typing import Any, NoReturn, TypeVar, cast
 
 import msgspec
 
@@ -23,6 +26,8 @@ from service.core.errors import (
     StoreCorruptError,
 )
 from service.core.text import presentable, presentable_lines, printable
+
+T = TypeVar("T")
 
 PING = "ping"
 WARM_ID = 0
@@ -94,6 +99,50 @@ class Fault(msgspec.Struct, frozen=True):
 
 class Nothing(msgspec.Struct, frozen=True):
     """The argument or result of an operation that has none."""
+
+
+class UnreadableError(ValueError):
+    """Bytes of a child's that are not what they should be."""
+
+
+_UNREADABLE = (msgspec.MsgspecError, ValueError, TypeError, OverflowError, RecursionError)
+"""What reading any bytes may raise."""
+
+
+def _refuse_extension(code: int, _: memoryview) -> NoReturn:
+    """Refuse MessagePack's extension types: no JSON can be made of them. Raise ValueError."""
+    raise ValueError(f"it has the extension type {code}")
+
+
+_decode_reply = msgspec.msgpack.Decoder(Reply).decode
+_decode_fault = msgspec.msgpack.Decoder(Fault, ext_hook=_refuse_extension).decode
+
+
+@functools.cache
+def _decoder(kind: Any) -> Callable[[msgspec.Raw], Any]:
+    return msgspec.msgpack.Decoder(kind, ext_hook=_refuse_extension).decode
+
+
+def read_reply(frame: bytes) -> Reply:
+    """Read a frame of a child's, in the front. Raise UnreadableError for what is no reply."""
+    try:
+        return _decode_reply(frame)
+    except _UNREADABLE as error:
+        raise UnreadableError(presentable(str(error))) from None
+
+
+def read_result(reply: Reply, kind: type[T]) -> T:
+    """Return an operation's result, in the front, or raise the error that it is told to have met.
+
+    Raise UnreadableError where it is neither.
+    """
+    try:
+        if reply.ok:
+            return cast("T", _decoder(cast("Any", kind))(reply.body))
+        fault = _decode_fault(reply.body)
+    except _UNREADABLE as error:
+        raise UnreadableError(presentable(str(error))) from None
+    raise to_error(fault)
 
 
 _PLAIN: dict[str, type[ServiceError]] = {

@@ -13,6 +13,7 @@ from service.core.errors import (
     ServiceError,
 )
 from service.core.media import Media
+from service.core.text import presentable
 from service.core.versions import ModelVersion
 from service.runtimes.messages import RawReply, RawRequest
 from service.serving.model import LoadedModel
@@ -29,6 +30,8 @@ What was refused or expired before a worker had it (OverloadedError, QueueTimeou
 
 _ENCODED_ON_LOOP_ROWS = 1_000
 """More rows than this are encoded in a thread: a thousand take about a millisecond."""
+
+_UNWRITABLE = (TypeError, ValueError, AttributeError, OverflowError, RecursionError)
 
 
 class Prediction(msgspec.Struct, frozen=True):
@@ -94,10 +97,16 @@ class DataPlane:
             return Prediction(answer.predictions, answer.rows, model.version, wanted)
         share = (answer.predictions, answer.start, answer.stop, form)
         rows = answer.stop - answer.start
-        if rows <= _ENCODED_ON_LOOP_ROWS:
-            encoded = model.contract.encode(*share)
-        else:
-            encoded = await anyio.to_thread.run_sync(
-                model.contract.encode, *share, limiter=self._encoding
-            )
+        try:
+            if rows <= _ENCODED_ON_LOOP_ROWS:
+                encoded = model.contract.encode(*share)
+            else:
+                encoded = await anyio.to_thread.run_sync(
+                    model.contract.encode, *share, limiter=self._encoding
+                )
+        except _UNWRITABLE as error:
+            # A worker sends no such thing, unless the model has changed what sends it.
+            raise ModelFailedError(
+                presentable(f"the model's answer can't be written as JSON: {error}")
+            ) from error
         return Prediction(encoded, rows, model.version)

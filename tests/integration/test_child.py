@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import struct
 import subprocess
 import sys
 import threading
@@ -67,6 +68,11 @@ def anyio_backend(
     return "asyncio", {"use_uvloop": request.param == "uvloop reads"}
 
 
+def framed_bytes(message: bytes) -> bytes:
+    """Return a message as it goes through a pipe."""
+    return struct.pack("!i", len(message)) + message
+
+
 def threads_of(child: Child) -> list[str]:
     """Name the threads that still wait for something of a child's."""
     return [one.name for one in threading.enumerate() if one.name.startswith(child.name)]
@@ -119,7 +125,7 @@ async def test_a_child_is_warm_once_it_is_started_and_answers_calls(tmp_path: Pa
     [
         ("unknown class", ChildRaisedError, "OnlyHereError: only here"),
         ("silent", ChildRaisedError, "SilentError"),
-        ("surrogate", ChildRaisedError, r"ValueError: no UTF-8: \?"),
+        ("surrogate", ChildRaisedError, r"ValueError: no UTF-8: \\udcff"),
         ("exit", ChildRaisedError, "SystemExit: 3"),
         ("ours", SourceUnavailableError, "the registry is down"),
         ("contract", ContractViolationError, "expected a number, got a string"),
@@ -370,6 +376,30 @@ async def test_what_a_child_prints_is_logged_with_its_fields(tmp_path: Path) -> 
     assert [line["event"] for line in said] == ["hello", "hello", "written below Python"]
     assert all((line["child"], line["version"]) == ("tested", "7") for line in said)
     assert child.last_lines[-3:] == ("hello", "hello", "written below Python")
+
+
+@posix_only
+@pytest.mark.parametrize(
+    "sent",
+    [
+        pytest.param(struct.pack("!i", -2), id="a size below zero"),
+        pytest.param(struct.pack("!iQ", -1, 2**62), id="a size beyond all"),
+        pytest.param(framed_bytes(b"\xc1"), id="no message"),
+        pytest.param(framed_bytes(b"\x93\x01\xc3" + b"\x91" * 100_000), id="nested too deep"),
+        pytest.param(framed_bytes(b"\x93\xcd\x30\x39\xc3\xc0"), id="another call's answer"),
+        pytest.param(framed_bytes(b"\x93\x01\xc3\xc7\x01\x05x"), id="an extension type"),
+        pytest.param(framed_bytes(b"\x93\x01\xc2\xa4nope"), id="a fault that is none"),
+    ],
+)
+async def test_whatever_bytes_a_child_sends_end_that_child_alone(
+    tmp_path: Path, sent: bytes
+) -> None:
+    """The call under way is lost immediately; the loop goes on, and so does another child."""
+    async with a_child(tmp_path, name="sane") as sane, a_child(tmp_path) as child:
+        with pytest.raises(ChildLostError), anyio.fail_after(CALL_S / 2):
+            await child.call("send", Data(sent), Nothing, timeout_s=CALL_S)
+        await until(lambda: is_gone(child.pid), GONE_WITHIN_S)
+        assert await sane.call("echo", Data(b"x"), Data, timeout_s=CALL_S) == Data(b"x")
 
 
 async def test_a_child_that_breaks_at_start_says_how(tmp_path: Path) -> None:

@@ -3,12 +3,14 @@
 # ruff: noqa: T201 - what children print is what is tested
 
 import ctypes
+import gc
 import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Generator
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import NoReturn
 from unittest import mock
@@ -72,6 +74,7 @@ def operations(arguments: bytes) -> Operations:
         "signal_group": (Nothing, _signal_group),
         "start_grandchild": (Nothing, _start_grandchild),
         "unencodable": (Nothing, lambda _: object()),
+        "send": (Data, _send),
     }
 
 
@@ -108,6 +111,18 @@ def _fail(how: Text) -> NoReturn:
             raise SourceUnavailableError("the registry is down")
         case _:
             raise ContractViolationError("instances[3].a", 3, "a number", "a string")
+
+
+def _send(raw: Data) -> Nothing:
+    """Send bytes to the front, as a model could that looks for what it was not given."""
+    (pipe,) = (
+        found
+        for found in gc.get_objects()
+        if isinstance(found, Connection) and found.readable and found.writable and not found.closed
+    )
+    os.write(pipe.fileno(), raw.data)
+    time.sleep(60)
+    return Nothing()
 
 
 def _end(words: Text) -> NoReturn:

@@ -8,7 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.runtimes.frames import FrameReader, framed, write_now
+from service.runtimes.frames import (
+    MAX_FRAME_BYTES,
+    FrameReader,
+    MalformedFrameError,
+    framed,
+    write_now,
+)
 
 
 def written(*frames: bytes) -> bytes:
@@ -44,6 +50,23 @@ def test_a_long_frame_has_a_long_size(cut: int) -> None:
     stream = struct.pack("!iQ", -1, 3) + b"abc" + written(b"next")
     reader = FrameReader()
     assert reader.feed(stream[:cut]) + reader.feed(stream[cut:]) == [b"abc", b"next"]
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        struct.pack("!i", -2),
+        struct.pack("!i", -(2**31)),
+        struct.pack("!i", MAX_FRAME_BYTES + 1),
+        struct.pack("!iQ", -1, MAX_FRAME_BYTES + 1),
+        struct.pack("!iQ", -1, 2**64 - 1),
+    ],
+)
+def test_a_size_that_no_frame_has_ends_the_stream(head: bytes) -> None:
+    """Below zero it would never be over, and what is too large nobody could hold."""
+    reader = FrameReader()
+    with pytest.raises(MalformedFrameError):
+        reader.feed(written(b"before") + head)
 
 
 @pytest.mark.parametrize("size", [0, 1, 16_384, 16_385, 3_000_000])
