@@ -39,7 +39,7 @@ def to_column(spec: InputSpec, raw: dict[str, Any]) -> ToColumn:
             return _plain_list if open_ else _list
         case "bool":
             return _booleans
-        case "datetime64[us]":
+        case "datetime64[ns]":
             return _moments
         case dtype:
             return _numbers(dtype, required=spec.required)
@@ -62,7 +62,7 @@ def _numbers(dtype: str, *, required: bool) -> ToColumn:
     buffer = to_buffer(dtype)
 
     def build(values: Sequence[Any], _place: Place) -> Column:
-        if required:
+        if required or not values:
             return buffer(values)
         return np.array(values, dtype).tobytes()  # None becomes NaN
 
@@ -74,7 +74,7 @@ def _booleans(values: Sequence[Any], _place: Place) -> Column:
 
 
 def _moments(values: Sequence[Any], _place: Place) -> Column:
-    return np.array([_NAT if v is None else v.us for v in values], np.int64).tobytes()
+    return np.array([_NAT if v is None else v.ns for v in values], np.int64).tobytes()
 
 
 def _list(values: Sequence[Any], _place: Place) -> Column:

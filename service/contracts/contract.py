@@ -1,7 +1,7 @@
 """What a contract is: one interface for the hand-written one and for those read off a signature."""
 
 from collections.abc import Sequence
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from typing import Any, Protocol
 
 import msgspec
@@ -20,15 +20,32 @@ TypedColumn = np.ndarray[Any, Any] | list[Any]
 """A column of a spec's dtype that has not become a buffer yet; a list where it travels as one."""
 
 
+class Filled(IntEnum):
+    """How an optional column is filled, as far as it decides what the model gets."""
+
+    FULLY = 0
+    PARTLY = 1  # some values are missing, and its dtype is another for that
+    WITH_NULLS = 2  # all values are missing, and its dtype is another for that
+    ABSENT = 3  # nobody sent it: the model's frame has no such column
+
+
 class Call(msgspec.Struct, frozen=True, array_like=True):
     """A validated request as it travels to a worker: `columns` in the order of the inputs.
 
-    `params` is None where the caller gave none and the contract has none.
+    A column that nobody sent is empty. `params` is None where the caller gave none and the contract
+    has none. `filled` has a byte for each optional input, a `Filled`, and is empty where all are
+    filled. Only calls with the same params and the same `filled` may be merged.
     """
 
     rows: int
     columns: list[Column]
     params: dict[str, Any] | None = None
+    filled: bytes = b""
+
+    @property
+    def lacks_columns(self) -> bool:
+        """Whether some column was not sent."""
+        return Filled.ABSENT in self.filled
 
 
 class Predictions(msgspec.Struct, frozen=True, array_like=True):
@@ -119,6 +136,7 @@ class Contract(Protocol):
     ) -> Call:
         """Return the call for columns whose types are right, as `taken` has them.
 
+        A column of an optional input that was not sent is an empty list.
         Raise ContractViolationError for what breaks a rule beyond the type, or for params.
         """
         ...

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Annotated, Any
 
 import msgspec
+import numpy as np
 from msgspec import UNSET, Meta, UnsetType
 from msgspec.structs import astuple
 
@@ -28,6 +29,7 @@ from service.contracts.contract import (
 )
 from service.contracts.encoding import encode
 from service.contracts.faults import Place, decode, violation
+from service.contracts.filling import filling, pack
 from service.contracts.keys import object_type
 from service.contracts.mlflow_types import SCALARS, dec_hook, element_type, nested_type
 from service.contracts.params import Params
@@ -70,6 +72,7 @@ class DerivedContract:
                 f"{signatures.WHAT_TO_LOG}"
             ) from error
         self.taken = self.inputs
+        self._optional = [index for index, spec in enumerate(self.inputs) if not spec.required]
         self.refuse_unknown = refuse_unknown
         # TypedDicts cannot refuse; then the names are looked at one by one.
         self._names = (
@@ -103,22 +106,25 @@ class DerivedContract:
             places = self._in_columns
         if self._names is not None:
             _refuse_unknown(body, self._names, form)
+        filled = b""
+        if self._optional:
+            values = list(values)
+            filled = self._fill_in(values)
         columns: list[Column] = [
             build(column, place)
             for build, column, place in zip(self._builders, values, places, strict=True)
         ]
         params = None if self._params is None else self._params.fill(request.params)
-        return Call(rows, columns, params), form
+        return Call(rows, columns, params, filled), form
 
     def call_of(
         self, rows: int, columns: Sequence[TypedColumn], params: dict[str, msgspec.Raw] | None
     ) -> Call:
         """Return the call for columns whose types are right; see Contract."""
         self._check_fixed_rows(f"columns.{self.inputs[0].name}", columns[0])
-        buffers: list[Column] = [
-            column if isinstance(column, list) else column.tobytes() for column in columns
-        ]
-        return Call(rows, buffers, self._fill(params))
+        filled = self._fill_in(list(columns))
+        buffers = [_as_column(*pair) for pair in zip(self.inputs, columns, strict=True)]
+        return Call(rows, buffers, self._fill(params), filled)
 
     def encode(
         self, predictions: Predictions, start: int, stop: int, form: Form = Form.ROWS
@@ -139,11 +145,19 @@ class DerivedContract:
         columns = self._gather(given)
         rows = rows_of([spec.name for spec in self.inputs], columns)
         self._check_fixed_rows(f"columns.{self.inputs[0].name}", columns[0] or [None] * rows)
-        return rows, ([None] * rows if values is None else values for values in columns)
+        return rows, [() if values is None else values for values in columns]
 
     def _check_fixed_rows(self, path: str, rows: Sequence[Any] | TypedColumn) -> None:
         if self._fixed_rows is not None and len(rows) != self._fixed_rows:
             raise violation(path, f"an array of {self._fixed_rows} items", list(rows))
+
+    def _fill_in(self, values: list[Any]) -> bytes:
+        """Put None where an optional value was not sent; return how the columns are filled."""
+        filled = []
+        for index in self._optional:
+            how, values[index] = filling(self.inputs[index], values[index])
+            filled.append(how)
+        return pack(filled)
 
     def _fill(self, params: dict[str, msgspec.Raw] | None) -> dict[str, Any] | None:
         if self._params is not None:
@@ -188,7 +202,7 @@ def _row_type(
         return _dict_row(inputs, types)
     identifiers = [f"f{index}" for index in range(len(inputs))]
     fields: list[Any] = [
-        (identifier, kind) if spec.required else (identifier, kind, None)
+        (identifier, kind) if spec.required else (identifier, kind | UnsetType, UNSET)
         for identifier, kind, spec in zip(identifiers, types, inputs, strict=True)
     ]
     row = msgspec.defstruct(
@@ -212,7 +226,13 @@ def _dict_row(inputs: tuple[InputSpec, ...], types: list[Any]) -> tuple[Any, Spl
         {spec.name: kind for spec, kind in pairs if spec.required},
         {spec.name: kind for spec, kind in pairs if not spec.required},
     )
-    return row, lambda rows: ([row.get(name) for row in rows] for name in names)
+    return row, lambda rows: ([row.get(name, UNSET) for row in rows] for name in names)
+
+
+def _as_column(spec: InputSpec, column: TypedColumn) -> Column:
+    if isinstance(column, np.ndarray):
+        return column.tobytes()
+    return column if column or not spec.dtype else b""
 
 
 def _input_type(spec: InputSpec, raw: dict[str, Any]) -> Any:

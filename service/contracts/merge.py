@@ -8,23 +8,25 @@ from service.contracts.contract import Call, Column, Predictions
 def merge(calls: Sequence[Call]) -> Call:
     """Return one Call with the rows of all, in order.
 
-    All must be of one contract and have the same params.
+    All must be of one contract and have the same params, and the same columns filled.
     """
     if len(calls) == 1:
         return calls[0]
     columns = [_join(parts) for parts in zip(*(call.columns for call in calls), strict=True)]
-    return Call(sum(call.rows for call in calls), columns, calls[0].params)
+    rows = sum(call.rows for call in calls)
+    return Call(rows, columns, calls[0].params, calls[0].filled)
 
 
 def take(call: Call, rows: Sequence[int]) -> Call:
     """Return a Call with these rows of another, in this order."""
-    return Call(len(rows), [_pick(column, call.rows, rows) for column in call.columns], call.params)
+    columns = [_pick(column, call.rows, rows) for column in call.columns]
+    return Call(len(rows), columns, call.params, call.filled)
 
 
 def part(call: Call, start: int, stop: int) -> Call:
     """Return a Call with rows [start, stop) of another."""
     columns = [_cut(column, call.rows, start, stop) for column in call.columns]
-    return Call(stop - start, columns, call.params)
+    return Call(stop - start, columns, call.params, call.filled)
 
 
 def join(answers: Sequence[Predictions]) -> Predictions | None:
@@ -59,6 +61,8 @@ def _cut(column: Column, total: int, start: int, stop: int) -> Column:
 
 
 def _pick(column: Column, total: int, rows: Sequence[int]) -> Column:
+    if not column:
+        return column
     if isinstance(column, list):
         return [column[row] for row in rows]
     width = len(column) // total

@@ -5,6 +5,7 @@ nested ones `array` (with `items`), `object` (with `properties`), `map` (with `v
 `sparkml_vector`, a tensor's element is a numpy dtype.
 """
 
+import re
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any
@@ -22,18 +23,20 @@ _INT64 = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 FLOAT32_MAX = 3.4028234663852886e38
 EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - naive UTC, as the columns are
 _MICROSECOND = timedelta(microseconds=1)
+_FINEST_OF_DATETIME = len("2024-01-01T00:00:00.000000")
+_FINER = re.compile(r"([^.]{19}\.[0-9]{6})([0-9]+)")
 # pandas keeps nanoseconds in 64 bits; beyond these days there are none.
 FIRST_MOMENT = datetime(1677, 9, 22)  # noqa: DTZ001
 LAST_MOMENT = datetime(2262, 4, 11)  # noqa: DTZ001
 
 
 class Moment:
-    """A datetime column's value: microseconds since 1970 in UTC."""
+    """A datetime column's value: nanoseconds since 1970 in UTC."""
 
-    __slots__ = ("us",)
+    __slots__ = ("ns",)
 
-    def __init__(self, us: int) -> None:
-        self.us = us
+    def __init__(self, ns: int) -> None:
+        self.ns = ns
 
 
 class NestedMoment(str):
@@ -50,11 +53,11 @@ SCALARS: dict[str, tuple[Any, str]] = {
     "double": (float, "float64"),
     "string": (str, ""),
     "binary": (bytes, ""),
-    "datetime": (Moment, "datetime64[us]"),
+    "datetime": (Moment, "datetime64[ns]"),
 }
 """For each scalar what msgspec reads, and the dtype of its column's buffer ('' for a list)."""
 
-NULLABLE_DTYPES = frozenset({"float32", "float64", "datetime64[us]"})
+NULLABLE_DTYPES = frozenset({"float32", "float64", "datetime64[ns]"})
 """Buffers that have a value for null."""
 
 _ELEMENTS: dict[str, Any] = {
@@ -73,11 +76,19 @@ _ELEMENTS: dict[str, Any] = {
 }
 
 
-def parse_moment(text: Any) -> datetime:
-    """Read RFC 3339, or a date alone, as a naive datetime in UTC. Raise ValueError for others."""
+def parse_moment(text: Any) -> tuple[datetime, int]:
+    """Read RFC 3339, or a date alone, as a naive datetime in UTC, and the nanoseconds beyond it.
+
+    Digits behind those are dropped, as pandas does. Raise ValueError for other texts.
+    """
     wanted = "Expected `datetime`"
     if not isinstance(text, str):
         raise ValueError(wanted)  # noqa: TRY004 - msgspec reports a ValueError with its path
+    nanoseconds = 0
+    # msgspec rounds up to the microsecond, which may make it the next year.
+    if len(text) > _FINEST_OF_DATETIME and (finer := _FINER.match(text)):
+        nanoseconds = int(finer[2][:3].ljust(3, "0"))
+        text = finer[1] + text[finer.end() :]
     try:
         if len(text) == len("2024-01-01"):
             moment = datetime.combine(date.fromisoformat(text), datetime.min.time())
@@ -89,16 +100,18 @@ def parse_moment(text: Any) -> datetime:
         raise ValueError(wanted) from None
     if not FIRST_MOMENT <= moment < LAST_MOMENT:
         raise ValueError(f"{wanted} between {FIRST_MOMENT:%Y-%m-%d} and {LAST_MOMENT:%Y-%m-%d}")
-    return moment
+    return moment, nanoseconds
 
 
 def dec_hook(kind: type, value: Any) -> Any:
     """Read what msgspec has no type for."""
-    moment = parse_moment(value)
+    moment, nanoseconds = parse_moment(value)
     if kind is Moment:
-        return Moment((moment - EPOCH) // _MICROSECOND)
+        return Moment((moment - EPOCH) // _MICROSECOND * 1000 + nanoseconds)
     if len(value) == len("2024-01-01"):
         return NestedMoment(value)
+    if nanoseconds:
+        return NestedMoment(f"{moment.isoformat(timespec='microseconds')}{nanoseconds:03d}")
     return NestedMoment(moment.isoformat())
 
 

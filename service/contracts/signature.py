@@ -41,7 +41,8 @@ def layout_of(inputs: list[dict[str, Any]]) -> Layout:
     """Return the form in which the model takes these inputs."""
     named = [bool(spec.get("name") is not None) for spec in inputs]
     tensors = [spec.get("type") == "tensor" for spec in inputs]
-    names = [spec.get("name") for spec in inputs if spec.get("name") is not None]
+    # JSON has one name for the number 1 and the text "1".
+    names = [str(spec["name"]) for spec in inputs if spec.get("name") is not None]
     if any(named) != all(named) or any(tensors) != all(tensors):
         raise SignatureError("the signature mixes named with unnamed inputs, or tensors with none")
     if len(set(names)) < len(names):

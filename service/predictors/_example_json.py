@@ -54,6 +54,7 @@ def _instances(contract: Contract, document: Any) -> list[Any]:
         split = document.get("dataframe_split", document if "data" in document else None)
         if split is not None:
             names = split.get("columns")
+            names = list(map(str, names)) if names else None
             rows = [dict(zip(names, row, strict=True)) if names else row for row in split["data"]]
             return [_instance(contract, row) for row in rows]
         for key in ("dataframe_records", "instances", "inputs"):

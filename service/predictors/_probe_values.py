@@ -37,10 +37,12 @@ def varied(contract: Contract, base: Call, *, bold: bool, nulls: bool) -> Call:
     ]
     if nulls:
         columns = [
-            column if spec.required else _with_null(spec, column, PROBE_ROWS - 1 - index % 3)
+            column
+            if spec.required or not column
+            else _with_null(spec, column, PROBE_ROWS - 1 - index % 3)
             for index, (spec, column) in enumerate(zip(contract.inputs, columns, strict=True))
         ]
-    return Call(PROBE_ROWS, columns, base.params)
+    return Call(PROBE_ROWS, columns, base.params, base.filled)
 
 
 def distinct(call: Call) -> int:
@@ -54,6 +56,8 @@ def _factor(row: int, index: int) -> float:
 
 def _vary(spec: InputSpec, column: Column, index: int, kept: int, *, bold: bool) -> Column:
     changing = range(kept, PROBE_ROWS)
+    if not column:  # nobody sent it, or it is a tensor with an empty dimension
+        return column
     if isinstance(column, list):
         values = list(column)
         same = len(set(map(repr, column))) == 1
@@ -61,8 +65,6 @@ def _vary(spec: InputSpec, column: Column, index: int, kept: int, *, bold: bool)
             value = column[(row + index + 1) % PROBE_ROWS]
             values[row] = _vary_value(spec, value, row, index, bold=bold and same)
         return values
-    if not column:  # a tensor with an empty dimension
-        return column
     array = np.frombuffer(bytearray(column), spec.dtype).reshape(PROBE_ROWS, -1)
     for row in changing:
         _vary_array(array[row], row, index, bold=bold)

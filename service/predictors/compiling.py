@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from service.contracts.contract import Call, Contract
+from service.contracts.filling import with_all_columns
 from service.predictors.admission import (
     Reference,
     TooFewRowsError,
@@ -57,6 +58,9 @@ def compile_model(
     began = time.perf_counter()
     pyfunc = PyfuncPredictor(model, contract)
     rows = example_call(contract, model_dir).call or made_up_call(contract)
+    if rows is not None:
+        # What is compiled reads all columns; a call that lacks some goes to pyfunc.
+        rows = with_all_columns(contract.inputs, rows)
     found = _Found()
     if rows is None:
         found.others.append(Outcome(_OTHERS, SKIPPED, "no row can be made up from its signature"))

@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from service.contracts.contract import Call, Column, Contract, InputSpec, Layout
+from service.contracts.filling import with_all_columns
 
 _STRING = "str" if int(pd.__version__.split(".")[0]) >= 3 else "object"  # noqa: PLR2004
 _INTEGERS = {"integer": "int32", "long": "int64"}
@@ -41,16 +42,27 @@ def to_model_input(contract: Contract, call: Call) -> ModelInput:
             return to_frame(contract, call)
 
 
+def column_names(contract: Contract) -> list[Any]:
+    """Return the names that the columns have in the model's frame: a name may be a number.
+
+    A column without a name is called by its place.
+    """
+    if contract.layout is Layout.POSITIONAL:
+        return list(range(len(contract.inputs)))
+    return [described["name"] for described in contract.signature["inputs"]]
+
+
 def to_frame(contract: Contract, call: Call, wanted: Collection[Any] | None = None) -> pd.DataFrame:
     """Return the frame of a call whose inputs are columns: all of them, or those wanted at least.
 
-    A column without a name is wanted by its place.
+    It has no column that nobody sent; but of a call that has none, MLflow would lose the rows, too.
     """
+    if call.lacks_columns and not any(call.columns):
+        call = with_all_columns(contract.inputs, call)
     specs = contract.inputs
-    positional = contract.layout is Layout.POSITIONAL
-    names: Any = range(len(specs)) if positional else [spec.name for spec in specs]
+    names = column_names(contract)
     dtypes = {spec.dtype for spec in specs}
-    if len(dtypes) == 1 and specs[0].dtype:
+    if len(dtypes) == 1 and specs[0].dtype and not call.lacks_columns:
         block = _array(b"".join(call.columns), specs[0].dtype)  # type: ignore[arg-type]
         return pd.DataFrame(block.reshape(len(specs), call.rows).T, columns=names, copy=False)
     columns = {
@@ -58,7 +70,7 @@ def to_frame(contract: Contract, call: Call, wanted: Collection[Any] | None = No
         for name, spec, described, column in zip(
             names, specs, contract.signature["inputs"], call.columns, strict=True
         )
-        if wanted is None or name in wanted
+        if column and (wanted is None or name in wanted)
     }
     return pd.DataFrame(columns, copy=False)
 
@@ -72,7 +84,9 @@ def _series(spec: InputSpec, described: dict[str, Any], column: Column) -> Any:
     if isinstance(column, bytes):
         return _array(column, spec.dtype)
     if spec.type == "string":
-        return pd.Series(column, dtype=_STRING)
+        # pandas has no text in a column of nothing but None.
+        empty = all(value is None for value in column)
+        return pd.Series(column, dtype="object" if empty else _STRING)
     if spec.type in _INTEGERS:
         missing = any(value is None for value in column)
         return np.array(column, "float64" if missing else _INTEGERS[spec.type])

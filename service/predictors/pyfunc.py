@@ -22,13 +22,13 @@ class PyfuncPredictor:
         self._model = model
         self._contract = contract
         self._optional_integers = frozenset(
-            spec.name
-            for spec in contract.inputs
+            described.get("name")
+            for spec, described in zip(contract.inputs, contract.signature["inputs"], strict=True)
             if not spec.required and spec.type in {"integer", "long"}
         )
         described = model.metadata.flavors.get("python_function", {})
         self._of_sklearn = described.get("loader_module") == "mlflow.sklearn"
-        self._widened: dict[frozenset[str], Any] = {frozenset(): model}
+        self._widened: dict[frozenset[Any], Any] = {frozenset(): model}
 
     def predict(self, call: Call) -> Predictions:
         """Answer every row; see Predictor."""
@@ -51,14 +51,16 @@ class PyfuncPredictor:
         if not self._optional_integers or not isinstance(data, pd.DataFrame):
             return self._model
         missing = frozenset(
-            name for name in self._optional_integers if data.dtypes[name].kind == "f"
+            name
+            for name in self._optional_integers
+            if name in data and data.dtypes[name].kind == "f"
         )
         if missing not in self._widened:
             self._widened[missing] = _widened(self._model, missing)
         return self._widened[missing]
 
 
-def _widened(model: Any, columns: frozenset[str]) -> Any:
+def _widened(model: Any, columns: frozenset[Any]) -> Any:
     """Return the same model behind a schema in which these columns are double."""
     signature = model.metadata.signature
     inputs = Schema(

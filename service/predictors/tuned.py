@@ -38,6 +38,9 @@ class TunedPredictor:
 
     def predict(self, call: Call) -> Predictions:
         """Answer every row; see Predictor. What is raised is the fallback's own."""
+        if call.lacks_columns:
+            # What is compiled was compared on rows that have all columns.
+            return self._fallback.predict(call)
         at = bisect_left(self._bounds, call.rows)
         chosen = self._chosen[at]
         if chosen is not self._fallback:

@@ -10,7 +10,8 @@ from collections.abc import Callable, Generator
 from service.contracts.arrow.answer import encode_stream
 from service.contracts.arrow.request import ArrowRequests
 from service.contracts.contract import Call, Contract, Form, Predictions
-from service.contracts.merge import join, merge, part
+from service.contracts.filling import merge_pieces
+from service.contracts.merge import join, part
 from service.contracts.pieces import in_pieces
 from service.core.errors import ServiceError
 from service.core.media import Media
@@ -72,7 +73,9 @@ class Bodies:
         except (ValueError, ServiceError):
             # What is wrong, and where, is told by who sees all of it.
             calls = []
-        return (merge(calls), Form.ROWS) if calls else self._read(request)
+        if not calls:
+            return self._read(request)
+        return merge_pieces(self._contract.inputs, calls), Form.ROWS
 
     def _predict_in_steps(self, call: Call) -> Generator[None, None, Predictions]:
         answers: list[Predictions] = []

@@ -151,5 +151,5 @@ def _first(items: deque[QueuedRequest]) -> QueuedRequest | None:
 def _merge_key(call: Call) -> bytes:
     """Return what must be equal for two calls to be merged."""
     if call.params is None:
-        return b""
-    return msgspec.msgpack.encode(call.params, order="deterministic")
+        return call.filled
+    return msgspec.msgpack.encode((call.params, call.filled), order="deterministic")

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from service.contracts.choose import contract_for
 from service.contracts.contract import Call, Contract, Predictions
-from service.contracts.merge import merge, take
+from service.contracts.filling import merge_pieces, with_all_columns
+from service.contracts.merge import take
 from service.core.errors import ContractViolationError, MalformedBodyError, ServiceError
 
 SCALARS = ("boolean", "integer", "long", "float", "double", "string", "binary", "datetime")
@@ -151,15 +152,20 @@ good_rows = st.fixed_dictionaries({}, optional={kind: _scalar(kind) for kind in 
 
 @given(parts=st.lists(st.lists(good_rows, min_size=1, max_size=3), min_size=1, max_size=4))
 def test_a_merge_of_calls_is_the_call_of_all_rows(parts: list[list[dict[str, Any]]]) -> None:
-    """And its slices are the parts again."""
+    """And its slices are the parts again, whatever columns some of them lack."""
     calls = [OPTIONAL.decode(json.dumps({"instances": part}).encode()) for part in parts]
-    merged = merge(calls)
+    merged = merge_pieces(OPTIONAL.inputs, calls)
     together = [row for part in parts for row in part]
     assert merged == OPTIONAL.decode(json.dumps({"instances": together}).encode())
     start = 0
     for call in calls:
-        assert take(merged, range(start, start + call.rows)) == call
+        part = take(merged, range(start, start + call.rows))
+        assert _whole(part).columns == _whole(call).columns
         start += call.rows
+
+
+def _whole(call: Call) -> Call:
+    return with_all_columns(OPTIONAL.inputs, call)
 
 
 @given(row=st.fixed_dictionaries({kind: _scalar(kind) for kind in SCALARS}))

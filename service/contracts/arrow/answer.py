@@ -1,5 +1,6 @@
 """Write a model's answers as an Arrow IPC stream."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -46,14 +47,30 @@ def encode_stream(contract: Contract, predictions: Predictions, metadata: dict[s
     return encoded
 
 
-def _array(name: str, column: Column, dtype: str, shape: list[int], kind: str) -> pa.Array:
+def _array(name: str, column: Column, dtype: str, shape: list[int], declared: str) -> pa.Array:
     if isinstance(column, list):
-        return _of_list(name, column, kind)
+        return _of_list(name, [_finite(value) for value in column], declared)
     values = np.frombuffer(column, dtype)
-    array = pa.array(values, pa.timestamp("us", "UTC") if values.dtype.kind == "M" else None)
+    kind = values.dtype
+    unit = pa.timestamp(np.datetime_data(kind)[0], "UTC") if kind.kind == "M" else None
+    # What is no number is a null here as it is in JSON; where that is an error it was one before.
+    holes = ~np.isfinite(values) if kind.kind == "f" else None
+    array = pa.array(values, unit, mask=holes if holes is not None and holes.any() else None)
     for size in reversed(shape):
         array = pa.FixedSizeListArray.from_arrays(array, size)
     return array
+
+
+def _finite(value: Any) -> Any:
+    """Return a value with None for what is no finite number."""
+    match value:
+        case float():
+            return value if math.isfinite(value) else None
+        case list():
+            return [_finite(item) for item in value]
+        case dict():
+            return {key: _finite(item) for key, item in value.items()}
+    return value
 
 
 def _of_list(name: str, values: list[Any], kind: str) -> pa.Array:

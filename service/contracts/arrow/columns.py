@@ -14,6 +14,7 @@ from service.contracts.arrow.tensors import Tensor
 from service.contracts.columnar import place_in_columns
 from service.contracts.contract import InputSpec, TypedColumn
 from service.contracts.faults import violation_at
+from service.contracts.filling import missing
 from service.contracts.mlflow_types import EPOCH, FIRST_MOMENT, LAST_MOMENT, SCALARS
 from service.core.errors import ContractViolationError
 
@@ -58,14 +59,6 @@ def to_reader(spec: InputSpec, described: dict[str, Any]) -> ToTyped:
     return _Scalar(spec, wanted, partial(casts, wanted=dtype), partial(_values, spec, dtype)).read
 
 
-def absent(spec: InputSpec, rows: int) -> TypedColumn:
-    """Return the column of an optional input that was not sent."""
-    if not spec.dtype:
-        return [None] * rows
-    dtype = np.dtype(spec.dtype)
-    return np.full(rows, np.datetime64("NaT") if dtype.kind == "M" else np.nan, dtype)
-
-
 class _Scalar(NamedTuple):
     """Reads an input that is one value a row."""
 
@@ -77,12 +70,17 @@ class _Scalar(NamedTuple):
     def read(self, column: pa.ChunkedArray, max_decoded_bytes: int) -> TypedColumn:
         """Return the column, once its type and its nulls are what the input may have."""
         if pa.types.is_null(column.type) and not self.spec.required:
-            return absent(self.spec, len(column))
+            return _nulls(self.spec, len(column))
         if not self.takes(column.type):
             raise wrong_type(self.spec.name, self.wanted, column)
         if self.spec.required and (row := first_null(column)) is not None:
             raise violation_at(place_in_columns(self.spec.name), row, _WORDS[self.spec.type], None)
         return self.values(column, max_decoded_bytes)
+
+
+def _nulls(spec: InputSpec, rows: int) -> TypedColumn:
+    column = missing(spec, rows)
+    return column if isinstance(column, list) else np.frombuffer(column, spec.dtype)
 
 
 def _values(
@@ -99,7 +97,7 @@ def _values(
 
 
 def _moments(spec: InputSpec, column: pa.ChunkedArray, _limit: int) -> TypedColumn:
-    """Return microseconds in UTC: Arrow's timestamps with a zone are UTC as they are."""
+    """Return nanoseconds in UTC: Arrow's timestamps with a zone are UTC as they are."""
     counts, holes = numbers(column.cast(pa.int32() if _is_days(column.type) else pa.int64()))
     a_second = 1
     if _is_days(column.type):
@@ -113,10 +111,8 @@ def _moments(spec: InputSpec, column: pa.ChunkedArray, _limit: int) -> TypedColu
         place = place_in_columns(spec.name)
         got = f"{counts[row]} units since 1970 ({column.type})"
         raise ContractViolationError(place(row), row, wanted, got)
-    micro = _A_SECOND["us"]
-    counts = counts * (micro // a_second) if a_second <= micro else counts // (a_second // micro)
-    moments = counts.view("datetime64[us]")
-    return moments if holes is None else np.where(holes, np.datetime64("NaT", "us"), moments)
+    moments = (counts * (_A_SECOND["ns"] // a_second)).view("datetime64[ns]")
+    return moments if holes is None else np.where(holes, np.datetime64("NaT", "ns"), moments)
 
 
 def _is_moment(kind: pa.DataType) -> bool:

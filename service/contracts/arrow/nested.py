@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -51,7 +52,9 @@ def nested_reader(
         check_decoded(values * VALUE_BYTES, max_decoded_bytes)
         try:
             given = column.to_pylist(maps_as_pydicts="strict")
-            encoded = msgspec.json.encode(given)
+            encoded = msgspec.json.encode(
+                _spelled(given) if _has_nanoseconds(column.type) else given
+            )
         except (KeyError, ValueError, OverflowError, TypeError) as error:
             raise ContractViolationError(
                 path, None, f"a column of {_in_words(described)}", f"what has no JSON ({error})"
@@ -89,6 +92,24 @@ def _leaves(array: pa.Array) -> int:
         # A slice's keys are those of the whole; more than it has, never fewer.
         return len(array) + _leaves(array.keys) + _leaves(array.items)
     return len(array)
+
+
+def _has_nanoseconds(kind: pa.DataType) -> bool:
+    if pa.types.is_timestamp(kind):
+        return bool(kind.unit == "ns")
+    return any(_has_nanoseconds(kind.field(index).type) for index in range(kind.num_fields))
+
+
+def _spelled(value: Any) -> Any:
+    """Return a value with texts for moments: msgspec would write them without nanoseconds."""
+    match value:
+        case datetime():
+            return value.isoformat()
+        case list():
+            return [_spelled(item) for item in value]
+        case dict():
+            return {key: _spelled(item) for key, item in value.items()}
+    return value
 
 
 def _in_words(described: dict[str, Any]) -> str:

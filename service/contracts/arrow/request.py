@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pyarrow as pa
 
-from service.contracts.arrow.columns import absent, to_reader
+from service.contracts.arrow.columns import to_reader
 from service.contracts.arrow.stream import VALUE_BYTES, check_decoded, read_table, reading
 from service.contracts.contract import Call, Contract, Layout, TypedColumn
 from service.contracts.faults import decode
@@ -65,7 +65,7 @@ class ArrowRequests:
             elif spec.required:
                 raise ContractViolationError(f"columns.{spec.name}", None, "a value", "nothing")
             else:
-                columns.append(absent(spec, table.num_rows))
+                columns.append([])
         params = self._read_params(metadata.get(PARAMS_KEY))
         return self._contract.call_of(table.num_rows, columns, params)
 

@@ -21,6 +21,7 @@ from service.predictors.compiled.frames import dense, frame_of
 from service.predictors.compiled.recipe import Array, SkippedError, Transform
 from service.predictors.compiled.remembered import Remembered
 from service.predictors.compiled.scalers import OnMatrix, on_matrix
+from service.predictors.inputs import column_names
 
 
 class DirectSteps:
@@ -96,10 +97,9 @@ def _part(transformer: Any, contract: Contract, indices: list[int], *, single: b
             pass
     if all(map(is_number, specs)) and not single:
         return _chained(block_of(contract, indices), list(map(on_matrix, chain)))
-    named = [spec.name for spec in specs]
+    all_names = column_names(contract)
+    named = [all_names[index] for index in indices]
     names: Any = named[0] if single else named
-    if tabular(contract) and contract.layout == "positional":
-        names = indices[0] if single else indices
     if len(specs) == 1 and specs[0].type == "string":
         return Remembered(contract, indices[0], names, chain)
     return _framed(contract, names, chain)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from service.contracts.choose import contract_for
-from service.contracts.contract import Call, Contract, Layout
+from service.contracts.contract import Call, Contract, Filled, Layout
 from service.core.errors import ContractViolationError, MalformedBodyError
 
 
@@ -118,25 +118,32 @@ def test_a_number_beyond_all_range_is_refused(kind: str, body: bytes) -> None:
         ("2024-02-29T12:00:00+02:00", "2024-02-29T10:00:00"),
         ("2024-02-29T12:00:00.25", "2024-02-29T12:00:00.25"),
         ("2024-02-29", "2024-02-29"),
+        ("2024-12-31T23:59:59.9999999Z", "2024-12-31T23:59:59.9999999"),
+        ("2024-12-31T23:59:59.123456789999-01:00", "2025-01-01T00:59:59.123456789"),
+        ("2024-12-31T23:59:59.1234567", "2024-12-31T23:59:59.1234567"),
     ],
 )
 def test_a_datetime_becomes_naive_utc(given: str, expected: str) -> None:
     """RFC 3339 with or without a zone, or a date alone."""
     call = decode(contract(column("datetime", "at")), {"at": given})
     assert isinstance(call.columns[0], bytes)
-    assert np.frombuffer(call.columns[0], "datetime64[us]")[0] == np.datetime64(expected)
+    assert np.frombuffer(call.columns[0], "datetime64[ns]")[0] == np.datetime64(expected)
 
 
 def test_an_optional_column_may_be_null_or_absent() -> None:
-    """Both mean the same, and the column is always there."""
+    """One that nobody sent is empty, one of nulls has a value for each row."""
     kinds = ("boolean", "integer", "long", "float", "double", "string", "binary", "datetime")
     subject = contract(*(column(kind, kind, required=False) for kind in kinds), column("long", "x"))
     absent, null = {"x": 1}, {"x": 1, **dict.fromkeys(kinds)}
-    assert decode(subject, absent) == decode(subject, null)
-    columns = dict(zip([*kinds, "x"], decode(subject, absent).columns, strict=True))
+    assert not any(decode(subject, absent).columns[:-1])
+    assert set(decode(subject, absent).filled) == {Filled.ABSENT}
+    columns = dict(zip([*kinds, "x"], decode(subject, null).columns, strict=True))
     assert columns["long"] == columns["string"] == columns["boolean"] == [None]
     assert np.isnan(np.frombuffer(columns["float"], "float32")[0])  # type: ignore[arg-type]
-    assert np.isnat(np.frombuffer(columns["datetime"], "datetime64[us]")[0])  # type: ignore[arg-type]
+    assert np.isnat(np.frombuffer(columns["datetime"], "datetime64[ns]")[0])  # type: ignore[arg-type]
+    # A row without it, among others that have it, is one with a null.
+    assert decode(subject, absent, null) == decode(subject, null, null)
+    assert decode(subject, null).filled != decode(subject, absent).filled
 
 
 def test_a_required_column_may_be_neither_null_nor_absent() -> None:
