@@ -31,6 +31,7 @@ from service.handlers.guards import known_names
 from service.handlers.host_names import HostNames
 from service.handlers.naming import ReplyNames
 from service.handlers.request_id import RequestIds
+from service.predictors.answer_rules import AnswerRules
 from service.registry.finder import VersionFinder
 from service.registry.messages import (
     DOWNLOAD,
@@ -172,6 +173,10 @@ async def open_backstage(
         temp_dir=temp_dir,
         environment=variables.without_credentials(environment),
         spin_s=spin_s,
+        answers=AnswerRules(
+            any_rows=settings.rows_out == "any",
+            non_finite_is_null=settings.non_finite == "null",
+        ),
     )
     batching = BatchSettings(
         max_rows=settings.max_batch_rows,
@@ -180,7 +185,7 @@ async def open_backstage(
     )
     gates = row_of_gates(settings)
     compiler = None
-    if settings.compiled != "off":
+    if settings.compiled != "off" and settings.rows_out == "same":
         files = CompiledFiles(settings.cache_dir / "compiled", temp_dir, settings.compiled_rtol)
         compiler = Compiler(files, pool, threads)
     try:

@@ -126,6 +126,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     unknown_fields: Literal["ignore", "refuse"] = "ignore"
     """What becomes of fields that the model does not know."""
 
+    rows_out: Literal["same", "any"] = "same"
+    """How many rows a model answers: `same` as it gets, `any` for time series and the like, which
+    are then called request by request, by pyfunc alone."""
+
+    non_finite: Literal["error", "null"] = "error"
+    """What becomes of NaN and infinity in an answer: an error, at load too, or null."""
+
     on_unpromoted: Literal["keep", "unload"] = "keep"
     """What becomes of the served version when nothing is promoted any more."""
 

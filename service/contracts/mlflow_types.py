@@ -130,16 +130,22 @@ def nested_type(spec: dict[str, Any]) -> Any:  # noqa: PLR0911 - one for each ki
         case "map":
             return dict[str, nested_type(spec["values"])]  # type: ignore[misc]
         case "object":
-            required, optional = {}, {}
-            for name, prop in spec["properties"].items():
-                if prop.get("required", True):
-                    required[name] = nested_type(prop)
-                else:
-                    optional[name] = nested_type(prop) | None
-            return object_type("Object", required, optional)
+            return _object(spec["properties"])
         case "any":
             return Any
     raise SignatureError(f"the signature has the type {kind!r}, which cannot be served")
+
+
+def _object(properties: dict[str, Any]) -> Any:
+    required, optional = {}, {}
+    for name, prop in properties.items():
+        kind = nested_type(prop)
+        if prop.get("required", True):
+            required[name] = kind
+        else:
+            # A type hint's field with a default may be left out, and not be null.
+            optional[name] = kind | None if prop.get("nullable", True) else kind
+    return object_type("Object", required, optional)
 
 
 def is_open(spec: dict[str, Any]) -> bool:

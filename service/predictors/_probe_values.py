@@ -11,6 +11,7 @@ from service.contracts.merge import take
 
 PROBE_ROWS = 8
 _STEP = 0.1
+_DAYS = 31
 _DAY_US = 86_400_000_000
 _MADE_UP: dict[str, Any] = {
     **dict.fromkeys(("boolean", "bool"), True),
@@ -118,7 +119,12 @@ def _with_null(spec: InputSpec, column: Column, row: int) -> Column:
 
 def made_up(raw_inputs: Sequence[dict[str, Any]], string: str) -> list[Any]:
     """Return a value for each input of a signature, with `string` wherever text is wanted."""
-    return [_made_up(spec, string) for spec in raw_inputs]
+    values = [_made_up(spec, string) for spec in raw_inputs]
+    # One later than the other, as a start and an end are.
+    days = (index for index, spec in enumerate(raw_inputs) if spec["type"] == "datetime")
+    for day, index in enumerate(days, start=1):
+        values[index] = f"2024-01-{min(day, _DAYS):02d}T00:00:00Z"
+    return values
 
 
 def _made_up(spec: dict[str, Any], string: str) -> Any:

@@ -11,6 +11,7 @@ The dtypes are those that MLflow's own schema enforcement accepts unchanged
 """
 
 from collections.abc import Collection
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -26,8 +27,11 @@ _NUMPY_ONLY = {"integer": "int32", "float": "float32", "datetime": "datetime64[n
 ModelInput = pd.DataFrame | np.ndarray[Any, Any] | dict[str, np.ndarray[Any, Any]]
 
 
-def to_model_input(contract: Contract, call: Call) -> ModelInput:
-    """Return the call as the model's signature has it: a frame, an array, or named arrays."""
+def to_model_input(contract: Contract, call: Call, *, hinted: bool = False) -> ModelInput:
+    """Return the call as the model's signature has it: a frame, an array, or named arrays.
+
+    `hinted` is whether the signature is that of a type hint, which wants Python's own types.
+    """
     specs = contract.inputs
     raw = contract.signature["inputs"]
     match contract.layout:
@@ -39,7 +43,7 @@ def to_model_input(contract: Contract, call: Call) -> ModelInput:
                 for spec, described, column in zip(specs, raw, call.columns, strict=True)
             }
         case _:
-            return to_frame(contract, call)
+            return to_frame(contract, call, hinted=hinted)
 
 
 def column_names(contract: Contract) -> list[Any]:
@@ -52,7 +56,13 @@ def column_names(contract: Contract) -> list[Any]:
     return [described["name"] for described in contract.signature["inputs"]]
 
 
-def to_frame(contract: Contract, call: Call, wanted: Collection[Any] | None = None) -> pd.DataFrame:
+def to_frame(
+    contract: Contract,
+    call: Call,
+    wanted: Collection[Any] | None = None,
+    *,
+    hinted: bool = False,
+) -> pd.DataFrame:
     """Return the frame of a call whose inputs are columns: all of them, or those wanted at least.
 
     It has no column that nobody sent; but of a call that has none, MLflow would lose the rows, too.
@@ -66,7 +76,7 @@ def to_frame(contract: Contract, call: Call, wanted: Collection[Any] | None = No
         block = _array(b"".join(call.columns), specs[0].dtype)  # type: ignore[arg-type]
         return pd.DataFrame(block.reshape(len(specs), call.rows).T, columns=names, copy=False)
     columns = {
-        name: _series(spec, described, column)
+        name: _series(spec, described, column, hinted=hinted)
         for name, spec, described, column in zip(
             names, specs, contract.signature["inputs"], call.columns, strict=True
         )
@@ -80,7 +90,7 @@ def _array(column: bytes, dtype: str) -> "np.ndarray[Any, Any]":
     return np.frombuffer(bytearray(column), dtype)
 
 
-def _series(spec: InputSpec, described: dict[str, Any], column: Column) -> Any:
+def _series(spec: InputSpec, described: dict[str, Any], column: Column, *, hinted: bool) -> Any:
     if isinstance(column, bytes):
         return _array(column, spec.dtype)
     if spec.type == "string":
@@ -92,7 +102,8 @@ def _series(spec: InputSpec, described: dict[str, Any], column: Column) -> Any:
         return np.array(column, "float64" if missing else _INTEGERS[spec.type])
     if spec.type == "boolean" and all(value is not None for value in column):
         return np.array(column, "bool")
-    return _objects([revive(value, described) for value in column])
+    own = of_python if hinted else revive
+    return _objects([own(value, described) for value in column])
 
 
 def _objects(values: list[Any]) -> "np.ndarray[Any, Any]":
@@ -120,6 +131,21 @@ def revive(value: Any, described: dict[str, Any]) -> Any:  # noqa: PLR0911 - one
         case "object":
             properties = described["properties"]
             return {key: revive(item, properties[key]) for key, item in value.items()}
+    return value
+
+
+def of_python(value: Any, described: dict[str, Any]) -> Any:
+    """Return a nested value with Python's own datetimes."""
+    match described["type"], value:
+        case "datetime", str():
+            return datetime.fromisoformat(value)
+        case "array", list():
+            return [of_python(item, described["items"]) for item in value]
+        case "map", dict():
+            return {key: of_python(item, described["values"]) for key, item in value.items()}
+        case "object", dict():
+            properties = described["properties"]
+            return {key: of_python(item, properties[key]) for key, item in value.items()}
     return value
 
 

@@ -8,9 +8,15 @@ from mlflow.models import ModelSignature
 from mlflow.types.schema import ColSpec, DataType, Schema
 
 from service.contracts.contract import Call, Contract, Predictions
+from service.contracts.merge import part
 from service.predictors.inputs import ModelInput, to_model_input
 from service.predictors.outputs import ForEachOutput, to_predictions
 from service.predictors.report import PYFUNC
+
+_TAKE_ONE = frozenset(
+    f"mlflow.pyfunc.loaders.{kind}" for kind in ("chat_model", "chat_agent", "responses_agent")
+)
+"""MLflow's loaders of models that answer one request each time, the first row of a frame."""
 
 
 class PyfuncPredictor:
@@ -18,7 +24,7 @@ class PyfuncPredictor:
 
     name = PYFUNC
 
-    def __init__(self, model: Any, contract: Contract) -> None:
+    def __init__(self, model: Any, contract: Contract, *, any_rows: bool = False) -> None:
         self._model = model
         self._contract = contract
         self._optional_integers = frozenset(
@@ -28,19 +34,27 @@ class PyfuncPredictor:
         )
         described = model.metadata.flavors.get("python_function", {})
         self._of_sklearn = described.get("loader_module") == "mlflow.sklearn"
+        self._takes_one = described.get("loader_module") in _TAKE_ONE
+        self._hinted = model.metadata._is_signature_from_type_hint()  # noqa: SLF001
+        self._any_rows = any_rows
         self._widened: dict[frozenset[Any], Any] = {frozenset(): model}
 
     def predict(self, call: Call) -> Predictions:
         """Answer every row; see Predictor."""
-        data = to_model_input(self._contract, call)
-        model = self._model_for(data)
-        if call.params is None:
-            output = model.predict(data)
+        if self._takes_one and call.rows > 1:
+            output: Any = [self._answer(part(call, row, row + 1)) for row in range(call.rows)]
         else:
-            output = model.predict(data, params=copy.deepcopy(call.params))  # the model's own
+            output = self._answer(call)
         if self._of_sklearn and isinstance(output, list):
             output = ForEachOutput(output)
-        return to_predictions(self._contract, output, call.rows)
+        return to_predictions(self._contract, output, None if self._any_rows else call.rows)
+
+    def _answer(self, call: Call) -> Any:
+        data = to_model_input(self._contract, call, hinted=self._hinted)
+        model = self._model_for(data)
+        if call.params is None:
+            return model.predict(data)
+        return model.predict(data, params=copy.deepcopy(call.params))  # the model's own
 
     def _model_for(self, data: ModelInput) -> Any:
         """Return the model, with a schema that lets integers with missing values pass.

@@ -11,6 +11,7 @@ from service.core.errors import ContractViolationError, MalformedBodyError
 from service.predictors._example_json import NoExampleError, read_example
 from service.predictors._probe_values import PROBE_ROWS, distinct, made_up, varied
 from service.predictors.likeness import unlike
+from service.predictors.outputs import RowCountError
 
 EXAMPLE_ROWS = 16
 _STRINGS = ("a", "2024-01-01")
@@ -59,7 +60,10 @@ def probe_calls(contract: Contract, example: Call | None) -> list[Call]:
 
 
 def judge_row_wise(predict: Predict, calls: Sequence[Call]) -> tuple[bool, str]:
-    """Tell whether the model is row-wise, by the first of the calls on which it does not raise."""
+    """Tell whether the model is row-wise, by the first of the calls on which it does not raise.
+
+    Raise RowCountError where it answers a part of that call with another number of rows.
+    """
     reason = "there are no two different rows to try"
     for call in calls:
         try:
@@ -82,6 +86,8 @@ def _compare(predict: Predict, call: Call, together: Predictions) -> tuple[bool,
     for rows, how in _partings(call.rows):
         try:
             apart = predict(take(call, rows))
+        except RowCountError:
+            raise
         except Exception as error:  # noqa: BLE001
             return False, _raised(how, error)
         if difference := unlike(together, rows, apart, range(len(rows))):

@@ -10,10 +10,11 @@ from service.contracts.contract import Call, Contract, Predictions
 from service.contracts.merge import take
 from service.contracts.mlflow_types import SCALARS
 from service.core.errors import ServiceError
-from service.predictors.outputs import ModelOutputError
+from service.predictors.outputs import ModelOutputError, RowCountError
 from service.predictors.rows import (
     Predict,
     example_call,
+    is_row_wise,
     judge_row_wise,
     made_up_call,
     probe_calls,
@@ -27,6 +28,7 @@ _ENOUGH_S = 0.03
 _SLOW_S = 0.25
 """A first call that takes this long is timed as it is, cold."""
 _BUDGET_S = 2.0
+_ANY_ROWS = "it may answer any number of rows (ROWS_OUT=any)"
 
 
 class Rows(NamedTuple):
@@ -88,18 +90,27 @@ def rows_to_try(contract: Contract, own: Path, incumbent: Path | None) -> Rows:
     return Rows(None, "", found.reason)
 
 
-def try_to_answer(contract: Contract, predict: Predict, rows: Rows) -> Answered:
+def try_to_answer(
+    contract: Contract, predict: Predict, rows: Rows, *, any_rows: bool = False
+) -> Answered:
     """Have a model answer an example, or rows that are made up, and see whether it is row-wise.
 
     An example has to be answered. On rows that are made up a model may raise, or have no finite
-    answer to some: they may be nonsense to it.
+    answer to some: they may be nonsense to it. With `any_rows` it may answer another number of
+    rows than it gets, and its rows can't be told apart.
     """
     if rows.example is None:
-        return _try_made_up(contract, predict, rows.none_because)
+        return _try_made_up(contract, predict, rows.none_because, any_rows=any_rows)
     count = rows.example.rows
     if refusal := _refusal(contract, predict, rows.example, rows.whose):
         return Answered(rows.whose, count, refusal, row_wise=False, why="")
-    row_wise, why = judge_row_wise(predict, probe_calls(contract, rows.example))
+    if any_rows:
+        return Answered(rows.whose, count, "", row_wise=False, why=_ANY_ROWS)
+    try:
+        row_wise, why = judge_row_wise(predict, probe_calls(contract, rows.example))
+    except RowCountError as error:
+        refusal = f"of rows like those of {rows.whose}, {error}"
+        return Answered(rows.whose, count, refusal, row_wise=False, why="")
     return Answered(rows.whose, count, "", row_wise, why)
 
 
@@ -132,10 +143,14 @@ def time_calls(
     return timed or list(_time(predict, base))
 
 
-def _try_made_up(contract: Contract, predict: Predict, no_example: str) -> Answered:
+def _try_made_up(
+    contract: Contract, predict: Predict, no_example: str, *, any_rows: bool
+) -> Answered:
     whose = "an example made up from its signature"
     raised = "none can be made up from its signature"
-    for call in probe_calls(contract, None):
+    # One alone, too: there are models that take no more.
+    alone = made_up_call(contract)
+    for call in [*probe_calls(contract, None), *([alone] if alone else [])]:
         try:
             predictions = predict(call)
         except ModelOutputError as error:
@@ -144,14 +159,18 @@ def _try_made_up(contract: Contract, predict: Predict, no_example: str) -> Answe
             name = type(error.__cause__ or error).__name__
             raised = f"it raised {name} on {whose}, which may be nonsense to it"
             continue
+        refusal, row_wise, why = "", False, _ANY_ROWS
         if len(predictions.non_finite) == call.rows:
             refusal = f"its answers to all rows of {whose} are not finite ({no_example})"
-            return Answered(whose, call.rows, refusal, row_wise=False, why="")
-        if misshapen := _misshapen(contract, predictions):
+        elif misshapen := _misshapen(contract, predictions):
             refusal = f"its answer to {whose} has another shape: {misshapen}"
-            return Answered(whose, call.rows, refusal, row_wise=False, why="")
-        row_wise, why = judge_row_wise(predict, [call])
-        return Answered(whose, call.rows, "", row_wise, f"{no_example}; {why}")
+        elif not any_rows:
+            try:
+                row_wise, why = is_row_wise(predict, call)
+            except RowCountError as error:
+                refusal = f"of rows of {whose}, {error}"
+        why = "" if refusal else f"{no_example}; {why}"
+        return Answered(whose, call.rows, refusal, row_wise, why)
     return Answered("", 0, "", row_wise=False, why=f"{no_example}; {raised}")
 
 

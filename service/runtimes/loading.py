@@ -17,6 +17,7 @@ from service.contracts.choose import contract_for
 from service.contracts.contract import Contract
 from service.core.manifest import verify_stored
 from service.core.mlmodel import read_mlmodel, safe_load
+from service.predictors.hints import with_defaults
 from service.runtimes.messages import LoadRequest
 from service.runtimes.shadowing import give_way
 
@@ -37,7 +38,11 @@ def load_model(request: LoadRequest) -> tuple[Any, Contract]:
     # Unwarned: the environment gate has told what differs from the version's requirements.
     # MLflow reads the metadata of every installed package for it, which takes 0.4 s each time.
     with _quick_yaml():
-        return mlflow.pyfunc.load_model(str(path), suppress_warnings=True), contract
+        model = mlflow.pyfunc.load_model(str(path), suppress_warnings=True)
+    hinted = with_defaults(contract.signature, model)
+    if hinted is not contract.signature:
+        contract = contract_for(request.name, hinted, refuse_unknown=request.refuse_unknown)
+    return model, contract
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 
 from service.core.media import Media
+from service.predictors.answer_rules import AnswerRules
 from service.predictors.report import Report
 
 
@@ -22,6 +23,7 @@ class LoadRequest(msgspec.Struct, frozen=True):
     refuse_unknown: bool
     threads: int
     compiled: str = ""
+    answers: AnswerRules = AnswerRules()
 
 
 class AdoptRequest(msgspec.Struct, frozen=True):

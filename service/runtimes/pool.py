@@ -234,6 +234,7 @@ class Pool:
             refuse_unknown=self.settings.refuse_unknown,
             threads=self.settings.threads,
             compiled=compiled,
+            answers=self.settings.answers,
         )
         try:
             loaded = await child.call(

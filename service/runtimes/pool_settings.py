@@ -4,6 +4,8 @@ from pathlib import Path
 
 import msgspec
 
+from service.predictors.answer_rules import AnswerRules
+
 
 class PoolSettings(msgspec.Struct, frozen=True):
     """How many workers, with how many threads each, and what may take how long (seconds).
@@ -21,3 +23,4 @@ class PoolSettings(msgspec.Struct, frozen=True):
     temp_dir: Path
     environment: dict[str, str]
     spin_s: float = 0.0
+    answers: AnswerRules = AnswerRules()

@@ -16,6 +16,7 @@ from mlflow.version import VERSION as MLFLOW_VERSION
 from service.contracts.contract import Call, Contract, Predictions
 from service.core.errors import ModelFailedError, ServiceError
 from service.predictors import trial
+from service.predictors.answer_rules import AnswerRules
 from service.predictors.compiled.anatomy import why_pyfunc_only
 from service.predictors.compiling import open_tuned
 from service.predictors.predictor import Predictor
@@ -52,6 +53,7 @@ class Worker:
         self._contract: Contract
         self._predictor: Predictor
         self._bodies: Bodies
+        self._answers: AnswerRules
         self._pieces: list[bytes] = []
         """What has come of a body."""
         self._lone_s: list[float] = []
@@ -67,7 +69,10 @@ class Worker:
         self._path, self._threads = Path(request.path), request.threads
         self._model, self._contract = load_model(request)
         self._bodies = Bodies(self._contract, self.predict)
-        self._predictor = PyfuncPredictor(self._model, self._contract)
+        self._answers = request.answers
+        self._predictor = PyfuncPredictor(
+            self._model, self._contract, any_rows=self._answers.any_rows
+        )
         adopted = AdoptReply(None)
         if request.compiled:
             adopted = self.adopt(AdoptRequest(request.compiled))
@@ -93,7 +98,9 @@ class Worker:
         """Predict on an example or on made-up rows, and find out whether it is row-wise."""
         rows = self._rows_to_try(request.incumbent_path)
         watched = trial.Watched(self.predict)
-        answered = trial.try_to_answer(self._contract, watched, rows)
+        answered = trial.try_to_answer(
+            self._contract, watched, rows, any_rows=self._answers.any_rows
+        )
         self._lone_s = watched.lone_s
         return SmokeReply(*answered)
 
@@ -122,7 +129,11 @@ class Worker:
             raise ModelFailedError(
                 f"the model raised {describe(error)}", traceback.format_exc()
             ) from error
-        return msgspec.structs.replace(predictions, took_s=time.perf_counter() - started)
+        taken = time.perf_counter() - started
+        if predictions.non_finite and self._answers.non_finite_is_null:
+            # What is no number is null in whatever is made of it; only this list makes it an error.
+            return msgspec.structs.replace(predictions, took_s=taken, non_finite=[])
+        return msgspec.structs.replace(predictions, took_s=taken)
 
     def _rows_to_try(self, incumbent_path: str) -> trial.Rows:
         incumbent = Path(incumbent_path) if incumbent_path else None

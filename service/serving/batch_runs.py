@@ -172,7 +172,7 @@ class BatchRuns(Generic[W]):
             predictions = unpacked(predictions)
         start = 0
         for item in items:
-            _answer_share(item, predictions, start)
+            _answer_share(item, predictions, start, start + item.rows)
             start += item.rows
 
     async def _run_alone(
@@ -192,7 +192,8 @@ class BatchRuns(Generic[W]):
             if isinstance(item.payload, Call):
                 predictions = await worker.predict(item.payload, limit_s)
                 self._note(predictions, started, follows=follows)
-                _answer_share(item, predictions, 0)
+                # All of its rows: with ROWS_OUT=any there may be more than it sent, or fewer.
+                _answer_share(item, predictions, 0, predictions.rows)
             else:
                 body = msgspec.structs.replace(item.payload, in_steps=item.in_steps)
                 reply = await worker.predict_raw(body, limit_s)
@@ -270,9 +271,8 @@ class BatchRuns(Generic[W]):
             worker.kill()
 
 
-def _answer_share(item: QueuedRequest, predictions: Predictions, start: int) -> None:
+def _answer_share(item: QueuedRequest, predictions: Predictions, start: int, stop: int) -> None:
     """Give a request its rows of a batch, or the fault of the first that is not finite."""
-    stop = start + item.rows
     if predictions.non_finite:
         index = bisect.bisect_left(predictions.non_finite, start)
         if index < len(predictions.non_finite) and predictions.non_finite[index] < stop:
