@@ -13,15 +13,16 @@ def with_defaults(signature: Spec, model: Any) -> Spec:
     without it, for which pydantic has the default. Such a field may be left out, and not be null.
     `model` is what `mlflow.pyfunc.load_model` returned.
     """
-    inputs = signature.get("inputs") or ()
+    inputs: list[Spec] = signature.get("inputs") or []
     if len(inputs) != 1 or not model.metadata._is_signature_from_type_hint():  # noqa: SLF001
         return signature
     python_model = getattr(model._model_impl, "python_model", None)  # noqa: SLF001
     hint = getattr(getattr(python_model, "predict_type_hints", None), "input", None)
-    arguments: tuple[Any, ...] = get_args(hint)
+    arguments = list(get_args(hint))
     if get_origin(hint) is not list or len(arguments) != 1:
         return signature
-    return {**signature, "inputs": [_marked(inputs[0], arguments[0])]}
+    described: list[Spec] = [_marked(inputs[0], arguments[0])]
+    return {**signature, "inputs": described}
 
 
 def _marked(spec: Spec, hint: Any) -> Spec:
