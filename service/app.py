@@ -330,9 +330,11 @@ async def _watching(
                 duration_s=settings.probation_s,
                 max_error_rate=settings.probation_max_error_rate,
                 keep_warm=settings.keep_warm,
+                alpha=settings.probation_alpha,
             ),
             quarantine=quarantine,
             herald=herald,
+            wake=desired.wake,
         )
         reconciler = Reconciler(
             source=backstage.source,

@@ -79,7 +79,7 @@ async def _prove(backstage: Backstage, in_use: InUse, say: Say) -> None:
             )
             return opened
 
-        candidate = Candidate(in_use.stored, None, open_model)
+        candidate = Candidate(in_use.stored, lambda: None, open_model)
         try:
             await pass_gates(backstage.gates, candidate, tell)
         except ServiceError as error:

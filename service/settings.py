@@ -99,14 +99,20 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds that `/health` is red before the listener closes, for load balancers to notice."""
 
     probation_s: Annotated[float, Meta(ge=0, le=_DAY_S)] = 120.0
-    """Seconds after a swap in which a version that fails too often is rolled back."""
+    """Seconds after a swap in which a version that fails more than the one before is rolled
+    back."""
 
-    probation_max_error_rate: Annotated[float, Meta(ge=0, le=1)] = 0.05
-    """The share of failed predictions above which it is, if the version before had less."""
+    probation_max_error_rate: Annotated[float, Meta(ge=0, le=1)] = 0.01
+    """Up to this share of failed predictions nothing is rolled back, however good the version
+    before was."""
+
+    probation_alpha: Annotated[float, Meta(ge=1e-9, le=0.5)] = 0.01
+    """The probability of rolling back a version that fails no more than the one before; the
+    smaller, the more failures it takes to roll back a worse one."""
 
     keep_warm: bool = True
     """Whether the version before keeps its workers while the new one is on probation; without it
-    there is no automatic rollback."""
+    no failure is compared with it, and a rollback loads the last known good version again."""
 
     heartbeat_interval_s: Seconds = 1.0
     """Seconds between two signs of life that a worker owes."""

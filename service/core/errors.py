@@ -4,6 +4,7 @@ One class for each thing that a caller would treat differently; `code` is stable
 problem type at the HTTP edge, which alone knows of status codes.
 """
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -142,6 +143,9 @@ class ChildLostError(ServiceError):
 
     killed_from_outside = False
     """Whether somebody else killed it (an operator, the kernel for want of memory)."""
+
+    ended: asyncio.Event | None = None
+    """Set once it is known how it ended; None where that is known, or never will be."""
 
     def __init__(self, message: str, last_lines: Sequence[str] = ()) -> None:
         super().__init__(message)

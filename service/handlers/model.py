@@ -205,6 +205,7 @@ def _serving(model: LoadedModel) -> dict[str, Any]:
         "requests": model.leases,
         "answered": model.answered,
         "failed": model.failed,
+        "probation": model.trial.told() if model.trial is not None else None,
         "waiting_requests": model.batcher.waiting,
         "pool": {
             "workers": pool.settings.workers,

@@ -120,6 +120,8 @@ class Child:
         """The call between whose steps others are answered."""
         self._output_thread: threading.Thread | None = None
         self._finalizer: Finalize | None = None
+        self._losses: list[ChildLostError] = []
+        """What was raised for its end, before anyone knew how it ended."""
 
     @property
     def is_alive(self) -> bool:
@@ -225,6 +227,8 @@ class Child:
                 _log.error("child did not end", child=self.name, pid=self.pid)
                 return
             await anyio.to_thread.run_sync(self._join, process, limiter=self._threads.joining)
+            for loss in self._losses:
+                loss.killed_from_outside = self.was_killed_from_outside
             self.ended.set()
 
     @property
@@ -308,7 +312,10 @@ class Child:
         self._in_steps.fail(self._loss)
 
     def _loss(self) -> ChildLostError:
-        return ChildLostError(f"{self.name} ended", self.last_lines)
+        loss = ChildLostError(f"{self.name} ended", self.last_lines)
+        loss.ended = self.ended
+        self._losses.append(loss)
+        return loss
 
     def _join(self, process: BaseProcess) -> None:
         ending.await_end(self._pidfd, END_TIMEOUT_S)

@@ -138,6 +138,20 @@ class Pool:
         finally:
             self.give_back(worker)
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether every worker that there is to be can answer now."""
+        return self.size >= self.count
+
+    @asynccontextmanager
+    async def load_apart(self) -> AsyncIterator[Worker]:
+        """Load one more worker, which no request gets. Raise as loading does."""
+        worker, _ = await self._load()
+        try:
+            yield worker
+        finally:
+            await worker.child.end()
+
     async def adopt(self, compiled: str, timeout_s: float) -> AdoptReply:
         """Have every worker, and every later one, answer by the compiled predictors in a folder.
 

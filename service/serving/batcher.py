@@ -113,6 +113,11 @@ class Batcher(Generic[W]):
         self._runs: BatchRuns[W] = BatchRuns(self._queue, self._cost, settings.request_timeout_s)
 
     @property
+    def typical_s(self) -> float:
+        """What a run typically takes; 0 before there was one."""
+        return self._cost.typical_s
+
+    @property
     def waiting(self) -> int:
         """How many requests are not yet with a worker."""
         return len(self._queue)

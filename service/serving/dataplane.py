@@ -15,7 +15,8 @@ from service.core.errors import (
 from service.core.media import Media
 from service.core.text import presentable
 from service.core.versions import ModelVersion
-from service.runtimes.messages import RawReply, RawRequest
+from service.runtimes.messages import RawReply
+from service.serving.failed_request import FailedRequest, raw_request
 from service.serving.model import LoadedModel
 from service.serving.slot import Slot
 
@@ -69,10 +70,17 @@ class DataPlane:
                 prediction = await self._infer(model, body, kind, answer)
             except ServiceError as error:
                 error.answered_by = model.version
-                model.failed += isinstance(error, MODEL_FAULTS)
+                if isinstance(error, MODEL_FAULTS):
+                    self._note_failure(model, body, kind, answer, error)
                 raise
             model.answered += 1
             return prediction
+
+    def _note_failure(
+        self, model: LoadedModel, body: bytes, kind: Media, answer: Media, error: ServiceError
+    ) -> None:
+        limits = (self._raw_body_bytes, self._max_decoded_bytes)
+        model.note_failure(FailedRequest(body, kind, answer, error, *limits))
 
     async def _infer(
         self, model: LoadedModel, body: bytes, kind: Media, wanted: Media
@@ -81,14 +89,7 @@ class DataPlane:
         if in_arrow or len(body) > self._raw_body_bytes:
             # Decoding it here would hold up everyone else; the worker has the same contract.
             # Arrow is spoken in workers alone.
-            version = model.version
-            request = RawRequest(
-                kind,
-                wanted,
-                self._max_decoded_bytes,
-                {"hotswap.model_name": version.name, "hotswap.model_version": version.version},
-                body=body,
-            )
+            request = raw_request(model.version, body, kind, wanted, self._max_decoded_bytes)
             answer, form = await model.batcher.submit(request), Form.ROWS
         else:
             call, form = model.contract.read(body)

@@ -1,6 +1,7 @@
 """A loaded version: its contract, its workers and its queue, opened and closed together."""
 
 from datetime import UTC, datetime
+from typing import Any, Protocol
 
 import anyio
 import anyio.to_thread
@@ -18,8 +19,22 @@ from service.runtimes.pool import Pool
 from service.runtimes.starter import WorkerStarter
 from service.serving.batcher import Batcher, BatchSettings
 from service.serving.compiling import CompileSteps, Compiling
+from service.serving.failed_request import FailedRequest
+from service.serving.record import Known, Record
 
 _log = structlog.get_logger("model")
+
+
+class Trial(Protocol):
+    """Who watches a version for failures."""
+
+    def failed(self, failed: FailedRequest) -> None:
+        """Hear of a request that the version failed; returns immediately."""
+        ...
+
+    def told(self) -> dict[str, Any]:
+        """Return how things stand, as JSON for people."""
+        ...
 
 
 class LoadedModel:
@@ -56,6 +71,9 @@ class LoadedModel:
         """Requests that it answered."""
         self.failed = 0
         """Requests that failed by its fault: it raised, crashed, took too long, was not finite."""
+        self.trial: Trial | None = None
+        """Where it is watched for such requests, or was."""
+        self._record = Record()
         self.closed = anyio.Event()
         """Set once its processes are gone."""
         self._closing = anyio.Event()
@@ -84,6 +102,18 @@ class LoadedModel:
         self.serving_since = datetime.now(UTC)
         self.proved.set()
         self.serves.set()
+
+    def note_failure(self, failed: FailedRequest) -> None:
+        """Count a request that failed by its fault, and tell who watches it."""
+        self.failed += 1
+        self._record.note_failure(self.answered + self.failed)
+        if self.trial is not None:
+            self.trial.failed(failed)
+
+    @property
+    def known(self) -> Known:
+        """What its last requests tell of how often it fails."""
+        return self._record.known(self.answered + self.failed)
 
     def take_lease(self) -> None:
         """Count one more request that may use this version."""

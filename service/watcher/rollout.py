@@ -10,7 +10,6 @@ from functools import partial
 
 import anyio
 import anyio.lowlevel
-import msgspec
 import structlog
 from anyio.abc import TaskGroup, TaskStatus
 
@@ -24,14 +23,20 @@ from service.core.versions import ModelVersion
 from service.registry.store import ArtifactStore, InUse
 from service.serving.journal import Journal
 from service.serving.model import LoadedModel, ModelHost
+from service.serving.record import Known
 from service.serving.slot import Slot
 from service.telemetry.monitor import Life, StateMonitor
 from service.watcher.gates.gate import Candidate, Gate, pass_gates
-from service.watcher.probation import ProbationSettings, serve_probation
+from service.watcher.probation import Probation, ProbationSettings
+from service.watcher.promotion_recorder import PromotionRecorder
 from service.watcher.quarantine import Quarantine
 
 _LOAD_GATE = "load"
 _SILENCE = Silence()
+
+
+def _nothing() -> None:
+    """Wake no one."""
 
 
 class Rollout:
@@ -52,6 +57,7 @@ class Rollout:
         probation: ProbationSettings,
         quarantine: Quarantine,
         herald: Herald = _SILENCE,
+        wake: Callable[[], None] = _nothing,
     ) -> None:
         self._store = store
         self._host = host
@@ -67,6 +73,9 @@ class Rollout:
         self.good: ModelVersion | None = None
         """What this process has last noted as the last known good version."""
         self._herald = herald
+        self._wake = wake
+        self._probations: dict[LoadedModel, Probation] = {}
+        """The latest of each version that is loaded."""
         self._log = structlog.get_logger("rollout")
         self._lives: dict[LoadedModel, Life] = {}
 
@@ -76,7 +85,7 @@ class Rollout:
         Raise RefusedError where a gate refused it, and any other ServiceError or OSError where
         something failed that may pass. Cancelled at any step before the swap, it leaves nothing.
         """
-        telling = _Telling(Promotion(version, trigger, datetime.now(UTC)), self._journal)
+        telling = PromotionRecorder(Promotion(version, trigger, datetime.now(UTC)), self._journal)
         log = self._log.bind(model=version.name, version=version.version)
         log.info("promotion noticed", trigger=str(trigger))
         warm = self._warm(version)
@@ -90,7 +99,9 @@ class Rollout:
         try:
             life.move(State.FETCHING)
             in_use = await self._fetch(version, telling, log)
-            candidate = Candidate(in_use.stored, self._slot.current, partial(self._open, in_use))
+            candidate = Candidate(
+                in_use.stored, lambda: self._slot.current, partial(self._open, in_use)
+            )
             life.move(State.LOADING)
             await self._prove(candidate, life, telling, log)
             # A wish that was given up while the last gate decided is given up all the same.
@@ -120,7 +131,10 @@ class Rollout:
         return None
 
     def _make_current(
-        self, model: LoadedModel, telling: "_Telling", log: structlog.typing.FilteringBoundLogger
+        self,
+        model: LoadedModel,
+        telling: PromotionRecorder,
+        log: structlog.typing.FilteringBoundLogger,
     ) -> None:
         """Swap, in one step of the event loop; what follows happens aside."""
         started = time.monotonic()
@@ -153,7 +167,10 @@ class Rollout:
         self._nursery.start_soon(run)
 
     async def _fetch(
-        self, version: ModelVersion, telling: "_Telling", log: structlog.typing.FilteringBoundLogger
+        self,
+        version: ModelVersion,
+        telling: PromotionRecorder,
+        log: structlog.typing.FilteringBoundLogger,
     ) -> InUse:
         started = time.monotonic()
         in_use = await self._store.ensure_in_use(version)
@@ -166,7 +183,7 @@ class Rollout:
         self,
         candidate: Candidate,
         life: Life,
-        telling: "_Telling",
+        telling: PromotionRecorder,
         log: structlog.typing.FilteringBoundLogger,
     ) -> None:
         def tell(verdict: Verdict) -> None:
@@ -199,39 +216,89 @@ class Rollout:
             self._log.warning("version not released in the store", reason=str(error))
 
     async def _settle_in(
-        self, model: LoadedModel, previous: LoadedModel | None, telling: "_Telling"
+        self, model: LoadedModel, previous: LoadedModel | None, telling: PromotionRecorder
     ) -> None:
         """Do what follows a swap: watch the new version, end the one before, remember, prune.
 
         The version before keeps its workers until probation is over: if the new one fails it, the
-        one before takes over again at once.
+        one before takes over again immediately.
         """
-        started = time.monotonic()
-        if previous is not None and not self._probation.keep_warm:
-            await self._retire(previous)
-            telling.took("drain", time.monotonic() - started)
+        before = previous.known if previous is not None else Known(0, 0)
+        probation = self._probations[model] = Probation(model, before, self._probation)
+        if previous is not None and not self._stays_warm(previous):
+            self._start_aside(self._drain, previous, telling)
             previous = None
-        failure = await serve_probation(
-            model, previous, self._probation, lambda: self._slot.current is model
-        )
+        await self._watch(probation, model, previous, telling)
+
+    def _stays_warm(self, previous: LoadedModel) -> bool:
+        """Tell whether a version is worth going back to: not one that was refused itself."""
+        return self._probation.keep_warm and self._quarantine.reason(previous.version) is None
+
+    async def _watch(
+        self,
+        probation: Probation,
+        model: LoadedModel,
+        previous: LoadedModel | None,
+        telling: PromotionRecorder,
+    ) -> None:
+        """Serve a probation, or what is left of it, and do what follows from its end."""
+
+        def is_current() -> bool:
+            return self._slot.current is model and self._probations.get(model) is probation
+
+        failure = await probation.serve(is_current, previous)
         if failure and previous is not None and previous.can_answer:
             self._roll_back(model, previous, failure, telling)
-            await self._remember_good(previous)
+            self._start_aside(self._go_on, previous, telling)
             await self._retire(model, f"rolled back: {failure}")
             return
         if failure:
-            self._log.error("version fails too often, and none is warm", reason=failure)
-        passed = not failure and self._slot.current is model
+            await self._refuse_for_last_good(model, failure, telling)
         if previous is not None:
-            drained_from = time.monotonic()
-            await self._retire(previous)
-            telling.took("drain", time.monotonic() - drained_from)
-        if passed:
+            await self._drain(previous, telling)
+        if probation.passed:
             await self._remember_good(model)
         try:
             await self._store.prune()
         except (OSError, ServiceError) as error:
             self._log.warning("store not pruned", reason=str(error))
+
+    async def _go_on(self, model: LoadedModel, telling: PromotionRecorder) -> None:
+        """Watch a version that serves again, if it had not passed its probation when it left.
+
+        Until it has, the last known good version stays what it is.
+        """
+        probation = self._probations.get(model)
+        if probation is not None and not (probation.passed or probation.is_under_way):
+            await self._watch(probation, model, None, telling)
+
+    async def _drain(self, previous: LoadedModel, telling: PromotionRecorder) -> None:
+        started = time.monotonic()
+        await self._retire(previous)
+        telling.took("drain", time.monotonic() - started)
+
+    async def _refuse_for_last_good(
+        self, model: LoadedModel, failure: str, telling: PromotionRecorder
+    ) -> None:
+        """Refuse a version that fails too often, and behind which none is warm.
+
+        The watcher then loads the last known good version in its place; if there is no other one,
+        what serves badly is better than nothing.
+        """
+        good = self.good
+        if good is None:
+            try:
+                stored = await self._store.last_good(self._pointer)
+            except (OSError, ServiceError) as error:
+                self._log.warning("last known good version can't be found", reason=str(error))
+            else:
+                good = stored.version if stored is not None else None
+        if good is None or good == model.version or self._quarantine.reason(good) is not None:
+            self._log.error("version fails too often, and there is no other one", reason=failure)
+            return
+        if self._slot.current is model:
+            self._refuse(model, failure, telling)
+            self._wake()
 
     async def _remember_first_good(self, model: LoadedModel) -> None:
         """Remember a version where none is: one that time has not proved is better than none."""
@@ -257,14 +324,11 @@ class Rollout:
             self._log.warning("last known good version not noted", reason=str(error))
 
     def _roll_back(
-        self, model: LoadedModel, previous: LoadedModel, reason: str, telling: "_Telling"
+        self, model: LoadedModel, previous: LoadedModel, reason: str, telling: PromotionRecorder
     ) -> None:
         """Swap the version before in again and quarantine the one that failed."""
-        error = RefusedError(f"rolled back: {reason}", telling.verdicts)
-        self._quarantine.refuse(model.version, error)
         self._slot.swap(previous)
-        telling.end(Ending.ROLLED_BACK, reason)
-        self._herald.refused(model.version, str(error))
+        self._refuse(model, reason, telling)
         self._herald.serving(previous.version)
         self._log.error(
             "version rolled back",
@@ -274,6 +338,12 @@ class Rollout:
             reason=reason,
         )
 
+    def _refuse(self, model: LoadedModel, reason: str, telling: PromotionRecorder) -> None:
+        error = RefusedError(f"rolled back: {reason}", telling.verdicts)
+        self._quarantine.refuse(model.version, error)
+        telling.end(Ending.ROLLED_BACK, reason)
+        self._herald.refused(model.version, str(error))
+
     async def _retire(self, model: LoadedModel, reason: str = "") -> None:
         """Wait until the last request has left a version, within DRAIN_TIMEOUT_S, and close it.
 
@@ -282,6 +352,7 @@ class Rollout:
         if model is self._slot.current or model not in self._lives:
             return
         life = self._lives.pop(model)
+        self._probations.pop(model, None)
         life.move(State.DRAINING, reason)
         with anyio.move_on_after(self._drain_timeout_s) as scope:
             await model.drained()
@@ -290,40 +361,6 @@ class Rollout:
         await _close(model)
         life.move(State.UNLOADED, reason)
         self._log.info("version gone", model=model.version.name, version=model.version.version)
-
-
-class _Telling:
-    """One promotion as it is written into the journal, step by step."""
-
-    def __init__(self, promotion: Promotion, journal: Journal) -> None:
-        self._promotion = promotion
-        self._journal = journal
-        journal.record(promotion)
-
-    @property
-    def verdicts(self) -> tuple[Verdict, ...]:
-        return self._promotion.verdicts
-
-    def duration(self, step: str) -> float:
-        return self._promotion.durations_s.get(step, 0.0)
-
-    def took(self, step: str, seconds: float) -> None:
-        durations_s = {**self._promotion.durations_s, step: round(seconds, 6)}
-        self._note(msgspec.structs.replace(self._promotion, durations_s=durations_s))
-
-    def judged(self, verdict: Verdict) -> None:
-        verdicts = (*self._promotion.verdicts, verdict)
-        self._note(msgspec.structs.replace(self._promotion, verdicts=verdicts))
-
-    def end(self, ending: Ending, reason: str) -> None:
-        ended = msgspec.structs.replace(
-            self._promotion, ending=ending, reason=presentable(reason), ended_at=datetime.now(UTC)
-        )
-        self._note(ended)
-
-    def _note(self, promotion: Promotion) -> None:
-        self._promotion = promotion
-        self._journal.record(promotion)
 
 
 def _ending_of(error: BaseException) -> tuple[Ending, str]:

@@ -1,13 +1,18 @@
 """A store and a host without files and processes, whose versions do as they are told."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import anyio
 import msgspec
 from anyio.abc import TaskStatus
 
 from service.contracts.choose import contract_for
-from service.core.errors import ChildTimeoutError, ServiceError
+from service.contracts.contract import Call, Predictions
+from service.core.errors import ChildTimeoutError, ModelFailedError, ServiceError
+from service.core.media import Media
 from service.core.versions import ModelVersion, StoredVersion
 from service.registry.remembered import Memory, Remembered
 from service.registry.store import ArtifactStore, InUse
@@ -15,8 +20,10 @@ from service.runtimes.child import ChildThreads
 from service.runtimes.messages import LoadReply, SmokeReply
 from service.runtimes.pool import Pool
 from service.runtimes.pool_settings import PoolSettings
+from service.runtimes.pool_worker import Worker
 from service.runtimes.starter import WorkerStarter
 from service.serving.batcher import BatchSettings
+from service.serving.failed_request import FailedRequest
 from service.serving.model import LoadedModel, ModelHost
 
 POOL = PoolSettings(
@@ -144,6 +151,23 @@ class FakeRemembered(Remembered):
         self.memory = memory
 
 
+class ReplayWorker:
+    """A worker that is asked again what another version failed."""
+
+    def __init__(self, pool: "FakePool") -> None:
+        self._pool = pool
+
+    async def predict(self, call: Call, timeout_s: float) -> Predictions:
+        """Answer each row, or do what its pool was told."""
+        del timeout_s
+        self._pool.replayed.append(call)
+        await anyio.sleep(self._pool.replay_s)
+        if self._pool.replay_error is not None:
+            raise self._pool.replay_error
+        answers: list[Any] = [1.0] * call.rows
+        return Predictions(call.rows, ["y"], [answers], [""], [[]], self._pool.replay_non_finite)
+
+
 class FakePool(Pool):
     """A pool without workers: alive while it is hosted."""
 
@@ -153,6 +177,27 @@ class FakePool(Pool):
         self.proved = False
         """Whether it has ever answered its example rightly."""
         self._fate = fate
+        self.replayed: list[Call] = []
+        """What it was asked again."""
+        self.replay_s = 0.01
+        self.replay_error: ServiceError | None = None
+        self.replay_non_finite: list[int] = []
+        self.is_free = True
+        """Whether a worker can be had for a replay."""
+        self.loaded_apart = 0
+
+    @asynccontextmanager
+    async def acquire(self) -> AsyncIterator[Worker]:
+        """Give a worker, or none for ever."""
+        if not self.is_free:
+            await anyio.sleep_forever()
+        yield ReplayWorker(self)  # type: ignore[misc]
+
+    @asynccontextmanager
+    async def load_apart(self) -> AsyncIterator[Worker]:
+        """Give a worker."""
+        self.loaded_apart += 1
+        yield ReplayWorker(self)  # type: ignore[misc]
 
     @property
     def size(self) -> int:
@@ -204,6 +249,13 @@ class FakeHost(ModelHost, frozen=True):
 def a_host(fates: Fates) -> FakeHost:
     """Return a host of versions with these fates."""
     return FakeHost(WorkerStarter(POOL, ChildThreads()), BATCHING, fates=fates)
+
+
+def fail(model: LoadedModel, number: int = 0, error: ServiceError | None = None) -> None:
+    """Have a version fail a request, whose body is told from others by its number."""
+    body = b'{"instances": [{"a": %d}]}' % number
+    error = error or ModelFailedError("the model raised")
+    model.note_failure(FailedRequest(body, Media.JSON, Media.JSON, error, 1_000, 8_000))
 
 
 def a_failure() -> ServiceError:

@@ -21,6 +21,7 @@ class ArtifactsGate:
     """
 
     name = "artifacts"
+    compares = False
 
     async def check(self, candidate: Candidate) -> Finding:
         """Tell how many files and bytes there are. Raise StoreCorruptError for another record."""

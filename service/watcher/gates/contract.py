@@ -15,6 +15,7 @@ class ContractGate:
     """
 
     name = "contract"
+    compares = True
 
     def __init__(self, on_change: Literal["refuse", "allow"], *, refuse_unknown: bool) -> None:
         self._on_change = on_change

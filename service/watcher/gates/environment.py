@@ -34,6 +34,7 @@ class EnvironmentGate:
     """
 
     name = "environment"
+    compares = False
 
     def __init__(self, on_mismatch: Literal["warn", "refuse"]) -> None:
         self._on_mismatch = on_mismatch

@@ -24,14 +24,18 @@ class Candidate:
     def __init__(
         self,
         stored: StoredVersion,
-        incumbent: LoadedModel | None,
+        serving: Callable[[], LoadedModel | None],
         open_model: Callable[[], Awaitable[LoadedModel]],
     ) -> None:
         self.stored = stored
-        self.incumbent = incumbent
-        """What serves while the candidate is proved; None at the first start."""
+        self._serving = serving
         self._open_model = open_model
         self._model: LoadedModel | None = None
+
+    @property
+    def incumbent(self) -> LoadedModel | None:
+        """What serves now; None at the first start. Another one may after each `await`."""
+        return self._serving()
 
     @property
     def is_open(self) -> bool:
@@ -70,6 +74,8 @@ class Gate(Protocol):
     """One check of a candidate."""
 
     name: str
+    compares: bool
+    """Whether it looks at what serves: then it is passed again if another version serves by now."""
 
     async def check(self, candidate: Candidate) -> Finding:
         """Pass or refuse the candidate.
@@ -85,10 +91,16 @@ async def pass_gates(
 ) -> None:
     """Check a candidate gate by gate; tell each verdict as it falls.
 
-    Raise RefusedError, with all verdicts so far, at the first gate that refuses.
+    Gates that compare it with what serves check it again where another version serves when all have
+    passed it, so that what serves on return is what it was compared with. Raise RefusedError, with
+    all verdicts so far, at the first gate that refuses.
     """
     verdicts: list[Verdict] = []
-    for gate in gates:
+    compared_with: dict[str, LoadedModel | None] = {}
+    left = list(gates)
+    while left:
+        gate = left.pop(0)
+        compared_with[gate.name] = candidate.incumbent
         started = time.monotonic()
         found = await gate.check(candidate)
         # A model may name the place where it looked for something, with the password.
@@ -98,6 +110,9 @@ async def pass_gates(
         on_verdict(verdict)
         if verdict.outcome is Outcome.REFUSE:
             raise RefusedError(f"refused by the {gate.name} gate: {verdict.reason}", verdicts)
+        if not left:
+            now = candidate.incumbent
+            left = [gate for gate in gates if gate.compares and compared_with[gate.name] is not now]
 
 
 def refuse_lost(error: ChildLostError) -> Finding:

@@ -14,6 +14,7 @@ class LoadGate:
     """It loads, in processes of its own, within LOAD_TIMEOUT_S."""
 
     name = "load"
+    compares = False
 
     async def check(self, candidate: Candidate) -> Finding:
         """Open the candidate; a model that raises, dies or hangs there is refused."""

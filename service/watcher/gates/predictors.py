@@ -14,6 +14,7 @@ class PredictorsGate:
     """
 
     name = "predictors"
+    compares = False
 
     def __init__(self, wait_s: float) -> None:
         self._wait_s = wait_s

@@ -13,6 +13,7 @@ class SmokeGate:
     """
 
     name = "smoke"
+    compares = True
 
     def __init__(self, timeout_s: float) -> None:
         self._timeout_s = timeout_s

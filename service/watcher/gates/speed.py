@@ -17,6 +17,7 @@ class SpeedGate:
     """
 
     name = "speed"
+    compares = True
 
     def __init__(self, timeout_s: float) -> None:
         self._timeout_s = timeout_s

@@ -96,6 +96,7 @@ async def test_a_candidate_that_is_given_up_while_the_last_gate_decides_is_not_s
 
     class GivingUp:
         name = "giving up"
+        compares = False
 
         async def check(self, candidate: Candidate) -> Finding:
             """Pass the candidate, which somebody gives up meanwhile."""

@@ -26,7 +26,7 @@ def a_candidate(folder: Path, digest: str = "") -> Candidate:
         raise AssertionError
 
     stored = StoredVersion(a_version(1), model, digest or recorded.digest)
-    return Candidate(stored, None, open_nothing)  # type: ignore[arg-type]
+    return Candidate(stored, lambda: None, open_nothing)  # type: ignore[arg-type]
 
 
 async def test_files_bytes_and_digest_are_told(tmp_path: Path) -> None:

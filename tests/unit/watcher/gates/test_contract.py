@@ -40,7 +40,7 @@ async def check(
     async def open_model() -> LoadedModel:
         return model
 
-    candidate = Candidate(model.stored, incumbent, open_model)
+    candidate = Candidate(model.stored, lambda: incumbent, open_model)
     await candidate.open()
     return await ContractGate(on_change, refuse_unknown=refuse_unknown).check(candidate)
 

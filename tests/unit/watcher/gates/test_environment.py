@@ -94,7 +94,7 @@ def a_candidate(folder: Path, python: str | None, requirements: str | None) -> C
         raise AssertionError
 
     stored = StoredVersion(a_version(1), folder, "digest")
-    return Candidate(stored, None, open_nothing)  # type: ignore[arg-type]
+    return Candidate(stored, lambda: None, open_nothing)  # type: ignore[arg-type]
 
 
 HERE = platform.python_version()

@@ -1,6 +1,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import anyio
+import anyio.lowlevel
 import pytest
 
 from service.core.errors import (
@@ -41,30 +43,39 @@ class SaidPool(FakePool):
         return self._reply
 
 
+def a_model(pool: FakePool | None = None) -> LoadedModel:
+    """Return a loaded version."""
+    loaded = LoadReply({}, "3", "3.11", 0.25)
+    return LoadedModel(STORED, CONTRACT, loaded, pool or FakePool(STORED, Fate()), BATCHING)
+
+
 def a_candidate(error: Exception | None = None, pool: FakePool | None = None) -> Candidate:
     """Return a candidate whose opening works, or raises."""
 
     async def open_model() -> LoadedModel:
         if error is not None:
             raise error
-        loaded = LoadReply({}, "3", "3.11", 0.25)
-        return LoadedModel(STORED, CONTRACT, loaded, pool or FakePool(STORED, Fate()), BATCHING)
+        return a_model(pool)
 
-    return Candidate(STORED, None, open_model)
+    return Candidate(STORED, lambda: None, open_model)
 
 
 class Told:
     """A gate that finds what it was told to."""
 
-    def __init__(self, name: str, outcome: Outcome) -> None:
+    def __init__(self, name: str, outcome: Outcome, *, compares: bool = False) -> None:
         self.name = name
+        self.compares = compares
         self._outcome = outcome
         self.asked = 0
+        self.seen: list[LoadedModel | None] = []
+        """What served, each time that it was asked."""
 
     async def check(self, candidate: Candidate) -> Finding:
         """Find it."""
-        del candidate
         self.asked += 1
+        self.seen.append(candidate.incumbent)
+        await anyio.lowlevel.checkpoint()
         return Finding(self._outcome, f"{self.name} says token=hush")
 
 
@@ -92,6 +103,26 @@ async def test_the_first_refusal_ends_it() -> None:
         await run(gates)
     assert [verdict.gate for verdict in refused.value.verdicts] == ["a", "b"]
     assert gates[2].asked == 0
+
+
+async def test_what_is_compared_is_compared_with_what_serves_in_the_end() -> None:
+    """Another version serves meanwhile, as after a rollback: only gates that compare go again."""
+    worse, good = a_model(), a_model()
+    serving = [worse]
+    gates = [Told(name, Outcome.PASS, compares=name != "load") for name in ("load", "a", "b")]
+    told: list[str] = []
+
+    def tell(verdict: Verdict) -> None:
+        told.append(verdict.gate)
+        if told == ["load", "a"]:
+            serving[:] = [good]
+
+    async def open_model() -> LoadedModel:
+        return a_model()
+
+    await pass_gates(gates, Candidate(STORED, lambda: serving[0], open_model), tell)
+    assert told == ["load", "a", "b", "a"]
+    assert [gate.seen for gate in gates] == [[worse], [worse, good], [good]]
 
 
 async def test_a_verdict_shows_no_credentials() -> None:

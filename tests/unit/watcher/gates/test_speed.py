@@ -45,7 +45,7 @@ async def check(model: LoadedModel, incumbent: LoadedModel | None = None) -> Fin
     async def open_model() -> LoadedModel:
         return model
 
-    candidate = Candidate(model.stored, incumbent, open_model)
+    candidate = Candidate(model.stored, lambda: incumbent, open_model)
     await candidate.open()
     return await SpeedGate(1).check(candidate)
 
