@@ -84,6 +84,8 @@ _COLLECT_AFTER = (20_000, 20, 100)
 """New objects until the young are looked at, and how many such looks until the older ones are."""
 _FETCH_READ_S = 60.0
 """How long a download may bring nothing at all before it is tried again."""
+_QUEUED_BODIES = 8
+"""Of the largest size: so many may wait for a worker where MAX_QUEUE_BYTES says nothing."""
 _POLL_SHARE = 0.8
 """Of REGISTRY_TIMEOUT_S: what one HTTP request may take, so that its own error comes first."""
 
@@ -182,6 +184,8 @@ async def open_backstage(
         max_rows=settings.max_batch_rows,
         max_wait_s=settings.max_batch_wait_ms / 1000,
         request_timeout_s=settings.request_timeout_s,
+        queue_rows=settings.max_queue_rows,
+        queue_bytes=settings.max_queue_bytes or _QUEUED_BODIES * settings.max_body_bytes,
     )
     gates = row_of_gates(settings)
     compiler = None

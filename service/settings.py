@@ -123,6 +123,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     max_batch_wait_ms: Annotated[float, Meta(ge=0, le=10_000)] = 10.0
     """Milliseconds that a batch waits at most for callers who tend to come back at once."""
 
+    max_queue_rows: Annotated[int, Meta(ge=0, le=1_000_000_000)] = 0
+    """Rows that may wait for a worker; 0 for as many as can be answered within REQUEST_TIMEOUT_S.
+    More are refused with 503."""
+
+    max_queue_bytes: Annotated[int, Meta(ge=0, le=2**40)] = 0
+    """Bytes of all bodies that wait for a worker; 0 for eight times MAX_BODY_BYTES. More are
+    refused with 503."""
+
     max_body_bytes: Bytes = 33_554_432
     """The largest body that is taken; an Arrow stream may have 8 times that once decoded."""
 

@@ -200,6 +200,12 @@ class OverloadedError(ServiceError):
         return {"retry_after_s": self.retry_after_s}
 
 
+class CallerGoneError(ServiceError):
+    """A request whose caller hung up before a worker had it; nobody reads this."""
+
+    code = "caller-gone"
+
+
 class ShuttingDownError(ServiceError):
     """The service is ending and takes no more work."""
 

@@ -12,14 +12,18 @@ from litestar.enums import ScopeType
 from litestar.middleware import ASGIMiddleware
 from litestar.types import ASGIApp, HTTPResponseStartEvent, Receive, Scope, Send
 
+from service.core.errors import OverloadedError
+from service.handlers import problems
 from service.handlers.naming import ReplyNames
 from service.handlers.request_id import bind_request_id
 from service.serving.dataplane import DataPlane
+from service.serving.request_queue import Caller
 
 PATH = "/predict"
 _JSON = b"application/json"
 _ANY = (b"*/*", _JSON)
 _ERROR = "direct_error"
+_MOST_DIGITS = 15
 
 
 class DirectAnswers:
@@ -45,7 +49,16 @@ class DirectAnswers:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, or pass the request on, with the error that `DataPlane.infer` raised if any."""
-        if not self._is_usual(scope):
+        if scope["path"] != PATH or scope.get("method") != "POST":
+            await self._app(scope, receive, send)
+            return
+        body_bytes, is_usual = self._read_head(scope)
+        # Before the body is read, which may be large, or slow to come.
+        refusal = self._dataplane.refusal(body_bytes)
+        if refusal is not None:
+            await self._refuse(scope, send, refusal)
+            return
+        if not is_usual:
             await self._app(scope, receive, send)
             return
         body = await _read(receive)
@@ -53,7 +66,10 @@ class DirectAnswers:
             return
         named = bind_request_id(scope)
         try:
-            prediction = await self._dataplane.infer(body)
+            prediction = await self._dataplane.infer(body, caller=caller_of(receive))
+        except OverloadedError as error:
+            await self._refuse(scope, send, error)
+            return
         except Exception as error:  # noqa: BLE001 - whatever it is, it is answered in one place
             scope["state"][_ERROR] = error
             await self._app(scope, receive, send)
@@ -72,10 +88,22 @@ class DirectAnswers:
         await send(start)
         await send({"type": "http.response.body", "body": reply, "more_body": False})
 
-    def _is_usual(self, scope: Scope) -> bool:
-        if scope["path"] != PATH or scope.get("method") != "POST":
-            return False
-        is_json = False
+    async def _refuse(self, scope: Scope, send: Send, error: OverloadedError) -> None:
+        """Answer a request that is one too many, for less than the framework takes."""
+        status, headers, body = problems.refusal(error)
+        if error.answered_by is not None:
+            headers.extend(self._names.headers(error.answered_by))
+        start: HTTPResponseStartEvent = {
+            "type": "http.response.start",
+            "status": status,
+            "headers": [*headers, bind_request_id(scope)],
+        }
+        await send(start)
+        await send({"type": "http.response.body", "body": body, "more_body": False})
+
+    def _read_head(self, scope: Scope) -> tuple[int, bool]:
+        """Return the body's size, 0 where it is not told, and whether the request is usual."""
+        is_json, is_wanted = False, True
         length = b""
         for name, value in scope["headers"]:
             if name == b"content-type":
@@ -83,11 +111,14 @@ class DirectAnswers:
             elif name == b"content-length":
                 length = value
             elif name == b"host":
-                if not self._may_call(value):
-                    return False
+                is_wanted = is_wanted and self._may_call(value)
             elif name == b"accept" and value not in _ANY:
-                return False
-        return is_json and length.isdigit() and int(length) <= self._max_body_bytes
+                is_wanted = False
+        # A number of more digits is none that a body could have.
+        if not length.isdigit() or len(length) > _MOST_DIGITS:
+            return 0, False
+        body_bytes = int(length)
+        return body_bytes, is_json and is_wanted and body_bytes <= self._max_body_bytes
 
 
 class RaiseAgain(ASGIMiddleware):
@@ -101,6 +132,12 @@ class RaiseAgain(ASGIMiddleware):
         if error is not None:
             raise error
         await next_app(scope, receive, send)
+
+
+def caller_of(receive: Receive) -> Caller | None:
+    """Return what knows whether the caller has gone: uvicorn's request, where it is uvicorn's."""
+    cycle = getattr(receive, "__self__", None)
+    return cycle if hasattr(cycle, "disconnected") else None
 
 
 async def _read(receive: Receive) -> bytes | None:

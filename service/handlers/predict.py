@@ -11,7 +11,7 @@ from litestar.params import RawBody
 
 from service.core.media import Media
 from service.handlers.described import PredictOperation, problem_responses
-from service.handlers.direct import PATH, RaiseAgain
+from service.handlers.direct import PATH, RaiseAgain, caller_of
 from service.handlers.media import kind_of_answer, kind_of_body
 from service.handlers.naming import ReplyNames, version_headers
 from service.serving.dataplane import DataPlane
@@ -62,7 +62,7 @@ async def predict(
     """
     kind = kind_of_body(request.headers.get("content-type"))
     wanted = kind_of_answer(", ".join(request.headers.getall("accept", [])), kind)
-    prediction = await dataplane.infer(body, kind, wanted)
+    prediction = await dataplane.infer(body, kind, wanted, caller_of(request.receive))
     in_arrow = prediction.kind is Media.ARROW
     return Response(
         content=prediction.predictions if in_arrow else names.reply(prediction),

@@ -39,6 +39,7 @@ STATUS_BY_ERROR: dict[type[ServiceError], HTTPStatus] = {
     errors.NoVersionError: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.ShuttingDownError: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.OverloadedError: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.CallerGoneError: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.RequestTimeoutError: HTTPStatus.GATEWAY_TIMEOUT,
     errors.QueueTimeoutError: HTTPStatus.GATEWAY_TIMEOUT,
     errors.ReloadTimeoutError: HTTPStatus.GATEWAY_TIMEOUT,
@@ -66,6 +67,7 @@ _TITLES: dict[type[ServiceError], str] = {
     errors.FetchFailedError: "The version can't be fetched",
     errors.NoVersionError: "No version can answer",
     errors.ShuttingDownError: "The service is ending",
+    errors.CallerGoneError: "The caller has gone",
     errors.OverloadedError: "More is asked than can be answered in time",
     errors.RequestTimeoutError: "No answer in time",
     errors.QueueTimeoutError: "No worker was free in time",
@@ -84,7 +86,7 @@ def answer_service_error(_: Request[Any, Any, Any], error: ServiceError) -> Resp
         log.error("model raised", reason=str(error), exception=error.detail)
     elif isinstance(error, errors.ChildLostError):
         log.error("request lost its workers", last_lines=error.last_lines)
-    elif isinstance(error, errors.OverloadedError):
+    elif isinstance(error, errors.OverloadedError | errors.CallerGoneError):
         # Thousands of them come in a second where a line for each would be the next overload.
         log.debug("request refused", reason=str(error))
     elif status >= HTTPStatus.INTERNAL_SERVER_ERROR:
@@ -94,11 +96,33 @@ def answer_service_error(_: Request[Any, Any, Any], error: ServiceError) -> Resp
         signed = isinstance(error, errors.UnsignedWebhookError)
         headers["www-authenticate"] = "X-MLflow-Signature" if signed else "Bearer"
     if isinstance(error, errors.OverloadedError):
-        headers["retry-after"] = str(max(1, math.ceil(error.retry_after_s)))
+        headers["retry-after"] = _retry_after(error)
     elif status is HTTPStatus.SERVICE_UNAVAILABLE:
         headers["retry-after"] = "1"
     title = _TITLES.get(type(error), "The service failed")
     return problem(status, TYPE_PREFIX + error.code, title, str(error), error.extras(), headers)
+
+
+def refusal(error: errors.OverloadedError) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+    """Return status, headers and body of a refusal, for an answer without the framework.
+
+    They are those of `answer_service_error`, but for the version's headers.
+    """
+    status = STATUS_BY_ERROR[type(error)]
+    title = _TITLES[type(error)]
+    shown = {"detail": str(error), **error.extras()}
+    body = msgspec.json.encode(_document(status, TYPE_PREFIX + error.code, title, shown))
+    headers = [
+        (b"content-type", MEDIA_TYPE.encode()),
+        (b"content-length", b"%d" % len(body)),
+        (b"retry-after", _retry_after(error).encode()),
+    ]
+    return status, headers, body
+
+
+def _retry_after(error: errors.OverloadedError) -> str:
+    """Return whole seconds, as the header wants them."""
+    return str(max(1, math.ceil(error.retry_after_s)))
 
 
 def answer_http_error(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
@@ -141,10 +165,13 @@ def problem(
         key: presentable(value, ANSWER_CHARACTERS) if isinstance(value, str) else value
         for key, value in {"detail": detail, **extras}.items()
     }
-    body = {"type": kind, "title": title, "status": int(status), **shown}
     return Response(
-        content=msgspec.json.encode(body),
+        content=msgspec.json.encode(_document(status, kind, title, shown)),
         status_code=int(status),
         media_type=MEDIA_TYPE,
         headers=headers,
     )
+
+
+def _document(status: HTTPStatus, kind: str, title: str, shown: dict[str, Any]) -> dict[str, Any]:
+    return {"type": kind, "title": title, "status": int(status), **shown}

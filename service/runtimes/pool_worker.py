@@ -1,5 +1,7 @@
 """One worker of a pool, as the front calls it; what runs in its process is `worker`'s."""
 
+import asyncio
+
 import msgspec
 
 from service.contracts.contract import Call, Predictions
@@ -45,18 +47,21 @@ class Worker:
     async def predict_raw(self, request: RawRequest, timeout_s: float) -> RawReply:
         """Decode, answer and encode a body there. Raise as `predict` does, and for a bad body."""
         body, sent = request.body, 0
+        loop = asyncio.get_running_loop()
+        # One limit for all of it, however many pieces it comes in.
+        over_s = loop.time() + timeout_s
         # While a large frame is on its way through the pipe, no other call comes through.
         while request.in_steps and len(body) - sent > PIECE_BYTES:
             await self.child.call(
                 *("take_piece", BodyPiece(), Nothing),
-                timeout_s=timeout_s,
+                timeout_s=over_s - loop.time(),
                 tail=body[sent : sent + PIECE_BYTES],
                 in_steps=True,
             )
             sent += PIECE_BYTES
         return await self.child.call(
             *("predict_raw", msgspec.structs.replace(request, body=b""), RawReply),
-            timeout_s=timeout_s,
+            timeout_s=over_s - loop.time(),
             # As it is, and no copy, where nothing of it was sent.
             tail=body[sent:],
             in_steps=request.in_steps,

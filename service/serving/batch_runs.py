@@ -34,6 +34,8 @@ PATIENCE_SHARE = 0.75
 """Of a request's timeout: after it, a run gives way to others that wait behind it."""
 _TYPICAL_RUNS = 10
 """A re-run may always take this many times what a run typically took."""
+_EXPECTED_RUNS = 3
+"""A run may always take this many times what it was expected to."""
 _UNPACKED_ROWS = 1_000
 """Of a batch of several requests: it takes some microseconds then, and spares them as many each."""
 _MAX_LOSSES = 2
@@ -112,6 +114,16 @@ class BatchRuns(Generic[W]):
             if first[0].in_steps and not others
         ]
 
+    def remaining_s(self, now_s: float) -> float:
+        """Return how much longer all runs together will take, by what is known of such."""
+        left_s = 0.0
+        for batches in self._running.values():
+            for items in batches:
+                first = items[0]
+                ran_s = 0.0 if first.began_s is None else now_s - first.began_s
+                left_s += max(0.0, first.expected_s - ran_s)
+        return left_s
+
     def begin(self, worker: W, items: Sequence[QueuedRequest]) -> None:
         """Count a batch as one that its worker has, at once; `run` is to follow."""
         batches = self._running.setdefault(worker, [])
@@ -155,7 +167,7 @@ class BatchRuns(Generic[W]):
     ) -> None:
         """Answer several requests by one call, or send each of them to be run alone."""
         calls = [item.payload for item in items if isinstance(item.payload, Call)]
-        limit_s = self._request_timeout_s * BATCH_TIMEOUT_SHARE
+        limit_s = self._at_least(self._request_timeout_s * BATCH_TIMEOUT_SHARE, items[0])
         loop = asyncio.get_running_loop()
         started = loop.time()
         try:
@@ -167,6 +179,7 @@ class BatchRuns(Generic[W]):
                 item.losses += isinstance(error, ChildLostError)
                 self._run_again(item)
             return
+        items[0].took_s = predictions.took_s
         self._note(predictions, started, follows=follows)
         if predictions.rows <= _UNPACKED_ROWS:
             predictions = unpacked(predictions)
@@ -191,14 +204,18 @@ class BatchRuns(Generic[W]):
         try:
             if isinstance(item.payload, Call):
                 predictions = await worker.predict(item.payload, limit_s)
+                item.took_s = predictions.took_s
                 self._note(predictions, started, follows=follows)
                 # All of its rows: with ROWS_OUT=any there may be more than it sent, or fewer.
                 _answer_share(item, predictions, 0, predictions.rows)
             else:
                 body = msgspec.structs.replace(item.payload, in_steps=item.in_steps)
                 reply = await worker.predict_raw(body, limit_s)
+                now_s = loop.time()
+                item.took_s = now_s - started
+                self._cost.note_body(item.payload.kind, item.bytes, item.took_s, now_s)
                 if not item.in_steps:
-                    self._cost.note(loop.time() - started)
+                    self._cost.note(item.took_s)
                 _answer_raw(item, reply)
         except ChildTimeoutError:
             if beside:
@@ -232,12 +249,19 @@ class BatchRuns(Generic[W]):
     def _limit_s(self, item: QueuedRequest, *, beside: bool) -> float:
         """Return the seconds that a run of this request alone may take."""
         if beside or (item.again and item.is_body):
-            # Beside a body a call shares its worker, as in a batch; what bodies take is not learnt.
-            return self._request_timeout_s * BATCH_TIMEOUT_SHARE
+            # Beside a body a call shares its worker, as in a batch.
+            return self._at_least(self._request_timeout_s * BATCH_TIMEOUT_SHARE, item)
         if item.again:
             rerun_s = self._request_timeout_s * RERUN_TIMEOUT_SHARE
             return max(rerun_s, _TYPICAL_RUNS * self._cost.typical_s)
         return self._request_timeout_s
+
+    def _at_least(self, limit_s: float, first: QueuedRequest) -> float:
+        """Return a run's limit, or more where runs like it were seen to need more.
+
+        A worker that does its best is not ended for what it was given.
+        """
+        return min(self._request_timeout_s, max(limit_s, _EXPECTED_RUNS * first.expected_s))
 
     def _note(self, predictions: Predictions, started: float, *, follows: bool) -> None:
         now = asyncio.get_running_loop().time()
@@ -252,7 +276,7 @@ class BatchRuns(Generic[W]):
         self._queue.add(item)
 
     def _be_patient(self, worker: W, item: QueuedRequest) -> None:
-        patience_s = self._request_timeout_s * PATIENCE_SHARE
+        patience_s = self._at_least(self._request_timeout_s * PATIENCE_SHARE, item)
         loop = asyncio.get_running_loop()
         item.patience = loop.call_later(patience_s, self._give_way, worker, item, patience_s)
 

@@ -25,15 +25,17 @@ import msgspec
 
 from service.contracts.contract import Call
 from service.core.errors import (
+    OverloadedError,
     QueueTimeoutError,
     RequestTimeoutError,
     ServiceError,
     ShuttingDownError,
 )
-from service.runtimes.messages import RawRequest
+from service.runtimes.messages import RawRequest, Timing
+from service.serving.admission import Admission, QueueLimits
 from service.serving.batch_runs import PATIENCE_SHARE, BatchRuns, W
 from service.serving.gathering import Gathering
-from service.serving.request_queue import Answer, QueuedRequest, RequestQueue
+from service.serving.request_queue import Answer, Caller, QueuedRequest, RequestQueue
 from service.serving.run_cost import RunCost
 
 _GATHER_SHARE = 0.5
@@ -74,11 +76,16 @@ class BatchWorkers(Protocol[W]):
 
 
 class BatchSettings(msgspec.Struct, frozen=True):
-    """How many rows a batch may have, how long it may gather, and a request's time limit."""
+    """How many rows a batch may have, how long it may gather, and a request's time limit.
+
+    And what may wait: rows, 0 for as many as can be answered in time, and bytes of bodies.
+    """
 
     max_rows: int
     max_wait_s: float
     request_timeout_s: float
+    queue_rows: int = 0
+    queue_bytes: int = 2**28
 
 
 class Batcher(Generic[W]):
@@ -111,6 +118,15 @@ class Batcher(Generic[W]):
         self._open_rows = 0
         self._cost = RunCost()
         self._runs: BatchRuns[W] = BatchRuns(self._queue, self._cost, settings.request_timeout_s)
+        limits = QueueLimits(
+            settings.request_timeout_s,
+            settings.max_rows,
+            settings.queue_rows,
+            settings.queue_bytes,
+        )
+        self._admission = Admission(
+            limits, self._queue, self._cost, self._runs.remaining_s, workers.count
+        )
 
     @property
     def typical_s(self) -> float:
@@ -122,18 +138,47 @@ class Batcher(Generic[W]):
         """How many requests are not yet with a worker."""
         return len(self._queue)
 
-    async def submit(self, payload: Call | RawRequest) -> Answer:
+    def learn(self, timings: Sequence[Timing]) -> None:
+        """Take what the model was seen to take for what it will, until requests tell."""
+        now_s = asyncio.get_running_loop().time()
+        for timing in timings:
+            self._cost.rows.note(timing.rows, timing.ms / 1000, now_s)
+        self._admission.look()
+
+    def refusal(self, body_bytes: int, rows: int = 0) -> OverloadedError | None:
+        """Say why a request can't be answered in time, None where it can be let in.
+
+        To be asked before anything is done for it, such as reading its body, whose size is known
+        from its head; `rows` is 0 where they are not known. The answer counts for this step of the
+        event loop: others may come before the body has. `submit` looks again.
+        """
+        if not len(self._queue):
+            # Whatever is known of its cost may be too old.
+            return None
+        now_s = asyncio.get_running_loop().time()
+        return self._admission.refusal(rows, body_bytes, now_s, row_wise=self.row_wise)
+
+    async def submit(
+        self, payload: Call | RawRequest, body_bytes: int = 0, caller: Caller | None = None
+    ) -> Answer:
         """Wait for the answer to a validated call, or to a body that the worker will decode.
 
-        Raise RequestTimeoutError past the request's time limit where the model took most of it,
-        else QueueTimeoutError; ModelFailedError, NonFinitePredictionError, ChildLostError where
-        the request cost its worker twice, for a body what decoding raises, and ShuttingDownError
-        where `run` has ended.
+        `body_bytes` is the size of what it came in; a `caller` who has gone is not answered. Raise
+        OverloadedError where there would be no answer in time; past the request's time limit
+        RequestTimeoutError where the model took most of it, else QueueTimeoutError;
+        ModelFailedError, NonFinitePredictionError, ChildLostError where the request cost its worker
+        twice, for a body what decoding raises, and ShuttingDownError where `run` has ended.
         """
         if self._ended:
             raise ShuttingDownError("this version has ended")
         loop = asyncio.get_running_loop()
-        item = QueuedRequest(payload, loop.create_future(), loop.time())
+        rows = payload.rows if isinstance(payload, Call) else 0
+        refusal = self.refusal(body_bytes, rows)
+        if refusal is not None:
+            raise refusal
+        item = QueuedRequest(payload, loop.create_future(), loop.time(), body_bytes, caller)
+        if isinstance(payload, RawRequest):
+            item.cost_s = self._cost.bytes[payload.kind].predict_s(body_bytes)
         if self._expiry is None:
             self._expiry = loop.call_later(self.settings.request_timeout_s, self._expire)
         self._open[item] = None
@@ -155,6 +200,8 @@ class Batcher(Generic[W]):
             # A caller that goes away leaves a done future behind, and nobody else is disturbed.
             del self._open[item]
             self._open_rows -= item.rows
+            if item.queued:
+                self._queue.discard(item)
 
     async def run(self) -> None:
         """Hand batches to workers, until cancelled; whoever still waits then is told so."""
@@ -220,12 +267,16 @@ class Batcher(Generic[W]):
             worker = next(filter(self._workers.may_follow, workers), None)
             if worker is None or not self._is_due():
                 return
-            if items := queue.take_calls(self.settings.max_rows, self._enough_rows):
+            if items := queue.take_calls(self._admission.batch_rows, self._enough_rows):
                 self._start(nursery, worker, items)
 
     def _start(self, nursery: asyncio.TaskGroup, worker: W, items: Sequence[QueuedRequest]) -> None:
-        if items[0].is_body:
-            items[0].in_steps = self._goes_in_steps(items[0])
+        first = items[0]
+        if first.is_body:
+            first.in_steps = self._goes_in_steps(first)
+            first.expected_s = first.cost_s
+        else:
+            first.expected_s = self._cost.rows.predict_s(sum(item.rows for item in items))
         self._runs.begin(worker, items)
         nursery.create_task(self._run_batch(worker, items))
 
@@ -251,8 +302,11 @@ class Batcher(Generic[W]):
 
     def _take(self) -> list[QueuedRequest]:
         """Take the next batch; none where all who waited have gone."""
+        now_s = asyncio.get_running_loop().time()
+        self._admission.refuse_late(now_s)
+        first = self._queue.first(self._queue.calls)
         return self._queue.take(
-            max_rows=self.settings.max_rows,
+            max_rows=self._admission.rows_in_time(first, now_s) if first is not None else 0,
             enough_rows=self._enough_rows,
             merging=self.row_wise,
             bodies=self._has_lane(),
@@ -279,11 +333,14 @@ class Batcher(Generic[W]):
 
     def _note_answered(self, items: Sequence[QueuedRequest]) -> None:
         """Let the next batch wait for those who were answered, if they come back soon."""
-        if items[0].is_body or items[0].again:
+        now_s = asyncio.get_running_loop().time()
+        first = items[0]
+        if first.began_s is not None:
+            self._admission.note_done(first.took_s, now_s)
+        if first.is_body or first.again:
             return
         next_worker_s = self._cost.typical_s / self._workers.count
         wait_s = min(self.settings.max_wait_s, _GATHER_SHARE * next_worker_s)
-        now_s = asyncio.get_running_loop().time()
         self._gathering.note_answered(len(items), len(self._queue.calls), now_s, wait_s)
 
     def _is_due(self) -> bool:
@@ -295,7 +352,8 @@ class Batcher(Generic[W]):
         loop = asyncio.get_running_loop()
         alone = queue.again or not self.row_wise or (queue.bodies and self._has_lane())
         gathered = len(queue.calls) >= self._gathering.expected(loop.time())
-        if alone or gathered or queue.call_rows >= self._enough_rows:
+        enough_rows = min(self._enough_rows, self._admission.batch_rows)
+        if alone or gathered or queue.call_rows >= enough_rows:
             self._stop_gathering()
             return True
         if self._gathered is None:

@@ -9,6 +9,7 @@ from service.core.errors import (
     ChildLostError,
     ModelFailedError,
     NonFinitePredictionError,
+    OverloadedError,
     RequestTimeoutError,
     ServiceError,
 )
@@ -18,6 +19,7 @@ from service.core.versions import ModelVersion
 from service.runtimes.messages import RawReply
 from service.serving.failed_request import FailedRequest, raw_request
 from service.serving.model import LoadedModel
+from service.serving.request_queue import Caller
 from service.serving.slot import Slot
 
 EXPANSION = 8
@@ -56,10 +58,28 @@ class DataPlane:
         self._max_decoded_bytes = EXPANSION * max_body_bytes
         self._encoding = CapacityLimiter(2)
 
+    def refusal(self, body_bytes: int) -> OverloadedError | None:
+        """Say why a request with a body of this size would be refused, None where it would not.
+
+        Ask it with nothing but a request's head: what is refused need not be read. It costs about
+        a microsecond; see `Batcher.refusal`.
+        """
+        model = self._slot.current
+        refusal = model.batcher.refusal(body_bytes) if model is not None else None
+        if refusal is not None and model is not None:
+            refusal.answered_by = model.version
+        return refusal
+
     async def infer(
-        self, body: bytes, kind: Media = Media.JSON, answer: Media = Media.JSON
+        self,
+        body: bytes,
+        kind: Media = Media.JSON,
+        answer: Media = Media.JSON,
+        caller: Caller | None = None,
     ) -> Prediction:
         """Answer a body of one kind by the version that serves when it comes.
+
+        One whose `caller` has gone before a worker has it is dropped.
 
         Everything happens inside one lease, so contract, model and the version that is named
         always belong together. Raise what `Contract.decode` and `Batcher.submit` raise, with the
@@ -67,7 +87,7 @@ class DataPlane:
         """
         with self._slot.lease() as model:
             try:
-                prediction = await self._infer(model, body, kind, answer)
+                prediction = await self._infer(model, body, kind, answer, caller)
             except ServiceError as error:
                 error.answered_by = model.version
                 if isinstance(error, MODEL_FAULTS):
@@ -83,17 +103,22 @@ class DataPlane:
         model.note_failure(FailedRequest(body, kind, answer, error, *limits))
 
     async def _infer(
-        self, model: LoadedModel, body: bytes, kind: Media, wanted: Media
+        self,
+        model: LoadedModel,
+        body: bytes,
+        kind: Media,
+        wanted: Media,
+        caller: Caller | None,
     ) -> Prediction:
         in_arrow = kind is Media.ARROW or wanted is Media.ARROW
         if in_arrow or len(body) > self._raw_body_bytes:
             # Decoding it here would hold up everyone else; the worker has the same contract.
             # Arrow is spoken in workers alone.
             request = raw_request(model.version, body, kind, wanted, self._max_decoded_bytes)
-            answer, form = await model.batcher.submit(request), Form.ROWS
+            answer, form = await model.batcher.submit(request, len(body), caller), Form.ROWS
         else:
             call, form = model.contract.read(body)
-            answer = await model.batcher.submit(call)
+            answer = await model.batcher.submit(call, len(body), caller)
         if isinstance(answer, RawReply):
             return Prediction(answer.predictions, answer.rows, model.version, wanted)
         share = (answer.predictions, answer.start, answer.stop, form)

@@ -2,11 +2,12 @@
 
 import asyncio
 from collections import deque
+from typing import Protocol
 
 import msgspec
 
 from service.contracts.contract import Call, Predictions
-from service.core.errors import ServiceError
+from service.core.errors import CallerGoneError, ServiceError
 from service.runtimes.messages import RawReply, RawRequest
 
 
@@ -21,6 +22,15 @@ class Share(msgspec.Struct, frozen=True):
 Answer = Share | RawReply
 
 
+class Caller(Protocol):
+    """Whose request it is, as the web server knows it."""
+
+    @property
+    def disconnected(self) -> bool:
+        """Whether it has gone, and will read no answer."""
+        ...
+
+
 class QueuedRequest:
     """A request that waits for its answer: a validated call, or a body for a worker to decode."""
 
@@ -28,23 +38,45 @@ class QueuedRequest:
         "again",
         "answer",
         "began_s",
+        "bytes",
+        "caller",
+        "cost_s",
+        "expected_s",
         "in_steps",
         "is_body",
         "key",
         "losses",
         "patience",
         "payload",
+        "queued",
         "rows",
         "since",
+        "took_s",
     )
 
     def __init__(
-        self, payload: Call | RawRequest, answer: "asyncio.Future[Answer]", since: float
+        self,
+        payload: Call | RawRequest,
+        answer: "asyncio.Future[Answer]",
+        since: float,
+        body_bytes: int = 0,
+        caller: Caller | None = None,
     ) -> None:
         self.payload = payload
         self.answer = answer
         self.since = since
         """The loop's time at which it came."""
+        self.bytes = body_bytes
+        """Of the body that it came in."""
+        self.caller = caller
+        self.queued = False
+        """Whether it waits for a worker."""
+        self.cost_s = 0.0
+        """What a body will take in its worker, by what was known when it came."""
+        self.expected_s = 0.0
+        """The same of the run that it is the first of."""
+        self.took_s = 0.0
+        """What that run took in its worker."""
         self.began_s: float | None = None
         """The loop's time at which a worker began to work on it; None while none does."""
         self.again = False
@@ -58,6 +90,13 @@ class QueuedRequest:
         """Whether others are answered between its steps."""
         self.rows = 0 if isinstance(payload, RawRequest) else payload.rows
         self.key = b"" if isinstance(payload, RawRequest) else _merge_key(payload)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nobody waits for its answer any more."""
+        if self.caller is not None and self.caller.disconnected:
+            self.fail(CallerGoneError("the caller has gone"))
+        return self.answer.done()
 
     def fail(self, error: ServiceError) -> None:
         """Answer it by an error, unless its caller has gone or it was answered."""
@@ -78,46 +117,60 @@ class RequestQueue:
         self.bodies: deque[QueuedRequest] = deque()
         self.again: deque[QueuedRequest] = deque()
         self.call_rows = 0
-        """The rows of all calls that wait, of those too whose callers have gone."""
+        """The rows of all calls that wait."""
+        self.body_s = 0.0
+        """What all bodies that wait will take."""
+        self.bytes = 0
+        """Of the bodies that all requests came in."""
 
     def __len__(self) -> int:
         return len(self.calls) + len(self.bodies) + len(self.again)
 
     def add(self, item: QueuedRequest) -> None:
         """Let it wait behind those of its kind."""
-        line = self.again if item.again else self.bodies if item.is_body else self.calls
-        line.append(item)
-        if line is self.calls:
-            self.call_rows += item.rows
+        self._line_of(item).append(item)
+        self._count(item)
+
+    def discard(self, item: QueuedRequest) -> None:
+        """Let it wait no longer: its caller has gone, or its time is over."""
+        if item.queued:
+            self._line_of(item).remove(item)
+            self._uncount(item)
+
+    def discard_gone(self) -> None:
+        """Let those wait no longer whose callers have gone."""
+        for line in (self.calls, self.bodies, self.again):
+            for item in [item for item in line if item.is_over]:
+                self.discard(item)
 
     def has_live(self) -> bool:
         """Tell whether anyone waits who has not gone."""
         lines = (self.calls, self.bodies, self.again)
-        return any(not item.answer.done() for line in lines for item in line)
+        return any(not item.is_over for line in lines for item in line)
 
     def take(
-        self, *, max_rows: int, enough_rows: float, merging: bool, bodies: bool
+        self, *, max_rows: float, enough_rows: float, merging: bool, bodies: bool
     ) -> list[QueuedRequest]:
         """Take what the next batch holds: one request to run again, or those that fit together.
 
         To those that have `enough_rows` none is added. `merging` is whether calls may be merged,
         `bodies` whether a body may be taken now. Nothing where all who waited have gone.
         """
-        if _first(self.again) is not None:
-            return [self.again.popleft()]
-        call, body = self._first_call(), _first(self.bodies) if bodies else None
+        if self.first(self.again) is not None:
+            return [self.pop(self.again)]
+        call, body = self.first(self.calls), self.first(self.bodies) if bodies else None
         if body is not None and (call is None or body.since < call.since):
-            return [self.bodies.popleft()]
+            return [self.pop(self.bodies)]
         return self.take_calls(max_rows, enough_rows) if merging else self.take_calls(0, 0)
 
-    def take_calls(self, max_rows: int, enough_rows: float) -> list[QueuedRequest]:
+    def take_calls(self, max_rows: float, enough_rows: float) -> list[QueuedRequest]:
         """Take the first call, and those behind it that may be merged with it."""
         items: list[QueuedRequest] = []
         left: list[QueuedRequest] = []
         rows = 0
         while self.calls:
-            item = self._pop_call()
-            if item.answer.done():
+            item = self.pop(self.calls)
+            if item.is_over:
                 continue
             if items and (item.key != items[0].key or rows + item.rows > max_rows):
                 left.append(item)
@@ -127,25 +180,41 @@ class RequestQueue:
             if rows >= max_rows or rows >= enough_rows:
                 break
         self.calls.extendleft(reversed(left))
-        self.call_rows += sum(item.rows for item in left)
+        for item in left:
+            self._count(item)
         return items
 
-    def _pop_call(self) -> QueuedRequest:
-        item = self.calls.popleft()
-        self.call_rows -= item.rows
+    def first(self, line: deque[QueuedRequest]) -> QueuedRequest | None:
+        """Return the first of a line who has not gone, after dropping those before it who have."""
+        while line and line[0].is_over:
+            self.pop(line)
+        return line[0] if line else None
+
+    def pop(self, line: deque[QueuedRequest]) -> QueuedRequest:
+        """Take the first of a line."""
+        item = line.popleft()
+        self._uncount(item)
         return item
 
-    def _first_call(self) -> QueuedRequest | None:
-        while self.calls and self.calls[0].answer.done():
-            self._pop_call()
-        return self.calls[0] if self.calls else None
+    def _line_of(self, item: QueuedRequest) -> deque[QueuedRequest]:
+        return self.again if item.again else self.bodies if item.is_body else self.calls
 
+    def _count(self, item: QueuedRequest) -> None:
+        item.queued = True
+        self.bytes += item.bytes
+        if item.is_body:
+            self.body_s += item.cost_s
+        elif not item.again:
+            self.call_rows += item.rows
 
-def _first(items: deque[QueuedRequest]) -> QueuedRequest | None:
-    """Return the first who has not gone, after dropping those before it who have."""
-    while items and items[0].answer.done():
-        items.popleft()
-    return items[0] if items else None
+    def _uncount(self, item: QueuedRequest) -> None:
+        item.queued = False
+        self.bytes -= item.bytes
+        if item.is_body:
+            # Sums of floats drift; an empty line has nothing.
+            self.body_s = max(0.0, self.body_s - item.cost_s) if self.bodies else 0.0
+        elif not item.again:
+            self.call_rows -= item.rows
 
 
 def _merge_key(call: Call) -> bytes:

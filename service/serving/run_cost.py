@@ -4,6 +4,9 @@ import math
 
 import msgspec
 
+from service.core.media import Media
+from service.serving.cost_curve import CostCurve
+
 _WEIGHT = 1 / 8
 """Of the newest run in an average."""
 _FORGET = 1.01
@@ -35,6 +38,10 @@ class RunCost:
         """Of the last runs, whatever their rows."""
         self.enough_rows = math.inf
         """A batch of so many gains little from more of them: those may as well go by themselves."""
+        self.rows = CostCurve()
+        """What a run takes in its worker by its rows."""
+        self.bytes = {kind: CostCurve() for kind in Media}
+        """What a body takes that a worker decodes, by its bytes and its kind."""
         self._by_size: dict[int, _Runs] = {}
 
     def note(self, took_s: float) -> None:
@@ -48,6 +55,7 @@ class RunCost:
         Not from outside: there, an answer is read when the front has time for it, and how long it
         is busy with requests grows with their rows, too.
         """
+        self.rows.note(rows, took_s, now_s)
         size = rows.bit_length()
         runs = self._by_size.get(size)
         if runs is None or runs.at_s < now_s - _FRESH_S:
@@ -59,6 +67,10 @@ class RunCost:
             if took_s <= runs.took_s:
                 runs.rows, runs.took_s = rows, took_s
         self.enough_rows = self._enough(now_s)
+
+    def note_body(self, kind: Media, body_bytes: int, took_s: float, now_s: float) -> None:
+        """Learn from a body of so many bytes, from when it was sent until its answer was read."""
+        self.bytes[kind].note(body_bytes, took_s, now_s)
 
     def _enough(self, now_s: float) -> float:
         """Draw a line through the smallest and the largest runs of late."""

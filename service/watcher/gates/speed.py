@@ -36,6 +36,7 @@ class SpeedGate:
         except ChildRaisedError as error:
             return Finding(Outcome.SKIP, f"it could not be timed: {error}")
         model.timings = reply.timings
+        model.batcher.learn(reply.timings)
         if not reply.timings:
             return Finding(Outcome.SKIP, "it raised on every row that it could be timed with")
         return Finding(Outcome.PASS, _told(reply.timings, incumbent))

@@ -1,0 +1,217 @@
+"""Which requests may wait for an answer, and how much goes into one run: by what runs cost.
+
+A request is let in where its answer will come in time, by what the last runs took and by what is
+ahead of it. Any other one is refused while that is still cheap. Where nothing waits, every request
+is let in: so what is known can't become too old to be right.
+
+What is foretold is corrected by how fast the queue really moves, which the server's own work, other
+processes on its CPUs and lost workers slow down.
+"""
+
+import math
+from collections.abc import Callable
+
+import msgspec
+
+from service.core.errors import OverloadedError
+from service.serving.request_queue import QueuedRequest, RequestQueue
+from service.serving.run_cost import RunCost
+
+WAIT_SHARE = 0.85
+"""Of a request's timeout: what its answer may take by what is known, which is never exact."""
+STANDING_SHARE = 0.35
+"""The same once requests were refused for long: a long queue then only makes each answer late."""
+_STANDING_AFTER = 1.0
+_STANDING_CYCLE = 8.0
+"""Times the timeout: so often a longer queue is tried, with which perhaps nobody is refused."""
+_GAP_SHARE = 1 / 2
+"""Of a request's timeout: where none was refused for so long, that is over."""
+RUN_SHARE = 1 / 10
+"""Of a request's timeout: what a run of several requests is to take at most."""
+_FIRST_ROWS = 16
+"""Of a batch while nothing is known of what it takes."""
+_UNKNOWN_BATCHES = 16
+"""Full batches that may wait while nothing is known of what they take."""
+_SLOW_RUN = 1.5
+"""Times the smallest run: what a run may take in any case. Where most of it is fixed, merging is
+what makes up for that.
+"""
+_PURGE_EVERY_S = 0.05
+"""So often those who have gone are looked for in a queue that is full."""
+_WEIGHT = 1 / 8
+"""Of the newest run in what the queue's pace is."""
+_PAUSE = 8.0
+"""Times the usual time between two answers: a longer one was a pause, and is no pace."""
+
+
+class QueueLimits(msgspec.Struct, frozen=True):
+    """A request's time limit, a batch's most rows, and what may wait.
+
+    With 0 rows, as many may wait as can be answered in time.
+    """
+
+    request_timeout_s: float
+    batch_rows: int
+    queue_rows: int
+    queue_bytes: int
+
+
+class Admission:
+    """Lets requests into the queue of one loaded version, or says why not.
+
+    `running_s` tells how much longer the runs of all workers together will take.
+    """
+
+    def __init__(
+        self,
+        limits: QueueLimits,
+        queue: RequestQueue,
+        cost: RunCost,
+        running_s: Callable[[float], float],
+        workers: int,
+    ) -> None:
+        self._limits = limits
+        self._queue = queue
+        self._cost = cost
+        self._running_s = running_s
+        self._workers = workers
+        self.batch_rows: float = min(_FIRST_ROWS, limits.batch_rows)
+        """The most rows of a batch for now."""
+        self._batch_s = 0.0
+        """What so many take; it may be less than they do while no such batch was seen."""
+        self._pace_s = 0.0
+        """Between two answers while others wait, on average."""
+        self._worked_s = 0.0
+        """What the runs of these took in their workers."""
+        self._last_done_s: float | None = None
+        """When the last run ended, if others waited."""
+        self._purged_s = -math.inf
+        self._refused_since_s = -math.inf
+        self._refused_s = -math.inf
+
+    def refusal(
+        self, rows: int, body_bytes: int, now_s: float, *, row_wise: bool
+    ) -> OverloadedError | None:
+        """Say why a request may not wait behind those who do, None where it may.
+
+        `rows` is 0 where they are not known.
+        """
+        why, retry_after_s = self._objection(rows, body_bytes, now_s, row_wise=row_wise)
+        if why and now_s - self._purged_s > _PURGE_EVERY_S:
+            self._purged_s = now_s
+            self._queue.discard_gone()
+            why, retry_after_s = self._objection(rows, body_bytes, now_s, row_wise=row_wise)
+        return self._refuse(now_s, retry_after_s, why) if why else None
+
+    def _objection(
+        self, rows: int, body_bytes: int, now_s: float, *, row_wise: bool
+    ) -> tuple[str, float]:
+        """Return what speaks against a request, '' for nothing, and for how many seconds."""
+        queue, limits = self._queue, self._limits
+        if queue.call_rows + rows > self._most_rows:
+            return f"{queue.call_rows} rows wait (MAX_QUEUE_ROWS)", 1.0
+        if queue.bytes + body_bytes > limits.queue_bytes:
+            return f"{queue.bytes} bytes wait (MAX_QUEUE_BYTES)", 1.0
+        takes_s = self.expected_s(rows, now_s, row_wise=row_wise)
+        over_s = takes_s - self._share(now_s) * limits.request_timeout_s
+        if over_s <= 0:
+            return "", 0.0
+        limit = f"{limits.request_timeout_s:g} s (REQUEST_TIMEOUT_S)"
+        return f"the answer would take about {takes_s:.3g} s of {limit}", over_s
+
+    def expected_s(self, rows: int, now_s: float, *, row_wise: bool) -> float:
+        """Return how long a request of so many rows would take from now on."""
+        queue, curve = self._queue, self._cost.rows
+        work_s = self._running_s(now_s) + queue.body_s
+        if queue.again:
+            work_s += len(queue.again) * self._cost.typical_s
+        if row_wise:
+            batches, rest = divmod(queue.call_rows, self.batch_rows)
+            work_s += batches * self._batch_s
+            own_s = curve.predict_s(rest + rows)
+        else:
+            if calls := len(queue.calls):
+                work_s += calls * curve.predict_s(queue.call_rows / calls)
+            own_s = curve.predict_s(rows)
+        return work_s / self._workers * self.slowdown + own_s
+
+    @property
+    def slowdown(self) -> float:
+        """How many times longer the queue takes than the work in it."""
+        return max(1.0, self._pace_s * self._workers / self._worked_s) if self._worked_s else 1.0
+
+    def note_done(self, took_s: float, now_s: float) -> None:
+        """Note that a run has ended, which took so long in its worker; the queue is as it is now.
+
+        What was learnt from the run is to be known already.
+        """
+        if self._last_done_s is not None:
+            passed_s = now_s - self._last_done_s
+            if self._pace_s:
+                passed_s = min(passed_s, _PAUSE * self._pace_s)
+            self._pace_s += (passed_s - self._pace_s) * _WEIGHT
+            self._worked_s += (took_s - self._worked_s) * _WEIGHT
+        self._last_done_s = now_s if len(self._queue) else None
+        self.look()
+
+    def look(self) -> None:
+        """Choose a batch's most rows by what is known now."""
+        curve, limits = self._cost.rows, self._limits
+        if not curve:
+            return
+        budget_s = max(RUN_SHARE * limits.request_timeout_s, _SLOW_RUN * curve.smallest_s)
+        # One row at least, and no infinity: a model may have taken no time that a clock shows.
+        self.batch_rows = max(1, int(min(limits.batch_rows, curve.size_within(budget_s))))
+        largest = curve.largest
+        # Beyond what is known the cost is not: the next batch will tell.
+        self._batch_s = (
+            largest.took_s if self.batch_rows > largest.size else curve.predict_s(self.batch_rows)
+        )
+
+    def rows_in_time(self, first: QueuedRequest, now_s: float) -> float:
+        """Return the most rows of a batch that is to begin with this request.
+
+        One that has waited for long is not made late by company.
+        """
+        left_s = first.since + self._limits.request_timeout_s - now_s
+        if left_s > 2 * RUN_SHARE * self._limits.request_timeout_s or not self._cost.rows:
+            return self.batch_rows
+        return min(self.batch_rows, self._cost.rows.size_within(left_s))
+
+    def refuse_late(self, now_s: float) -> None:
+        """Refuse those at the head of the queue who can't be answered in time any more.
+
+        But never all who wait: what is known of their cost may be too old.
+        """
+        queue = self._queue
+        for line in (queue.calls, queue.bodies):
+            while len(queue) > 1 and line and self._is_too_late(line[0], now_s):
+                why = "its turn came too late for an answer in time"
+                queue.pop(line).fail(self._refuse(now_s, 1.0, why))
+
+    def _is_too_late(self, item: QueuedRequest, now_s: float) -> bool:
+        """Tell whether a request can't be answered within its limit, even if it begins now."""
+        left_s = item.since + self._limits.request_timeout_s - now_s
+        if left_s > self._limits.request_timeout_s * (1 - STANDING_SHARE):
+            return False
+        return left_s < (item.cost_s if item.is_body else self._cost.rows.predict_s(item.rows))
+
+    @property
+    def _most_rows(self) -> float:
+        if self._limits.queue_rows:
+            return self._limits.queue_rows
+        return math.inf if self._cost.rows else _UNKNOWN_BATCHES * self._limits.batch_rows
+
+    def _share(self, now_s: float) -> float:
+        """Return the share of the limit that an answer may take."""
+        limit_s = self._limits.request_timeout_s
+        if now_s - self._refused_s > _GAP_SHARE * limit_s:
+            return WAIT_SHARE
+        times = (now_s - self._refused_since_s) / limit_s % _STANDING_CYCLE
+        return WAIT_SHARE if times < _STANDING_AFTER else STANDING_SHARE
+
+    def _refuse(self, now_s: float, retry_after_s: float, why: str) -> OverloadedError:
+        if now_s - self._refused_s > _GAP_SHARE * self._limits.request_timeout_s:
+            self._refused_since_s = now_s
+        self._refused_s = now_s
+        return OverloadedError(f"too much is asked: {why}", round(max(1.0, retry_after_s), 3))
