@@ -58,7 +58,7 @@ def convert(kind: Any, text: str, longest: int) -> Any:
 def show(text: str) -> str:
     """Return a value as an error shows it: short, without credentials, escaped where need be."""
     # Cut first: what is long is not worth a look.
-    told = redact(printable(text[:_LOOKED_AT]))
+    told = redact(printable(text[:_LOOKED_AT]).replace("\t", r"\t"))
     return told if len(told) <= _SHOWN else f"{told[:_SHOWN]} ..."
 
 

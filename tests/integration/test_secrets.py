@@ -1,6 +1,8 @@
 """What a model's code can see of the service's secrets: a real model looks, in a real service."""
 
 import json
+import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +25,7 @@ SECRETS = {
     "DATABRICKS_CLIENT_SECRET": "databricks-2b9c4f7e",
     "MY_SECRET": "mine-0a6e8b3d",
 }
+ROOT = Path(__file__).parents[2]
 IN_ADDRESS = "inaddress-41c7d2f9"
 PASSED = {"AWS_SECRET_ACCESS_KEY": "aws-for-the-model", "DATABRICKS_TOKEN": "asked-for"}
 
@@ -96,3 +99,34 @@ def test_a_model_can_read_no_memory_that_holds_a_secret(curious: Curious) -> Non
 def test_the_registry_is_asked_with_its_credentials_all_the_same(curious: Curious) -> None:
     """They reach the processes that ask it, by their pipes."""
     assert curious.registry.saw(b"authorization: ")
+
+
+FACTORY_TWICE = """
+import os, anyio
+from service.app import create_app
+
+async def main():
+    create_app()
+    app = create_app()
+    token = app.state.settings.admin_token
+    async with app.lifespan():
+        print(token, *sorted(set(os.environ) & {"ADMIN_TOKEN", "MLFLOW_TRACKING_TOKEN"}))
+
+anyio.run(main)
+"""
+
+
+def test_another_server_that_makes_the_application_twice_keeps_its_secrets_too(
+    tmp_path: Path,
+) -> None:
+    """They are read at each time, and taken out of the environment when the application starts."""
+    ended = subprocess.run(
+        [sys.executable, "-c", FACTORY_TWICE],
+        env={**os.environ, **SECRETS, "CACHE_DIR": str(tmp_path), "PYTHONPATH": str(ROOT)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=100,
+    )
+    assert ended.stdout.split() == [SECRETS["ADMIN_TOKEN"]], ended.stderr

@@ -1,0 +1,64 @@
+"""The service that the targets over HTTP are sent to."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tests.fuzz.callers import (
+    KINDS,
+    SECRET,
+    TOKEN,
+    ArrowBodies,
+    Deliveries,
+    Heads,
+    JsonBodies,
+    RawBytes,
+    Service,
+)
+from tests.fuzz.starts import Starts
+from tests.fuzz.tally import Target
+from tests.support.mlflow_server import MlflowServer, unique_name
+from tests.support.python_models import register_python_model
+from tests.support.running_service import start
+
+
+@contextmanager
+def served(folder: Path, server: MlflowServer) -> Iterator[list[Target]]:
+    """Serve the model of all types; give every target that needs a service."""
+    name = unique_name("fuzzed")
+    register_python_model(
+        server, name, Path(__file__).with_name("echo_model.py"), {}, signature=_signature(server)
+    )
+    settings: dict[str, Any] = {
+        "model_uri": f"models:/{name}/latest",
+        "request_timeout_s": 5,
+        "max_body_bytes": 2**20,
+    }
+    # What a start finds, apart from the service that is fuzzed.
+    with start(folder / "once", server.uri, **settings) as first:
+        first.post("/model/pin", {"version": "1"}).raise_for_status()
+        cache_dir = first.cache_dir
+    with start(
+        folder / "fuzzed", server.uri, admin_token=TOKEN, webhook_secret=SECRET, **settings
+    ) as running:
+        # Compiling and the like are over, so that what it holds is what it needs.
+        running.wait_until(running.spare_worker_pids, "it is at rest")
+        service = Service(running)
+        yield [
+            Heads(service),
+            RawBytes(service),
+            JsonBodies(service),
+            ArrowBodies(service),
+            Deliveries(service),
+            Starts(folder, cache_dir, server.uri, settings),
+        ]
+
+
+def _signature(server: MlflowServer) -> Any:
+    with server.active():
+        from mlflow.models import ModelSignature  # noqa: PLC0415 - slow, and wanted here alone
+        from mlflow.types import ColSpec, Schema  # noqa: PLC0415 - the same
+
+        inputs = [ColSpec(kind, kind, required=False) for kind in KINDS]
+        return ModelSignature(Schema(inputs), Schema([ColSpec("double", "y")]))
