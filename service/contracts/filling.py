@@ -63,6 +63,27 @@ def with_all_columns(inputs: Sequence[InputSpec], call: Call) -> Call:
     return msgspec.structs.replace(call, columns=columns, filled=b"")
 
 
+def without_missing(inputs: Sequence[InputSpec], call: Call) -> Call:
+    """Return a call of one row in which what is missing is absent."""
+    absent = {
+        index
+        for index, (spec, column) in enumerate(zip(inputs, call.columns, strict=True))
+        if not spec.required and (column == [None] or column == missing(spec, 1) or not column)
+    }
+    if not absent:
+        return call
+    columns: list[Column] = [
+        column if index not in absent else b"" if spec.dtype else []
+        for index, (spec, column) in enumerate(zip(inputs, call.columns, strict=True))
+    ]
+    filled = [
+        Filled.ABSENT if index in absent else Filled.FULLY
+        for index, spec in enumerate(inputs)
+        if not spec.required
+    ]
+    return msgspec.structs.replace(call, columns=columns, filled=pack(filled))
+
+
 def merge_pieces(inputs: Sequence[InputSpec], calls: Sequence[Call]) -> Call:
     """Return one Call of the pieces of one request.
 

@@ -8,6 +8,7 @@ from mlflow.models import ModelSignature
 from mlflow.types.schema import ColSpec, DataType, Schema
 
 from service.contracts.contract import Call, Contract, Predictions
+from service.contracts.filling import without_missing
 from service.contracts.merge import part
 from service.predictors.inputs import ModelInput, to_model_input
 from service.predictors.outputs import ForEachOutput, to_predictions
@@ -41,8 +42,10 @@ class PyfuncPredictor:
 
     def predict(self, call: Call) -> Predictions:
         """Answer every row; see Predictor."""
-        if self._takes_one and call.rows > 1:
-            output: Any = [self._answer(part(call, row, row + 1)) for row in range(call.rows)]
+        if self._takes_one:
+            # A chat or an agent has a default for whatever a request has not.
+            lone = (part(call, row, row + 1) for row in range(call.rows))
+            output: Any = [self._answer(without_missing(self._contract.inputs, c)) for c in lone]
         else:
             output = self._answer(call)
         if self._of_sklearn and isinstance(output, list):

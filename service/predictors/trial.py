@@ -28,6 +28,7 @@ _ENOUGH_S = 0.03
 _SLOW_S = 0.25
 """A first call that takes this long is timed as it is, cold."""
 _BUDGET_S = 2.0
+_OPEN_COLUMN = "a column of any type gets one from pandas, by all rows that come together"
 _ANY_ROWS = "it may answer any number of rows (ROWS_OUT=any)"
 
 
@@ -104,14 +105,19 @@ def try_to_answer(
     count = rows.example.rows
     if refusal := _refusal(contract, predict, rows.example, rows.whose):
         return Answered(rows.whose, count, refusal, row_wise=False, why="")
-    if any_rows:
-        return Answered(rows.whose, count, "", row_wise=False, why=_ANY_ROWS)
+    if any_rows or _has_open_column(contract):
+        why = _ANY_ROWS if any_rows else _OPEN_COLUMN
+        return Answered(rows.whose, count, "", row_wise=False, why=why)
     try:
         row_wise, why = judge_row_wise(predict, probe_calls(contract, rows.example))
     except RowCountError as error:
         refusal = f"of rows like those of {rows.whose}, {error}"
         return Answered(rows.whose, count, refusal, row_wise=False, why="")
     return Answered(rows.whose, count, "", row_wise, why)
+
+
+def _has_open_column(contract: Contract) -> bool:
+    return any(spec.type == "any" for spec in contract.inputs)
 
 
 def time_calls(
@@ -159,12 +165,12 @@ def _try_made_up(
             name = type(error.__cause__ or error).__name__
             raised = f"it raised {name} on {whose}, which may be nonsense to it"
             continue
-        refusal, row_wise, why = "", False, _ANY_ROWS
+        refusal, row_wise, why = "", False, _ANY_ROWS if any_rows else _OPEN_COLUMN
         if len(predictions.non_finite) == call.rows:
             refusal = f"its answers to all rows of {whose} are not finite ({no_example})"
         elif misshapen := _misshapen(contract, predictions):
             refusal = f"its answer to {whose} has another shape: {misshapen}"
-        elif not any_rows:
+        elif not (any_rows or _has_open_column(contract)):
             try:
                 row_wise, why = is_row_wise(predict, call)
             except RowCountError as error:

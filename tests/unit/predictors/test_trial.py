@@ -240,3 +240,50 @@ def test_what_raises_is_not_timed() -> None:
     assert [t.rows for t in timed(lambda x: x if len(x) == 64 else boom(x))] == [64]
     assert [t.rows for t in timed(lambda x: x if len(x) == 2 else boom(x))] == [2]
     assert timed(boom) == []
+
+
+def test_a_model_that_answers_another_number_of_rows_is_refused() -> None:
+    """On its example, a part of it, or rows that are made up; the reason says what to set."""
+
+    def of_two(_: Any) -> Any:
+        return np.array([1.0, 2.0])
+
+    for rows in (OWN, NONE):
+        assert "ROWS_OUT=any" in try_it(short, rows).refusal
+    # As many as its example has, whatever it gets.
+    assert "ROWS_OUT=any" in try_it(of_two).refusal
+    assert "ROWS_OUT=any" in try_it(of_two, NONE).refusal
+
+
+def test_a_model_that_takes_one_row_is_tried_on_one() -> None:
+    """Though it raises on more."""
+
+    def forecast(x: Any) -> Any:
+        if len(x) > 1:
+            raise ZeroDivisionError
+        return np.arange(3.0)
+
+    assert "ROWS_OUT=any" in try_it(forecast, NONE).refusal
+
+
+def test_any_number_of_rows_is_answered_where_that_is_allowed() -> None:
+    """And nothing of it is batched."""
+
+    def predict(call: Call) -> Predictions:
+        return to_predictions(CONTRACT, np.arange(3.0 * call.rows), None)
+
+    for rows in (OWN, NONE):
+        found = try_to_answer(CONTRACT, predict, rows, any_rows=True)
+        assert (found.refusal, found.row_wise) == ("", False)
+        assert "ROWS_OUT=any" in found.why
+
+
+def test_a_model_with_a_column_of_any_type_is_not_batched() -> None:
+    """Pandas gives the column a type by all rows."""
+    contract = contract_for("m", {"inputs": [{"type": "any", "name": "v"}]}, refuse_unknown=False)
+
+    def predict(call: Call) -> Predictions:
+        return to_predictions(contract, np.ones(call.rows), call.rows)
+
+    example = contract.decode(b'{"instances": [{"v": 1}, {"v": "a"}]}')
+    assert not try_to_answer(contract, predict, Rows(example, "its own", "")).row_wise

@@ -1,7 +1,9 @@
 """Each batch is answered by the fastest for its size, and by pyfunc where that one fails."""
 
+import msgspec
 import pytest
 
+from service.contracts.contract import Filled
 from service.core.errors import ModelFailedError
 from service.predictors.compiled.recipe import BeyondError
 from service.predictors.outputs import ModelOutputError
@@ -93,3 +95,14 @@ def test_rows_that_are_left_to_pyfunc_are_no_fault(capsys: pytest.CaptureFixture
     assert tuned.left == {"small": 5}
     assert not tuned.faults
     assert capsys.readouterr().err == ""
+
+
+def test_a_call_that_lacks_a_column_goes_to_pyfunc() -> None:
+    """What is compiled was compared on rows that have all."""
+    known = stubs()
+    call = msgspec.structs.replace(call_of([1.0]), filled=bytes([Filled.ABSENT]))
+    TunedPredictor(known["pyfunc"], known, BEST).predict(call)
+    assert {one for one, stub in known.items() if stub.asked} == {"pyfunc"}
+    full = msgspec.structs.replace(call, filled=bytes([Filled.PARTLY]))
+    TunedPredictor(known["pyfunc"], known, BEST).predict(full)
+    assert known["small"].asked == [1]
