@@ -2,9 +2,10 @@ import asyncio
 import math
 from typing import Any
 
+import msgspec
 import pytest
 
-from service.contracts.contract import Call
+from service.contracts.contract import Call, Filled
 from service.runtimes.messages import RawRequest
 from service.serving.request_queue import QueuedRequest, RequestQueue
 from tests.support.fake_workers import a_call
@@ -35,6 +36,15 @@ async def test_calls_go_together_and_bodies_alone_in_order_of_arrival() -> None:
     """A body that came first goes first."""
     queue, _ = queue_of(RawRequest(body=b"body"), a_call(1), RawRequest(body=b"another"), a_call(2))
     assert [taken(queue) for _ in range(4)] == [[0], [1, 3], [2], []]
+
+
+async def test_only_calls_that_have_the_same_columns_go_together() -> None:
+    """Whatever their params: the model's frame has the columns that were sent."""
+    absent = bytes([Filled.ABSENT])
+    for params in (None, {"k": 1}):
+        full = a_call(1, params=params)
+        queue, _ = queue_of(full, msgspec.structs.replace(full, filled=absent), full)
+        assert [taken(queue) for _ in range(3)] == [[0, 2], [1], []]
 
 
 async def test_a_body_that_may_not_go_holds_up_no_call() -> None:
