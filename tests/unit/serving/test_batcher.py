@@ -6,6 +6,7 @@ from typing import Any
 
 import anyio
 import anyio.lowlevel
+import msgspec
 import pytest
 
 from service.contracts.contract import Call, Predictions
@@ -691,3 +692,22 @@ async def test_a_defect_of_ours_is_one_requests_and_does_not_end_the_queue() -> 
         assert (first, second) == ([1.5], [2.5])
         assert type(broken) is ServiceError
         assert await outcome(batcher, a_call(3)) == [3.5]
+
+
+class ForecastingWorker(FakeWorker):
+    """Answers three rows to each."""
+
+    async def predict(self, call: Call, timeout_s: float) -> Predictions:
+        """Answer the rows thrice."""
+        answered = await super().predict(call, timeout_s)
+        return msgspec.structs.replace(
+            answered, rows=3 * answered.rows, columns=[answered.columns[0] * 3]
+        )
+
+
+async def test_a_lone_request_gets_all_rows_that_the_model_answers() -> None:
+    """There are more than it sent, or fewer, where ROWS_OUT=any."""
+    workers = FakeWorkers()
+    workers._idle = [ForecastingWorker(workers)]
+    async with running(workers) as batcher:
+        assert await outcome(batcher, a_call(1)) == [1.5] * 3
