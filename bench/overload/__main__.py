@@ -86,7 +86,7 @@ def _measure_demo(
     with server.active():
         version = register_forest(server, 12)
     server.set_alias(forest.NAME, forest.ALIAS, version)
-    settings: dict[str, object] = {"compiled": "auto"}
+    settings = {"compiled": "auto"}
     case = _DemoCase(_DEMO, "the demo's model, 1 row", {}, 1, 0.0, settings)
     for factor in cases.DEMO_FACTORS:
         for tree, root in trees.items():
@@ -129,7 +129,7 @@ def _serving(
         "cache_dir": here / "cache",
         "mlflow_tracking_uri": server.uri,
         "model_uri": f"models:/{model}@{_ALIAS}",
-        "request_timeout_s": cases.LIMIT_S,
+        "request_timeout_s": case.limit_s,
         "compiled": "off",
         "log_format": "json",
         **case.settings,

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pyarrow as pa
@@ -9,7 +10,6 @@ import pyarrow as pa
 from service.core.media import Media
 
 LIMIT_S = 5.0
-"""REQUEST_TIMEOUT_S of every case."""
 FACTORS = (1.2, 3.0, 10.0)
 DEMO_FACTORS = (1.2, 2.0)
 _MERGED_ROWS = 16
@@ -27,8 +27,15 @@ class Case:
     """Of each request."""
     capacity: float
     """Requests a second."""
-    settings: dict[str, object] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
     arrow: bool = False
+    limit_s: float = LIMIT_S
+    """REQUEST_TIMEOUT_S."""
+
+    @property
+    def call_s(self) -> float:
+        """What the model takes for one request, 0 where that is not known."""
+        return self.model.get("call_s", 0.0) + self.model.get("row_s", 0.0) * self.rows
 
     @property
     def content_type(self) -> str:

@@ -32,9 +32,13 @@ _FIRST_ROWS = 16
 """Of a batch while nothing is known of what it takes."""
 _UNKNOWN_BATCHES = 16
 """Full batches that may wait while nothing is known of what they take."""
-_SLOW_RUN = 1.5
-"""Times the smallest run: what a run may take in any case. Where most of it is fixed, merging is
-what makes up for that.
+_FIXED_RUN = 1.5
+"""Times what is the same for any number of rows: a run may take so long in any case, since where
+most of it is fixed, only merging makes up for that.
+"""
+_TRIED_SHARE = 0.8
+"""Of a request's timeout: twice the rows are tried where one size alone is known, and would take no
+longer if nothing were fixed.
 """
 _PURGE_EVERY_S = 0.05
 """So often those who have gone are looked for in a queue that is full."""
@@ -159,10 +163,12 @@ class Admission:
         curve, limits = self._cost.rows, self._limits
         if not curve:
             return
-        budget_s = max(RUN_SHARE * limits.request_timeout_s, _SLOW_RUN * curve.smallest_s)
+        largest, limit_s = curve.largest, limits.request_timeout_s
+        rows = curve.size_within(max(RUN_SHARE * limit_s, _FIXED_RUN * curve.fixed_s))
+        if len(curve) == 1 and 2 * largest.took_s <= _TRIED_SHARE * limit_s:
+            rows = max(rows, 2 * largest.size)
         # One row at least, and no infinity: a model may have taken no time that a clock shows.
-        self.batch_rows = max(1, int(min(limits.batch_rows, curve.size_within(budget_s))))
-        largest = curve.largest
+        self.batch_rows = max(1, int(min(limits.batch_rows, rows)))
         # Beyond what is known the cost is not: the next batch will tell.
         self._batch_s = (
             largest.took_s if self.batch_rows > largest.size else curve.predict_s(self.batch_rows)

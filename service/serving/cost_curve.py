@@ -27,9 +27,9 @@ class CostCurve:
         """The same, the smallest first."""
         self._swept_s = -math.inf
 
-    def __bool__(self) -> bool:
-        """Whether anything is known."""
-        return bool(self._points)
+    def __len__(self) -> int:
+        """How many sizes are known."""
+        return len(self._points)
 
     @property
     def largest(self) -> _Point:
@@ -37,9 +37,13 @@ class CostCurve:
         return self._points[-1]
 
     @property
-    def smallest_s(self) -> float:
-        """What the smallest size that is known takes; 0 where nothing is known."""
-        return self._points[0].took_s if self._points else 0.0
+    def fixed_s(self) -> float:
+        """What a run takes whatever its size; 0 where fewer than two sizes are known."""
+        if len(self._points) < 2:  # noqa: PLR2004 - points make a line
+            return 0.0
+        small, large = self._points[0], self._points[-1]
+        each_s = max(0.0, (large.took_s - small.took_s) / (large.size - small.size))
+        return max(0.0, small.took_s - each_s * small.size)
 
     def note(self, size: int, took_s: float, now_s: float) -> None:
         """Learn from a run that ended at this time of the event loop."""

@@ -11,9 +11,11 @@ import pytest
 
 from service.contracts.contract import Call, Predictions
 from service.core.errors import (
+    CallerGoneError,
     ChildLostError,
     ModelFailedError,
     NonFinitePredictionError,
+    OverloadedError,
     QueueTimeoutError,
     RequestTimeoutError,
     ServiceError,
@@ -55,10 +57,11 @@ def anyio_backend() -> tuple[str, dict[str, Any]]:
 
 @asynccontextmanager
 async def running(
-    workers: BatchWorkers[W], *, row_wise: bool = True, max_rows: int = 100
+    workers: BatchWorkers[W], *, row_wise: bool = True, max_rows: int = 100, **limits: int
 ) -> AsyncIterator[Batcher[W]]:
     """Host a batcher."""
-    batcher = Batcher(workers, BatchSettings(max_rows, WAIT_S, LIMIT_S), row_wise=row_wise)
+    settings = BatchSettings(max_rows, WAIT_S, LIMIT_S, **limits)
+    batcher = Batcher(workers, settings, row_wise=row_wise)
     async with anyio.create_task_group() as host:
         host.start_soon(batcher.run)
         yield batcher
@@ -711,3 +714,84 @@ async def test_a_lone_request_gets_all_rows_that_the_model_answers() -> None:
     workers._idle = [ForecastingWorker(workers)]
     async with running(workers) as batcher:
         assert await outcome(batcher, a_call(1)) == [1.5] * 3
+
+
+async def test_a_slow_batch_is_not_ended_for_what_it_was_given() -> None:
+    """What was seen to take longer than a third of the limit may take it in a batch, too."""
+    workers = FakeWorkers(takes_s=LIMIT_S * 0.4)
+    async with running(workers) as batcher:
+        assert await outcome(batcher, a_call(1)) == [1.5]
+        assert await outcomes(batcher, a_call(2), a_call(3)) == [[2.5], [3.5]]
+    assert workers.lost == 0
+
+
+async def test_a_run_as_long_as_the_last_ones_gives_way_to_nobody() -> None:
+    """Others who wait behind it are no reason to lose its worker."""
+    workers = FakeWorkers(takes_s=LIMIT_S * 0.8)
+    async with running(workers) as batcher:
+        assert await outcome(batcher, a_call(1)) == [1.5]
+        slow, behind = await asyncio.gather(
+            outcome(batcher, a_call(2)), a_moment_later(outcome(batcher, a_call(3)))
+        )
+        assert slow == [2.5]
+        assert isinstance(behind, QueueTimeoutError)
+        assert workers.lost == 0
+
+
+async def test_a_batch_holds_what_will_take_a_tenth_of_the_limit() -> None:
+    """However many wait: it is small while nothing is known, and tries a second size then."""
+    workers = FakeWorkers(takes_s=0.0, row_s=LIMIT_S / 200)
+    async with running(workers, max_rows=1000) as batcher:
+        await outcomes(batcher, *(a_call(row) for row in range(1, 121)))
+    assert [len(rows) for rows in workers.seen] == [16, 32, 20, 20, 20, 12]
+
+
+async def test_only_so_many_rows_and_bytes_wait() -> None:
+    """Beyond them each is refused immediately, also while no worker stands."""
+    workers = FakeWorkers()
+    async with running(workers, queue_rows=3, queue_bytes=100) as batcher:
+        with workers.held():
+            waiting = [asyncio.create_task(outcome(batcher, a_call(1, 2)))]
+            await until(lambda: batcher.waiting == 1)
+            began = now()
+            assert isinstance(await outcome(batcher, a_call(3, 4)), OverloadedError)
+            assert isinstance(batcher.refusal(101), OverloadedError)
+            assert now() == began
+            waiting.append(asyncio.create_task(outcome(batcher, a_call(5))))
+            await until(lambda: batcher.waiting == 2)
+        assert [await task for task in waiting] == [[1.5, 2.5], [5.5]]
+        assert batcher.refusal(101) is None
+
+
+async def test_a_request_whose_caller_has_hung_up_is_not_computed() -> None:
+    """It is dropped before it reaches a worker; those behind it are answered."""
+
+    class Gone:
+        disconnected = False
+
+    workers, caller = FakeWorkers(), Gone()
+    async with running(workers) as batcher:
+        with workers.held():
+            gone = asyncio.create_task(batcher.submit(a_call(9), caller=caller))
+            there = asyncio.create_task(outcome(batcher, a_call(1)))
+            await until(lambda: batcher.waiting == 2)
+            caller.disconnected = True
+        assert await there == [1.5]
+        with pytest.raises(CallerGoneError):
+            await gone
+    assert workers.seen == [[1.0]]
+
+
+async def test_a_request_that_is_late_for_its_turn_is_refused_then() -> None:
+    """Its answer would come too late; the one behind it is answered instead."""
+    workers = FakeWorkers(takes_s=LIMIT_S * 0.2)
+    async with running(workers, row_wise=False) as batcher:
+        assert await outcome(batcher, a_call(1)) == [1.5]
+        with workers.held():
+            late = asyncio.create_task(outcome(batcher, a_call(2)))
+            await anyio.sleep(LIMIT_S * 0.7)
+            behind = asyncio.create_task(outcome(batcher, a_call(3)))
+            await anyio.sleep(LIMIT_S * 0.2)
+        assert isinstance(await late, OverloadedError)
+        assert await behind == [3.5]
+    assert workers.seen == [[1.0], [3.0]]

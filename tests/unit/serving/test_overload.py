@@ -111,3 +111,68 @@ def test_what_a_model_can_do_it_does_however_much_is_asked(
     assert seen.answered >= 0.9 * capacity * count * LOAD_S, seen.outcomes
     assert seen.outcomes[QueueTimeoutError.__name__] <= 0.02 * seen.outcomes.total(), seen.outcomes
     assert workers.lost == 0
+
+
+@pytest.mark.parametrize("row_wise", [True, False])
+def test_callers_whose_wait_fits_the_limit_are_never_refused(row_wise: bool) -> None:  # noqa: FBT001
+    """However many they are: each sends its next request when the last one is answered."""
+    clients, answered = 64, Counter[str]()
+
+    async def main() -> None:
+        workers = FakeWorkers(takes_s=0.06)
+        settings = BatchSettings(MAX_ROWS, 0.01, LIMIT_S)
+        batcher: Batcher[Any] = Batcher(workers, settings, row_wise=row_wise)
+        loop = asyncio.get_running_loop()
+
+        async def go_on() -> None:
+            while loop.time() < LOAD_S:
+                try:
+                    await batcher.submit(a_call(1.0), 1_000)
+                except ServiceError as error:
+                    answered[type(error).__name__] += 1
+                answered[""] += 1
+
+        async with anyio.create_task_group() as host:
+            host.start_soon(batcher.run)
+            async with anyio.create_task_group() as callers:
+                for _ in range(clients):
+                    callers.start_soon(go_on)
+            host.cancel_scope.cancel()
+
+    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+        runner.run(main())
+    assert set(answered) == {""}
+    assert answered[""] >= 0.9 * LOAD_S / 0.06
+
+
+def test_a_slow_spell_is_over_when_it_is_over() -> None:
+    """What was learnt in it refuses nobody ten runs later."""
+    workers = FakeWorkers(takes_s=0.1)
+
+    async def main() -> list[str]:
+        settings = BatchSettings(MAX_ROWS, 0.01, LIMIT_S)
+        batcher: Batcher[Any] = Batcher(workers, settings, row_wise=False)
+        late: list[str] = []
+
+        async def ask() -> None:
+            asked_s = asyncio.get_running_loop().time()
+            try:
+                await batcher.submit(a_call(1.0), 1_000)
+            except ServiceError as error:
+                late.append(f"{asked_s:.1f} {type(error).__name__}")
+
+        async with anyio.create_task_group() as host:
+            host.start_soon(batcher.run)
+            async with anyio.create_task_group() as callers:
+                for tenth in range(600):
+                    workers.takes_s = 3.0 if 100 <= tenth < 200 else 0.05
+                    callers.start_soon(ask)
+                    await anyio.sleep(0.1)
+            host.cancel_scope.cancel()
+        return late
+
+    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+        late = runner.run(main())
+    assert late, "nothing was refused in the spell"
+    assert all(10.0 <= float(told.split()[0]) < 20.0 + LIMIT_S for told in late), late
+    assert workers.lost == 0
