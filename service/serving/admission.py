@@ -9,7 +9,7 @@ processes on its CPUs and lost workers slow down.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -26,8 +26,12 @@ _STANDING_CYCLE = 8.0
 """Times the timeout: so often a longer queue is tried, with which perhaps nobody is refused."""
 _GAP_SHARE = 1 / 2
 """Of a request's timeout: where none was refused for so long, that is over."""
+_SHORT_SHARE = 1 / 100
+"""Of a request's timeout: a run that is shorter need not be foretold."""
 RUN_SHARE = 1 / 10
 """Of a request's timeout: what a run of several requests is to take at most."""
+_UNSEEN_BATCHES = 3
+"""For each worker: what it has, what follows that, and the batch that the request is to be in."""
 _FIRST_ROWS = 16
 """Of a batch while nothing is known of what it takes."""
 _UNKNOWN_BATCHES = 16
@@ -40,6 +44,8 @@ _TRIED_SHARE = 0.8
 """Of a request's timeout: twice the rows are tried where one size alone is known, and would take no
 longer if nothing were fixed.
 """
+_LOOK_EVERY_S = 0.02
+"""So often what is known of short runs is looked at; of longer ones, after each."""
 _PURGE_EVERY_S = 0.05
 """So often those who have gone are looked for in a queue that is full."""
 _WEIGHT = 1 / 8
@@ -83,6 +89,13 @@ class Admission:
         """The most rows of a batch for now."""
         self._batch_s = 0.0
         """What so many take; it may be less than they do while no such batch was seen."""
+        self.easy_rows: float = _UNKNOWN_BATCHES * limits.batch_rows
+        """With so many rows in the queue at most, nobody is late, and nothing is to be foretold."""
+        if limits.queue_rows:
+            self.easy_rows = min(self.easy_rows, limits.queue_rows)
+        self.bodies_run = 0
+        """How many bodies are being answered."""
+        self._looked_s = -math.inf
         self._pace_s = 0.0
         """Between two answers while others wait, on average."""
         self._worked_s = 0.0
@@ -92,6 +105,15 @@ class Admission:
         self._purged_s = -math.inf
         self._refused_since_s = -math.inf
         self._refused_s = -math.inf
+
+    def is_easy(self, rows: int, body_bytes: int) -> bool:
+        """Tell whether a request may wait without a closer look: as a rule it may."""
+        queue = self._queue
+        return (
+            queue.call_rows + rows <= self.easy_rows
+            and queue.bytes + body_bytes <= self._limits.queue_bytes
+            and not (queue.bodies or self.bodies_run)
+        )
 
     def refusal(
         self, rows: int, body_bytes: int, now_s: float, *, row_wise: bool
@@ -144,7 +166,7 @@ class Admission:
         """How many times longer the queue takes than the work in it."""
         return max(1.0, self._pace_s * self._workers / self._worked_s) if self._worked_s else 1.0
 
-    def note_done(self, took_s: float, now_s: float) -> None:
+    def note_done(self, took_s: float, now_s: float, *, row_wise: bool) -> None:
         """Note that a run has ended, which took so long in its worker; the queue is as it is now.
 
         What was learnt from the run is to be known already.
@@ -155,10 +177,12 @@ class Admission:
                 passed_s = min(passed_s, _PAUSE * self._pace_s)
             self._pace_s += (passed_s - self._pace_s) * _WEIGHT
             self._worked_s += (took_s - self._worked_s) * _WEIGHT
-        self._last_done_s = now_s if len(self._queue) else None
-        self.look()
+        self._last_done_s = now_s if self._queue.calls or self._queue.bodies else None
+        if took_s >= _LOOK_EVERY_S or now_s - self._looked_s >= _LOOK_EVERY_S:
+            self._looked_s = now_s
+            self.look(row_wise=row_wise)
 
-    def look(self) -> None:
+    def look(self, *, row_wise: bool) -> None:
         """Choose a batch's most rows by what is known now."""
         curve, limits = self._cost.rows, self._limits
         if not curve:
@@ -173,18 +197,39 @@ class Admission:
         self._batch_s = (
             largest.took_s if self.batch_rows > largest.size else curve.predict_s(self.batch_rows)
         )
+        self.easy_rows = 0
+        if row_wise and self._batch_s:
+            batches = STANDING_SHARE * limit_s * self._workers / (self._batch_s * self.slowdown)
+            # Some are under way, and the last one is the request's own.
+            self.easy_rows = self.batch_rows * max(0.0, batches - _UNSEEN_BATCHES * self._workers)
+        if limits.queue_rows:
+            self.easy_rows = min(self.easy_rows, limits.queue_rows)
 
-    def rows_in_time(self, first: QueuedRequest, now_s: float) -> float:
-        """Return the most rows of a batch that is to begin with this request.
+    def long_run_s(self, items: Sequence[QueuedRequest]) -> float:
+        """Return what a run of these calls will take; 0 for one that is short in any case."""
+        curve = self._cost.rows
+        if not curve or (
+            curve.largest.took_s < _SHORT_SHARE * self._limits.request_timeout_s
+            and items[0].rows <= self.batch_rows
+        ):
+            return 0.0
+        return curve.predict_s(sum(item.rows for item in items))
 
-        One that has waited for long is not made late by company.
+    def take_rows(self, now_s: float) -> float:
+        """Return the most rows that the next batch may take, once those who are late are refused.
+
+        A request at the head that has waited for long is not made late by company.
         """
-        left_s = first.since + self._limits.request_timeout_s - now_s
-        if left_s > 2 * RUN_SHARE * self._limits.request_timeout_s or not self._cost.rows:
+        if not self._has_late(now_s):
             return self.batch_rows
+        self._refuse_late(now_s)
+        first = self._queue.first(self._queue.calls)
+        if first is None or not self._cost.rows:
+            return self.batch_rows
+        left_s = first.since + self._limits.request_timeout_s - now_s
         return min(self.batch_rows, self._cost.rows.size_within(left_s))
 
-    def refuse_late(self, now_s: float) -> None:
+    def _refuse_late(self, now_s: float) -> None:
         """Refuse those at the head of the queue who can't be answered in time any more.
 
         But never all who wait: what is known of their cost may be too old.
@@ -195,11 +240,16 @@ class Admission:
                 why = "its turn came too late for an answer in time"
                 queue.pop(line).fail(self._refuse(now_s, 1.0, why))
 
+    def _has_late(self, now_s: float) -> bool:
+        """Tell whether anyone has waited for so long that a look at the queue's head pays."""
+        queue = self._queue
+        over_s = now_s - STANDING_SHARE * self._limits.request_timeout_s
+        calls, bodies = queue.calls, queue.bodies
+        return bool((calls and calls[0].since < over_s) or (bodies and bodies[0].since < over_s))
+
     def _is_too_late(self, item: QueuedRequest, now_s: float) -> bool:
         """Tell whether a request can't be answered within its limit, even if it begins now."""
         left_s = item.since + self._limits.request_timeout_s - now_s
-        if left_s > self._limits.request_timeout_s * (1 - STANDING_SHARE):
-            return False
         return left_s < (item.cost_s if item.is_body else self._cost.rows.predict_s(item.rows))
 
     @property

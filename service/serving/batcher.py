@@ -143,7 +143,7 @@ class Batcher(Generic[W]):
         now_s = asyncio.get_running_loop().time()
         for timing in timings:
             self._cost.rows.note(timing.rows, timing.ms / 1000, now_s)
-        self._admission.look()
+        self._admission.look(row_wise=self.row_wise)
 
     def refusal(self, body_bytes: int, rows: int = 0) -> OverloadedError | None:
         """Say why a request can't be answered in time, None where it can be let in.
@@ -152,8 +152,8 @@ class Batcher(Generic[W]):
         from its head; `rows` is 0 where they are not known. The answer counts for this step of the
         event loop: others may come before the body has. `submit` looks again.
         """
-        if not len(self._queue):
-            # Whatever is known of its cost may be too old.
+        if self._admission.is_easy(rows, body_bytes) or not len(self._queue):
+            # Where nothing waits: what is known of its cost may be too old.
             return None
         now_s = asyncio.get_running_loop().time()
         return self._admission.refusal(rows, body_bytes, now_s, row_wise=self.row_wise)
@@ -173,9 +173,10 @@ class Batcher(Generic[W]):
             raise ShuttingDownError("this version has ended")
         loop = asyncio.get_running_loop()
         rows = payload.rows if isinstance(payload, Call) else 0
-        refusal = self.refusal(body_bytes, rows)
-        if refusal is not None:
-            raise refusal
+        if not self._admission.is_easy(rows, body_bytes):
+            refusal = self.refusal(body_bytes, rows)
+            if refusal is not None:
+                raise refusal
         item = QueuedRequest(payload, loop.create_future(), loop.time(), body_bytes, caller)
         if isinstance(payload, RawRequest):
             item.cost_s = self._cost.bytes[payload.kind].predict_s(body_bytes)
@@ -275,8 +276,9 @@ class Batcher(Generic[W]):
         if first.is_body:
             first.in_steps = self._goes_in_steps(first)
             first.expected_s = first.cost_s
+            self._admission.bodies_run += 1
         else:
-            first.expected_s = self._cost.rows.predict_s(sum(item.rows for item in items))
+            first.expected_s = self._admission.long_run_s(items)
         self._runs.begin(worker, items)
         nursery.create_task(self._run_batch(worker, items))
 
@@ -284,6 +286,7 @@ class Batcher(Generic[W]):
         try:
             await self._runs.run(worker, items)
         finally:
+            self._admission.bodies_run -= items[0].is_body
             self._note_answered(items)
             if self._runs.is_running(worker):
                 # There is room behind its other batch now.
@@ -302,11 +305,8 @@ class Batcher(Generic[W]):
 
     def _take(self) -> list[QueuedRequest]:
         """Take the next batch; none where all who waited have gone."""
-        now_s = asyncio.get_running_loop().time()
-        self._admission.refuse_late(now_s)
-        first = self._queue.first(self._queue.calls)
         return self._queue.take(
-            max_rows=self._admission.rows_in_time(first, now_s) if first is not None else 0,
+            max_rows=self._admission.take_rows(asyncio.get_running_loop().time()),
             enough_rows=self._enough_rows,
             merging=self.row_wise,
             bodies=self._has_lane(),
@@ -336,7 +336,7 @@ class Batcher(Generic[W]):
         now_s = asyncio.get_running_loop().time()
         first = items[0]
         if first.began_s is not None:
-            self._admission.note_done(first.took_s, now_s)
+            self._admission.note_done(first.took_s, now_s, row_wise=self.row_wise)
         if first.is_body or first.again:
             return
         next_worker_s = self._cost.typical_s / self._workers.count
@@ -389,10 +389,6 @@ class Batcher(Generic[W]):
         """Say of a request that is late whose fault that is: the model's, or the queue's."""
         limit_s = self.settings.request_timeout_s
         late = f"no answer within {limit_s:g} s (REQUEST_TIMEOUT_S)"
-        if item.began_s is None:
-            return QueueTimeoutError(f"{late}: no worker was free")
-        if now_s - item.began_s < limit_s * PATIENCE_SHARE:
-            return QueueTimeoutError(
-                f"{late}: a worker was free only {now_s - item.began_s:.3g} s ago"
-            )
+        if item.began_s is None or now_s - item.began_s < limit_s * PATIENCE_SHARE:
+            return QueueTimeoutError(f"{late}: no worker was free soon enough")
         return RequestTimeoutError(late)

@@ -94,7 +94,8 @@ class QueuedRequest:
     @property
     def is_over(self) -> bool:
         """Whether nobody waits for its answer any more."""
-        if self.caller is not None and self.caller.disconnected:
+        caller = self.caller
+        if caller is not None and caller.disconnected:
             self.fail(CallerGoneError("the caller has gone"))
         return self.answer.done()
 
@@ -128,8 +129,15 @@ class RequestQueue:
 
     def add(self, item: QueuedRequest) -> None:
         """Let it wait behind those of its kind."""
-        self._line_of(item).append(item)
-        self._count(item)
+        if item.is_body or item.again:
+            self._line_of(item).append(item)
+            self._count(item)
+        else:
+            # As a rule.
+            self.calls.append(item)
+            item.queued = True
+            self.bytes += item.bytes
+            self.call_rows += item.rows
 
     def discard(self, item: QueuedRequest) -> None:
         """Let it wait no longer: its caller has gone, or its time is over."""
@@ -169,7 +177,10 @@ class RequestQueue:
         left: list[QueuedRequest] = []
         rows = 0
         while self.calls:
-            item = self.pop(self.calls)
+            item = self.calls.popleft()
+            item.queued = False
+            self.bytes -= item.bytes
+            self.call_rows -= item.rows
             if item.is_over:
                 continue
             if items and (item.key != items[0].key or rows + item.rows > max_rows):
