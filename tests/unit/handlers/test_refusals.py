@@ -1,0 +1,66 @@
+"""What is refused for overload is answered from its head."""
+
+import json
+from typing import Any, cast
+
+import pytest
+
+from service.core.errors import OverloadedError
+from service.core.versions import ModelRef, ModelVersion
+from service.handlers.direct import DirectAnswers
+from service.handlers.naming import ReplyNames
+
+pytestmark = pytest.mark.anyio
+
+VERSION = ModelVersion("r", "m", "7", "", "", 0)
+BODY_BYTES = 30_000_000
+
+
+class Full:
+    """A data plane that takes nothing more."""
+
+    def __init__(self) -> None:
+        self.asked: list[int] = []
+
+    def refusal(self, body_bytes: int) -> OverloadedError:
+        """Refuse it, whatever it is."""
+        self.asked.append(body_bytes)
+        refusal = OverloadedError("too much is asked", 2.2)
+        refusal.answered_by = VERSION
+        return refusal
+
+
+async def not_called(*_: Any) -> None:
+    """Fail."""
+    raise AssertionError("the body was read, or the framework asked")
+
+
+@pytest.mark.parametrize("kind", [b"application/json", b"application/vnd.apache.arrow.stream"])
+async def test_a_refused_body_is_never_read(kind: bytes) -> None:
+    """Whatever it brings: 503 as a problem, with when to try again and which version serves."""
+    full, sent = Full(), list[Any]()
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    names = ReplyNames(ModelRef.parse("models:/m@champion"))
+    app = DirectAnswers(
+        cast("Any", not_called), cast("Any", full), names, 2 * BODY_BYTES, lambda _: True
+    )
+    scope = {
+        "type": "http",
+        "path": "/predict",
+        "method": "POST",
+        "headers": [(b"content-type", kind), (b"content-length", b"%d" % BODY_BYTES)],
+        "state": {},
+    }
+    await app(cast("Any", scope), cast("Any", not_called), send)
+    start, body = sent
+    headers = dict(start["headers"])
+    assert (start["status"], headers[b"retry-after"]) == (503, b"3")
+    assert headers[b"x-model-version"] == b"7"
+    assert headers[b"content-length"] == b"%d" % len(body["body"])
+    problem = json.loads(body["body"])
+    assert problem["type"] == "urn:mlflow-hotswap:overloaded"
+    assert problem["retry_after_s"] == 2.2
+    assert full.asked == [BODY_BYTES]
