@@ -180,7 +180,7 @@ class BatchRuns(Generic[W]):
                 self._run_again(item)
             return
         items[0].took_s = predictions.took_s
-        self._note(predictions, started, follows=follows)
+        self._note(predictions, predictions.rows, started, follows=follows)
         if predictions.rows <= _UNPACKED_ROWS:
             predictions = unpacked(predictions)
         start = 0
@@ -205,7 +205,7 @@ class BatchRuns(Generic[W]):
             if isinstance(item.payload, Call):
                 predictions = await worker.predict(item.payload, limit_s)
                 item.took_s = predictions.took_s
-                self._note(predictions, started, follows=follows)
+                self._note(predictions, item.rows, started, follows=follows)
                 # All of its rows: with ROWS_OUT=any there may be more than it sent, or fewer.
                 _answer_share(item, predictions, 0, predictions.rows)
             else:
@@ -263,11 +263,11 @@ class BatchRuns(Generic[W]):
         """
         return min(self._request_timeout_s, max(limit_s, _EXPECTED_RUNS * first.expected_s))
 
-    def _note(self, predictions: Predictions, started: float, *, follows: bool) -> None:
+    def _note(self, predictions: Predictions, rows: int, started: float, *, follows: bool) -> None:
         now = asyncio.get_running_loop().time()
         # What it waited for the batch before it is no part of what it took.
         self._cost.note(predictions.took_s if follows else now - started)
-        self._cost.note_rows(predictions.rows, predictions.took_s, now)
+        self._cost.note_rows(rows, predictions.took_s, now)
 
     def _run_again(self, item: QueuedRequest) -> None:
         # Its worker is given back in a moment, which hands out what waits.
