@@ -6,7 +6,6 @@ import platform
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -350,7 +349,8 @@ async def _watching(
             quarantine=quarantine,
             remembered=Remembered(settings.cache_dir, _pointer(settings)),
             finder=backstage.finder,
-            last_good=partial(backstage.store.last_good, _pointer(settings)),
+            store=backstage.store,
+            pointer=_pointer(settings),
             on_unpromoted=settings.on_unpromoted,
         )
         async with anyio.create_task_group() as watching:

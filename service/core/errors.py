@@ -230,6 +230,22 @@ class StoreCorruptError(ServiceError):
     code = "store-corrupt"
 
 
+class StateUnreadableError(ServiceError):
+    """A state file that is there and can't be read: what it said is unknown."""
+
+    code = "state-unreadable"
+
+
+class LaterStateError(StateUnreadableError):
+    """A state file that a later service wrote, in a layout that is not known here."""
+
+
+class PinUnknownError(ServiceError):
+    """It is unknown whether a pin is in force: nothing newly promoted is followed."""
+
+    code = "pin-unknown"
+
+
 class SignatureError(ServiceError):
     """A model whose signature is missing, or has what cannot be served; says what to log."""
 

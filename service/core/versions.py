@@ -116,14 +116,16 @@ class ModelRef(msgspec.Struct, frozen=True):
         return self.kind in IMMUTABLE_KINDS
 
 
-class ModelVersion(msgspec.Struct, frozen=True):
+class ModelVersion(msgspec.Struct, frozen=True, omit_defaults=True):
     """What a ModelRef resolved to.
 
     The number alone names nothing: another registry has a version 1 too, and so has a registry
     that was made again. All fields together are the identity, and the store's key.
 
     `registry` is the registry's URI without credentials, `source` the artifacts' URI as registered,
-    `created_ms` Unix milliseconds (0 where the registry does not say).
+    `created_ms` Unix milliseconds (0 where the registry does not say). `workspace` is the one of
+    MLFLOW_WORKSPACE, '' where none was set: then it is left out of what is written, so that the key
+    is the one that a version had before there were workspaces.
     """
 
     registry: str
@@ -132,6 +134,12 @@ class ModelVersion(msgspec.Struct, frozen=True):
     run_id: str
     source: str
     created_ms: int
+    workspace: str = ""
+
+    @property
+    def model(self) -> tuple[str, str, str]:
+        """The registered model that this is a version of, wherever there are others of its name."""
+        return self.registry, self.workspace, self.name
 
     @property
     def key(self) -> str:

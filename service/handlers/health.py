@@ -8,8 +8,8 @@ from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
 
 from service.core.redaction import redact
-from service.core.versions import ModelRef
 from service.handlers.guards import ANY_HOST
+from service.core.versions import ModelRef, ModelVersion
 from service.serving.slot import Slot
 from service.settings import Settings
 from service.telemetry.monitor import StateMonitor
@@ -41,7 +41,6 @@ async def health(
     """Answer 200 while some worker that lives has a version loaded, else 503 with the reason."""
     model = slot.current
     age_s = monitor.registry_age_s
-    wanted = monitor.pin or monitor.promoted
     about: dict[str, Any] = {
         "model_name": model.version.name if model else ref.name or settings.model_name,
         "model_stage": ref.label,
@@ -64,20 +63,30 @@ async def health(
             "model_loaded": True,
             **about,
             "model_version": model.version.version,
-            "degraded": None if model.version == wanted else _why_not(monitor, ref),
+            "degraded": _degraded(monitor, ref, model.version) or None,
         }
         return Response(body, status_code=HTTPStatus.OK)
     body = {"status": "unhealthy", "model_loaded": False, "error": error, **about}
     return Response(body, status_code=HTTPStatus.SERVICE_UNAVAILABLE)
 
 
+def _degraded(monitor: StateMonitor, ref: ModelRef, serving: ModelVersion) -> str:
+    """Say all that is not as it should be, '' where everything is."""
+    not_served = "" if serving == (monitor.pin or monitor.promoted) else _why_not(monitor, ref)
+    return "; ".join(filter(None, (monitor.held or not_served, *monitor.troubles)))
+
+
 def _why_not(monitor: StateMonitor, ref: ModelRef) -> str:
     """Say why what is wanted does not serve."""
+    if monitor.held:
+        return monitor.held
     wanted = monitor.pin or monitor.promoted
     if wanted is None:
         if not monitor.has_looked:
             return monitor.registry_error or "the registry was not seen yet"
         return f"nothing is promoted at {ref.uri}"
+    if (refused := monitor.refused.get(wanted)) is not None:
+        return f"version {wanted.version} was refused: {refused}"
     for status in monitor.statuses():
         if status.version == wanted:
             reason = f": {status.reason}" if status.reason else ""

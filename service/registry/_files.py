@@ -2,14 +2,15 @@
 
 import contextlib
 import errno
+import os
 import shutil
 import stat
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import filelock
 import msgspec
@@ -18,13 +19,12 @@ from service.core import manifest
 from service.core.errors import FetchFailedError, StoreCorruptError
 from service.core.versions import ModelVersion
 
-T = TypeVar("T")
-
 USES = "uses.json"
-GOOD = "good.json"
-_GOOD_LIMIT = 100
 _RECORD = "version.json"
 _MODEL = "model"
+_MOST_BYTES = 4 * 2**20
+_NO_RECORD = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EINVAL, errno.ELOOP, errno.EFBIG})
+"""What tells of a path that it is no file which could be a record; others may pass."""
 _RENAME_TRIES = 10
 _RENAME_PAUSE_S = 0.1
 
@@ -34,14 +34,6 @@ class Record(msgspec.Struct, frozen=True):
 
     version: ModelVersion
     digest: str
-
-
-class Good(msgspec.Struct, frozen=True):
-    """A pointer in a registry, and the key of its last known good version."""
-
-    registry: str
-    ref_uri: str
-    key: str
 
 
 def explain(error: OSError, cache_dir: Path) -> str:
@@ -70,7 +62,8 @@ def try_write(folder: Path) -> None:
     """Raise OSError where nothing can be written there; existing folders say nothing of that."""
     probe = folder / f"probe~{uuid.uuid4().hex}"
     probe.touch()
-    probe.unlink()
+    # Another service that starts now may have removed it as a leftover.
+    probe.unlink(missing_ok=True)
 
 
 def record(fetched: Path, folder: Path, version: ModelVersion) -> str:
@@ -93,11 +86,35 @@ def record(fetched: Path, folder: Path, version: ModelVersion) -> str:
     return content.digest
 
 
+def read_small(file: Path, most_bytes: int) -> bytes:
+    """Return a regular file's content, without ever waiting for it. Raise OSError.
+
+    A pipe or a device could keep us for ever, a link could lead anywhere, and a huge file could
+    take all memory.
+    """
+    if not stat.S_ISREG(file.lstat().st_mode):
+        raise OSError(errno.EINVAL, "it is no regular file", str(file))
+    flags = ("O_NONBLOCK", "O_NOFOLLOW", "O_CLOEXEC", "O_BINARY")
+    opened = os.open(file, os.O_RDONLY | sum(getattr(os, flag, 0) for flag in flags))
+    with os.fdopen(opened, "rb") as content:
+        # Again: it may be another one by now.
+        if not stat.S_ISREG(os.fstat(opened).st_mode):
+            raise OSError(errno.EINVAL, "it is no regular file", str(file))
+        found = content.read(most_bytes + 1)
+    if len(found) > most_bytes:
+        raise OSError(errno.EFBIG, f"it has more than {most_bytes} bytes", str(file))
+    return found
+
+
 def read_version(folder: Path) -> Record | None:
     """Return what a version's folder says of itself, None where it does not."""
     try:
-        return msgspec.json.decode((folder / _RECORD).read_bytes(), type=Record)
-    except (FileNotFoundError, NotADirectoryError, msgspec.MsgspecError, UnicodeDecodeError):
+        return msgspec.json.decode(read_small(folder / _RECORD, _MOST_BYTES), type=Record)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return None
+    except OSError as error:
+        if error.errno not in _NO_RECORD:
+            raise
         return None
 
 
@@ -181,33 +198,32 @@ def is_held(folder: Path) -> bool:
     return False
 
 
-def read_state(file: Path, kind: type[T]) -> T:
-    """Return what a state file holds, an empty one where it is missing or damaged."""
+def read_uses(file: Path) -> dict[str, int]:
+    """Return the order of last uses, none where it can't be read: it is a hint, and no more."""
     try:
-        return msgspec.json.decode(file.read_bytes(), type=kind)
-    except (FileNotFoundError, msgspec.MsgspecError, UnicodeDecodeError):
-        return kind()
+        return msgspec.json.decode(read_small(file, _MOST_BYTES), type=dict[str, int])
+    except (OSError, msgspec.MsgspecError, ValueError, RecursionError):
+        return {}
 
 
-def add_use(file: Path, key: str, keys: Iterable[str]) -> None:
-    """Make `key` the last used one. Numbers, not times: a clock may be set back."""
-    uses = read_state(file, dict[str, int])
-    kept = {name: uses[name] for name in keys if name in uses}
+def add_use(file: Path, folder: Path, key: str) -> None:
+    """Make `key` the last used one of the versions in `folder`.
+
+    Numbers, not times: a clock may be set back.
+    """
+    uses = read_uses(file)
+    kept = {name: uses[name] for name in names(folder) if name in uses}
+    if file.exists() and not file.is_file():
+        move(file, file.with_name(f"{file.name}.{uuid.uuid4().hex}"))
     write_whole(file, {**kept, key: max(uses.values(), default=0) + 1})
-
-
-def add_good(file: Path, good: Good) -> None:
-    """Make this the pointer's last known good version, and the list's last entry."""
-    others = [
-        known
-        for known in read_state(file, list[Good])
-        if (known.registry, known.ref_uri) != (good.registry, good.ref_uri)
-    ]
-    write_whole(file, [*others, good][-_GOOD_LIMIT:])
+    # Says when, roughly: what nobody has used for months goes.
+    with contextlib.suppress(OSError):
+        os.utime(folder / key)
 
 
 def write_whole(file: Path, content: object) -> None:
-    """Write a file as JSON, whole or not at all; no two may write the same one at once."""
+    """Write a file as JSON, whole or not at all; no two may write the same one together."""
     aside = file.with_suffix(".new")
+    remove(aside)
     aside.write_bytes(msgspec.json.encode(content))
     move(aside, file)

@@ -9,7 +9,9 @@ Below the cache folder:
     tmp/<key>...                  what is being fetched or removed
     locks/<key>.lock              held by whoever changes that version's folders
     locks/in-use/<key>/           one file, held, for each service that uses the version
-    uses.json  good.json          the order of last uses; each pointer's last known good
+    uses.json                     the order of last uses
+    needs/<pointer>.json          the versions that a pointer needs: its last known good one, ...
+    pointers/<pointer>.json       what is remembered of it: a pin, and what was refused
 
 Locks are the operating system's, so that a crash releases them. What lies in tmp belongs to the
 holder of the version's lock: without a holder, it is a leftover.
@@ -28,9 +30,10 @@ import filelock
 import structlog
 from anyio import CapacityLimiter
 
-from service.core.errors import FetchFailedError, StoreCorruptError
+from service.core.errors import FetchFailedError, StateUnreadableError, StoreCorruptError
 from service.core.versions import ModelVersion, StoredVersion
 from service.registry import _files as files
+from service.registry import needs
 
 T = TypeVar("T")
 
@@ -38,6 +41,7 @@ _LOCK_POLL_S = 0.05
 _THREADS = 4
 _MODEL = "model"
 _STATE_LOCK = "state"
+_STATE_LOCK_S = 5.0
 
 _log = structlog.get_logger("store")
 
@@ -86,13 +90,15 @@ class ArtifactStore:
         self._compiled = cache_dir / "compiled"
         self._tmp = cache_dir / "tmp"
         self._locks = cache_dir / "locks"
-        self._good_here: dict[str, str] = {}
+        self.trouble = ""
+        """What is wrong with what this folder says of itself; '' where nothing is."""
 
     async def open(self) -> None:
         """Make the folders, and remove what dead processes left half done."""
         for folder in (self._versions, self._tmp, self._locks / "in-use"):
             await self.run(partial(folder.mkdir, parents=True, exist_ok=True))
         await self.run(files.try_write, self._tmp)
+        await self.run(needs.migrate, self.cache_dir)
         for leftover in await self.run(files.names, self._tmp):
             await self._remove_leftover(leftover.partition("~")[0], self._tmp / leftover)
         for key in await self.run(files.names, self._compiled):
@@ -137,50 +143,73 @@ class ArtifactStore:
                 return await self.use(stored)
 
     async def prune(self) -> list[str]:
-        """Remove all but the newest versions by last use; return the keys of what was removed.
+        """Remove old versions; return the keys of what was removed.
 
-        Never removes a version that any service uses, or whose folders someone changes just now,
-        nor the last known good one of a pointer that this service follows.
+        Of each model as many as KEEP_VERSIONS stay, the last used; of those that nobody has used
+        for long, none. Never goes what a pointer of any service needs, running or not, nor what is
+        in use, or whose folders someone changes just now.
         """
-        uses = await self.run(files.read_state, self.cache_dir / files.USES, dict[str, int])
-        keys = await self.run(files.names, self._versions)
-        oldest_first = sorted(keys, key=lambda key: (uses.get(key, 0), key))
-        doomed = oldest_first[: max(0, len(keys) - self._keep_versions)]
-        return [
-            key
-            for key in doomed
-            if key not in self._good_here.values() and await self._remove_unused(key)
-        ]
+        await self.run(needs.forget_unused, self.cache_dir)
+        try:
+            needed = await self.run(needs.all_keys, self.cache_dir)
+        except StateUnreadableError as error:
+            if not self.trouble:
+                _log.warning("store not pruned", reason=str(error))
+            self.trouble = f"nothing is pruned, since it is unknown what is needed: {error}"
+            return []
+        self.trouble = ""
+        doomed = await self.run(self._doomed)
+        return [key for key in doomed if key not in needed and await self._remove_unused(key)]
 
-    async def mark_good(self, stored: StoredVersion, ref_uri: str) -> None:
-        """Remember the version as the last known good one of a pointer in its registry."""
-        version = stored.version
-        good = files.Good(version.registry, ref_uri, version.key)
-        async with self._locked(_STATE_LOCK):
-            await self.run(files.add_good, self.cache_dir / files.GOOD, good)
-        self._good_here[ref_uri] = version.key
-        await self._note_use(version.key)
+    def _doomed(self) -> list[str]:
+        """Return the versions that are to go unless somebody needs them, the oldest first."""
+        uses = files.read_uses(self.cache_dir / files.USES)
+        models: dict[object, list[str]] = {}
+        for key in files.names(self._versions):
+            recorded = files.read_version(self._versions / key)
+            models.setdefault(recorded.version.model if recorded else None, []).append(key)
+        doomed: list[str] = []
+        for keys in models.values():
+            oldest_first = sorted(keys, key=lambda key: (uses.get(key, 0), key))
+            too_many = max(0, len(keys) - self._keep_versions)
+            doomed += oldest_first[:too_many]
+            doomed += [
+                key for key in oldest_first[too_many:] if needs.is_unused(self._versions / key)
+            ]
+        return sorted(doomed, key=lambda key: (uses.get(key, 0), key))
 
-    async def last_good(self, ref_uri: str, registry: str = "") -> StoredVersion | None:
+    async def mark_good(self, stored: StoredVersion, pointer: str) -> None:
+        """Make it the last known good version of a pointer, which names its registry."""
+        await self._note(pointer, good=stored.version.key)
+        await self._note_use(stored.version.key)
+
+    async def mark_serving(self, version: ModelVersion, pointer: str) -> None:
+        """Note that a pointer's requests are answered by this version: nobody prunes it."""
+        await self._note(pointer, serving=version.key)
+
+    async def mark_promoted(self, version: ModelVersion | None, pointer: str) -> None:
+        """Note what the registry promotes at a pointer: nobody prunes it."""
+        await self._note(pointer, promoted=version.key if version else "")
+
+    async def touch(self, pointer: str) -> None:
+        """Note that a pointer is followed, so that what it needs is kept for months from now."""
+        await self.run(needs.touch, self.cache_dir, pointer)
+
+    async def last_good(self, pointer: str) -> StoredVersion | None:
         """Return a pointer's last known good version if it is on disk and intact.
 
-        `registry` is the redacted URI that ModelVersion carries; '' takes any registry's, the one
-        that was marked last.
+        Raise StateUnreadableError where it is unknown which one that is.
         """
-        goods = await self.run(files.read_state, self.cache_dir / files.GOOD, list[files.Good])
-        for good in reversed(goods):
-            if good.ref_uri == ref_uri and registry in {"", good.registry}:
-                async with self._locked(good.key):
-                    version = await self.run(files.read_version, self._versions / good.key)
-                    stored = await self._intact(version.version) if version else None
-                if stored is not None:
-                    self._good_here[ref_uri] = good.key
-                return stored
-        return None
+        key = (await self.run(needs.read, self.cache_dir, pointer)).good
+        if not key:
+            return None
+        async with self._locked(key):
+            version = await self.run(files.read_version, self._versions / key)
+            return await self._intact(version.version) if version else None
 
     async def known(self) -> list[StoredVersion]:
         """Return every version on disk, the last used first, without reading its artifacts."""
-        uses = await self.run(files.read_state, self.cache_dir / files.USES, dict[str, int])
+        uses = await self.run(files.read_uses, self.cache_dir / files.USES)
         keys = await self.run(files.names, self._versions)
         found: list[StoredVersion] = []
         for key in sorted(keys, key=lambda key: -uses.get(key, 0)):
@@ -268,10 +297,18 @@ class ArtifactStore:
             # The next open tries again.
             _log.warning("leftover could not be removed", folder=folder.name, reason=str(error))
 
+    async def _note(self, pointer: str, **keys: str) -> None:
+        await self.run(partial(needs.note, self.cache_dir, pointer, **keys))
+
     async def _note_use(self, key: str) -> None:
-        async with self._locked(_STATE_LOCK):
-            keys = await self.run(files.names, self._versions)
-            await self.run(files.add_use, self.cache_dir / files.USES, key, keys)
+        """Make it the last used one. That is a hint for pruning, and worth no promotion."""
+        try:
+            with anyio.move_on_after(_STATE_LOCK_S):
+                async with self._locked(_STATE_LOCK):
+                    uses = self.cache_dir / files.USES
+                    await self.run(files.add_use, uses, self._versions, key)
+        except FetchFailedError as error:
+            _log.warning("use of a version not noted", key=key, reason=str(error))
 
     def _lock(self, name: str) -> filelock.BaseFileLock:
         return filelock.FileLock(self._locks / f"{name}.lock", thread_local=False)

@@ -1,6 +1,7 @@
 """What is the case: the state of every known version, and what was last seen of the registry."""
 
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 import msgspec
@@ -53,6 +54,12 @@ class StateMonitor:
         """What the last good look found."""
         self.pin: ModelVersion | None = None
         """The version that serves whatever the registry says, if one was pinned."""
+        self.held = ""
+        """Why it is unknown whether a version is pinned, and what to do; '' where it is known."""
+        self.troubles: tuple[str, ...] = ()
+        """What is wrong with what is kept on the disk, a sentence each."""
+        self.refused: Mapping[ModelVersion, str] = {}
+        """The versions that are not to be tried again, and why."""
         self.draining = False
         """Whether the service is about to end, and wants no new callers."""
         self.passes_failed = 0

@@ -19,7 +19,9 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     nothing before there was either (`known`). `loading` is the candidate under way, `serving` what
     answers requests. `refused` was refused by a gate or on probation, `backing_off` failed for a
     reason that passes and is not yet to be tried again. `fallback` is the last known good version
-    in the store, `unreachable` whether the registry could not be asked the last time.
+    in the store, `unreachable` whether the registry could not be asked the last time, and `held`
+    whether it is unknown if a version is pinned: then nothing else than the last known good version
+    may be loaded.
     """
 
     known: bool
@@ -31,6 +33,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     on_unpromoted: Literal["keep", "unload"] = "keep"
     fallback: ModelVersion | None = None
     unreachable: bool = False
+    held: bool = False
 
 
 class Keep(msgspec.Struct, frozen=True):
@@ -69,13 +72,15 @@ def next_action(now: Snapshot) -> Action:
         return Cancel(now.loading)
     if target is not None and target != now.serving:
         return Load(target)
-    if now.known and now.wanted is None and now.serving is not None:
+    if now.known and now.wanted is None and now.serving is not None and not now.held:
         return Unload() if now.on_unpromoted == "unload" else Keep(reason)
     return Keep(reason)
 
 
 def _target(now: Snapshot) -> tuple[ModelVersion | None, str]:
     """Return the version to bring to the slot, None for none, and why."""
+    if now.held:
+        return _stand_in(now), "it is unknown whether a version is pinned"
     if not now.known:
         reason = "the registry was not seen yet"
         return (_stand_in(now) if now.unreachable else None), reason

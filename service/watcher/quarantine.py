@@ -12,6 +12,7 @@ class Quarantine:
 
     def __init__(self) -> None:
         self._refused: dict[ModelVersion, RefusedError] = {}
+        self._lifted: set[ModelVersion] = set()
         self.changed = False
         """Whether it differs from what was last taken by `refusals`."""
 
@@ -23,11 +24,13 @@ class Quarantine:
     def refuse(self, version: ModelVersion, error: RefusedError) -> None:
         """Put a version in."""
         self._refused[version] = error
+        self._lifted.discard(version)
         self.changed = True
 
     def lift(self, version: ModelVersion | None) -> None:
         """Let one version out, if it is in."""
         if version is not None and self._refused.pop(version, None) is not None:
+            self._lifted.add(version)
             self.changed = True
 
     def keep_only(self, version: ModelVersion | None) -> None:
@@ -39,11 +42,20 @@ class Quarantine:
         """Return why a version is in, None where it is not."""
         return self._refused.get(version)
 
+    def reasons(self) -> dict[ModelVersion, str]:
+        """Return all that is in, and why."""
+        return {version: str(error) for version, error in self._refused.items()}
+
     def restore(self, refusals: Iterable[Refusal]) -> None:
         """Put in what an earlier process refused."""
         for refusal in refusals:
             error = RefusedError(refusal.reason, refusal.verdicts)
             self._refused.setdefault(refusal.version, error)
+
+    def lifted(self) -> frozenset[ModelVersion]:
+        """Return what was let out since the last call, for writing down."""
+        lifted, self._lifted = frozenset(self._lifted), set()
+        return lifted
 
     def refusals(self) -> tuple[Refusal, ...]:
         """Return all of it for writing down."""

@@ -2,7 +2,6 @@
 
 import math
 import random
-from collections.abc import Awaitable, Callable
 from typing import Literal
 
 import anyio
@@ -13,16 +12,18 @@ from anyio.abc import TaskGroup
 from service.core.errors import (
     FetchFailedError,
     NothingPromotedError,
+    PinUnknownError,
     RefusedError,
     ServiceError,
     SourceUnavailableError,
     SupersededError,
 )
 from service.core.events import Trigger
-from service.core.versions import ModelVersion, StoredVersion
+from service.core.versions import ModelVersion
 from service.registry.finder import VersionFinder
-from service.registry.remembered import Memory, Remembered
+from service.registry.remembered import Remembered
 from service.registry.sources import Source
+from service.registry.store import ArtifactStore
 from service.serving.desired import DesiredState, Pin, Unpin, Wish
 from service.serving.slot import Slot
 from service.telemetry.monitor import StateMonitor
@@ -32,6 +33,7 @@ from service.watcher.rollout import Rollout
 
 _FIRST_BACKOFF_S = 1.0
 _LONGEST_BACKOFF_S = 60.0
+_TOUCH_EVERY_S = 3600.0
 
 
 class _Failure(msgspec.Struct):
@@ -57,7 +59,8 @@ class Reconciler:
         quarantine: Quarantine,
         remembered: Remembered,
         finder: VersionFinder,
-        last_good: Callable[[], Awaitable[StoredVersion | None]],
+        store: ArtifactStore,
+        pointer: str,
         on_unpromoted: Literal["keep", "unload"],
     ) -> None:
         self._source = source
@@ -72,17 +75,22 @@ class Reconciler:
         self._quarantine = quarantine
         self._remembered = remembered
         self._finder = finder
-        self._last_good = last_good
+        self._store = store
+        self._pointer = pointer
         self._fallback: ModelVersion | None = None
+        self._fallback_trouble = ""
+        self._found_fallback = False
         self._recalled = False
+        self._touch_at = -math.inf
         self._failed: dict[ModelVersion, _Failure] = {}
         self._started = False
         self._log = structlog.get_logger("watcher")
 
     async def run_once(self) -> None:
         """Make one pass."""
-        if not self._recalled:
-            await self._recall()
+        await self._recall()
+        if not self._found_fallback:
+            await self._find_fallback()
         woken_by = self._desired.take_trigger()
         wishes = [wish for wish in self._desired.open_wishes if not wish.observed]
         if wishes or not self._is_settled_for_good():
@@ -94,7 +102,11 @@ class Reconciler:
         self._settle()
         await self._drop_refused_pin()
         if self._quarantine.changed:
-            await self._remember()
+            await self._remembered.remember_refusals(
+                self._quarantine.refusals(), self._quarantine.lifted()
+            )
+        await self._tidy_up()
+        self._publish()
 
     @property
     def retry_in_s(self) -> float:
@@ -104,22 +116,53 @@ class Reconciler:
         return min((wait for wait in waits if wait > 0), default=math.inf)
 
     async def _recall(self) -> None:
-        """Take up what an earlier process left: its pin, its refusals, its last good version."""
+        """Take up what an earlier process left: its pin and its refusals.
+
+        And a pin that another service on the same CACHE_DIR has set since, for the same pointer.
+        """
+        first = not self._recalled
         memory = await self._remembered.recall()
-        self._monitor.pin = memory.pin
-        self._quarantine.restore(memory.refusals)
-        if memory.pin is not None:
-            self._log.warning("a pin is in force", version=memory.pin.version)
+        self._monitor.held = self._remembered.held
+        if memory is None:
+            return
+        self._recalled = True
+        if first:
+            self._quarantine.restore(memory.refusals)
+        if memory.pin != self._monitor.pin:
+            pinned = memory.pin.version if memory.pin else None
+            self._log.warning("a pin is in force" if first else "pin changed", pinned=pinned)
+            self._monitor.pin = memory.pin
+
+    async def _find_fallback(self) -> None:
+        """Find the last known good version of an earlier process."""
         try:
-            good = await self._last_good()
+            good = await self._store.last_good(self._pointer)
         except (OSError, ServiceError) as error:
+            self._fallback_trouble = f"the last known good version can't be found: {error}"
             self._log.warning("last known good version can't be found", reason=str(error))
         else:
             self._fallback = good.version if good else None
-        self._recalled = True
+        self._found_fallback = True
 
-    async def _remember(self) -> None:
-        await self._remembered.remember(Memory(self._monitor.pin, self._quarantine.refusals()))
+    async def _tidy_up(self) -> None:
+        """Say now and then that the pointer is followed, and prune where that was not possible."""
+        try:
+            if anyio.current_time() >= self._touch_at:
+                self._touch_at = anyio.current_time() + _TOUCH_EVERY_S
+                # What a pointer needs is kept for months from then on.
+                await self._store.touch(self._pointer)
+            if self._store.trouble:
+                await self._store.prune()
+        except (OSError, ServiceError) as error:
+            self._log.warning("store not tidied up", reason=str(error))
+
+    def _publish(self) -> None:
+        """Tell what was refused, and what is wrong on the disk."""
+        self._monitor.held = self._remembered.held
+        self._monitor.refused = self._quarantine.reasons()
+        unknown = "" if self._rollout.good else self._fallback_trouble
+        troubles = (self._remembered.trouble, unknown, self._store.trouble)
+        self._monitor.troubles = tuple(filter(None, troubles))
 
     def _is_settled_for_good(self) -> bool:
         """Whether a pointer that can't move serves already: then there is nothing to poll for."""
@@ -146,6 +189,14 @@ class Reconciler:
             self._failed.clear()
             if promoted is None:
                 self._log.warning("nothing is promoted", pointer=self._source.ref.uri)
+            await self._note_promoted(promoted)
+
+    async def _note_promoted(self, promoted: ModelVersion | None) -> None:
+        """Have no service prune what is promoted, not even while this one is stopped."""
+        try:
+            await self._store.mark_promoted(promoted, self._pointer)
+        except (OSError, ServiceError) as error:
+            self._log.warning("promoted version not noted", reason=str(error))
 
     async def _observe(self, wish: Wish) -> None:
         """Find out what a wish is for, now that the registry was asked after it was made.
@@ -165,6 +216,8 @@ class Reconciler:
             await self._set_pin(await self._finder.find(wish.number))
         elif isinstance(wish, Unpin):
             await self._set_pin(None)
+        if self._monitor.held:
+            raise PinUnknownError(self._monitor.held)
         if self._monitor.pin is None and self._monitor.registry_error:
             raise SourceUnavailableError(self._monitor.registry_error)
         wish.observed = True
@@ -176,9 +229,10 @@ class Reconciler:
 
     async def _set_pin(self, version: ModelVersion | None) -> None:
         """Pin a version, or follow the registry again, and write that down."""
-        if version != self._monitor.pin:
+        if version != self._monitor.pin or self._monitor.held:
             self._monitor.pin = version
-            await self._remember()
+            await self._remembered.remember_pin(version)
+            self._monitor.held = self._remembered.held
             pinned = version.version if version else None
             self._log.warning("pin changed", pinned=pinned, pointer=self._source.ref.uri)
 
@@ -211,6 +265,7 @@ class Reconciler:
             on_unpromoted=self._on_unpromoted,
             fallback=self._rollout.good or self._fallback,
             unreachable=bool(self._monitor.registry_error),
+            held=bool(self._monitor.held),
         )
 
     def _serving(self) -> ModelVersion | None:

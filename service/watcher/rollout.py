@@ -145,6 +145,7 @@ class Rollout:
         if previous is not None and previous.version != model.version:
             self._herald.retired(previous.version)
         log.info("version serves", replaced=previous.version.version if previous else None)
+        self._start_aside(self._note_serving, model)
         self._start_aside(self._remember_first_good, model)
         self._start_aside(self._settle_in, model, previous, telling)
 
@@ -249,6 +250,7 @@ class Rollout:
         failure = await probation.serve(is_current, previous)
         if failure and previous is not None and previous.can_answer:
             self._roll_back(model, previous, failure, telling)
+            self._start_aside(self._note_serving, previous)
             self._start_aside(self._go_on, previous, telling)
             await self._retire(model, f"rolled back: {failure}")
             return
@@ -262,6 +264,13 @@ class Rollout:
             await self._store.prune()
         except (OSError, ServiceError) as error:
             self._log.warning("store not pruned", reason=str(error))
+
+    async def _note_serving(self, model: LoadedModel) -> None:
+        """Have nobody prune what serves, not even while this service is stopped."""
+        try:
+            await self._store.mark_serving(model.version, self._pointer)
+        except (OSError, ServiceError) as error:
+            self._log.warning("version that serves not noted", reason=str(error))
 
     async def _go_on(self, model: LoadedModel, telling: PromotionRecorder) -> None:
         """Watch a version that serves again, if it had not passed its probation when it left.

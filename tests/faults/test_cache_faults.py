@@ -193,7 +193,7 @@ def test_registry_and_store_down_at_start(rig: Rig, name: str, tmp_path: Path) -
                 with proxy.failing(Fault.FILES_DOWN):
                     empty.wait_until(lambda: "500" in why_unhealthy(empty), "says why")
                 empty.wait_serving(1)
-                empty.wait_until((empty.cache_dir / "good.json").exists, "known to be good")
+                empty.wait_until(empty.knows_good, "known to be good")
         rig.server.set_alias(name, ALIAS, 2)
         with proxy.failing(Fault.REFUSED), start(tmp_path, proxy.uri, name) as again:
             again.wait_until(lambda: again.get("/health/live"), "it answers")
@@ -218,7 +218,7 @@ def test_another_registry_behind_the_same_cache_dir(rig: Rig, name: str, tmp_pat
         first.wait_serving(1)
         with exact_traffic(first, usual=rig.usual):
             first.post("/model/pin", {"version": "1"}).raise_for_status()
-            first.wait_until((first.cache_dir / "good.json").exists, "known to be good")
+            first.wait_until(first.knows_good, "known to be good")
     rig.server.delete_model(name)
     rig.server.register_tiny(name, 5.0)
     rig.server.set_alias(name, ALIAS, 1)
@@ -257,3 +257,59 @@ def test_two_services_on_one_cache_dir(rig: Rig, name: str, tmp_path: Path) -> N
             one.wait_until(lambda: len(list(versions.iterdir())) <= 2, "pruned")
             assert list(versions.glob(f"{name}-1-*/model/MLmodel")) != []
     assert list((tmp_path / "cache" / "tmp").iterdir()) == []
+
+
+@pytest.mark.parametrize("how", ["truncated", "folder"])
+def test_a_damaged_pin(rig: Rig, name: str, tmp_path: Path, how: str) -> None:
+    """It fails safe: the last known good version serves until somebody pins or unpins; 0 fail."""
+    with start(tmp_path, rig.server.uri, name) as first:
+        first.wait_serving(1)
+        first.post("/model/pin", {"version": "1"}).raise_for_status()
+        first.wait_until(first.knows_good, "known to be good")
+        rig.server.set_alias(name, ALIAS, 2)
+        (file,) = (first.cache_dir / "pointers").glob("*.json")
+    if how == "folder":
+        file.unlink()
+        file.mkdir()
+    else:
+        file.write_bytes(file.read_bytes()[:-1])
+    with start(tmp_path, rig.server.uri, name) as again:
+        with exact_traffic(again, usual=rig.usual):
+            again.wait_serving(1)
+            again.wait_until(lambda: again.info()["registry"]["promoted_version"] == "2", "seen")
+            assert again.post("/reload-model").status_code == httpx.codes.CONFLICT
+            health = again.get("/health").json()
+            assert (health["model_version"], health["pinned_version"]) == ("1", None)
+            assert "unknown whether a version is pinned" in health["degraded"]
+            assert again.client.delete("/model/pin").json()["model_version"] == "2"
+            again.wait_until(lambda: again.get("/health").json()["degraded"] is None, "all well")
+        assert list(file.parent.glob("*.unreadable-*")) != []
+
+
+def test_a_pin_beside_another_service(rig: Rig, name: str, tmp_path: Path) -> None:
+    """What another service on the same CACHE_DIR writes leaves a pin; it takes it up. 0 fail."""
+    rig.server.register_unruly(name, 4.0, on_load="raise")
+    shared = tmp_path / "cache"
+    usual = replace(rig.usual, temporary_files=2 * rig.usual.temporary_files)
+    with (
+        start(tmp_path / "one", rig.server.uri, name, cache_dir=shared) as one,
+        start(tmp_path / "two", rig.server.uri, name, cache_dir=shared) as two,
+    ):
+        for service in (one, two):
+            service.wait_serving(1)
+        with exact_traffic(one, two, usual=usual):
+            rig.server.set_alias(name, ALIAS, 3)
+            for service in (one, two):
+                service.wait_until(partial(_says_refused, service), "refused")
+            one.post("/model/pin", {"version": "2"}).raise_for_status()
+            two.wait_serving(2)
+            assert two.get("/health").json()["pinned_version"] == "2"
+    with start(tmp_path / "one", rig.server.uri, name, cache_dir=shared) as again:
+        again.wait_serving(2)
+        assert again.get("/health").json()["pinned_version"] == "2"
+        again.client.delete("/model/pin")
+        again.wait_until(partial(_says_refused, again), "still refused")
+
+
+def _says_refused(service: RunningService) -> bool:
+    return "version 3 was refused" in service.get("/health").text

@@ -1,6 +1,6 @@
 """A store and a host without files and processes, whose versions do as they are told."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from service.contracts.contract import Call, Predictions
 from service.core.errors import ChildTimeoutError, ModelFailedError, ServiceError
 from service.core.media import Media
 from service.core.versions import ModelVersion, StoredVersion
-from service.registry.remembered import Memory, Remembered
+from service.registry.remembered import Memory, Refusal, Remembered
 from service.registry.store import ArtifactStore, InUse
 from service.runtimes.child import ChildThreads
 from service.runtimes.messages import LoadReply, SmokeReply
@@ -95,6 +95,7 @@ class FakeStore(ArtifactStore):
         self.fetching: list[ModelVersion] = []
         self.marks: set[FakeInUse] = set()
         self.good: list[ModelVersion] = []
+        self.trouble = ""
         self.tidying_error: Exception | None = None
         self.release_error: Exception | None = None
 
@@ -113,16 +114,25 @@ class FakeStore(ArtifactStore):
         self.marks.add(mark)
         return mark
 
-    async def mark_good(self, stored: StoredVersion, ref_uri: str) -> None:
+    async def mark_good(self, stored: StoredVersion, pointer: str) -> None:
         """Remember it."""
-        del ref_uri
+        del pointer
         if self.tidying_error is not None:
             raise self.tidying_error
         self.good.append(stored.version)
 
-    async def last_good(self, ref_uri: str, registry: str = "") -> StoredVersion | None:
+    async def mark_serving(self, version: ModelVersion, pointer: str) -> None:
+        """Remember nothing."""
+
+    async def mark_promoted(self, version: ModelVersion | None, pointer: str) -> None:
+        """Remember nothing."""
+
+    async def touch(self, pointer: str) -> None:
+        """Remember nothing."""
+
+    async def last_good(self, pointer: str) -> StoredVersion | None:
         """Return what was marked last."""
-        del ref_uri, registry
+        del pointer
         if not self.good:
             return None
         return StoredVersion(self.good[-1], Path(self.good[-1].key), "digest")
@@ -141,14 +151,23 @@ class FakeRemembered(Remembered):
 
     def __init__(self) -> None:
         self.memory = Memory()
+        self.held = self.trouble = ""
 
-    async def recall(self) -> Memory:
-        """Return what was remembered."""
-        return self.memory
+    async def recall(self) -> Memory | None:
+        """Return what was remembered, unless it is unknown."""
+        return None if self.held else self.memory
 
-    async def remember(self, memory: Memory) -> None:
+    async def remember_pin(self, pin: ModelVersion | None) -> None:
         """Remember it."""
-        self.memory = memory
+        self.held = ""
+        self.memory = msgspec.structs.replace(self.memory, pin=pin)
+
+    async def remember_refusals(
+        self, refusals: Collection[Refusal], lifted: Collection[ModelVersion]
+    ) -> None:
+        """Remember them."""
+        del lifted
+        self.memory = msgspec.structs.replace(self.memory, refusals=tuple(refusals))
 
 
 class ReplayWorker:

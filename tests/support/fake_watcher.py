@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from functools import partial
 from typing import Literal
 
 import anyio
@@ -80,7 +79,8 @@ class FakeWatcher:
             finder=VersionFinder(
                 ModelRef.parse(uri), a_version(1).registry, self.source.ask, self.store
             ),
-            last_good=partial(self.store.last_good, uri),
+            store=self.store,
+            pointer=uri,
             on_unpromoted=on_unpromoted,
         )
 

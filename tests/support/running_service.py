@@ -71,6 +71,13 @@ class RunningService:
                 events.append({"raw": line})
         return events
 
+    def knows_good(self) -> bool:
+        """Whether some pointer's last known good version is noted in its CACHE_DIR."""
+        return any(
+            json.loads(file.read_text())["state"]["good"]
+            for file in (self.cache_dir / "needs").glob("*.json")
+        )
+
     # -- waiting ---------------------------------------------------------------------------------
 
     def wait_until(

@@ -7,11 +7,13 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import anyio
+import msgspec
 import pytest
 
 from service.core import manifest
-from service.core.errors import FetchFailedError, StoreCorruptError
+from service.core.errors import FetchFailedError, StateUnreadableError, StoreCorruptError
 from service.core.versions import ModelVersion
+from service.registry.remembered import Remembered
 from service.registry.store import ArtifactStore
 from tests.support.fake_source import a_version
 
@@ -357,8 +359,7 @@ async def test_the_last_known_good_version_of_a_pointer_survives_restarts(
     await store.mark_good(one, "models:/m@champion")
     again = await open_store(tmp_path, fetcher)
     assert await again.last_good("models:/m/Production") == two
-    assert await again.last_good("models:/m@champion", "http://registry.test") == one
-    assert await again.last_good("models:/m@champion", "http://other.test") is None
+    assert await again.last_good("models:/m@champion") == one
     assert await again.last_good("models:/other/1") is None
 
 
@@ -382,16 +383,124 @@ async def test_a_damaged_last_known_good_version_is_none(tmp_path: Path, fetcher
     assert await store.known() == []
 
 
-async def test_damaged_state_files_are_as_good_as_none(tmp_path: Path, fetcher: Fetcher) -> None:
-    """They are hints; what is on disk speaks for itself."""
+def damage(folder: Path, name: str, how: str) -> None:
+    """Put nonsense, or a folder, in a state file's place."""
+    for file in folder.glob(name):
+        file.unlink()
+        if how == "folder":
+            file.mkdir()
+        else:
+            file.write_bytes(b"\x00")
+
+
+@pytest.mark.parametrize("how", ["nonsense", "folder"])
+async def test_a_damaged_order_of_uses_is_as_good_as_none(
+    tmp_path: Path, fetcher: Fetcher, how: str
+) -> None:
+    """It is a hint; what is on disk speaks for itself."""
     store = await open_store(tmp_path, fetcher)
     stored = await store.ensure(a_version(1))
-    for name in ("uses.json", "good.json"):
-        (tmp_path / name).write_bytes(b"\x00")
-    assert await store.last_good("models:/m/1") is None
+    damage(tmp_path, "uses.json", how)
     assert await store.known() == [stored]
-    await store.mark_good(stored, "models:/m/1")
-    assert await store.last_good("models:/m/1") == stored
+    assert await store.ensure(a_version(1)) == stored
+    assert json.loads((tmp_path / "uses.json").read_text()) == {a_version(1).key: 1}
+
+
+@pytest.mark.parametrize("how", ["nonsense", "folder"])
+async def test_with_a_damaged_file_of_needs_nothing_is_pruned(
+    tmp_path: Path, fetcher: Fetcher, how: str
+) -> None:
+    """It is told, and over once the pointer's service has written it anew."""
+    store = await open_store(tmp_path, fetcher, keep=1)
+    first, second = await store.ensure(a_version(1)), await store.ensure(a_version(2))
+    await store.mark_good(first, "models:/m/1")
+    damage(tmp_path, "needs/*.json", how)
+    with pytest.raises(StateUnreadableError):
+        await store.last_good("models:/m/1")
+    assert await store.prune() == []
+    assert "nothing is pruned" in store.trouble
+    await store.mark_good(second, "models:/m/1")
+    assert await store.last_good("models:/m/1") == second
+    assert await store.prune() == [a_version(1).key]
+    assert store.trouble == ""
+
+
+async def test_as_many_versions_of_each_model_are_kept(tmp_path: Path, fetcher: Fetcher) -> None:
+    """Of another registry's or workspace's, too."""
+    store = await open_store(tmp_path, fetcher, keep=1)
+    others = [
+        msgspec.structs.replace(a_version(number), **{field: "another"})
+        for field in ("name", "registry", "workspace")
+        for number in (1, 2)
+    ]
+    for version in (a_version(1), *others, a_version(2)):
+        await store.ensure(version)
+    assert set(await store.prune()) == {a_version(1).key, *(v.key for v in others[::2])}
+
+
+@pytest.mark.parametrize("why", ["good", "serving", "promoted", "pinned"])
+async def test_what_a_stopped_service_needs_is_not_pruned(
+    tmp_path: Path, fetcher: Fetcher, why: str
+) -> None:
+    """Until nobody has used its pointer for months; its pin stays even then."""
+    theirs = await open_store(tmp_path, fetcher, keep=1)
+    stored = await theirs.ensure(a_version(1))
+    if why == "good":
+        await theirs.mark_good(stored, "theirs")
+    elif why == "serving":
+        await theirs.mark_serving(stored.version, "theirs")
+    elif why == "promoted":
+        await theirs.mark_promoted(stored.version, "theirs")
+    else:
+        await Remembered(tmp_path, "theirs").remember_pin(stored.version)
+    ours = await open_store(tmp_path, fetcher, keep=1)
+    for number in (2, 3, 4):
+        await ours.mark_good(await ours.ensure(a_version(number)), "ours")
+    assert set(await ours.prune()) == {a_version(2).key, a_version(3).key}
+    files = [*(tmp_path / "needs").glob("*.json"), *(tmp_path / "pointers").glob("*.json")]
+    for file in files:
+        os.utime(file, (0, 0))
+    await ours.touch("ours")
+    assert await ours.prune() == [a_version(1).key]
+    memory = await Remembered(tmp_path, "theirs").recall()
+    assert memory is not None
+    assert memory.pin == (stored.version if why == "pinned" else None)
+
+
+async def test_a_version_that_nobody_has_used_for_months_goes(
+    tmp_path: Path, fetcher: Fetcher
+) -> None:
+    """Also one of a model that no pointer follows any more; one of the future does not."""
+    store = await open_store(tmp_path, fetcher)
+    for number in (1, 2, 3):
+        await store.ensure(a_version(number))
+    for number, moment in ((1, 0.0), (2, 4e9)):
+        os.utime(tmp_path / "versions" / a_version(number).key, (moment, moment))
+    assert await store.prune() == [a_version(1).key]
+
+
+async def test_last_known_good_versions_of_before_are_taken_over(
+    tmp_path: Path, fetcher: Fetcher
+) -> None:
+    """From the one file that all pointers shared, whose versions have their keys still."""
+    store = await open_store(tmp_path, fetcher)
+    stored = await store.ensure(a_version(1))
+    good = {"registry": "http://registry.test", "ref_uri": "models:/m/1", "key": a_version(1).key}
+    (tmp_path / "good.json").write_text(json.dumps([good]))
+    again = await open_store(tmp_path, fetcher)
+    assert await again.last_good("models:/m/1") == stored
+    assert not (tmp_path / "good.json").exists()
+
+
+@pytest.mark.parametrize("how", ["nonsense", "folder"])
+async def test_a_damaged_file_of_before_stops_no_start(
+    tmp_path: Path, fetcher: Fetcher, how: str
+) -> None:
+    """It is put aside."""
+    (tmp_path / "good.json").touch()
+    damage(tmp_path, "good.json", how)
+    await open_store(tmp_path, fetcher)
+    assert (tmp_path / "good.old").exists()
 
 
 async def test_a_half_removed_version_is_not_known(tmp_path: Path, fetcher: Fetcher) -> None:

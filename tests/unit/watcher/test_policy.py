@@ -61,6 +61,12 @@ def a_snapshot(**given: Any) -> Snapshot:
         # What serves was refused on probation, and nothing was warm behind it.
         (a_snapshot(wanted=V2, serving=V2, refused=frozenset({V2}), fallback=V1), Load(V1)),
         (a_snapshot(wanted=V2, serving=V1, refused=frozenset({V2}), fallback=V1), KEEP),
+        # It is unknown whether a version is pinned: nothing newly promoted, nor nothing at all.
+        (a_snapshot(held=True, wanted=V2, fallback=V1), Load(V1)),
+        (a_snapshot(held=True, wanted=V2), KEEP),
+        (a_snapshot(held=True, wanted=V2, serving=V1), KEEP),
+        (a_snapshot(held=True, wanted=V2, loading=V1, fallback=V1), KEEP),
+        (a_snapshot(held=True, serving=V1, on_unpromoted="unload"), KEEP),
     ],
 )
 def test_the_next_action_follows_from_how_things_stand(now: Snapshot, action: Any) -> None:

@@ -3,6 +3,7 @@
 import pytest
 
 from service.core.errors import (
+    PinUnknownError,
     RefusedError,
     ServiceError,
     SourceUnavailableError,
@@ -123,6 +124,60 @@ async def test_a_wish_that_fails_fails_alone() -> None:
             await pin.settled()
         watcher.desired.withdraw(pin)
         assert await outcome_of(watcher, reload) == "2"
+
+
+async def test_with_an_unknown_pin_the_last_known_good_version_serves() -> None:
+    """Whatever is promoted or reloaded, until somebody pins or unpins."""
+    async with a_watcher() as watcher:
+        await serve(watcher, 1)
+    watcher.remembered.held = "it is unknown whether a version is pinned"
+    async with a_watcher(earlier=watcher) as again:
+        await promote(again, 2)
+        await again.until(lambda: again.serving == "1")
+        await again.pause(5)
+        assert isinstance(await outcome_of(again, again.desired.reload()), PinUnknownError)
+        assert again.serving == "1"
+        assert again.monitor.held
+        assert await outcome_of(again, again.desired.unpin()) == "2"
+        assert again.monitor.held == ""
+
+
+async def test_a_pin_ends_that_a_pin_is_unknown() -> None:
+    """It is known then."""
+    async with a_watcher() as watcher:
+        await serve(watcher, 1)
+    watcher.remembered.held = "it is unknown whether a version is pinned"
+    async with a_watcher(earlier=watcher) as again:
+        again.source.versions["2"] = a_version(2)
+        assert await outcome_of(again, again.desired.pin("2")) == "2"
+        assert again.monitor.held == ""
+
+
+async def test_a_pin_that_another_service_has_set_is_taken_up() -> None:
+    """And so is its end."""
+    async with a_watcher() as watcher:
+        await serve(watcher, 1)
+        await serve(watcher, 2)
+        await watcher.remembered.remember_pin(a_version(1))
+        await watcher.reconciler.run_once()
+        await watcher.until(lambda: watcher.serving == "1")
+        await watcher.remembered.remember_pin(None)
+        await watcher.reconciler.run_once()
+        await watcher.until(lambda: watcher.serving == "2")
+
+
+async def test_a_refused_version_is_called_refused_after_a_restart() -> None:
+    """With the reason, before and after."""
+    async with a_watcher() as watcher:
+        await serve(watcher, 1)
+        watcher.fates.by_number["2"] = Fate(smoke_refusal="it answers nonsense")
+        await promote(watcher, 2)
+        await watcher.until(lambda: ("2", Ending.REFUSED) in watcher.endings)
+        await watcher.reconciler.run_once()
+        assert "nonsense" in watcher.monitor.refused[a_version(2)]
+    async with a_watcher(earlier=watcher) as again:
+        await promote(again, 2)
+        assert "nonsense" in again.monitor.refused[a_version(2)]
 
 
 async def test_a_refusal_survives_a_restart() -> None:
