@@ -122,6 +122,8 @@ async def open_backstage(
         TRACKING_URI: settings.mlflow_tracking_uri,
         "MLFLOW_DISABLE_TELEMETRY": os.environ.get("MLFLOW_DISABLE_TELEMETRY", "true"),
     }
+    # Empty where none is set: then the server's own choice counts, whatever this process inherited.
+    environment["MLFLOW_WORKSPACE"] = settings.mlflow_workspace
     if settings.mlflow_registry_uri:
         environment[REGISTRY_URI] = settings.mlflow_registry_uri
     variables = WorkerVariables(settings.worker_env)
@@ -194,7 +196,7 @@ async def open_backstage(
     try:
         yield Backstage(
             source=ScoutSource(settings.ref, ask),
-            finder=VersionFinder(settings.ref, _registry(settings), ask, store),
+            finder=VersionFinder(settings.ref, _model(settings), ask, store),
             store=store,
             host=ModelHost(WorkerStarter(pool, threads), batching, compiler),
             gates=gates,
@@ -370,9 +372,19 @@ def _registry(settings: Settings) -> str:
     return redact(settings.mlflow_registry_uri or settings.mlflow_tracking_uri)
 
 
+def _model(settings: Settings) -> tuple[str, str, str]:
+    """Name the registered model as its versions do."""
+    return _registry(settings), settings.mlflow_workspace, settings.ref.name
+
+
 def _pointer(settings: Settings) -> str:
-    """Name the pointer with its registry: another one behind the same CACHE_DIR may have it too."""
-    return f"{settings.ref.uri} at {_registry(settings)}"
+    """Name the pointer with its registry: another one behind the same CACHE_DIR may have it too.
+
+    And with its workspace: those of one registry have one address.
+    """
+    pointer = f"{settings.ref.uri} at {_registry(settings)}"
+    workspace = settings.mlflow_workspace
+    return f"{pointer} in workspace {workspace}" if workspace else pointer
 
 
 def _settings_or_exit() -> Settings:

@@ -1,7 +1,6 @@
 """What can be set from outside: read once from the environment, checked whole, passed in."""
 
 import os
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -11,7 +10,7 @@ import msgspec
 from dotenv import load_dotenv
 from msgspec import Meta
 
-from service.core.versions import InvalidModelUriError, ModelRef
+from service.core.versions import InvalidModelUriError, ModelRef, is_model_name
 from service.setting_texts import HOSTS, TOKEN, VARIABLES, WrongTextError, convert, show
 
 _DAY_S = 86_400
@@ -56,6 +55,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     mlflow_registry_uri: str = ""
     """The model registry, where it is not the tracking server."""
+
+    mlflow_workspace: Annotated[str, Meta(pattern=r"^[!-~]*$", max_length=200)] = ""
+    """The workspace of the MLflow server whose models are meant, where it has several."""
 
     host: str = "127.0.0.1"
     """The address to listen on; `0.0.0.0` for all of IPv4, `::` for all of IPv6."""
@@ -169,7 +171,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     as the one before from its first request on; 0 for not at all."""
 
     keep_versions: Annotated[int, Meta(ge=1, le=10_000)] = 3
-    """Versions to keep on disk; one that is served is never removed."""
+    """Versions of each model to keep on disk; what some service needs is never removed."""
 
     cache_dir: Path = Path(".hotswap")
     """The folder for fetched versions and temporary files."""
@@ -310,19 +312,18 @@ def _resolve_ref(settings: Settings) -> ModelRef:
     found: dict[str, ModelRef] = {}
     name = settings.model_name
     if settings.model_uri:
-        uri_ref = _parse("model_uri", settings.model_uri, settings.model_uri)
+        uri_ref = _parse(settings.model_uri)
         found[_shown("model_uri", settings.model_uri)] = uri_ref
         name = uri_ref.name or name
-    if not re.fullmatch(r"[^/:@]*", name):
+    if name and not is_model_name(name):
         raise SettingsError(
             f"{_shown('model_name', name)} is wrong: allowed is a registered model's name, which "
-            "has no '/', ':' or '@'"
+            "has no '/', ':' or control character"
         )
     if stage := settings.model_stage:
         found[_shown("model_stage", stage)] = _for_stage(name, stage)
     if alias := settings.model_alias:
-        uri = f"models:/{name}@{alias.removeprefix('@')}"
-        found[_shown("model_alias", alias)] = _parse("model_alias", alias, uri)
+        found[_shown("model_alias", alias)] = _for_alias(name, alias)
     if not found:
         return ModelRef.for_stage(name, "Production")
     (first, ref), *others = found.items()
@@ -339,15 +340,19 @@ def _for_stage(name: str, stage: str) -> ModelRef:
         raise SettingsError(f"MODEL_STAGE is wrong: {error}") from None
 
 
-def _parse(setting: str, text: str, uri: str) -> ModelRef:
+def _for_alias(name: str, alias: str) -> ModelRef:
+    try:
+        return ModelRef.for_alias(name, alias)
+    except InvalidModelUriError:
+        raise SettingsError(
+            f"{_shown('model_alias', alias)} is wrong: allowed are letters, digits, '_' and '-'"
+        ) from None
+
+
+def _parse(uri: str) -> ModelRef:
     try:
         return ModelRef.parse(uri)
     except InvalidModelUriError as error:
-        if setting == "model_alias":
-            shown = _shown(setting, text)
-            raise SettingsError(
-                f"{shown} is wrong: allowed are letters, digits, '_' and '-'"
-            ) from None
         raise SettingsError(f"MODEL_URI is wrong: {error}") from None
 
 

@@ -11,16 +11,28 @@ STAGES = ("None", "Staging", "Production", "Archived")
 """MLflow's stages, in its own spelling (`mlflow.entities.model_registry.model_version_stages`)."""
 
 _STAGE_BY_LOWER = {stage.lower(): stage for stage in STAGES}
-_NAME = r"(?P<name>[^/:@]+)"
+_NAME = r"(?P<name>[^/:\x00-\x1f\x7f\ud800-\udfff]{1,1000})"
+"""Whatever MLflow takes, '@' too, but for what no header, line or file can hold."""
+_NAME_ALONE = re.compile(_NAME)
 _RUN = re.compile(r"runs:/(?P<run>[^/]+)/(?P<path>.+)")
-_ALIAS = re.compile(rf"models:/{_NAME}@(?P<alias>[\w-]+)")
+_ALIAS_NAME = re.compile(r"[\w-]{1,255}")
+_ALIAS = re.compile(rf"models:/{_NAME}@(?P<alias>[\w-]{{1,255}})")
 _SUFFIX = re.compile(rf"models:/{_NAME}/(?P<suffix>[^/@]+)")
 _LOGGED = re.compile(r"models:/(?P<id>m-[\w-]+)")
+_SHOWN = 200
+"""Characters of a wrong text that its error repeats."""
+_READABLE_BYTES = 180
+"""Of a version's key: with a digest, and a name for what is removed, it fits into 255."""
 _NUMBER = re.compile(r"[0-9]{1,19}")
 
 
 class InvalidModelUriError(ValueError):
     """A text that is none of the model URIs that can be followed; its message says which can."""
+
+
+def is_model_name(text: str) -> bool:
+    """Whether a registered model may have this name, and be served under it."""
+    return _NAME_ALONE.fullmatch(text) is not None
 
 
 def version_number(text: str) -> str | None:
@@ -60,7 +72,10 @@ class ModelRef(msgspec.Struct, frozen=True):
 
     @classmethod
     def parse(cls, uri: str) -> "ModelRef":
-        """Read one of MLflow's model URIs. Raise InvalidModelUriError for anything else."""
+        """Read one of MLflow's model URIs. Raise InvalidModelUriError for anything else.
+
+        As MLflow does it: what follows the last '@' is an alias, unless a '/' comes after it.
+        """
         uri = uri.strip()
         if found := _RUN.fullmatch(uri):
             return cls(RefKind.RUN, uri, "", found["run"])
@@ -71,14 +86,22 @@ class ModelRef(msgspec.Struct, frozen=True):
         if found := _LOGGED.fullmatch(uri):
             return cls(RefKind.LOGGED_MODEL, uri, "", found["id"])
         raise InvalidModelUriError(
-            f"{uri!r} is no model URI; allowed are models:/NAME/STAGE, models:/NAME@ALIAS, "
-            "models:/NAME/VERSION, models:/NAME/latest, models:/m-ID and runs:/RUN_ID/PATH"
+            f"{uri[:_SHOWN]!r} is no model URI; allowed are models:/NAME/STAGE, "
+            "models:/NAME@ALIAS, models:/NAME/VERSION, models:/NAME/latest, models:/m-ID and "
+            "runs:/RUN_ID/PATH"
         )
 
     @classmethod
     def for_alias(cls, name: str, alias: str) -> "ModelRef":
-        """Point at a registered model's alias, with or without its '@'."""
+        """Point at a registered model's alias, with or without its '@'.
+
+        Raise InvalidModelUriError for what MLflow takes for no alias.
+        """
         alias = alias.removeprefix("@")
+        if not _ALIAS_NAME.fullmatch(alias):
+            raise InvalidModelUriError(
+                f"{alias[:_SHOWN]!r} is no alias; allowed are letters, digits, '_' and '-'"
+            )
         return cls(RefKind.ALIAS, f"models:/{name}@{alias}", name, alias)
 
     @classmethod
@@ -94,8 +117,8 @@ class ModelRef(msgspec.Struct, frozen=True):
         known = _STAGE_BY_LOWER.get(stage.lower())
         if known is None:
             raise InvalidModelUriError(
-                f"{stage!r} is no stage; allowed are {', '.join(STAGES)}, a version number, "
-                "or latest"
+                f"{stage[:_SHOWN]!r} is no stage; allowed are {', '.join(STAGES)}, "
+                "a version number, or latest"
             )
         return cls(RefKind.STAGE, f"models:/{name}/{known}", name, known)
 
@@ -146,6 +169,7 @@ class ModelVersion(msgspec.Struct, frozen=True, omit_defaults=True):
         """The folder name of this version in a store: readable, and unique by a digest."""
         digest = hashlib.sha256(msgspec.json.encode(self)).hexdigest()[:16]
         readable = re.sub(r"[^\w.-]+", "_", f"{self.name[:48]}-{self.version[:40]}")
+        readable = readable.encode()[:_READABLE_BYTES].decode(errors="ignore")
         return f"{readable}-{digest}"
 
 

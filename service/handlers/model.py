@@ -233,6 +233,7 @@ def _predictors(model: LoadedModel) -> dict[str, Any]:
 def _named(version: ModelVersion) -> dict[str, Any]:
     return {
         "name": version.name,
+        "workspace": version.workspace or None,
         "version": version.version,
         "run_id": version.run_id or None,
         "source": redact(version.source),

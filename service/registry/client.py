@@ -24,6 +24,7 @@ with warnings.catch_warnings():
 from service.core.errors import SourceUnavailableError
 from service.core.redaction import redact
 from service.core.versions import ModelRef, ModelVersion, RefKind, version_number
+from service.registry.artifacts import list_run
 from service.registry.download import download
 from service.registry.faults import explain, is_absence
 from service.registry.messages import (
@@ -145,6 +146,7 @@ def _by_logged_model(ref: ModelRef, client: Any) -> ResolveReply:
     return ResolveReply(
         ModelVersion(
             registry=_place(ref),
+            workspace=_workspace(),
             name=model.name or ref.target,
             version=ref.target,
             run_id=model.source_run_id or "",
@@ -161,11 +163,12 @@ def _by_run(ref: ModelRef, client: Any) -> ResolveReply:
     if info.lifecycle_stage == "deleted":
         return ResolveReply(None, f"the run {ref.target} is deleted")
     path = ref.uri.removeprefix(f"runs:/{ref.target}/").strip("/")
-    if not mlflow.artifacts.list_artifacts(artifact_uri=ref.uri.rstrip("/")):
+    if not list_run(ref.target, path):
         return ResolveReply(None, f"the run {ref.target} has nothing at {path}")
     return ResolveReply(
         ModelVersion(
             registry=_place(ref),
+            workspace=_workspace(),
             name=path.rpartition("/")[2],
             version=ref.target,
             run_id=ref.target,
@@ -207,6 +210,7 @@ def _registered(ref: ModelRef, found: Any) -> ResolveReply:
     return ResolveReply(
         ModelVersion(
             registry=_place(ref),
+            workspace=_workspace(),
             name=found.name,
             version=number,
             run_id=found.run_id or "",
@@ -223,6 +227,11 @@ def _uri(ref: ModelRef) -> str:
 
 def _place(ref: ModelRef) -> str:
     return redact(_uri(ref))
+
+
+def _workspace() -> str:
+    """Return the workspace that MLflow's client asks for in this process, '' for the server's."""
+    return os.environ.get("MLFLOW_WORKSPACE", "").strip()
 
 
 def _over_http(uri: str) -> bool:

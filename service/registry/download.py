@@ -8,17 +8,16 @@ What is listed must fit on the disk before any of it is fetched.
 import shutil
 import warnings
 from pathlib import Path
-from typing import Any
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     import mlflow
-    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
 from service.core.errors import FetchFailedError
 from service.core.mlmodel import MLMODEL, read_mlmodel
 from service.core.redaction import redact
 from service.core.versions import ModelVersion
+from service.registry.artifacts import artifact_uri, fetch, list_all
 from service.registry.faults import explain
 from service.registry.messages import DownloadReply, DownloadRequest
 from service.registry.numbers import milliseconds
@@ -38,12 +37,9 @@ def download(request: DownloadRequest) -> DownloadReply:
     uri = artifact_uri(version)
     try:
         _must_be_the_same(version, uri)
-        listed = _listing(uri)
+        listed = list_all(version)
         _must_have_room(uri, listed, Path(request.destination))
-        # Never without a destination: a local artifact store would be used in place and written to.
-        path = Path(
-            mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=request.destination)
-        )
+        path = fetch(version, request.destination)
         root = _model_root(path, uri)
         files = _sizes(root)
         _check_listing(uri, listed, files)
@@ -55,18 +51,6 @@ def download(request: DownloadRequest) -> DownloadReply:
     except Exception as error:
         raise FetchFailedError(explain(error, f"{uri} could not be fetched")) from error
     return DownloadReply(str(root), len(files), sum(files.values()))
-
-
-def artifact_uri(version: ModelVersion) -> str:
-    """Return the URI that MLflow downloads this version from.
-
-    By number where it is registered (the registry hands out the place, and the credentials for
-    it), else by run or logged model, whose URI is the version's source.
-    """
-    of_run = version.source.startswith(f"runs:/{version.version}/")
-    if of_run or version.source == f"models:/{version.version}":
-        return version.source
-    return f"models:/{version.name}/{version.version}"
 
 
 def _must_be_the_same(version: ModelVersion, uri: str) -> None:
@@ -93,28 +77,6 @@ def _sizes(root: Path) -> dict[str, int]:
         for file in root.rglob("*")
         if file.is_file() and file.name not in _WRITTEN_HERE
     }
-
-
-def _listing(uri: str) -> dict[str, int | None]:
-    """Return what the artifact store lists, with sizes where it has them.
-
-    One call for each folder.
-    """
-    base, below = uri, ""
-    if uri.startswith("runs:/"):
-        # Below the run itself: a listing that starts deeper names its files in two ways.
-        run_id, _, below = uri.removeprefix("runs:/").strip("/").partition("/")
-        base = f"runs:/{run_id}"
-    repository: Any = get_artifact_repository(base)
-    listed: dict[str, int | None] = {}
-    folders = [below]
-    while folders:
-        for item in repository.list_artifacts(folders.pop()):
-            if item.is_dir:
-                folders.append(item.path)
-            else:
-                listed[item.path.removeprefix(f"{below}/")] = item.file_size
-    return listed
 
 
 def _must_have_room(uri: str, listed: dict[str, int | None], destination: Path) -> None:

@@ -66,6 +66,17 @@ def is_absence(error: Exception, *, alias: str = "", over_http: bool) -> bool:
     )
 
 
+def is_missing_endpoint(error: Exception) -> bool:
+    """Whether a server does not know what it was asked: its answer is a 404 that is not MLflow's.
+
+    MLflow's own word that something is absent comes with JSON that says so.
+    """
+    answer = getattr(error, "json", None)
+    if isinstance(answer, dict):
+        return answer.get("error_code") == "ENDPOINT_NOT_FOUND"
+    return _status(error, _text(error)) == 404  # noqa: PLR2004 - HTTP's number
+
+
 def explain(error: Exception, where: str) -> str:
     """Return a sentence on what failed at `where` that a person can act on, without credentials."""
     text = " ".join(_BODY.sub("", _text(error)).split())

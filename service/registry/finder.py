@@ -15,18 +15,19 @@ _SHOWN = 40
 class VersionFinder:
     """Finds versions of the registered model that the pointer is about.
 
-    `registry` is its redacted URI: the store may hold versions of others, with the same numbers.
+    `model` is what `ModelVersion.model` says of them: the store may hold versions of other
+    registries and workspaces, with the same numbers.
     """
 
     def __init__(
         self,
         ref: ModelRef,
-        registry: str,
+        model: tuple[str, str, str],
         ask: Callable[[ResolveRequest], Awaitable[ResolveReply]],
         store: ArtifactStore,
     ) -> None:
         self._ref = ref
-        self._registry = registry
+        self._model = model
         self._ask = ask
         self._store = store
 
@@ -48,10 +49,9 @@ class VersionFinder:
             found, unavailable = None, error
         if found is not None:
             return found
-        wanted = (self._registry, ref.name, ref.target)
         for stored in await self._store.known():
             version = stored.version
-            if (version.registry, version.name, version.version) == wanted:
+            if (version.model, version.version) == (self._model, ref.target):
                 return version
         if unavailable is not None:
             raise unavailable

@@ -77,7 +77,7 @@ class FakeWatcher:
             quarantine=quarantine,
             remembered=self.remembered,
             finder=VersionFinder(
-                ModelRef.parse(uri), a_version(1).registry, self.source.ask, self.store
+                ModelRef.parse(uri), a_version(1).model, self.source.ask, self.store
             ),
             store=self.store,
             pointer=uri,
