@@ -1,6 +1,7 @@
 """What can be set from outside: read once from the environment, checked whole, passed in."""
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal

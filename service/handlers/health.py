@@ -10,6 +10,7 @@ from litestar.openapi.datastructures import ResponseSpec
 from service.core.redaction import redact
 from service.handlers.guards import ANY_HOST
 from service.core.versions import ModelRef, ModelVersion
+from service.serving.journal import Journal
 from service.serving.slot import Slot
 from service.settings import Settings
 from service.telemetry.monitor import StateMonitor
@@ -37,6 +38,7 @@ async def health(
     ref: NamedDependency[ModelRef],
     monitor: NamedDependency[StateMonitor],
     settings: NamedDependency[Settings],
+    journal: NamedDependency[Journal],
 ) -> Response[dict[str, Any]]:
     """Answer 200 while some worker that lives has a version loaded, else 503 with the reason."""
     model = slot.current
@@ -63,17 +65,18 @@ async def health(
             "model_loaded": True,
             **about,
             "model_version": model.version.version,
-            "degraded": _degraded(monitor, ref, model.version) or None,
+            "degraded": _degraded(monitor, ref, model.version, journal) or None,
         }
         return Response(body, status_code=HTTPStatus.OK)
     body = {"status": "unhealthy", "model_loaded": False, "error": error, **about}
     return Response(body, status_code=HTTPStatus.SERVICE_UNAVAILABLE)
 
 
-def _degraded(monitor: StateMonitor, ref: ModelRef, serving: ModelVersion) -> str:
+def _degraded(monitor: StateMonitor, ref: ModelRef, serving: ModelVersion, journal: Journal) -> str:
     """Say all that is not as it should be, '' where everything is."""
     not_served = "" if serving == (monitor.pin or monitor.promoted) else _why_not(monitor, ref)
-    return "; ".join(filter(None, (monitor.held or not_served, *monitor.troubles)))
+    troubles = (*monitor.troubles, journal.trouble)
+    return "; ".join(filter(None, (monitor.held or not_served, *troubles)))
 
 
 def _why_not(monitor: StateMonitor, ref: ModelRef) -> str:

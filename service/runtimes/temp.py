@@ -1,7 +1,10 @@
 """Where temporary files go: a folder for each process, which the next one to start removes."""
 
 import contextlib
+import errno
+import os
 import shutil
+import sys
 import tempfile
 import uuid
 from pathlib import Path
@@ -16,6 +19,10 @@ _PRIVATE = 0o700
 _LONGEST_SOCKET_FOLDER = 60
 """Characters: a Unix socket's path holds 107, and multiprocessing adds two random names to ours."""
 
+_TRIES = 20
+_FOLDERS = ("compiled", "locks", "needs", "pointers", "temp", "tmp", "versions")
+"""What a service has below CACHE_DIR."""
+
 
 class TempFolder:
     """A folder of this process's own below `root`, held by a lock as long as the process lives.
@@ -25,15 +32,19 @@ class TempFolder:
     """
 
     def __init__(self, root: Path) -> None:
-        """Make the folder. Raise OSError where the disk does not let us."""
-        root.mkdir(mode=_PRIVATE, parents=True, exist_ok=True)
-        _remove_left_behind(root)
-        name = uuid.uuid4().hex[:8]
-        # Kept: losing the object would let go of the lock.
-        self._lock = filelock.FileLock(root / f"{name}.lock", thread_local=False)
-        self._lock.acquire(timeout=0)
-        self.path = root / name
-        self.path.mkdir(mode=_PRIVATE)
+        """Make the folder. Raise SettingsError where that can't be done."""
+        try:
+            root.mkdir(mode=_PRIVATE, parents=True, exist_ok=True)
+            _remove_left_behind(root)
+            # Kept: losing the object would let go of the lock.
+            self._lock = _new_lock(root)
+            self.path = Path(self._lock.lock_file).with_suffix("")
+            self.path.mkdir(mode=_PRIVATE)
+        except OSError as error:
+            raise SettingsError(
+                f"CACHE_DIR: no folder for temporary files can be made in {root} "
+                f"({error.strerror or error}); allowed is a folder that this user may write to"
+            ) from None
 
     @classmethod
     def below(cls, cache_dir: Path) -> Self:
@@ -55,6 +66,15 @@ def require_writable(cache_dir: Path) -> str:
         caution = own_folder(cache_dir)
         with tempfile.TemporaryFile(dir=cache_dir):
             pass
+        for name in _FOLDERS:
+            if os.path.lexists(cache_dir / name):
+                # Raise the right error for whatever else is in its place.
+                (cache_dir / name).mkdir(exist_ok=True)
+    except FileExistsError as error:
+        raise SettingsError(
+            f"CACHE_DIR: {error.filename} is no folder; allowed is a folder that is empty, or that "
+            "this service has filled"
+        ) from None
     except OSError as error:
         raise SettingsError(
             f"CACHE_DIR: {cache_dir} can't be written to ({error.strerror}); allowed is a folder "
@@ -63,11 +83,34 @@ def require_writable(cache_dir: Path) -> str:
     return caution
 
 
+def _new_lock(root: Path) -> filelock.BaseFileLock:
+    """Make and hold a lock of a new name. Raise OSError where that does not succeed.
+
+    Another service that starts now may take the new file for one that was left behind, and remove
+    it before it is locked. Then the next name is tried.
+    """
+    for _ in range(_TRIES):
+        lock = filelock.FileLock(root / f"{uuid.uuid4().hex[:8]}.lock", thread_local=False)
+        with contextlib.suppress(filelock.Timeout):
+            lock.acquire(timeout=0)
+            if Path(lock.lock_file).exists():
+                return lock
+            lock.release()
+    raise OSError(errno.EBUSY, "other services remove each new folder there")
+
+
 def _remove_left_behind(root: Path) -> None:
     for file in root.glob("*.lock"):
         lock = filelock.FileLock(file, thread_local=False)
         with contextlib.suppress(OSError, filelock.Timeout):
             lock.acquire(timeout=0)
-            shutil.rmtree(root / file.stem, ignore_errors=True)
-            lock.release()
-            file.unlink(missing_ok=True)
+            try:
+                shutil.rmtree(file.with_suffix(""), ignore_errors=True)
+                # While it is held: who opened it before we let go finds that it is no more there.
+                if sys.platform != "win32":
+                    file.unlink(missing_ok=True)
+            finally:
+                lock.release()
+            # An open file can't be removed there.
+            if sys.platform == "win32":
+                file.unlink(missing_ok=True)

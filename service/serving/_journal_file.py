@@ -5,6 +5,7 @@ another one found damaged and moved aside.
 """
 
 import contextlib
+import errno
 import sqlite3
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -19,7 +20,7 @@ _BUSY_S = 5.0
 """How long to wait for another service that writes."""
 _MOST_ROWS = 20_000
 """Over all pointers that were ever followed with this file."""
-_LAYOUT = 1
+LAYOUT = 1
 """What user_version says of a file that has these columns."""
 _DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 _CREATE = """
@@ -38,13 +39,16 @@ _PRUNE = """
 DELETE FROM promotions WHERE pointer = ? AND id <=
     (SELECT id FROM promotions WHERE pointer = ? ORDER BY id DESC LIMIT 1 OFFSET ?)"""
 _PRUNE_ALL = "DELETE FROM promotions WHERE id <= (SELECT max(id) FROM promotions) - ?"
-_NEWEST = "SELECT promotion FROM promotions WHERE pointer = ? ORDER BY id DESC LIMIT ?"
+# As bytes, which can be anything; and nothing that is larger than any promotion.
+_NEWEST = """
+SELECT CAST(promotion AS BLOB) FROM promotions
+WHERE pointer = ? AND length(promotion) < 1000000 ORDER BY id DESC LIMIT ?"""
 
 _log = structlog.get_logger("journal")
 
 
-class _OtherLayoutError(sqlite3.DatabaseError):
-    """A file that is a database, and not ours."""
+class OtherLayoutError(sqlite3.DatabaseError):
+    """A file that a later service wrote, or another program: it is left alone."""
 
 
 def write(file: Path, pointer: str, rows: Sequence[tuple[str, str]], kept: int) -> None:
@@ -63,10 +67,10 @@ def write(file: Path, pointer: str, rows: Sequence[tuple[str, str]], kept: int) 
     _with_file(file, work)
 
 
-def read(file: Path, pointer: str, count: int) -> list[str]:
+def read(file: Path, pointer: str, count: int) -> list[bytes]:
     """Return a pointer's newest promotions, the newest first, and raise as `write` does."""
 
-    def work(db: sqlite3.Connection) -> list[str]:
+    def work(db: sqlite3.Connection) -> list[bytes]:
         return [row[0] for row in db.execute(_NEWEST, (pointer, count))]
 
     return _with_file(file, work)
@@ -95,25 +99,26 @@ def _with_file(file: Path, work: Callable[[sqlite3.Connection], T]) -> T:
 
 
 def _once(file: Path, work: Callable[[sqlite3.Connection], T]) -> T:
+    # A pipe or the like would keep us for ever.
+    if file.exists() and not file.is_file():
+        raise OSError(errno.EINVAL, "it is no regular file", str(file))
     # Closing it rolls back what was not committed.
     with contextlib.closing(sqlite3.connect(file, _BUSY_S, isolation_level=None)) as db:
         (layout,) = db.execute("PRAGMA user_version").fetchone()
         if layout == 0:
             _create(db)
-        elif layout != _LAYOUT:
-            raise _OtherLayoutError(f"its layout is {layout}, and {_LAYOUT} is known here")
+        elif layout != LAYOUT:
+            raise OtherLayoutError(f"its layout is {layout}, and {LAYOUT} is known here")
         return work(db)
 
 
 def _create(db: sqlite3.Connection) -> None:
     db.execute("BEGIN IMMEDIATE")
     db.execute(_CREATE)
-    db.execute(f"PRAGMA user_version = {_LAYOUT}")
+    db.execute(f"PRAGMA user_version = {LAYOUT}")
     db.execute("COMMIT")
 
 
 def _is_damage(error: sqlite3.DatabaseError) -> bool:
-    if isinstance(error, _OtherLayoutError):
-        return True
     # The lowest byte is the kind, the others say more of it.
     return getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGE

@@ -24,12 +24,18 @@ class Journal(Protocol):
         """Return the newest promotions, the newest first."""
         ...
 
+    @property
+    def trouble(self) -> str:
+        """Why it may not outlast this process, '' where nothing is wrong."""
+        ...
+
 
 class MemoryJournal:
     """A journal that lasts as long as the process, bounded."""
 
     def __init__(self) -> None:
         self._promotions: deque[Promotion] = deque(maxlen=KEPT_PROMOTIONS)
+        self.trouble = ""
 
     def record(self, promotion: Promotion) -> None:
         """Write down a promotion, or what became of it."""

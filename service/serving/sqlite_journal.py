@@ -1,9 +1,10 @@
 """A journal that outlasts the process: a SQLite file, written on the side and never waited for."""
 
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import anyio
 import anyio.to_thread
@@ -14,6 +15,8 @@ from service.core.events import Ending, Promotion
 from service.core.text import presentable
 from service.serving import _journal_file
 from service.serving.journal import KEPT_PROMOTIONS, MemoryJournal
+
+T = TypeVar("T")
 
 _GATHER_S = 0.1
 """What a line may wait for those after it: a promotion is told in many steps."""
@@ -40,7 +43,8 @@ class SqliteJournal:
         self._unwritten: dict[str, Promotion] = {}
         self._noted = anyio.Event()
         self._limiter = anyio.CapacityLimiter(1)
-        self._failing = False
+        self._failing = ""
+        self._elsewhere = ""
         self._log = structlog.get_logger("journal")
 
     def record(self, promotion: Promotion) -> None:
@@ -50,6 +54,11 @@ class SqliteJournal:
         if len(self._unwritten) > KEPT_PROMOTIONS:
             del self._unwritten[next(iter(self._unwritten))]
         self._noted.set()
+
+    @property
+    def trouble(self) -> str:
+        """What is wrong with the file, '' where nothing is."""
+        return self._failing or self._elsewhere
 
     def last(self, count: int) -> list[Promotion]:
         """Return the newest promotions, the newest first."""
@@ -81,13 +90,7 @@ class SqliteJournal:
 
     async def _recall(self) -> None:
         try:
-            texts = await anyio.to_thread.run_sync(
-                _journal_file.read,
-                self._file,
-                self._pointer,
-                KEPT_PROMOTIONS,
-                limiter=self._limiter,
-            )
+            texts = await self._on_file(_journal_file.read, self._pointer, KEPT_PROMOTIONS)
         except (sqlite3.Error, OSError) as error:
             self._fail(error)
             return
@@ -101,19 +104,12 @@ class SqliteJournal:
             return True
         rows = [(identity, _encoded(promotion)) for identity, promotion in batch.items()]
         try:
-            await anyio.to_thread.run_sync(
-                _journal_file.write,
-                self._file,
-                self._pointer,
-                rows,
-                KEPT_PROMOTIONS,
-                limiter=self._limiter,
-            )
+            await self._on_file(_journal_file.write, self._pointer, rows, KEPT_PROMOTIONS)
         except (sqlite3.Error, OSError) as error:
             self._fail(error)
             return False
         if self._failing:
-            self._failing = False
+            self._failing = ""
             self._log.info("journal is written again")
         for identity, promotion in batch.items():
             # What became of it meanwhile is yet to be written.
@@ -121,10 +117,25 @@ class SqliteJournal:
                 del self._unwritten[identity]
         return True
 
+    async def _on_file(self, work: Callable[..., T], *arguments: object) -> T:
+        """Do work on the file in the journal's thread; one of another layout is left alone."""
+        try:
+            return await anyio.to_thread.run_sync(
+                work, self._file, *arguments, limiter=self._limiter
+            )
+        except _journal_file.OtherLayoutError as error:
+            if self._elsewhere:
+                raise
+            other = self._file
+            self._file = other.with_stem(f"{other.stem}-layout{_journal_file.LAYOUT}")
+            self._elsewhere = f"the journal is kept in {self._file}, since {other}: {error}"
+            self._log.warning("journal kept elsewhere", reason=self._elsewhere)
+        return await self._on_file(work, *arguments)
+
     def _fail(self, error: Exception) -> None:
         if not self._failing:
-            self._failing = True
             reason = str(error) or type(error).__name__
+            self._failing = f"the journal can't be written ({self._file}): {reason}"
             self._log.warning("journal can't be written", file=str(self._file), reason=reason)
 
 
@@ -137,11 +148,11 @@ def _encoded(promotion: Promotion) -> str:
     return msgspec.json.encode(hidden).decode()
 
 
-def _decoded(text: str) -> Promotion | None:
+def _decoded(text: bytes) -> Promotion | None:
     """Read a line, if it is one of ours."""
     try:
         promotion = msgspec.json.decode(text, type=Promotion)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, ValueError, RecursionError):
         return None
     if promotion.ending is Ending.UNDER_WAY:
         return msgspec.structs.replace(promotion, reason=_UNKNOWN)

@@ -274,6 +274,7 @@ def test_a_damaged_pin(rig: Rig, name: str, tmp_path: Path, how: str) -> None:
     else:
         file.write_bytes(file.read_bytes()[:-1])
     with start(tmp_path, rig.server.uri, name) as again:
+        again.wait_until(lambda: again.get("/health/live"), "it answers")
         with exact_traffic(again, usual=rig.usual):
             again.wait_serving(1)
             again.wait_until(lambda: again.info()["registry"]["promoted_version"] == "2", "seen")

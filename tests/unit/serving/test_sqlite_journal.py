@@ -1,5 +1,7 @@
 import contextlib
+import os
 import sqlite3
+import sys
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -161,7 +163,35 @@ async def test_a_journal_that_cannot_be_written_is_logged_once_and_tried_again(
     assert len(_journal_file.read(file, POINTER, 9999)) == KEPT_PROMOTIONS
 
 
-@pytest.mark.parametrize("damage", ["no database", "cut", "another layout"])
+async def test_a_file_of_another_layout_is_left_alone(file: Path) -> None:
+    """A later service, or another program, has it: the journal is kept beside it, and says so."""
+    async with opened(file) as journal:
+        journal.record(a_promotion(1))
+    harm(file, "another layout")
+    before = content(file)
+    for number in (2, 3):
+        async with opened(file) as journal:
+            assert "layout is 7" in journal.trouble
+            assert "journal-layout1.db" in journal.trouble
+            journal.record(a_promotion(number, number))
+    assert [promotion.version.version for promotion in journal.last(9)] == ["3", "2"]
+    assert content(file) == before
+    assert not file.with_suffix(".damaged").exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="it has no pipes in folders")
+@pytest.mark.parametrize("what", ["folder", "pipe"])
+async def test_what_is_no_file_holds_up_nobody(file: Path, what: str) -> None:
+    """It is told; the journal goes on in memory, and ends with the service."""
+    await anyio.to_thread.run_sync(Path.mkdir if what == "folder" else os.mkfifo, file)
+    with anyio.fail_after(WRITTEN_WITHIN_S):
+        async with opened(file) as journal:
+            journal.record(a_promotion(1))
+            await until(lambda: bool(journal.trouble), WRITTEN_WITHIN_S)
+            assert journal.last(9) == [a_promotion(1)]
+
+
+@pytest.mark.parametrize("damage", ["no database", "cut"])
 async def test_a_damaged_file_is_moved_aside(file: Path, damage: str) -> None:
     """A line tells of it, a new one begins, and the old one can be looked at."""
     async with opened(file) as journal:
@@ -195,7 +225,12 @@ async def test_of_two_that_find_a_damaged_file_one_moves_it(file: Path) -> None:
 
 async def test_a_line_that_is_not_ours_is_passed_over(file: Path) -> None:
     """A later version of this service may write what this one can't read."""
-    _journal_file.write(file, POINTER, [("x", "{}"), ("y", "no JSON")], 99)
+    texts = ["{}", "no JSON", "[" * 100_000, "9" * 5000, '"' + "x" * 2_000_000 + '"']
+    _journal_file.write(file, POINTER, list(zip("abcde", texts, strict=True)), 99)
+    with contextlib.closing(sqlite3.connect(file)) as db:
+        db.execute("UPDATE promotions SET promotion = x'ff00' WHERE identity = 'a'")
+        db.execute("UPDATE promotions SET promotion = 7 WHERE identity = 'b'")
+        db.commit()
     async with opened(file) as journal:
         journal.record(a_promotion(1))
         assert journal.last(9) == [a_promotion(1)]
