@@ -7,6 +7,7 @@ another one found damaged and moved aside.
 import contextlib
 import errno
 import sqlite3
+import stat
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -100,8 +101,9 @@ def _with_file(file: Path, work: Callable[[sqlite3.Connection], T]) -> T:
 
 def _once(file: Path, work: Callable[[sqlite3.Connection], T]) -> T:
     # A pipe or the like would keep us for ever.
-    if file.exists() and not file.is_file():
-        raise OSError(errno.EINVAL, "it is no regular file", str(file))
+    with contextlib.suppress(FileNotFoundError):
+        if not stat.S_ISREG(file.stat().st_mode):
+            raise OSError(errno.EINVAL, "it is no regular file", str(file))
     # Closing it rolls back what was not committed.
     with contextlib.closing(sqlite3.connect(file, _BUSY_S, isolation_level=None)) as db:
         (layout,) = db.execute("PRAGMA user_version").fetchone()
