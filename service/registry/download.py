@@ -17,7 +17,7 @@ from service.core.errors import FetchFailedError
 from service.core.mlmodel import MLMODEL, read_mlmodel
 from service.core.redaction import redact
 from service.core.versions import ModelVersion
-from service.registry.artifacts import artifact_uri, fetch, list_all
+from service.registry import artifacts
 from service.registry.faults import explain
 from service.registry.messages import DownloadReply, DownloadRequest
 from service.registry.numbers import milliseconds
@@ -34,12 +34,12 @@ beside a model from code, and below `code_paths`."""
 def download(request: DownloadRequest) -> DownloadReply:
     """Bring a version's artifacts into the destination. Raise FetchFailedError for every fault."""
     version = request.version
-    uri = artifact_uri(version)
+    uri = artifacts.artifact_uri(version)
     try:
         _must_be_the_same(version, uri)
-        listed = list_all(version)
+        listed = artifacts.list_all(version)
         _must_have_room(uri, listed, Path(request.destination))
-        path = fetch(version, request.destination)
+        path = artifacts.fetch(version, request.destination)
         root = _model_root(path, uri)
         files = _sizes(root)
         _check_listing(uri, listed, files)

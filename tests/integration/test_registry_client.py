@@ -13,8 +13,9 @@ import pytest
 
 from service.core.errors import FetchFailedError, SourceUnavailableError
 from service.core.versions import ModelRef, ModelVersion
-from service.registry import client, download
+from service.registry import artifacts, client, download
 from service.registry.messages import DownloadRequest, ResolveReply, ResolveRequest, ScoutSettings
+from tests.support.fault_proxy import Fault, FaultProxy
 from tests.support.mlflow_server import MlflowServer, free_port, unique_name
 from tests.support.stub_http import Answer, serving
 
@@ -115,6 +116,53 @@ def test_a_run_is_its_id_and_path(server: MlflowServer) -> None:
     version = found(f"runs:/{run_id}/model")
     assert (version.name, version.version) == ("model", run_id)
     assert version.source == f"runs:/{run_id}/model"
+
+
+@pytest.fixture
+def older_run(server: MlflowServer, tmp_path: Path) -> str:
+    """Give the id of a run that has its model among its own artifacts, as before MLflow 3."""
+    with server.active() as mlflow, mlflow.start_run() as run:
+        model = mlflow.artifacts.download_artifacts(server.tiny_source(), dst_path=str(tmp_path))
+        mlflow.log_artifacts(model, "model")
+        run_id: str = run.info.run_id
+        return run_id
+
+
+def test_a_run_of_a_server_before_mlflow_3_is_served(
+    server: MlflowServer, older_run: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It knows nothing of the logged models for which MLflow's client asks."""
+    with FaultProxy(server.uri) as proxy, proxy.failing(Fault.BEFORE_MLFLOW_3):
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", proxy.uri)
+        version = found(f"runs:/{older_run}/model")
+        assert (version.name, version.version) == ("model", older_run)
+        assert (fetch(version, tmp_path / "new") / "MLmodel").is_file()
+        assert proxy.met > 0
+        # It may have been anything else that answered so: that is never taken for absence.
+        with pytest.raises(SourceUnavailableError, match="404"):
+            ask(f"runs:/{older_run}/no-such-path")
+
+
+@pytest.mark.parametrize(
+    "stem", ["team@churn", "a b'c\"d", "größe-模型", "a?b#c&d=e", "100%2F", "..."]
+)
+def test_names_may_hold_nearly_anything(server: MlflowServer, tmp_path: Path, stem: str) -> None:
+    """They are resolved in each form, and fetched: not by a URI, where they mean something else."""
+    name = unique_name(stem)
+    server.register_tiny(name)
+    server.set_alias(name, "champion", 1)
+    server.set_stage(name, 1)
+    for ref in (
+        ModelRef.for_alias(name, "champion"),
+        ModelRef.for_stage(name, "Production"),
+        ModelRef.for_stage(name, "latest"),
+        ModelRef.for_stage(name, "1"),
+        ModelRef.parse(f"models:/{name}@champion"),
+    ):
+        version = client.resolve(ResolveRequest(ref)).version
+        assert version is not None
+        assert (version.name, version.version) == (name, "1")
+    assert (fetch(found(ref.uri), tmp_path / "new") / "MLmodel").is_file()
 
 
 def test_a_registry_made_anew_gives_another_version_of_the_same_number(
@@ -403,15 +451,15 @@ def test_a_file_that_was_cut_short_on_the_way_is_told(
     own_version: ModelVersion, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A download that 'succeeds' is compared with the listing."""
-    whole = mlflow.artifacts.download_artifacts
+    whole = artifacts.fetch
 
-    def cut_short(**arguments: Any) -> str:
-        path: str = whole(**arguments)
-        with (Path(path) / "input_example.json").open("r+b") as file:
+    def cut_short(version: ModelVersion, destination: str) -> Path:
+        path = whole(version, destination)
+        with (path / "input_example.json").open("r+b") as file:
             file.truncate(3)
         return path
 
-    monkeypatch.setattr(mlflow.artifacts, "download_artifacts", cut_short)
+    monkeypatch.setattr(artifacts, "fetch", cut_short)
     with pytest.raises(FetchFailedError, match=r"3 of \d+ bytes of input_example.json arrived"):
         fetch(own_version, tmp_path)
 
@@ -420,14 +468,14 @@ def test_a_file_that_did_not_arrive_is_told(
     own_version: ModelVersion, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By name."""
-    whole = mlflow.artifacts.download_artifacts
+    whole = artifacts.fetch
 
-    def lose(**arguments: Any) -> str:
-        path: str = whole(**arguments)
-        (Path(path) / "input_example.json").unlink()
+    def lose(version: ModelVersion, destination: str) -> Path:
+        path = whole(version, destination)
+        (path / "input_example.json").unlink()
         return path
 
-    monkeypatch.setattr(mlflow.artifacts, "download_artifacts", lose)
+    monkeypatch.setattr(artifacts, "fetch", lose)
     with pytest.raises(FetchFailedError, match=r"input_example.json did not arrive"):
         fetch(own_version, tmp_path)
 

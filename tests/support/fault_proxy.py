@@ -16,6 +16,7 @@ from tests.support.mlflow_server import free_port
 DRIP_PAUSE_S = 1.0
 _UPSTREAM_TIMEOUT_S = 60.0
 _ARTIFACT = "/mlflow-artifacts/artifacts/"
+_LOGGED_MODELS = "/mlflow/logged-models"
 _PAGE = b"<html><body>Please log in</body></html>"
 _IS_PAGE = {"content-type": "text/html"}
 _HOP_BY_HOP = frozenset({"connection", "content-length", "host", "keep-alive", "transfer-encoding"})
@@ -33,6 +34,8 @@ class Fault(StrEnum):
     ANSWERS_429 = "429"
     ANSWERS_500 = "500"
     ANSWERS_HTML = "html"
+    BEFORE_MLFLOW_3 = "before mlflow 3"
+    """It knows nothing of logged models."""
     FILES_DOWN = "files down"
     FILES_CUT = "files cut"
     FILES_CUT_WITHOUT_LENGTH = "files cut without length"
@@ -46,6 +49,7 @@ _SAID_INSTEAD: dict[Fault, tuple[int, bytes, dict[str, str]]] = {
     Fault.ANSWERS_400: (400, _BAD, {}),
     Fault.ANSWERS_401: (401, _PAGE, _IS_PAGE),
     Fault.ANSWERS_404_PAGE: (404, _PAGE, _IS_PAGE),
+    Fault.BEFORE_MLFLOW_3: (404, _PAGE, _IS_PAGE),
     Fault.ANSWERS_429: (429, b"slow down", {"retry-after": "3600"}),
     Fault.ANSWERS_500: (500, _BROKEN, {}),
     Fault.ANSWERS_HTML: (200, _PAGE, _IS_PAGE),
@@ -147,7 +151,8 @@ class FaultProxy:
         body = request.rfile.read(int(request.headers.get("content-length") or 0))
         of_files = fault is not None and fault.name.startswith("FILES_")
         is_file = request.command == "GET" and _ARTIFACT in request.path
-        if fault is None or (of_files and not is_file):
+        is_known = fault is Fault.BEFORE_MLFLOW_3 and _LOGGED_MODELS not in request.path
+        if fault is None or is_known or (of_files and not is_file):
             request.reply(*self._relayed(request, body))
             return
         with self._lock:

@@ -205,10 +205,11 @@ class MlflowServer:
         stop_tree(self.process)
 
 
-def start(folder: Path, *, port: int | None = None) -> MlflowServer:
+def start(folder: Path, *more: str, port: int | None = None) -> MlflowServer:
     """Start a server on a sqlite store and local artifacts below `folder`; wait until it answers.
 
-    The same folder and port give the same server again, after a `stop()`.
+    `more` are further arguments of the command. The same folder and port give the same server
+    again, after a `stop()`.
     """
     folder.mkdir(parents=True, exist_ok=True)
     port = port or free_port()
@@ -218,6 +219,7 @@ def start(folder: Path, *, port: int | None = None) -> MlflowServer:
         *("--backend-store-uri", f"sqlite:///{(folder / 'mlflow.db').as_posix()}"),
         *("--artifacts-destination", (folder / "artifacts").as_uri()),
         *("--host", "127.0.0.1", "--port", str(port), "--workers", "1"),
+        *more,
     ]
     environment = {**os.environ, **_QUIET}
     for key in _URIS:
