@@ -8,8 +8,8 @@ from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
 
 from service.core.redaction import redact
-from service.handlers.guards import ANY_HOST
 from service.core.versions import ModelRef, ModelVersion
+from service.handlers.guards import ANY_HOST
 from service.serving.journal import Journal
 from service.serving.slot import Slot
 from service.settings import Settings
