@@ -22,7 +22,6 @@ from litestar.openapi.plugins import JsonRenderPlugin, YamlRenderPlugin
 
 from service.core.errors import FetchFailedError, ServiceError, SourceUnavailableError
 from service.core.herald import Herald, Silence
-from service.core.redaction import redact
 from service.core.versions import ModelVersion
 from service.handlers import health, journal, model, predict, problems, webhooks
 from service.handlers.direct import DirectAnswers
@@ -45,6 +44,7 @@ from service.registry.messages import (
     TagReply,
     TagRequest,
 )
+from service.registry.pointer import model_of, pointer_of
 from service.registry.remembered import Remembered
 from service.registry.scout import Scout
 from service.registry.sources import ScoutSource
@@ -83,6 +83,8 @@ _COLLECT_AFTER = (20_000, 20, 100)
 """New objects until the young are looked at, and how many such looks until the older ones are."""
 _FETCH_READ_S = 60.0
 """How long a download may bring nothing at all before it is tried again."""
+_LOCK_SLACK_S = 60.0
+"""Over FETCH_TIMEOUT_S, for which a version's lock is waited for."""
 _QUEUED_BODIES = 8
 """Of the largest size: so many may wait for a worker where MAX_QUEUE_BYTES says nothing."""
 _POLL_SHARE = 0.8
@@ -157,7 +159,8 @@ async def open_backstage(
     async def tag(request: TagRequest) -> TagReply:
         return await tagger.ask(TAG, request, TagReply, settings.registry_timeout_s)
 
-    store = ArtifactStore(settings.cache_dir, settings.keep_versions, fetch)
+    lock_limit_s = settings.fetch_timeout_s + _LOCK_SLACK_S
+    store = ArtifactStore(settings.cache_dir, settings.keep_versions, fetch, lock_limit_s)
     await store.open()
     threads_per_worker = await anyio.to_thread.run_sync(
         threads_for_each_worker, settings.threads_per_worker, settings.workers
@@ -196,7 +199,7 @@ async def open_backstage(
     try:
         yield Backstage(
             source=ScoutSource(settings.ref, ask),
-            finder=VersionFinder(settings.ref, _model(settings), ask, store),
+            finder=VersionFinder(settings.ref, model_of(settings), ask, store),
             store=store,
             host=ModelHost(WorkerStarter(pool, threads), batching, compiler),
             gates=gates,
@@ -232,7 +235,7 @@ def create_app(
     slot, desired, monitor = Slot(), DesiredState(), StateMonitor()
     dataplane = DataPlane(slot, settings.raw_body_bytes, settings.max_body_bytes)
     names = ReplyNames(settings.ref)
-    kept = SqliteJournal(settings.cache_dir / "journal.db", _pointer(settings))
+    kept = SqliteJournal(settings.cache_dir / "journal.db", pointer_of(settings))
     wired = settings
 
     @asynccontextmanager
@@ -330,7 +333,7 @@ async def _watching(
             journal=journal,
             nursery=nursery,
             drain_timeout_s=settings.drain_timeout_s,
-            pointer=_pointer(settings),
+            pointer=pointer_of(settings),
             probation=ProbationSettings(
                 duration_s=settings.probation_s,
                 max_error_rate=settings.probation_max_error_rate,
@@ -349,10 +352,10 @@ async def _watching(
             monitor=monitor,
             nursery=nursery,
             quarantine=quarantine,
-            remembered=Remembered(settings.cache_dir, _pointer(settings)),
+            remembered=Remembered(settings.cache_dir, pointer_of(settings)),
             finder=backstage.finder,
             store=backstage.store,
-            pointer=_pointer(settings),
+            pointer=pointer_of(settings),
             on_unpromoted=settings.on_unpromoted,
         )
         async with anyio.create_task_group() as watching:
@@ -365,26 +368,6 @@ async def _watching(
             with anyio.move_on_after(settings.drain_timeout_s):
                 await current.drained()
         nursery.cancel_scope.cancel()
-
-
-def _registry(settings: Settings) -> str:
-    """Return where the registry is, as versions say it."""
-    return redact(settings.mlflow_registry_uri or settings.mlflow_tracking_uri)
-
-
-def _model(settings: Settings) -> tuple[str, str, str]:
-    """Name the registered model as its versions do."""
-    return _registry(settings), settings.mlflow_workspace, settings.ref.name
-
-
-def _pointer(settings: Settings) -> str:
-    """Name the pointer with its registry: another one behind the same CACHE_DIR may have it too.
-
-    And with its workspace: those of one registry have one address.
-    """
-    pointer = f"{settings.ref.uri} at {_registry(settings)}"
-    workspace = settings.mlflow_workspace
-    return f"{pointer} in workspace {workspace}" if workspace else pointer
 
 
 def _settings_or_exit() -> Settings:

@@ -62,8 +62,10 @@ def write(file: Path, manifest: Manifest) -> None:
 def read(file: Path) -> Manifest:
     """Read what `write` wrote. Raise StoreCorruptError where it is missing or damaged."""
     try:
+        if not file.is_file():
+            raise FileNotFoundError("it is no file")  # noqa: TRY301 - a pipe would keep us for ever
         recorded = msgspec.json.decode(file.read_bytes(), type=_Recorded)
-    except (FileNotFoundError, msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (FileNotFoundError, msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise StoreCorruptError(f"{file} can't be read as a manifest: {error}") from error
     manifest = Manifest(recorded.files)
     if manifest.digest != recorded.digest:
@@ -87,7 +89,8 @@ def verify(root: Path, manifest: Manifest) -> None:
             raise StoreCorruptError(f"{path} in {root} was not there when it was stored")
         # The size first: it costs nothing, and spares reading what is cut short.
         if (
-            found[path].stat().st_size != recorded[path].size_bytes
+            not found[path].is_file()
+            or found[path].stat().st_size != recorded[path].size_bytes
             or _entry(path, found[path]) != recorded[path]
         ):
             raise StoreCorruptError(f"{path} in {root} has changed since it was stored")

@@ -28,6 +28,7 @@ from service.settings import Settings
 from service.telemetry.monitor import StateMonitor
 
 _SHOWN_PROMOTIONS = 20
+_SHOWN_REFUSALS = 20
 _SIGNATURE_BYTES = 262_144
 """A longer signature is not shown: this is one of some thousand columns."""
 
@@ -75,6 +76,10 @@ async def info(
                 "reason": bounded(status.reason, LISTED_CHARACTERS) or None,
             }
             for status in monitor.statuses()
+        ],
+        "refused": [
+            {**_named(version), "reason": bounded(reason, LISTED_CHARACTERS)}
+            for version, reason in [*monitor.refused.items()][-_SHOWN_REFUSALS:]
         ],
         "promotions": [told(promotion) for promotion in journal.last(_SHOWN_PROMOTIONS)],
     }

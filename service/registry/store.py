@@ -41,7 +41,8 @@ _LOCK_POLL_S = 0.05
 _THREADS = 4
 _MODEL = "model"
 _STATE_LOCK = "state"
-_STATE_LOCK_S = 5.0
+_STATE_LOCK_S = 2.0
+"""How long to wait for another service where something else waits for us."""
 
 _log = structlog.get_logger("store")
 
@@ -72,8 +73,9 @@ class ArtifactStore:
     """A folder of versions that several services may share.
 
     `fetch(version, folder)` brings a version's artifacts into a new folder and returns the one
-    that holds its MLmodel file. Every method works on files in threads of the store's own, and
-    raises FetchFailedError where the disk does not let it.
+    that holds its MLmodel file. `lock_limit_s` is how long to wait for another service that is at
+    work on a version, which is to be longer than a fetch may take. Every method works on files in
+    threads of the store's own, and raises FetchFailedError where the disk does not let it.
     """
 
     def __init__(
@@ -81,10 +83,12 @@ class ArtifactStore:
         cache_dir: Path,
         keep_versions: int,
         fetch: Callable[[ModelVersion, Path], Awaitable[Path]],
+        lock_limit_s: float = 960.0,
     ) -> None:
         self.cache_dir = cache_dir
         self._keep_versions = keep_versions
         self._fetch = fetch
+        self._lock_limit_s = lock_limit_s
         self._limiter = CapacityLimiter(_THREADS)
         self._versions = cache_dir / "versions"
         self._compiled = cache_dir / "compiled"
@@ -94,11 +98,17 @@ class ArtifactStore:
         """What is wrong with what this folder says of itself; '' where nothing is."""
 
     async def open(self) -> None:
-        """Make the folders, and remove what dead processes left half done."""
+        """Make the folders, and remove what dead processes left half done.
+
+        What can't be removed or read stops no start.
+        """
         for folder in (self._versions, self._tmp, self._locks / "in-use"):
             await self.run(partial(folder.mkdir, parents=True, exist_ok=True))
         await self.run(files.try_write, self._tmp)
-        await self.run(needs.migrate, self.cache_dir)
+        try:
+            await self.run(needs.migrate, self.cache_dir)
+        except (FetchFailedError, StateUnreadableError) as error:
+            _log.warning("last known good versions of before not taken over", reason=str(error))
         for leftover in await self.run(files.names, self._tmp):
             await self._remove_leftover(leftover.partition("~")[0], self._tmp / leftover)
         for key in await self.run(files.names, self._compiled):
@@ -203,7 +213,7 @@ class ArtifactStore:
         key = (await self.run(needs.read, self.cache_dir, pointer)).good
         if not key:
             return None
-        async with self._locked(key):
+        async with self._locked(key, _STATE_LOCK_S):
             version = await self.run(files.read_version, self._versions / key)
             return await self._intact(version.version) if version else None
 
@@ -277,11 +287,14 @@ class ArtifactStore:
     async def _remove_leftover(self, key: str, folder: Path) -> None:
         """Remove what belongs to a version, unless somebody is at work on that."""
         lock = self._lock(key)
-        if await self.run(files.try_lock, lock):
-            try:
-                await self.run(files.remove, folder)
-            finally:
-                await self._release(lock)
+        try:
+            if await self.run(files.try_lock, lock):
+                try:
+                    await self.run(files.remove, folder)
+                finally:
+                    await self._release(lock)
+        except FetchFailedError as error:
+            _log.warning("leftover could not be removed", folder=folder.name, reason=str(error))
 
     async def _discard(self, key: str) -> None:
         """Rename out of sight first, so that no half-removed version can be seen."""
@@ -303,10 +316,9 @@ class ArtifactStore:
     async def _note_use(self, key: str) -> None:
         """Make it the last used one. That is a hint for pruning, and worth no promotion."""
         try:
-            with anyio.move_on_after(_STATE_LOCK_S):
-                async with self._locked(_STATE_LOCK):
-                    uses = self.cache_dir / files.USES
-                    await self.run(files.add_use, uses, self._versions, key)
+            async with self._locked(_STATE_LOCK, _STATE_LOCK_S):
+                uses = self.cache_dir / files.USES
+                await self.run(files.add_use, uses, self._versions, key)
         except FetchFailedError as error:
             _log.warning("use of a version not noted", key=key, reason=str(error))
 
@@ -314,10 +326,19 @@ class ArtifactStore:
         return filelock.FileLock(self._locks / f"{name}.lock", thread_local=False)
 
     @contextlib.asynccontextmanager
-    async def _locked(self, name: str) -> AsyncIterator[None]:
-        """Hold a lock, waiting for it without holding a thread."""
+    async def _locked(self, name: str, limit_s: float | None = None) -> AsyncIterator[None]:
+        """Hold a lock, waiting for it without holding a thread.
+
+        Raise FetchFailedError where another service holds it for longer than it may fetch.
+        """
         lock = self._lock(name)
-        while not await self.run(files.try_lock, lock):  # noqa: ASYNC110 - another process's lock
+        limit_s = self._lock_limit_s if limit_s is None else limit_s
+        ends = anyio.current_time() + limit_s
+        while not await self.run(files.try_lock, lock):
+            if anyio.current_time() > ends:
+                raise FetchFailedError(
+                    f"another service has held the lock of {name} in CACHE_DIR for {limit_s:g} s"
+                )
             await anyio.sleep(_LOCK_POLL_S)
         try:
             yield

@@ -20,7 +20,16 @@ _LONGEST_SOCKET_FOLDER = 60
 """Characters: a Unix socket's path holds 107, and multiprocessing adds two random names to ours."""
 
 _TRIES = 20
-_FOLDERS = ("compiled", "locks", "needs", "pointers", "temp", "tmp", "versions")
+_FOLDERS = (
+    "compiled",
+    "locks",
+    "locks/in-use",
+    "needs",
+    "pointers",
+    "temp",
+    "tmp",
+    "versions",
+)
 """What a service has below CACHE_DIR."""
 
 

@@ -89,7 +89,7 @@ class Reconciler:
     async def run_once(self) -> None:
         """Make one pass."""
         await self._recall()
-        if not self._found_fallback:
+        if not self._found_fallback and self._rollout.good is None:
             await self._find_fallback()
         woken_by = self._desired.take_trigger()
         wishes = [wish for wish in self._desired.open_wishes if not wish.observed]
@@ -138,11 +138,13 @@ class Reconciler:
         try:
             good = await self._store.last_good(self._pointer)
         except (OSError, ServiceError) as error:
+            # Tried again with the next pass.
+            if not self._fallback_trouble:
+                self._log.warning("last known good version can't be found", reason=str(error))
             self._fallback_trouble = f"the last known good version can't be found: {error}"
-            self._log.warning("last known good version can't be found", reason=str(error))
-        else:
-            self._fallback = good.version if good else None
-        self._found_fallback = True
+            return
+        self._fallback = good.version if good else None
+        self._fallback_trouble, self._found_fallback = "", True
 
     async def _tidy_up(self) -> None:
         """Say now and then that the pointer is followed, and prune where that was not possible."""

@@ -7,6 +7,8 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import anyio
+import anyio.to_thread
+import filelock
 import msgspec
 import pytest
 
@@ -552,3 +554,46 @@ async def test_a_full_disk_is_told_in_a_sentence(tmp_path: Path, fetcher: Fetche
         with pytest.raises(FetchFailedError, match="no space left"):
             await store.ensure(a_version(1))
     assert left_behind(store) == []
+
+
+async def test_a_lock_that_another_service_never_gives_back_is_told(
+    tmp_path: Path, fetcher: Fetcher
+) -> None:
+    """It may have been stopped in the middle of a fetch; the use of a version is noted later."""
+    store = ArtifactStore(tmp_path, 3, fetcher, lock_limit_s=0.2)
+    await store.open()
+    stored = await store.ensure(a_version(1))
+    locks = tmp_path / "locks"
+    with (
+        filelock.FileLock(locks / f"{a_version(1).key}.lock"),
+        pytest.raises(FetchFailedError, match="another service has held the lock"),
+    ):
+        await store.ensure(a_version(1))
+    with filelock.FileLock(locks / "state.lock"):
+        assert await store.ensure(a_version(1)) == stored
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="it has no pipes in folders")
+@pytest.mark.parametrize("what", ["folder", "pipe"])
+@pytest.mark.parametrize("name", ["version.json", "manifest.json", "model/MLmodel"])
+async def test_what_is_no_file_in_a_version_holds_up_nobody(
+    tmp_path: Path, fetcher: Fetcher, name: str, what: str
+) -> None:
+    """It is damage as any other: the version is fetched again."""
+    store = await open_store(tmp_path, fetcher)
+    stored = await store.ensure(a_version(1))
+    file = stored.path.parent / name
+    file.unlink()
+    await anyio.to_thread.run_sync(Path.mkdir if what == "folder" else os.mkfifo, file)
+    with anyio.fail_after(LIMIT_S):
+        assert await store.ensure(a_version(1)) == stored
+    assert fetcher.fetched == ["1", "1"]
+
+
+async def test_leftovers_that_cannot_be_removed_stop_no_start(
+    tmp_path: Path, fetcher: Fetcher
+) -> None:
+    """The next start tries again."""
+    (tmp_path / "tmp" / "m-1-x~1").mkdir(parents=True)
+    (tmp_path / "locks" / "m-1-x.lock").mkdir(parents=True)
+    assert left_behind(await open_store(tmp_path, fetcher)) == ["m-1-x~1"]
