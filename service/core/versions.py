@@ -15,8 +15,8 @@ _NAME = r"(?P<name>[^/:\x00-\x1f\x7f\ud800-\udfff]{1,1000})"
 """Whatever MLflow takes, '@' too, but for what no header, line or file can hold."""
 _NAME_ALONE = re.compile(_NAME)
 _RUN = re.compile(r"runs:/(?P<run>[^/]+)/(?P<path>.+)")
-_ALIAS_NAME = re.compile(r"[\w-]{1,255}")
-_ALIAS = re.compile(rf"models:/{_NAME}@(?P<alias>[\w-]{{1,255}})")
+_ALIAS_NAME = re.compile(r"[\w-]{1,1000}")
+_ALIAS = re.compile(rf"models:/{_NAME}@(?P<alias>[\w-]{{1,1000}})")
 _SUFFIX = re.compile(rf"models:/{_NAME}/(?P<suffix>[^/@]+)")
 _LOGGED = re.compile(r"models:/(?P<id>m-[\w-]+)")
 _SHOWN = 200

@@ -1,8 +1,10 @@
 """Two workspaces of one MLflow server, with a model of the same name in each."""
 
+import contextlib
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -16,24 +18,33 @@ NAME = "same"
 FACTORS = {"team-a": 2.0, "team-b": 3.0}
 
 
+@contextlib.contextmanager
+def inside(server: MlflowServer, workspace: str) -> Iterator[Any]:
+    """Have MLflow in this process mean one workspace, and none afterwards: it sets a variable."""
+    with server.active() as mlflow:
+        mlflow.set_workspace(workspace)
+        try:
+            yield mlflow
+        finally:
+            mlflow.set_workspace(None)
+
+
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MlflowServer]:
     """Start a server with two workspaces, and promote a version 1 in each."""
-    server = servers.start(tmp_path / "mlflow", "--enable-workspaces")
     monkeypatch.delenv("MLFLOW_WORKSPACE", raising=False)
+    # Made where it is missing, which it is in a new workspace.
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "of tests")
+    server = servers.start(tmp_path / "mlflow", "--enable-workspaces")
     try:
         for workspace, factor in FACTORS.items():
             with server.active() as mlflow:
                 mlflow.create_workspace(workspace)
-                mlflow.set_workspace(workspace)
-                mlflow.set_experiment("of " + workspace)
-            server.register_tiny(NAME, factor)
-            server.set_alias(NAME, "champion", 1)
+            with inside(server, workspace):
+                server.register_tiny(NAME, factor)
+                server.set_alias(NAME, "champion", 1)
         yield server
     finally:
-        with server.active() as mlflow:
-            mlflow.set_workspace(None)
-            mlflow.tracking.fluent._active_experiment_id = None
         server.stop()
 
 
@@ -88,7 +99,6 @@ def test_a_workspaces_model_is_never_taken_for_anothers(
 
 
 def _status_tag(server: MlflowServer, workspace: str) -> str | None:
-    with server.active() as mlflow:
-        mlflow.set_workspace(workspace)
+    with inside(server, workspace) as mlflow:
         tags: dict[str, str] = mlflow.MlflowClient().get_model_version(NAME, "1").tags
         return tags.get("hotswap.status")
