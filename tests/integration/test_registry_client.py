@@ -121,8 +121,9 @@ def test_a_run_is_its_id_and_path(server: MlflowServer) -> None:
 @pytest.fixture
 def older_run(server: MlflowServer, tmp_path: Path) -> str:
     """Give the id of a run that has its model among its own artifacts, as before MLflow 3."""
+    source = server.tiny_source()
     with server.active() as mlflow, mlflow.start_run() as run:
-        model = mlflow.artifacts.download_artifacts(server.tiny_source(), dst_path=str(tmp_path))
+        model = mlflow.artifacts.download_artifacts(source, dst_path=str(tmp_path))
         mlflow.log_artifacts(model, "model")
         run_id: str = run.info.run_id
         return run_id
