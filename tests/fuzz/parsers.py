@@ -18,7 +18,7 @@ from service.core.errors import ServiceError, StoreCorruptError
 from service.core.mlmodel import safe_load
 from service.core.text import printable
 from service.core.verdicts import Outcome, Verdict
-from service.registry.remembered import Memory, Refusal, Remembered
+from service.registry.remembered import Refusal, Remembered
 from service.runtimes.frames import FrameReader, framed
 from service.runtimes.protocol import Fault, Reply, to_error
 from service.serving.sqlite_journal import SqliteJournal
@@ -190,14 +190,19 @@ class StateFiles(_Parser):
         refused = Refusal(
             version, "it failed", (Verdict("load", Outcome.REFUSE, "it failed", 0.1),)
         )
-        memory = Memory(version, (refused,))
-        remembered = Remembered(root, "models:/m@a at http://registry")
-        await remembered.remember(memory)
+        before = Remembered(root, "models:/m@a at http://registry")
+        await before.remember_pin(version)
+        await before.remember_refusals([refused], [])
         _damage(rng, _only_file(root))
+        remembered = Remembered(root, "models:/m@a at http://registry")
         with limited():
-            await remembered.recall()
-            await remembered.remember(memory)
-        return "memory read"
+            memory = await remembered.recall()
+            # A pin is in force, or it is said that nobody knows: it is never lost in silence.
+            assert remembered.held if memory is None else memory.pin == version
+            await remembered.remember_refusals([refused], [])
+            await remembered.remember_pin(version)
+        assert (remembered.held, remembered.trouble) == ("", "")
+        return "memory unknown" if memory is None else "memory read"
 
     async def _manifest(self, rng: Random, root: Path) -> str:
         model = root / "model"
