@@ -17,6 +17,8 @@ from typing import Any
 
 import msgspec
 
+from service.runtimes import guardian
+from service.runtimes.model_processes import GROUP_SIGNALS, allow_processes
 from service.runtimes.output import OutputEnd
 from service.runtimes.protocol import PING, WARM_ID, Nothing, Reply, Request, to_fault
 from service.runtimes.spinning import SpinningReceiver, offer_cpu
@@ -37,6 +39,7 @@ def run(
     arguments: bytes,
     environment: dict[str, str],
     spin_s: float,
+    mark: int,
 ) -> None:
     """Be a child: import `target` (`module:function`), call it for its operations, serve them.
 
@@ -44,7 +47,8 @@ def run(
     """
     if sys.platform != "win32":
         os.setpgid(0, 0)
-    ignore_group_signals()
+    guardian.take_mark(mark)
+    allow_processes(connection)
     end_with_parent()
     output.take_over()
     sys.dont_write_bytecode = True
@@ -58,11 +62,11 @@ def run(
 
 
 def ignore_group_signals() -> None:
-    """Leave Ctrl-C and a service manager's SIGTERM to the front, which alone ends its children."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    """Leave Ctrl-C and a service manager's signals to the server process. In the fork server."""
+    for number in GROUP_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
     if sys.platform != "win32":
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, GROUP_SIGNALS)
 
 
 def end_with_parent() -> None:

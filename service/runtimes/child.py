@@ -23,8 +23,9 @@ from anyio import CapacityLimiter
 from service.core.errors import ChildLostError, ChildStartError, ChildTimeoutError
 from service.core.text import presentable
 from service.runtimes import ending, windows_job
+from service.runtimes.guardian import end_marked
 from service.runtimes.lane import Lane, SentCall
-from service.runtimes.launch import interrupt_first_start, launch
+from service.runtimes.launch import guard, interrupt_first_start, launch
 from service.runtimes.output import OutputReader
 from service.runtimes.pipe import ChildPipe
 from service.runtimes.protocol import (
@@ -41,6 +42,7 @@ from service.runtimes.protocol import (
 T = TypeVar("T")
 
 END_TIMEOUT_S = 5.0
+_STATUS_TIMEOUT_S = 1.0
 _TOLD_LINES = 3
 _SIGKILL = 9
 
@@ -112,6 +114,7 @@ class Child:
         self._loop = asyncio.get_running_loop()
         self._process: BaseProcess | None = None
         self._pidfd: int | None = None
+        self._mark = guard.new_mark()
         self._pipe = ChildPipe(spec.name, self._deliver, self._lose)
         self._output = OutputReader(self._log_line)
         self._ids = WARM_ID
@@ -152,6 +155,7 @@ class Child:
         )
         self._output_thread.start()
         self._pipe.open()
+        self._watch_end()
         try:
             await self._answer(warm)
         except (ChildLostError, ChildTimeoutError) as error:
@@ -211,12 +215,14 @@ class Child:
         if self._process is None or self.lost.is_set():
             return
         self.killed = True
-        ending.kill(self.pid, self._pidfd, self._process)
+        ending.kill(self.pid, self._pidfd, self._mark, self._process)
 
     async def end(self) -> None:
         """Kill the process and wait until it, its pipes and its threads are gone."""
         self.kill()
         process = self._process
+        if self.ended.is_set():
+            return
         if process is None:
             self._close_unstarted()
             return
@@ -246,6 +252,7 @@ class Child:
             self._spec.arguments,
             {**self._spec.environment, "TMPDIR": str(self._spec.temp_dir)},
             self._spec.spin_s,
+            self._mark,
             self._threads.given_up,
         )
         self._threads.has_started_one = True
@@ -253,10 +260,10 @@ class Child:
         if hasattr(os, "pidfd_open"):
             with contextlib.suppress(OSError):
                 self._pidfd = os.pidfd_open(self.pid)
-        # At an exit that skips the service's shutdown, multiprocessing would wait for ever for
-        # children that ignore SIGTERM; this runs before it does.
+        # For an exit that skips the service's shutdown.
         self._finalizer = Finalize(
-            None, ending.kill, (self.pid, self._pidfd, process), exitpriority=100
+            *(None, ending.kill, (self.pid, self._pidfd, self._mark, process)),
+            exitpriority=100,
         )
         # Ours must be the child's last copies, or their closing would not be seen here.
         self._pipe.child_end.close()
@@ -303,10 +310,23 @@ class Child:
         _log.error("child answered what was not asked", child=self.name)
         self.kill()
 
+    def _watch_end(self) -> None:
+        """Have the end of the process itself be told: what it started may hold its pipe open."""
+        if self._pidfd is not None:
+            with contextlib.suppress(NotImplementedError):
+                self._loop.add_reader(self._pidfd, self._note_end, self._pidfd)
+
+    def _note_end(self, pidfd: int) -> None:
+        self._loop.remove_reader(pidfd)
+        self._pipe.finish()
+
     def _lose(self) -> None:
+        if self._pidfd is not None:
+            with contextlib.suppress(NotImplementedError):
+                self._loop.remove_reader(self._pidfd)
         if self._process is not None:
             # What closed its pipe without ending is of no use.
-            ending.kill(self.pid, self._pidfd, self._process)
+            ending.kill(self.pid, self._pidfd, self._mark, self._process)
         self.lost.set()
         self._calls.fail(self._loss)
         self._in_steps.fail(self._loss)
@@ -319,7 +339,10 @@ class Child:
 
     def _join(self, process: BaseProcess) -> None:
         ending.await_end(self._pidfd, END_TIMEOUT_S)
-        process.join(END_TIMEOUT_S)
+        if self._mark and (left := end_marked((self._mark,), END_TIMEOUT_S)):
+            _log.error("what a child has started did not end", child=self.name, processes=left)
+        # Told by the fork server, which may hang.
+        process.join(_STATUS_TIMEOUT_S)
         if self._output_thread is not None:
             self._output_thread.join(END_TIMEOUT_S)
         self._pipe.close()

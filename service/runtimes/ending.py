@@ -17,13 +17,17 @@ def await_end(pidfd: int | None, timeout_s: float) -> None:
     ended.poll(timeout_s * 1000)
 
 
-def kill(pid: int, pidfd: int | None, process: BaseProcess) -> None:
-    """Kill a child and its process group; by its descriptor, whose number can't be another's."""
+def kill(pid: int, pidfd: int | None, mark: int, process: BaseProcess) -> None:
+    """Kill a child; by its descriptor, whose number can't be another's.
+
+    Where processes have no marks, so that nobody would find what it has started, its group as well.
+    """
     if sys.platform == "win32":
         process.kill()
         return
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(pid, signal.SIGKILL)
+    if not mark:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(pid, signal.SIGKILL)
     with contextlib.suppress(ProcessLookupError, OSError):
         if pidfd is not None:
             signal.pidfd_send_signal(pidfd, signal.SIGKILL)

@@ -12,11 +12,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
-from multiprocessing.process import BaseProcess
+from multiprocessing.process import BaseProcess, _children  # type: ignore[attr-defined]
 from pathlib import Path
 from typing import Any
 
 from service.runtimes import bootstrap
+from service.runtimes.guardian import Guard
+from service.runtimes.model_processes import GROUP_SIGNALS
 from service.runtimes.output import OutputEnd
 
 if sys.platform != "win32":
@@ -27,6 +29,7 @@ _ATTEMPTS = 20
 _PAUSE_S = 0.1
 
 _one_at_a_time = threading.Lock()
+guard = Guard()
 
 
 def start_fork_server(*, skops: bool) -> None:
@@ -39,7 +42,9 @@ def start_fork_server(*, skops: bool) -> None:
         return
     forkserver.set_forkserver_preload(_PRELOADED if skops else _PRELOADED[:1])
     with _one_at_a_time, _main_not_imported(), _group_signals_blocked():
+        guard.ensure_running()
         forkserver.ensure_running()
+        _mark_fork_server()
 
 
 def launch(
@@ -50,6 +55,7 @@ def launch(
     arguments: bytes,
     environment: dict[str, str],
     spin_s: float,
+    mark: int,
     given_up: threading.Event,
 ) -> BaseProcess:
     """Start a child that runs `target` and return its process. Blocks, for seconds the first time.
@@ -62,10 +68,12 @@ def launch(
     process: BaseProcess = context.Process(  # type: ignore[attr-defined]
         target=bootstrap.run,
         name=name,
-        args=(target, connection, output, arguments, environment, spin_s),
-        daemon=True,
+        args=(target, connection, output, arguments, environment, spin_s, mark),
+        # A daemon may have no children; a model may.
+        daemon=False,
     )
     with _one_at_a_time, _main_not_imported(), _group_signals_blocked(), _no_socket_left():
+        guard.ensure_running()
         for attempt in range(_ATTEMPTS):
             if given_up.is_set():
                 raise ConnectionAbortedError("the service is ending")
@@ -79,7 +87,17 @@ def launch(
                 time.sleep(_PAUSE_S)
             else:
                 break
+        _mark_fork_server()
+    # At exit multiprocessing would wait for it without a limit. Its end is seen to elsewhere.
+    _children.discard(process)
     return process
+
+
+def _mark_fork_server() -> None:
+    """Have the guardian end it as well: one that hangs does not notice that we are gone."""
+    pid = _fork_server_pid()
+    if pid is not None:
+        guard.mark_helper(pid)
 
 
 def interrupt_first_start() -> None:
@@ -91,7 +109,7 @@ def interrupt_first_start() -> None:
     if sys.platform == "win32":
         return
     while True:
-        pid = getattr(forkserver._forkserver, "_forkserver_pid", None)  # noqa: SLF001 - no public way
+        pid = _fork_server_pid()
         if pid is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
@@ -128,6 +146,13 @@ def _no_socket_left() -> Iterator[None]:
         Path(before).unlink(missing_ok=True)
 
 
+def _fork_server_pid() -> int | None:
+    if sys.platform == "win32":
+        return None
+    pid: int | None = getattr(forkserver._forkserver, "_forkserver_pid", None)  # noqa: SLF001 - no public way
+    return pid
+
+
 def _fork_server_socket() -> str | None:
     address: str | None = getattr(forkserver._forkserver, "_forkserver_address", None)  # noqa: SLF001 - no public way
     return address
@@ -135,17 +160,20 @@ def _fork_server_socket() -> str | None:
 
 @contextmanager
 def _group_signals_blocked() -> Iterator[None]:
-    """Start the fork server with SIGINT and SIGTERM blocked, until it has set them to be ignored.
+    """Start the fork server with the group's signals blocked, until it has set them to be ignored.
 
     Else a Ctrl-C during its imports ends it with a traceback. The mask is a thread's own and is
-    inherited by what that thread starts; the resource tracker resets it, so it is started before.
+    inherited by what that thread starts; the resource tracker resets it for SIGINT and SIGTERM, so
+    it is started in between: the others stay blocked for it.
     """
     if sys.platform == "win32":
         yield
         return
-    resource_tracker.ensure_running()
-    previous = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    others = set(GROUP_SIGNALS) - {signal.SIGINT, signal.SIGTERM}
+    previous = signal.pthread_sigmask(signal.SIG_BLOCK, others)
     try:
+        resource_tracker.ensure_running()
+        signal.pthread_sigmask(signal.SIG_BLOCK, GROUP_SIGNALS)
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, previous)

@@ -26,6 +26,8 @@ _READ_BYTES = 262_144
 _DIRECT_BYTES = 4_096
 """What fits the buffer of a pipe that blocks, which is empty once all is answered: it is small."""
 _JOIN_TIMEOUT_S = 5.0
+_LAST_READS = 16
+"""More than a pipe holds when its process has ended."""
 
 _log = structlog.get_logger("child")
 
@@ -47,6 +49,7 @@ class ChildPipe:
         self._connection, self.child_end = Pipe()
         self._frames = FrameReader()
         self._unsent: list[memoryview] = []
+        self._told_end = False
         self._threads: list[threading.Thread] = []
         self._outbox: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         """What a thread is to send, None as the last; only where the loop does not watch."""
@@ -80,6 +83,20 @@ class ChildPipe:
         if self._unsent:
             self._loop.add_writer(self._connection.fileno(), self._send_more)
 
+    def finish(self) -> None:
+        """Take what has arrived from a process that has ended, and tell the end.
+
+        Others may hold its end of the pipe: they would keep it open, or go on writing. Does nothing
+        after the end.
+        """
+        if self._threads:
+            return
+        for _ in range(_LAST_READS):
+            if self._told_end:
+                return
+            self._read_arrived(at_end=True)
+        self._tell_end()
+
     def close(self) -> None:
         """Close it, once its end was told, or where it was never opened. Blocks for a moment."""
         self._outbox.put(None)
@@ -98,11 +115,15 @@ class ChildPipe:
         if not self._unsent:
             self._loop.remove_writer(descriptor)
 
-    def _read_arrived(self) -> None:
+    def _read_arrived(self, *, at_end: bool = False) -> None:
         """Take what has arrived: it never waits for the rest of a frame."""
         descriptor = self._connection.fileno()
         try:
             data = os.read(descriptor, _READ_BYTES)
+        except BlockingIOError:
+            if not at_end:
+                return
+            data = b""
         except OSError:
             data = b""
         frames: list[bytes] = []
@@ -113,12 +134,17 @@ class ChildPipe:
                 _log.error("child sent what is no frame", child=self._name, reason=str(error))
                 data = b""
         if not data:
-            self._loop.remove_reader(descriptor)
-            self._loop.remove_writer(descriptor)
-            self._on_end()
+            self._tell_end()
             return
         for frame in frames:
             self._on_frame(frame)
+
+    def _tell_end(self) -> None:
+        descriptor = self._connection.fileno()
+        self._told_end = True
+        self._loop.remove_reader(descriptor)
+        self._loop.remove_writer(descriptor)
+        self._on_end()
 
     # -- where the loop can't watch ---------------------------------------------------------------
 

@@ -10,9 +10,11 @@ import os
 import sys
 
 from service.runtimes.bootstrap import ignore_group_signals
+from service.runtimes.model_processes import take_in_orphans
 from service.runtimes.own_memory import hide_memory
 
 ignore_group_signals()
+take_in_orphans()
 # Registry processes are forked from here, and hidden before their credentials reach them.
 hide_memory()
 sys.dont_write_bytecode = True

@@ -45,6 +45,7 @@ CALL_S = 20.0
 GONE_WITHIN_S = 5.0
 LARGE = bytes(range(256)) * (8 * 2**20 // 256)
 
+only_linux = pytest.mark.skipif(sys.platform != "linux", reason="marks and a fork server")
 posix_only = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals and descriptors")
 
 
@@ -367,6 +368,61 @@ async def test_what_a_child_has_started_ends_with_it(tmp_path: Path) -> None:
     await until(lambda: is_gone(int(grandchild.number)), GONE_WITHIN_S)
 
 
+METHODS = ("fork", "spawn", "forkserver")
+
+
+async def _started(child: Child, how: str) -> str:
+    """Have a child start processes in one of the ways, and return what it tells of them."""
+    reply = await child.call("start_processes", Text(how), Text, timeout_s=CALL_S)
+    return reply.text
+
+
+@only_linux
+async def test_a_child_may_have_processes_of_its_own(tmp_path: Path) -> None:
+    """By each way in which multiprocessing starts them; they print and can be terminated."""
+    with structlog.testing.capture_logs() as logs:
+        async with a_child(tmp_path) as child:
+            for method in METHODS:
+                assert await _started(child, f"pool:{method}") == "[1, 2]"
+                assert await _started(child, f"executor:{method}") == "[1, 2]"
+                assert await _started(child, f"prints:{method}") == "0"
+                assert await _started(child, f"terminated:{method}") == str(-signal.SIGTERM)
+    said = [line for line in logs if line["event"] == "from below"]
+    assert [line["version"] for line in said] == ["7"] * len(METHODS)
+
+
+WAYS = ("session", "daemon", *(f"stays:{method}" for method in METHODS))
+
+
+@only_linux
+@pytest.mark.parametrize("how", ["end", "kill"])
+async def test_all_that_a_child_has_started_ends_with_it(tmp_path: Path, how: str) -> None:
+    """In a session of its own, too, or once it has lost its parent; and nobody waits for it."""
+    async with a_child(tmp_path) as child:
+        started = [int(await _started(child, way)) for way in WAYS]
+        semaphore = Path("/dev/shm") / f"sem.{(await _started(child, 'semaphore:spawn'))[1:]}"  # noqa: S108
+        assert semaphore.exists()
+        if how == "kill":
+            os.kill(child.pid, signal.SIGKILL)
+            with anyio.fail_after(1):
+                await child.lost.wait()
+            await child.end()
+    assert [pid for pid in started if not is_gone(pid)] == []
+    assert not semaphore.exists()
+
+
+@only_linux
+async def test_what_a_child_forks_answers_nothing(tmp_path: Path) -> None:
+    """Whatever it raises: the child alone goes on answering."""
+    async with a_child(tmp_path) as child:
+        forked = await child.call("fork_and_raise", Nothing(), Number, timeout_s=CALL_S)
+        await child.ping(CALL_S)
+        await until(lambda: is_gone(int(forked.number)), GONE_WITHIN_S)
+        for _ in range(20):
+            pid = await child.call("pid", Nothing(), Number, timeout_s=CALL_S)
+            assert pid.number == child.pid
+
+
 async def test_what_a_child_prints_is_logged_with_its_fields(tmp_path: Path) -> None:
     """From Python and from below it, on both streams."""
     with structlog.testing.capture_logs() as logs:
@@ -474,6 +530,7 @@ async def test_children_outlive_their_fork_server_and_new_ones_can_be_started(
 ) -> None:
     """A child's health is its pipe, and the next start makes a new fork server."""
     async with a_child(tmp_path, name="old") as old:
+        started = await _started(old, "daemon") if sys.platform == "linux" else None
         server = fork_server()
         os.kill(server, signal.SIGKILL)
         await until(lambda: is_gone(server), GONE_WITHIN_S)
@@ -483,6 +540,7 @@ async def test_children_outlive_their_fork_server_and_new_ones_can_be_started(
             await old.ping(CALL_S)
         assert fork_server() != server
     assert is_gone(old.pid)
+    assert started is None or is_gone(int(started))
 
 
 def counted() -> tuple[int, int]:

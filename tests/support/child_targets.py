@@ -4,15 +4,17 @@
 
 import ctypes
 import gc
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Generator
+from concurrent.futures import ProcessPoolExecutor
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 from unittest import mock
 
 import msgspec
@@ -73,6 +75,8 @@ def operations(arguments: bytes) -> Operations:
         "busy": (Number, _busy),
         "signal_group": (Nothing, _signal_group),
         "start_grandchild": (Nothing, _start_grandchild),
+        "start_processes": (Text, _start_processes),
+        "fork_and_raise": (Nothing, _fork_and_raise),
         "unencodable": (Nothing, lambda _: object()),
         "send": (Data, _send),
     }
@@ -175,3 +179,66 @@ def _signal_group(_: Nothing) -> Nothing:
 def _start_grandchild(_: Nothing) -> Number:
     """Start what a model might: a process of its own, with our pipes."""
     return Number(subprocess.Popen(["sleep", "600"], close_fds=False).pid)  # noqa: S607
+
+
+def _start_processes(given: Text) -> Text:
+    """Start processes as models do, in the way that is named; tell what came, or what stays."""
+    how, _, method = given.text.partition(":")
+    context: Any = multiprocessing.get_context(method or "fork")
+    told: object
+    match how:
+        case "pool":
+            with context.Pool(2) as pool:
+                told = pool.map(abs, [-1, -2])
+        case "executor":
+            with ProcessPoolExecutor(2, mp_context=context) as executor:
+                told = list(executor.map(abs, [-1, -2]))
+        case "prints":
+            process = context.Process(target=print, args=("from below",), kwargs={"flush": True})
+            process.start()
+            process.join()
+            told = process.exitcode
+        case "terminated":
+            process = context.Process(target=time.sleep, args=(600,))
+            process.start()
+            process.terminate()
+            process.join()
+            told = process.exitcode
+        case "stays":
+            process = context.Process(target=time.sleep, args=(600,))
+            process.start()
+            told = process.pid
+        case "semaphore":
+            _kept.append(context.Semaphore())
+            told = _kept[-1]._semlock.name
+        case _:
+            told = _started_elsewhere(how)
+    return Text(str(told))
+
+
+_kept: list[Any] = []
+
+
+def _started_elsewhere(how: str) -> int:
+    """Start a process that lives in a session of its own; `daemon` is a child of a child's."""
+    if how == "session":
+        return subprocess.Popen(["sleep", "600"], start_new_session=True, env={}).pid  # noqa: S607
+    reader, writer = os.pipe()
+    if os.fork() == 0:
+        os.setsid()
+        pid = os.fork()
+        if pid:
+            os.write(writer, str(pid).encode())
+            os._exit(0)
+        time.sleep(600)
+        os._exit(0)
+    os.wait()
+    return int(os.read(reader, 20))
+
+
+def _fork_and_raise(_: Nothing) -> Number:
+    """Fork, and raise in what was forked: nobody catches it before the loop that answers."""
+    pid = os.fork()
+    if pid == 0:
+        raise RuntimeError("in the fork")
+    return Number(pid)
