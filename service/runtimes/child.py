@@ -10,6 +10,7 @@ import contextlib
 import os
 import threading
 import time
+from functools import partial
 from multiprocessing.process import BaseProcess
 from multiprocessing.util import Finalize
 from pathlib import Path
@@ -38,6 +39,7 @@ from service.runtimes.protocol import (
     read_reply,
     read_result,
 )
+from service.runtimes.start_thread import run_start
 
 T = TypeVar("T")
 
@@ -143,19 +145,16 @@ class Child:
         time that starting the fork server takes does not count.
         """
         try:
-            self._process = await anyio.to_thread.run_sync(
-                self._launch, limiter=self._threads.starting
-            )
+            async with self._threads.starting:
+                await run_start(partial(self._launch, start_timeout_s), f"{self.name}-start")
         except (OSError, EOFError) as error:
             raise ChildStartError(f"{self.name} could not be started: {error}") from error
+        finally:
+            # Also where the start was cancelled: its end is to be seen.
+            if self._process is not None:
+                self._open()
         warm = SentCall(WARM_ID, "start", start_timeout_s, self._loop.create_future())
         self._calls.add(warm)
-        self._output_thread = threading.Thread(
-            target=self._output.read_lines, name=f"{self.name}-output", daemon=True
-        )
-        self._output_thread.start()
-        self._pipe.open()
-        self._watch_end()
         try:
             await self._answer(warm)
         except (ChildLostError, ChildTimeoutError) as error:
@@ -242,7 +241,7 @@ class Child:
         """Whether somebody else killed it; known once it has ended."""
         return not self.killed and self.exit_code == -_SIGKILL
 
-    def _launch(self) -> BaseProcess:
+    def _launch(self, timeout_s: float, given_up: threading.Event) -> None:
         windows_job.hold_children()
         process = launch(
             self._spec.target,
@@ -253,7 +252,8 @@ class Child:
             {**self._spec.environment, "TMPDIR": str(self._spec.temp_dir)},
             self._spec.spin_s,
             self._mark,
-            self._threads.given_up,
+            timeout_s,
+            lambda: given_up.is_set() or self._threads.given_up.is_set(),
         )
         self._threads.has_started_one = True
         self.pid = process.pid or 0
@@ -268,7 +268,7 @@ class Child:
         # Ours must be the child's last copies, or their closing would not be seen here.
         self._pipe.child_end.close()
         self._output.end.close()
-        return process
+        self._process = process
 
     def _close_unstarted(self) -> None:
         """Close all pipes: it could not be started, or its start was given up before it began."""
@@ -310,8 +310,16 @@ class Child:
         _log.error("child answered what was not asked", child=self.name)
         self.kill()
 
-    def _watch_end(self) -> None:
-        """Have the end of the process itself be told: what it started may hold its pipe open."""
+    def _open(self) -> None:
+        """Begin to read what it says, and have the end of the process itself be told.
+
+        What it has started may hold its pipe open.
+        """
+        self._output_thread = threading.Thread(
+            target=self._output.read_lines, name=f"{self.name}-output", daemon=True
+        )
+        self._output_thread.start()
+        self._pipe.open()
         if self._pidfd is not None:
             with contextlib.suppress(NotImplementedError):
                 self._loop.add_reader(self._pidfd, self._note_end, self._pidfd)

@@ -8,13 +8,13 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess, _children  # type: ignore[attr-defined]
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from service.runtimes import bootstrap
 from service.runtimes.guardian import Guard
@@ -27,6 +27,9 @@ if sys.platform != "win32":
 _PRELOADED = ["service.runtimes.preload", "service.runtimes.preload_skops"]
 _ATTEMPTS = 20
 _PAUSE_S = 0.1
+_HANGING_FORK_SERVERS = 2
+_IMPORT_TIMEOUT_S = 120.0
+"""What a fork server may take to come up: it imports all that workers need."""
 
 _one_at_a_time = threading.Lock()
 guard = Guard()
@@ -56,11 +59,14 @@ def launch(
     environment: dict[str, str],
     spin_s: float,
     mark: int,
-    given_up: threading.Event,
+    timeout_s: float,
+    is_given_up: Callable[[], bool],
 ) -> BaseProcess:
     """Start a child that runs `target` and return its process. Blocks, for seconds the first time.
 
-    Raise OSError where the system will not start one more process, or `given_up` is set.
+    A fork server that takes longer than `timeout_s` is ended, and another one tried, once; the time
+    that it takes to come up does not count. Raise OSError where the system will not start one more
+    process, TimeoutError where both hang, ConnectionAbortedError once the start is given up.
     """
     context = multiprocessing.get_context("forkserver" if sys.platform == "linux" else "spawn")
     if sys.platform == "linux":
@@ -72,17 +78,24 @@ def launch(
         # A daemon may have no children; a model may.
         daemon=False,
     )
+    hung = 0
     with _one_at_a_time, _main_not_imported(), _group_signals_blocked(), _no_socket_left():
         guard.ensure_running()
         for attempt in range(_ATTEMPTS):
-            if given_up.is_set():
-                raise ConnectionAbortedError("the service is ending")
+            if is_given_up():
+                raise ConnectionAbortedError("the start was given up")
+            limit = _Limit(timeout_s)
             try:
-                process.start()
-            except (ConnectionError, EOFError):
-                # The fork server was killed between its last answer and this call. A start makes
-                # a new one once the old one is reaped, which takes as long as its threads do.
-                if attempt == _ATTEMPTS - 1 or given_up.is_set():
+                with limit:
+                    process.start()
+            except (ConnectionError, EOFError) as error:
+                # The fork server was killed between its last answer and this call, or hung and was
+                # ended. A start makes a new one once the old one is reaped, which takes as long as
+                # its threads do.
+                hung += limit.is_over
+                if hung == _HANGING_FORK_SERVERS:
+                    raise TimeoutError(f"the fork server hangs for {limit.seconds:g} s") from error
+                if attempt == _ATTEMPTS - 1 or is_given_up():
                     raise
                 time.sleep(_PAUSE_S)
             else:
@@ -100,6 +113,48 @@ def _mark_fork_server() -> None:
         guard.mark_helper(pid)
 
 
+class _Limit:
+    """Ends the fork server where a start by it takes too long: who waits for it then goes on."""
+
+    up: ClassVar[int | None] = None
+    """The fork server that has started a process before, and so has all imported."""
+
+    def __init__(self, timeout_s: float) -> None:
+        self.seconds = timeout_s
+        self.is_over = False
+        self._timer: threading.Timer
+
+    def __enter__(self) -> None:
+        self._wait(self.seconds)
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._timer.cancel()
+        if kind is None:
+            type(self).up = _fork_server_pid()
+
+    def _wait(self, seconds: float) -> None:
+        self._timer = threading.Timer(seconds, self._end)
+        self._timer.daemon = True
+        self._timer.start()
+
+    def _end(self) -> None:
+        if self.seconds < _IMPORT_TIMEOUT_S and _fork_server_pid() != self.up:
+            # It still comes up.
+            self._wait(_IMPORT_TIMEOUT_S - self.seconds)
+            self.seconds = _IMPORT_TIMEOUT_S
+            return
+        self.is_over = True
+        end_fork_server()
+
+
+def end_fork_server() -> None:
+    """Kill the fork server; a start that waits for it fails, or goes on by a new one."""
+    pid = _fork_server_pid()
+    if pid is not None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, getattr(signal, "SIGKILL", signal.SIGTERM))
+
+
 def interrupt_first_start() -> None:
     """End a fork server that is still importing, and so the start that waits for it. Blocks.
 
@@ -108,11 +163,8 @@ def interrupt_first_start() -> None:
     """
     if sys.platform == "win32":
         return
-    while True:
-        pid = _fork_server_pid()
-        if pid is not None:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+    for _ in range(_ATTEMPTS):
+        end_fork_server()
         if _one_at_a_time.acquire(timeout=_PAUSE_S):
             _one_at_a_time.release()
             return

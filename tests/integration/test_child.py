@@ -378,6 +378,7 @@ async def _started(child: Child, how: str) -> str:
 
 
 @only_linux
+@pytest.mark.parametrize("anyio_backend", [("asyncio", {"use_uvloop": True})], ids=["once"])
 async def test_a_child_may_have_processes_of_its_own(tmp_path: Path) -> None:
     """By each way in which multiprocessing starts them; they print and can be terminated."""
     with structlog.testing.capture_logs() as logs:
@@ -541,6 +542,30 @@ async def test_children_outlive_their_fork_server_and_new_ones_can_be_started(
         assert fork_server() != server
     assert is_gone(old.pid)
     assert started is None or is_gone(int(started))
+
+
+@only_linux
+@pytest.mark.parametrize("anyio_backend", [("asyncio", {"use_uvloop": True})], ids=["once"])
+async def test_a_fork_server_that_hangs_is_replaced(tmp_path: Path) -> None:
+    """By a start that it does not do in time; one that is given up meanwhile ends soon."""
+    async with a_child(tmp_path):
+        hanging = fork_server()
+    os.kill(hanging, signal.SIGSTOP)
+    with anyio.fail_after(GONE_WITHIN_S), anyio.move_on_after(0.2):
+        await start_child(_spec(tmp_path), ChildThreads(), START_S)
+    assert is_gone(hanging)
+    async with a_child(tmp_path) as child:
+        hanging = fork_server()
+        os.kill(hanging, signal.SIGSTOP)
+        another = await start_child(_spec(tmp_path), ChildThreads(), 2.0)
+        assert is_gone(hanging)
+        assert fork_server() != hanging
+        await child.ping(CALL_S)
+        await another.end()
+
+
+def _spec(temp_dir: Path) -> ChildSpec:
+    return ChildSpec("tests.support.child_targets:operations", "another", b"", temp_dir)
 
 
 def counted() -> tuple[int, int]:
