@@ -207,9 +207,9 @@ async def open_backstage(
         )
     finally:
         with anyio.CancelScope(shield=True):
-            await poller.close()
-            await fetcher.close()
-            await tagger.close()
+            async with anyio.create_task_group() as ends:
+                for one in (poller, fetcher, tagger):
+                    ends.start_soon(one.close)
 
 
 def create_app(

@@ -22,6 +22,7 @@ def cli() -> None:
 @cli.command()
 def serve() -> None:
     """Follow the registry and serve what it promotes."""
+    from service.ignored_signals import ignore_signals  # noqa: PLC0415 - see the module's docstring
     from service.listening import (  # noqa: PLC0415 - see the module's docstring
         ListenError,
         listen,
@@ -37,6 +38,7 @@ def serve() -> None:
         read_dotenv,
     )
 
+    ignore_signals()
     try:
         read_dotenv()
         settings = load_settings()

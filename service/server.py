@@ -12,6 +12,8 @@ import structlog
 import uvicorn
 
 from service.app import create_app
+from service.exit_limit import end_within, limit_of_end
+from service.ignored_signals import tell_ignored_signals
 from service.joined_writes import JoiningProtocol
 from service.listening import url_of
 from service.runtimes.temp import TempFolder
@@ -27,8 +29,16 @@ of the loop would wait for while threads check a version and read its files."""
 class _Server(uvicorn.Server):
     """A server that tells load balancers before it closes its listener."""
 
-    def __init__(self, config: uvicorn.Config, say_so: Callable[[], None], lead_s: float) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        say_so: Callable[[], None],
+        lead_s: float,
+        limit_s: float,
+    ) -> None:
         super().__init__(config)
+        self._limit_s = limit_s
+        self._ends = False
         self._say_so = say_so
         self._lead_s = lead_s
         self._signalled = False
@@ -36,6 +46,9 @@ class _Server(uvicorn.Server):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Turn readiness red, and end DRAIN_LEAD_S later; at once for a second signal."""
         self._say_so()
+        if not self._ends:
+            self._ends = True
+            end_within(self._limit_s, 128 + sig)
         if self._signalled or self._lead_s <= 0:
             super().handle_exit(sig, frame)
             return
@@ -58,6 +71,7 @@ def serve(
     # uvicorn passes a signal on once it has done its part. Its default would end us without what
     # is left to do at exit: nobody would remove the fork server's socket.
     signal.signal(signal.SIGTERM, _exit)
+    tell_ignored_signals()
     # First: a start that a setting forbids says so in one line, and nothing else.
     app = create_app(settings, temp, credentials)
     # Callers can connect already; they are answered as soon as the loop runs.
@@ -79,6 +93,7 @@ def serve(
         ),
         app.state.monitor.begin_draining,
         settings.drain_lead_s,
+        limit_of_end(settings.drain_lead_s, settings.drain_timeout_s),
     )
     try:
         server.run(sockets=[listener])

@@ -8,9 +8,10 @@ from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
 
 from service.core.redaction import redact
-from service.core.versions import ModelRef, ModelVersion
+from service.core.versions import ModelRef
 from service.handlers.guards import ANY_HOST
 from service.serving.journal import Journal
+from service.serving.model import LoadedModel
 from service.serving.slot import Slot
 from service.settings import Settings
 from service.telemetry.monitor import StateMonitor
@@ -59,24 +60,28 @@ async def health(
         error = _why_not(monitor, ref)
     elif not model.can_answer:
         error = "no worker of the serving version answers"
+        if model.pool.trouble:
+            error += f", and none can be started: {model.pool.trouble}"
     else:
         body = {
             "status": "healthy",
             "model_loaded": True,
             **about,
             "model_version": model.version.version,
-            "degraded": _degraded(monitor, ref, model.version, journal) or None,
+            "degraded": _degraded(model, monitor, ref, journal) or None,
         }
         return Response(body, status_code=HTTPStatus.OK)
     body = {"status": "unhealthy", "model_loaded": False, "error": error, **about}
     return Response(body, status_code=HTTPStatus.SERVICE_UNAVAILABLE)
 
 
-def _degraded(monitor: StateMonitor, ref: ModelRef, serving: ModelVersion, journal: Journal) -> str:
+def _degraded(model: LoadedModel, monitor: StateMonitor, ref: ModelRef, journal: Journal) -> str:
     """Say all that is not as it should be, '' where everything is."""
-    not_served = "" if serving == (monitor.pin or monitor.promoted) else _why_not(monitor, ref)
+    is_wanted = model.version == (monitor.pin or monitor.promoted)
+    not_served = "" if is_wanted else _why_not(monitor, ref)
+    stuck = f"a worker can't be started: {model.pool.trouble}" if model.pool.trouble else ""
     troubles = (*monitor.troubles, journal.trouble)
-    return "; ".join(filter(None, (monitor.held or not_served, *troubles)))
+    return "; ".join(filter(None, (monitor.held or not_served, stuck, *troubles)))
 
 
 def _why_not(monitor: StateMonitor, ref: ModelRef) -> str:

@@ -8,6 +8,10 @@ import msgspec
 
 from service.runtimes.protocol import Reply
 
+_STOOD_STILL_S = 1.0
+"""A timer that is later than this belongs to a process that was stopped, and went on."""
+_CATCH_UP_S = 5.0
+
 
 class SentCall(msgspec.Struct, frozen=True, eq=False):
     """A call that was sent, and has its time from when all those before it were answered."""
@@ -65,7 +69,16 @@ class Lane:
     def _begin(self) -> None:
         """Let the first call's time begin: nothing is before it any more."""
         first = self.calls[0]
-        self._expiry = self._loop.call_later(first.timeout_s, self._on_late, first)
+        self._expiry = self._loop.call_later(first.timeout_s, self._end_time, first)
+
+    def _end_time(self, call: SentCall) -> None:
+        """Tell that a call is late, unless it was we who stood still: its answer may lie there."""
+        expiry = self._expiry
+        if expiry is not None and self._loop.time() - expiry.when() > _STOOD_STILL_S:
+            again_s = min(call.timeout_s, _CATCH_UP_S)
+            self._expiry = self._loop.call_later(again_s, self._end_time, call)
+            return
+        self._on_late(call)
 
     def _stop_clock(self) -> None:
         if self._expiry is not None:

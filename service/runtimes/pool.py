@@ -13,6 +13,7 @@ import structlog
 from anyio.abc import TaskStatus
 
 from service.core.errors import ChildLostError, ChildTimeoutError, ServiceError
+from service.core.text import presentable
 from service.core.versions import StoredVersion
 from service.runtimes.adoption import Adoption
 from service.runtimes.messages import (
@@ -57,6 +58,7 @@ class Pool:
         self._wanted: dict[Worker, anyio.Event] = {}
         self._closing = anyio.Event()
         self._started = 0
+        self._troubles: dict[object, str] = {}
         self.restarts = 0
         """How many workers were lost and replaced."""
         self._log = structlog.get_logger("pool").bind(
@@ -68,10 +70,16 @@ class Pool:
 
     @property
     def size(self) -> int:
-        """How many workers can answer now: in a call, or idle with a heartbeat in time."""
+        """How many workers can answer now: all but those that owe a heartbeat for too long."""
         overdue = time.monotonic() - _OVERDUE_HEARTBEATS * self.settings.heartbeat_interval_s
         return sum(
-            worker.child.is_alive and (worker in self._busy or worker.child.last_seen >= overdue)
+            worker.child.is_alive
+            and (
+                worker in self._busy
+                or worker.child.last_seen >= overdue
+                # Not asked yet: this process itself may have stood still.
+                or worker in self._idle
+            )
             for worker in self._workers
         )
 
@@ -98,6 +106,11 @@ class Pool:
     def close(self) -> None:
         """Let `run` end its workers and return."""
         self._closing.set()
+
+    @property
+    def trouble(self) -> str:
+        """Why a lost worker could not be replaced so far, '' where none waits for that."""
+        return next(iter(self._troubles.values()), "")
 
     @property
     def count(self) -> int:
@@ -290,15 +303,24 @@ class Pool:
 
     async def _load_again(self, backoff_s: float) -> Worker:
         """Load a replacement, after `backoff_s`, however often it takes."""
+        waiting = object()
         await anyio.sleep(backoff_s)
         while True:
             try:
                 worker, _ = await self._load()
-            except ServiceError as error:
+            except Exception as error:  # noqa: BLE001 - the other workers serve on, whatever it is
                 backoff_s = _longer(backoff_s)
-                self._log.warning("worker not replaced", reason=str(error), retry_in_s=backoff_s)
+                reason = presentable(str(error) or type(error).__name__)
+                self._troubles[waiting] = reason
+                self._log.warning(
+                    "worker not replaced",
+                    reason=reason,
+                    retry_in_s=backoff_s,
+                    exc_info=not isinstance(error, ServiceError),
+                )
                 await anyio.sleep(backoff_s)
             else:
+                self._troubles.pop(waiting, None)
                 compiled = bool(worker.compiled)
                 self._log.info("worker ready", child=worker.child.name, compiled=compiled)
                 return worker

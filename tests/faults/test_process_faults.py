@@ -4,10 +4,12 @@ import itertools
 import os
 import signal
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 
 from tests.faults.conftest import ALIAS, Rig
@@ -18,6 +20,7 @@ from tests.support.running_service import RunningService
 
 CLIENTS = 2
 FACTOR = 2.0
+STOPPED_S = 5.0
 _factors = itertools.count(201)
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="sends SIGKILL")
@@ -72,10 +75,45 @@ def test_a_fork_server_that_is_killed(rig: Rig) -> None:
         assert _fork_server(rig.service) != killed
 
 
-def test_a_front_that_is_killed_takes_its_children_along(rig: Rig, tmp_path: Path) -> None:
-    """With a worker that holds the GIL: nobody stays; only requests under way fail.
+def _model_processes(service: RunningService, told: Path) -> list[psutil.Process]:
+    """Have a model start processes, and return them."""
+    service.predict({"a": 1.0, "do": f"processes:{told}"}).raise_for_status()
+    service.wait_until(told.exists, "they are started")
+    return [psutil.Process(int(pid)) for pid in told.read_text().split()]
 
-    What lies below CACHE_DIR serves the next start, which removes the temporary files.
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2])
+def test_a_signal_that_means_nothing(rig: Rig, number: signal.Signals) -> None:
+    """It is a line in the log, whether the service gets it alone or all its processes do."""
+    with rig.exact_traffic():
+        count, workers = len(rig.service.events()), rig.service.worker_pids()
+        for process in rig.service.family():
+            process.send_signal(number)
+        rig.service.wait_until(
+            lambda: rig.logged_since(count, "signal ignored")[:1], "it is in the log"
+        )
+        assert rig.logged_since(count, "signal ignored")[0]["signal"] == number.name
+        assert rig.service.worker_pids() == workers
+
+
+def test_a_service_that_is_stopped_and_goes_on(rig: Rig) -> None:
+    """Nothing is late for having waited: no worker is lost, and health is green."""
+    with rig.exact_traffic():
+        count = len(rig.service.events())
+        rig.service.process.send_signal(signal.SIGSTOP)
+        # Longer than a heartbeat may be late.
+        time.sleep(STOPPED_S)
+        rig.service.process.send_signal(signal.SIGCONT)
+        rig.service.wait_until(lambda: rig.service.get("/health").status_code == 200, "green", 2.0)
+        rig.service.wait_until(rig.service.spare_worker_pids, "a worker stands by")
+        assert rig.logged_since(count, "worker lost") == []
+
+
+def test_a_front_that_is_killed_takes_its_children_along(rig: Rig, tmp_path: Path) -> None:
+    """With a worker that holds the GIL, and what its model started: only requests under way fail.
+
+    What lies below CACHE_DIR serves the next start, which removes the temporary files. That one
+    ends in time although its fork server hangs while a worker is to be replaced.
     """
     name = unique_name("killed")
     rig.server.set_alias(name, ALIAS, rig.server.register_unruly(name, FACTOR))
@@ -90,12 +128,13 @@ def test_a_front_that_is_killed_takes_its_children_along(rig: Rig, tmp_path: Pat
         Hammer(service.url, CLIENTS, instance=lambda number: {"a": number, "do": ""}) as hammer,
     ):
         service.wait_until(lambda: all(hammer.seen), "answers before the signal")
+        started = _model_processes(service, tmp_path / "pids")
         body = {"instances": [{"a": 1.0, "do": "spin"}]}
         lost = pool.submit(httpx.post, f"{service.url}/predict", json=body, timeout=60)
         service.wait_until(
             lambda: service.info()["serving"]["requests"] > CLIENTS, "all requests are accepted"
         )
-        family = service.family()
+        family = [*service.family(), *started]
         service.process.kill()
         assert isinstance(lost.exception(), httpx.TransportError)
         footprint.all_gone(family)
@@ -104,3 +143,10 @@ def test_a_front_that_is_killed_takes_its_children_along(rig: Rig, tmp_path: Pat
     assert hammer.mixed({"1": FACTOR}) == []
     with footprint.ending_clean(start()) as again:
         footprint.wait_back_to(again, rig.usual)
+        started = _model_processes(again, tmp_path / "others")
+        if sys.platform == "linux":
+            os.kill(_fork_server(again), signal.SIGSTOP)
+        for worker in (*again.spare_worker_pids(), *again.worker_pids()):
+            os.kill(worker, signal.SIGKILL)
+        again.wait_until(lambda: again.get("/health").status_code == 503, "its loss is seen", 2.0)
+        footprint.all_gone(started)

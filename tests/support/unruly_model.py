@@ -2,16 +2,18 @@
 
 `y = a * factor` where it behaves. Logged from this file as code. In a row, `do` may be `raise`,
 `exit`, `hang`, `spin` (hang and never let go of the GIL), `nan`, `clock` (answer what time it is),
-or `sleep:SECONDS`; for all rows of a call, `short` leaves one answer out and `wide` gives two
-numbers in place of one. The config's `on_load` may be what needs no row; its `on_predict` holds for
-each call, whatever the rows say, and its `on_many` for a call of more rows than an example has;
-over its `limit`, any `a` makes it raise.
+`sleep:SECONDS`, or `processes:FILE` (start two that stay, and tell their ids there); for all rows
+of a call, `short` leaves one answer out and `wide` gives two numbers in place of one. The config's
+`on_load` may be what needs no row; its `on_predict` holds for each call, whatever the rows say, and
+its `on_many` for a call of more rows than an example has; over its `limit`, any `a` makes it raise.
 """
 
+import multiprocessing
 import os
 import re
 import time
 import warnings
+from pathlib import Path
 from typing import Any
 
 with warnings.catch_warnings():
@@ -65,8 +67,25 @@ def _misbehave(wish: str) -> None:
     if wish == "spin":
         # One call into C that holds the GIL for ever: this pattern backtracks exponentially.
         re.match(r"(a+)+$", "a" * 60 + "b")
+    if wish.startswith("processes:"):
+        _start_processes(Path(wish.partition(":")[2]))
     if wish.startswith("sleep:"):
         time.sleep(float(wish.partition(":")[2]))
+
+
+def _start_processes(told: Path) -> None:
+    """Start one that inherits all, and one that nobody knows the parent of; tell their pids."""
+    forked = multiprocessing.get_context("fork").Process(target=time.sleep, args=(3600,))
+    forked.start()
+    if os.fork() == 0:
+        os.setsid()
+        pid = os.fork()
+        if pid == 0:
+            time.sleep(3600)
+        told.with_suffix(".part").write_text(f"{forked.pid} {pid}")
+        told.with_suffix(".part").rename(told)
+        os._exit(0)
+    os.wait()
 
 
 mlflow.models.set_model(Unruly())
