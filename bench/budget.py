@@ -95,7 +95,7 @@ async def _steps(signature: dict[str, Any], ground: Ground, body: bytes) -> dict
     )
     child = await start_child(spec, ChildThreads(), 120)
     try:
-        worker = Worker(child)
+        worker = Worker(child, ground.folder / "none")
         hop_ms = await _awaited_ms(lambda: worker.predict(call, 5))
         workers = _OneWorker(worker)
         batcher = Batcher(workers, BatchSettings(4096, 0.002, 30), row_wise=True)

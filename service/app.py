@@ -201,7 +201,7 @@ async def open_backstage(
             source=ScoutSource(settings.ref, ask),
             finder=VersionFinder(settings.ref, model_of(settings), ask, store),
             store=store,
-            host=ModelHost(WorkerStarter(pool, threads), batching, compiler),
+            host=ModelHost(WorkerStarter(pool, threads), batching, compiler, store.ensure),
             gates=gates,
             tag=tag,
         )

@@ -18,6 +18,7 @@ from service.runtimes.child import Child, ChildSpec, ChildThreads, start_child
 from service.runtimes.compiled_files import CompiledFiles
 from service.runtimes.messages import CompileReply, CompileRequest, LoadRequest
 from service.runtimes.pool_settings import PoolSettings
+from service.runtimes.temp import remove_folder
 
 T = TypeVar("T")
 
@@ -79,13 +80,16 @@ class Compiler:
         it, too, and leaves nothing behind.
         """
         one = self._one_first if first else self._one_rest
-        async with one, self._child(stored) as child:
-            yield await self._kept(stored, child, first=first)
+        own = self._pool.new_folder()
+        async with one, self._child(stored, own) as child:
+            yield await self._kept(stored, child, own, first=first)
 
-    async def _kept(self, stored: StoredVersion, child: Child, *, first: bool) -> Compiled:
+    async def _kept(
+        self, stored: StoredVersion, child: Child, own: Path, *, first: bool
+    ) -> Compiled:
         filled = self._files.new()
         try:
-            report = await self._filled(stored, child, filled, first=first)
+            report = await self._filled(stored, child, filled, own, first=first)
             place = await self._run(
                 partial(self._files.place, stored, self._pool.threads, first=first)
             )
@@ -98,7 +102,8 @@ class Compiler:
         return Compiled(str(place), report)
 
     @asynccontextmanager
-    async def _child(self, stored: StoredVersion) -> AsyncIterator[Child]:
+    async def _child(self, stored: StoredVersion, own: Path) -> AsyncIterator[Child]:
+        """Start a compiler, whose model gets its files in a folder of its own."""
         version, settings = stored.version, self._pool
         spec = ChildSpec(
             target="service.runtimes.compiler:operations",
@@ -113,9 +118,10 @@ class Compiler:
             yield child
         finally:
             await child.end()
+            await remove_folder(own)
 
     async def _filled(
-        self, stored: StoredVersion, child: Child, folder: Path, *, first: bool
+        self, stored: StoredVersion, child: Child, folder: Path, own: Path, *, first: bool
     ) -> Report:
         settings = self._pool
         load = LoadRequest(
@@ -124,6 +130,7 @@ class Compiler:
             name=stored.version.name,
             refuse_unknown=settings.refuse_unknown,
             threads=settings.threads,
+            own_folder=str(own),
         )
         request = CompileRequest(load, str(folder), self._files.rtol, first)
         reply = await child.call("compile", request, CompileReply, timeout_s=_TIMEOUT_S)

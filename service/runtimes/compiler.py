@@ -24,7 +24,7 @@ def compile_version(request: CompileRequest) -> CompileReply:
     Raise StoreCorruptError for files that are not those that were fetched, OSError where the disk
     does not let it, and whatever the model raises.
     """
-    model, contract = load_model(request.load)
+    model, contract, _ = load_model(request.load)
     root = Path(request.folder)
     files = root / FILES
     files.mkdir(parents=True)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 import mlflow.models.model
 import mlflow.pyfunc
@@ -19,17 +19,31 @@ from service.core.manifest import verify_stored
 from service.core.mlmodel import read_mlmodel, safe_load
 from service.predictors.hints import with_defaults
 from service.runtimes.messages import LoadRequest
+from service.runtimes.model_folder import ModelFolder
 from service.runtimes.shadowing import give_way
 
 
-def load_model(request: LoadRequest) -> tuple[Any, Contract]:
-    """Return the model as MLflow loads it, and its contract.
+class Loaded(NamedTuple):
+    """A model as MLflow loads it, its contract, and the folder of its own, if it has one."""
 
-    Raise StoreCorruptError for files that are not those that were fetched, SignatureError for
-    a model that does not say what it takes, and whatever the model raises.
+    model: Any
+    contract: Contract
+    folder: ModelFolder | None
+
+
+def load_model(request: LoadRequest) -> Loaded:
+    """Load the model from its folder, or from one of its own with the same files.
+
+    Raise StoreCorruptError for files that are not those that were fetched, FetchFailedError where
+    the disk has no room for a folder, SignatureError for a model that does not say what it takes,
+    and whatever the model raises.
     """
     path = Path(request.path)
     verify_stored(path, request.digest)
+    folder = None
+    if request.own_folder:
+        folder = ModelFolder(path, Path(request.own_folder), copied=request.copied)
+        path = folder.path
     _use_threads(request.threads)
     described = read_mlmodel(path)
     signature = parsed(described.get("signature"))
@@ -42,7 +56,7 @@ def load_model(request: LoadRequest) -> tuple[Any, Contract]:
     hinted = with_defaults(contract.signature, model)
     if hinted is not contract.signature:
         contract = contract_for(request.name, hinted, refuse_unknown=request.refuse_unknown)
-    return model, contract
+    return Loaded(model, contract, folder)
 
 
 @contextmanager

@@ -14,7 +14,8 @@ class LoadRequest(msgspec.Struct, frozen=True):
 
     `name` is the registered model's, which may have a contract of its own; `threads` is how many
     the worker's numeric libraries may use. `compiled` is the folder of the version's compiled
-    predictors, '' where there is none.
+    predictors, '' where there is none. `own_folder` is where the model gets its files, '' where
+    it gets those in `path`; `copied` is whether it may share none of them.
     """
 
     path: str
@@ -24,6 +25,8 @@ class LoadRequest(msgspec.Struct, frozen=True):
     threads: int
     compiled: str = ""
     answers: AnswerRules = AnswerRules()
+    own_folder: str = ""
+    copied: bool = False
 
 
 class AdoptRequest(msgspec.Struct, frozen=True):
@@ -57,6 +60,17 @@ class CompileReply(msgspec.Struct, frozen=True):
     report: Report
 
 
+class Writes(msgspec.Struct, frozen=True):
+    """What a model has changed beside its artifacts.
+
+    `told` says so for people, '' where it changed nothing; `reached_store` is whether that was a
+    file that it shared with the store.
+    """
+
+    told: str = ""
+    reached_store: bool = False
+
+
 class LoadReply(msgspec.Struct, frozen=True):
     """What was loaded: the parsed signature, and the versions that matter to people.
 
@@ -70,6 +84,7 @@ class LoadReply(msgspec.Struct, frozen=True):
     load_s: float
     adopted: AdoptReply = AdoptReply(None)
     pyfunc_only: str = ""
+    writes: Writes = Writes()
 
 
 class SmokeRequest(msgspec.Struct, frozen=True):
@@ -94,6 +109,7 @@ class SmokeReply(msgspec.Struct, frozen=True):
     refusal: str
     row_wise: bool
     row_wise_why: str
+    writes: Writes = Writes()
 
 
 class SpeedRequest(msgspec.Struct, frozen=True):

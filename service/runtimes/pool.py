@@ -12,7 +12,12 @@ import anyio
 import structlog
 from anyio.abc import TaskStatus
 
-from service.core.errors import ChildLostError, ChildTimeoutError, ServiceError
+from service.core.errors import (
+    ChildLostError,
+    ChildTimeoutError,
+    ServiceError,
+    StoreCorruptError,
+)
 from service.core.text import presentable
 from service.core.versions import StoredVersion
 from service.runtimes.adoption import Adoption
@@ -27,6 +32,7 @@ from service.runtimes.messages import (
 )
 from service.runtimes.pool_worker import Worker
 from service.runtimes.starter import WorkerStarter
+from service.runtimes.stored_files import Restore, StoredFiles
 
 T = TypeVar("T")
 
@@ -45,8 +51,10 @@ class Pool:
         stored: StoredVersion,
         starter: WorkerStarter,
         compiled: str = "",
+        restore: Restore | None = None,
     ) -> None:
         self.stored = stored
+        self._files = StoredFiles(stored, restore)
         self.settings = starter.settings
         self._starter = starter
         self._workers: set[Worker] = set()
@@ -95,6 +103,7 @@ class Pool:
         ChildTimeoutError, ChildLostError, ChildStartError, StoreCorruptError, SignatureError.
         """
         worker, loaded = await self._load()
+        await self._files.note(loaded.writes)
         async with anyio.create_task_group() as keepers:
             task_status.started(loaded)
             keepers.start_soon(self._keep, worker)
@@ -209,7 +218,9 @@ class Pool:
     async def smoke(self, timeout_s: float, incumbent_path: Path | None = None) -> SmokeReply:
         """Predict on example rows in one of the workers. Raise as loading does."""
         request = SmokeRequest(str(incumbent_path or ""))
-        return await self._try("smoke", request, SmokeReply, timeout_s)
+        reply = await self._try("smoke", request, SmokeReply, timeout_s)
+        await self._files.note(reply.writes)
+        return reply
 
     async def speed(self, timeout_s: float, incumbent_path: Path | None = None) -> SpeedReply:
         """Time calls on the same rows. Raise as loading does."""
@@ -240,6 +251,10 @@ class Pool:
         compiled = self.adoption.folder
         try:
             return await self._load_with(compiled)
+        except StoreCorruptError:
+            if not await self._files.restored():
+                raise
+            return await self._load_with(compiled)
         except ChildLostError as error:
             if not compiled or error.killed_from_outside:
                 raise
@@ -254,6 +269,7 @@ class Pool:
             {"model": version.name, "version": version.version},
         )
         self.loading.set()
+        folder = self.settings.new_folder()
         request = LoadRequest(
             path=str(self.stored.path),
             digest=self.stored.digest,
@@ -262,13 +278,15 @@ class Pool:
             threads=self.settings.threads,
             compiled=compiled,
             answers=self.settings.answers,
+            own_folder=str(folder),
+            copied=self._files.copied,
         )
         try:
             loaded = await child.call(
                 "load", request, LoadReply, timeout_s=self.settings.load_timeout_s
             )
         except BaseException as error:
-            await child.end()
+            await Worker(child, folder).end()
             if isinstance(error, ChildLostError):
                 # Its pipe may have closed before the last of its lines was read.
                 error.last_lines = child.last_lines
@@ -277,7 +295,7 @@ class Pool:
         if loaded.adopted.reason:
             self.adoption.drop(loaded.adopted.reason)
             compiled = ""
-        return Worker(child, compiled), loaded
+        return Worker(child, folder, compiled), loaded
 
     async def _keep(self, worker: Worker | None) -> None:
         """Have one worker at all times: watch it while it lives, replace it when it is lost."""
@@ -293,7 +311,7 @@ class Pool:
                 await self._watch(worker)
             finally:
                 self._remove(worker)
-                await child.end()
+                await worker.end()
             self.adoption.note_end(worker, child.exit_code)
             self.restarts += 1
             lived_s = time.monotonic() - born

@@ -1,5 +1,6 @@
 """What the workers of every version have in common."""
 
+import uuid
 from pathlib import Path
 
 import msgspec
@@ -24,3 +25,7 @@ class PoolSettings(msgspec.Struct, frozen=True):
     environment: dict[str, str]
     spin_s: float = 0.0
     answers: AnswerRules = AnswerRules()
+
+    def new_folder(self) -> Path:
+        """Name a folder, not made yet, for a process that is to have files of its own."""
+        return self.temp_dir / "models" / uuid.uuid4().hex[:12]

@@ -1,6 +1,7 @@
 """One worker of a pool, as the front calls it; what runs in its process is `worker`'s."""
 
 import asyncio
+from pathlib import Path
 
 import msgspec
 
@@ -16,13 +17,16 @@ from service.runtimes.messages import (
     RawRequest,
 )
 from service.runtimes.protocol import Nothing
+from service.runtimes.temp import remove_folder
 
 
 class Worker:
     """A child that has loaded the version."""
 
-    def __init__(self, child: Child, compiled: str = "") -> None:
+    def __init__(self, child: Child, folder: Path, compiled: str = "") -> None:
         self.child = child
+        self.folder = folder
+        """Where its model's files are; it goes with the worker."""
         self.compiled = compiled
         """The folder of the compiled predictors that it answers by, '' where it does without."""
 
@@ -70,6 +74,11 @@ class Worker:
     async def ping(self, timeout_s: float) -> None:
         """Wait for a sign of life. Raise ChildLostError and ChildTimeoutError."""
         await self.child.ping(timeout_s)
+
+    async def end(self) -> None:
+        """End the process, and wait until nothing is left of it, nor of its files."""
+        await self.child.end()
+        await remove_folder(self.folder)
 
     def kill(self) -> None:
         """End the process; a call under way raises ChildLostError."""

@@ -7,9 +7,12 @@ import shutil
 import sys
 import tempfile
 import uuid
+from functools import partial
 from pathlib import Path
 from typing import Self
 
+import anyio
+import anyio.to_thread
 import filelock
 
 from service.runtimes.own_folder import own_folder
@@ -64,6 +67,13 @@ class TempFolder:
         """Have this process put its temporary files there, unless a socket's path is too long."""
         if len(str(self.path)) <= _LONGEST_SOCKET_FOLDER:
             tempfile.tempdir = str(self.path)
+
+
+async def remove_folder(folder: Path) -> None:
+    """Remove what a process had for itself, once it has ended; to the end, even if cancelled."""
+    with anyio.CancelScope(shield=True):
+        # What can't be removed now goes with the rest at the next start.
+        await anyio.to_thread.run_sync(partial(shutil.rmtree, folder, ignore_errors=True))
 
 
 def require_writable(cache_dir: Path) -> str:

@@ -38,7 +38,9 @@ from service.runtimes.messages import (
     SpeedReply,
     SpeedRequest,
     Timing,
+    Writes,
 )
+from service.runtimes.model_folder import ModelFolder, told
 from service.runtimes.own_memory import show_memory
 from service.runtimes.protocol import Nothing, describe
 
@@ -54,6 +56,8 @@ class Worker:
         self._predictor: Predictor
         self._bodies: Bodies
         self._answers: AnswerRules
+        self._folder: ModelFolder | None
+        self._told_writes = ""
         self._pieces: list[bytes] = []
         """What has come of a body."""
         self._lone_s: list[float] = []
@@ -67,7 +71,7 @@ class Worker:
         """
         started = time.perf_counter()
         self._path, self._threads = Path(request.path), request.threads
-        self._model, self._contract = load_model(request)
+        self._model, self._contract, self._folder = load_model(request)
         self._bodies = Bodies(self._contract, self.predict)
         self._answers = request.answers
         self._predictor = PyfuncPredictor(
@@ -83,6 +87,7 @@ class Worker:
             load_s=time.perf_counter() - started,
             adopted=adopted,
             pyfunc_only=why_pyfunc_only(self._model, self._contract),
+            writes=self._new_writes(),
         )
 
     def adopt(self, request: AdoptRequest) -> AdoptReply:
@@ -102,7 +107,7 @@ class Worker:
             self._contract, watched, rows, any_rows=self._answers.any_rows
         )
         self._lone_s = watched.lone_s
-        return SmokeReply(*answered)
+        return SmokeReply(*answered, writes=self._new_writes())
 
     def speed(self, request: SpeedRequest) -> SpeedReply:
         """Time calls on the same rows."""
@@ -138,6 +143,16 @@ class Worker:
     def _rows_to_try(self, incumbent_path: str) -> trial.Rows:
         incumbent = Path(incumbent_path) if incumbent_path else None
         return trial.rows_to_try(self._contract, self._path, incumbent)
+
+    def _new_writes(self) -> Writes:
+        """Tell what the model has changed beside its artifacts, once for what was told before."""
+        if self._folder is None:
+            return Writes()
+        writes = told(self._folder.changes)
+        if writes == self._told_writes:
+            return Writes()
+        self._told_writes = writes
+        return Writes(writes, self._folder.has_reached_the_store)
 
     def take_piece(self, piece: BodyPiece) -> Nothing:
         """Keep a piece of a body that is to be answered in steps."""

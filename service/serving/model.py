@@ -17,6 +17,7 @@ from service.runtimes.compilation import Compiler
 from service.runtimes.messages import LoadReply, Timing
 from service.runtimes.pool import Pool
 from service.runtimes.starter import WorkerStarter
+from service.runtimes.stored_files import Restore
 from service.serving.batcher import Batcher, BatchSettings
 from service.serving.compiling import CompileSteps, Compiling
 from service.serving.failed_request import FailedRequest
@@ -139,6 +140,8 @@ class ModelHost(msgspec.Struct, frozen=True):
     batching: BatchSettings
     compiler: Compiler | None = None
     """None where models are called through pyfunc alone."""
+    restore: Restore | None = None
+    """How files are restored that a model has changed in the store."""
 
     async def run(self, stored: StoredVersion, *, task_status: TaskStatus[LoadedModel]) -> None:
         """Load a version, report it, and host it until it is closed.
@@ -147,7 +150,7 @@ class ModelHost(msgspec.Struct, frozen=True):
         nothing is raised: what fails then must not take down what else serves.
         """
         kept = await self.compiler.kept(stored) if self.compiler is not None else ""
-        pool = Pool(stored, self.starter, kept)
+        pool = Pool(stored, self.starter, kept, self.restore)
         model: LoadedModel | None = None
         failure: ServiceError | None = None
         try:

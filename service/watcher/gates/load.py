@@ -30,4 +30,5 @@ class LoadGate:
         except ChildTimeoutError as error:
             return Finding(Outcome.REFUSE, f"{error} (LOAD_TIMEOUT_S)")
         loaded = candidate.model.loaded
-        return Finding(Outcome.PASS, f"loaded in {loaded.load_s:.2f} s")
+        writes = f"; {loaded.writes.told}" if loaded.writes.told else ""
+        return Finding(Outcome.PASS, f"loaded in {loaded.load_s:.2f} s{writes}")

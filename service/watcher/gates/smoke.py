@@ -37,6 +37,8 @@ class SmokeGate:
         model.batcher.row_wise = reply.row_wise
         batched = "batched" if reply.row_wise else "not batched"
         reason = f"{reply.row_wise_why}: requests are {batched}"
+        if reply.writes.told:
+            reason += f"; {reply.writes.told}"
         if not reply.rows:
             return Finding(Outcome.SKIP, reason)
         return Finding(Outcome.PASS, f"predicted {reply.rows} rows of {reply.rows_from}; {reason}")

@@ -39,15 +39,16 @@ class FakeCompiler(Compiler):
         self.most_at_work = 0
 
     @asynccontextmanager
-    async def _child(self, stored: StoredVersion) -> AsyncIterator[Child]:
+    async def _child(self, stored: StoredVersion, own: Path) -> AsyncIterator[Child]:
         assert stored == STORED
+        del own
         spec = ChildSpec("nowhere:nothing", "compiler", b"", Path("nowhere"))
         yield Child(spec, ChildThreads())
 
     async def _filled(
-        self, stored: StoredVersion, child: Child, folder: Path, *, first: bool
+        self, stored: StoredVersion, child: Child, folder: Path, own: Path, *, first: bool
     ) -> Report:
-        del child
+        del child, own
         assert stored == STORED
         self.at_work += 1
         self.most_at_work = max(self.most_at_work, self.at_work)
