@@ -44,7 +44,7 @@ from service.runtimes.start_thread import run_start
 T = TypeVar("T")
 
 END_TIMEOUT_S = 5.0
-_STATUS_TIMEOUT_S = 1.0
+_STATUS_TIMEOUT_S = 3.0
 _TOLD_LINES = 3
 _SIGKILL = 9
 
