@@ -14,21 +14,24 @@ import msgspec
 import psutil
 import pytest
 
+from service.core import manifest
 from service.core.errors import (
     ChildLostError,
     ChildRaisedError,
     ChildTimeoutError,
+    FetchFailedError,
     ModelFailedError,
     ShuttingDownError,
     StoreCorruptError,
 )
-from service.core.versions import StoredVersion
+from service.core.versions import ModelVersion, StoredVersion
 from service.runtimes.child import ChildThreads
 from service.runtimes.pool import Pool
 from service.runtimes.pool_settings import PoolSettings
 from service.runtimes.starter import WorkerStarter
 from service.serving.batcher import BatchSettings
 from service.serving.model import LoadedModel, ModelHost
+from tests.support import handmade_model
 from tests.support.fake_workers import a_call
 from tests.support.handmade_model import HANGING, KILLING, RAISING
 from tests.support.waiting import until
@@ -210,7 +213,72 @@ async def test_a_version_that_does_not_load_leaves_nothing(
         with pytest.raises(StoreCorruptError):
             await host.start(a_pool(damaged, pool_settings).run)
     left = [child for child in psutil.Process().children(recursive=True) if child not in children]
-    assert [child for child in left if "forkserver" not in " ".join(child.cmdline())] == []
+    kept = ("forkserver", "guardian.py", "resource_tracker")
+    assert [child for child in left if not any(k in " ".join(child.cmdline()) for k in kept)] == []
+
+
+async def _lose_worker(pool: Pool) -> None:
+    """Kill the one worker and wait until another one answers."""
+    (lost,) = pool.pids
+    os.kill(lost, signal.SIGKILL)
+    await until(lambda: pool.size == 1 and pool.pids != [lost], SOON_S)
+    assert await ask(pool, 1.0) == answer(1.0)
+
+
+async def test_a_model_that_writes_beside_its_artifacts(
+    stored: StoredVersion, pool_settings: PoolSettings, tmp_path: Path
+) -> None:
+    """It is told of the load; the store stays as it was, and nothing stays of what was written."""
+    (tmp_path / "write").touch()
+    pool = a_pool(stored, pool_settings)
+    async with anyio.create_task_group() as host:
+        loaded = await host.start(pool.run)
+        assert "(MLmodel, cache.bin)" in loaded.writes.told
+        assert not loaded.writes.reached_store
+        await until(lambda: pool.size == 1, SOON_S)
+        await _lose_worker(pool)
+        assert pool.trouble == ""
+        manifest.verify_stored(stored.path, stored.digest)
+        pool.close()
+    assert list((tmp_path / "models").iterdir()) == []
+
+
+async def test_a_model_that_changes_a_large_file_in_place(
+    pool_settings: PoolSettings, tmp_path: Path
+) -> None:
+    """The store is restored as soon as that is seen, and the next workers get copies.
+
+    While it can't be restored, the pool says why.
+    """
+    stored = handmade_model.make(tmp_path / "stored")
+    weights = stored.path / handmade_model.WEIGHTS
+    fetched, is_away = weights.read_bytes(), False
+
+    async def restore(_: ModelVersion) -> StoredVersion:
+        if is_away:
+            raise FetchFailedError("the artifact store is away")
+        weights.unlink()
+        weights.write_bytes(fetched)
+        return stored
+
+    (tmp_path / "change").touch()
+    pool = Pool(stored, WorkerStarter(pool_settings, ChildThreads()), restore=restore)
+    async with anyio.create_task_group() as host:
+        await host.start(pool.run)
+        manifest.verify_stored(stored.path, stored.digest)
+        await until(lambda: pool.size == 1, SOON_S)
+        await _lose_worker(pool)
+        manifest.verify_stored(stored.path, stored.digest)
+        # By somebody else, this time.
+        weights.write_bytes(b"damaged")
+        is_away = True
+        os.kill(pool.pids[0], signal.SIGKILL)
+        await until(lambda: "the artifact store is away" in pool.trouble, SOON_S)
+        assert pool.size == 0
+        is_away = False
+        await until(lambda: pool.size == 1, SOON_S)
+        assert pool.trouble == ""
+        pool.close()
 
 
 @asynccontextmanager

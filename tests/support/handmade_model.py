@@ -11,7 +11,14 @@ from tests.support.fake_source import a_version
 
 RAISING, KILLING, HANGING = -1.0, -2.0, -3.0
 CONTROL = "HANDMADE_CONTROL"
-"""The variable that names a folder; while it holds a file `refuse`, no worker loads."""
+"""The variable that names a folder, whose files say how a worker loads.
+
+With `refuse` it does not. With `write` it writes beside its artifacts and into a small file of its
+own, with `change` into a large one.
+"""
+
+WEIGHTS = "weights.bin"
+_LARGE = 2**21
 
 _CODE = f"""
 import os
@@ -35,6 +42,13 @@ class Model:
 def _load_pyfunc(path):
     if (Path(os.environ["{CONTROL}"]) / "refuse").exists():
         raise RuntimeError("not this time")
+    if (Path(os.environ["{CONTROL}"]) / "write").exists():
+        (Path(path) / "cache.bin").write_text(str(time.time()))
+        with (Path(path) / "MLmodel").open("a") as described:
+            described.write("# changed")
+    if (Path(os.environ["{CONTROL}"]) / "change").exists():
+        with (Path(path) / "{WEIGHTS}").open("r+b") as weights:
+            weights.write(b"changed")
     return Model()
 """
 _SIGNATURE = {
@@ -49,6 +63,7 @@ def make(folder: Path) -> StoredVersion:
     model = folder / "model"
     (model / "code").mkdir(parents=True)
     (model / "code" / "handmade_code.py").write_text(_CODE, encoding="utf-8")
+    (model / WEIGHTS).write_bytes(bytes(_LARGE))
     described = {
         "flavors": {"python_function": {"loader_module": "handmade_code", "code": "code"}},
         "signature": _SIGNATURE,
