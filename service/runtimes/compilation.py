@@ -18,6 +18,7 @@ from service.runtimes.child import Child, ChildSpec, ChildThreads, start_child
 from service.runtimes.compiled_files import CompiledFiles
 from service.runtimes.messages import CompileReply, CompileRequest, LoadRequest
 from service.runtimes.pool_settings import PoolSettings
+from service.runtimes.progress import end_if_it_stands_still
 from service.runtimes.temp import remove_folder
 
 T = TypeVar("T")
@@ -133,7 +134,17 @@ class Compiler:
             own_folder=str(own),
         )
         request = CompileRequest(load, str(folder), self._files.rtol, first)
-        reply = await child.call("compile", request, CompileReply, timeout_s=_TIMEOUT_S)
+        failure: ServiceError | None = None
+        async with anyio.create_task_group() as watch:
+            watch.start_soon(end_if_it_stands_still, child, settings.start_timeout_s)
+            try:
+                reply = await child.call("compile", request, CompileReply, timeout_s=_TIMEOUT_S)
+            except ServiceError as error:
+                # Not raised through the group, which would wrap it.
+                failure = error
+            watch.cancel_scope.cancel()
+        if failure is not None:
+            raise failure
         return reply.report
 
     async def _run(self, function: Callable[..., T], *arguments: object) -> T:

@@ -3,6 +3,7 @@
 import functools
 import json
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -92,6 +93,11 @@ def _use_threads(threads: int) -> None:
         os.environ[variable] = str(threads)
     os.environ["LOKY_MAX_CPU_COUNT"] = str(threads)
     numeric_libraries().limit(limits=threads)
+    joblib = sys.modules.get("joblib")
+    if joblib is not None:
+        # Its default would start processes for each call that asks for several jobs, which takes
+        # seconds. A model that names a backend gets that one.
+        joblib.parallel_config(backend="threading")
 
 
 def parsed(signature: dict[str, Any] | None) -> dict[str, Any] | None:

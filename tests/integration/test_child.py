@@ -31,6 +31,7 @@ from service.core.errors import (
 )
 from service.runtimes import child as child_module
 from service.runtimes import launch as launch_module
+from service.runtimes import progress
 from service.runtimes.child import Child, ChildSpec, ChildThreads, start_child
 from service.runtimes.protocol import Nothing
 from service.runtimes.temp import TempFolder
@@ -562,6 +563,21 @@ async def test_a_fork_server_that_hangs_is_replaced(tmp_path: Path) -> None:
         assert fork_server() != hanging
         await child.ping(CALL_S)
         await another.end()
+
+
+@only_linux
+@pytest.mark.parametrize("anyio_backend", [("asyncio", {"use_uvloop": True})], ids=["once"])
+async def test_a_child_that_stands_still_in_long_work_is_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that computes is left alone, however long it takes."""
+    monkeypatch.setattr(progress, "LOOK_S", 0.05)
+    async with a_child(tmp_path) as child, anyio.create_task_group() as work:
+        work.start_soon(progress.end_if_it_stands_still, child, 0.5)
+        await child.call("compute", Number(1.5), Nothing, timeout_s=CALL_S)
+        os.kill(child.pid, signal.SIGSTOP)
+        with anyio.fail_after(GONE_WITHIN_S), pytest.raises(ChildLostError):
+            await child.call("compute", Number(60), Nothing, timeout_s=CALL_S)
 
 
 def _spec(temp_dir: Path) -> ChildSpec:

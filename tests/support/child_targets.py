@@ -72,6 +72,7 @@ def operations(arguments: bytes) -> Operations:
         "sleep": (Number, _sleep),
         "steps": (Text, _steps),
         "offers": (Number, _offers),
+        "compute": (Number, _compute),
         "busy": (Number, _busy),
         "signal_group": (Nothing, _signal_group),
         "start_grandchild": (Nothing, _start_grandchild),
@@ -138,6 +139,13 @@ def _end(words: Text) -> NoReturn:
 
 def _sleep(seconds: Number) -> Nothing:
     time.sleep(seconds.number)
+    return Nothing()
+
+
+def _compute(seconds: Number) -> Nothing:
+    until = time.monotonic() + seconds.number
+    while time.monotonic() < until:
+        pass
     return Nothing()
 
 
