@@ -139,7 +139,8 @@ def test_a_front_that_is_killed_takes_its_children_along(rig: Rig, tmp_path: Pat
         assert isinstance(lost.exception(), httpx.TransportError)
         footprint.all_gone(family)
     assert {seen.status for seen in hammer.failed} <= {0}
-    assert len(hammer.broken) <= CLIENTS
+    # The kernel closes connections before it closes the listener, which takes one more of each.
+    assert len(hammer.broken) <= 2 * CLIENTS
     assert hammer.mixed({"1": FACTOR}) == []
     with footprint.ending_clean(start()) as again:
         footprint.wait_back_to(again, rig.usual)
