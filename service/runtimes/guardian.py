@@ -33,6 +33,7 @@ It ends by itself once they are gone.
 _GIVE_UP_S = 10.0
 _PAUSE_S = 0.01
 _ROOT = 0
+_LIMIT = b"Max realtime timeout"
 
 
 class Guard:
@@ -42,6 +43,7 @@ class Guard:
         self._base = 2**61 + secrets.randbelow(2**36) * _NUMBERS
         self._numbers = itertools.count(1)
         self._guardian: subprocess.Popen[bytes] | None = None
+        self._has_marks = _has_marks()
 
     @property
     def pid(self) -> int | None:
@@ -50,13 +52,13 @@ class Guard:
 
     def new_mark(self) -> int:
         """Return a mark that no other child has; 0, which is none, where there are no marks."""
-        if sys.platform != "linux":
+        if not self._has_marks:
             return 0
         return self._base + next(self._numbers) % _NUMBERS
 
     def ensure_running(self) -> None:
         """Start the guardian where there is none. Raise OSError where the system will not."""
-        if sys.platform != "linux":
+        if not self._has_marks:
             return
         if self._guardian is not None:
             if self._guardian.poll() is None:
@@ -84,7 +86,6 @@ class Guard:
 def take_mark(mark: int) -> None:
     """Mark this process, and all that it starts from now on; does nothing for mark 0."""
     if mark:
-        # A hard limit may be lower, where somebody set one: then its group alone is known.
         with contextlib.suppress(OSError, ValueError):
             _set(0, mark)
 
@@ -111,6 +112,13 @@ def end_marked(marks: Container[int], timeout_s: float = _GIVE_UP_S) -> int:
         time.sleep(max(_PAUSE_S, now - looked))
 
 
+def _has_marks() -> bool:
+    """Tell whether the system knows this limit, shows it, and lets it be as high as a mark."""
+    if sys.platform != "linux" or _LIMIT not in _read("/proc/self/limits"):
+        return False
+    return resource.getrlimit(resource.RLIMIT_RTTIME)[1] == resource.RLIM_INFINITY
+
+
 def _set(pid: int, mark: int) -> None:
     if sys.platform == "linux":
         _, hard = resource.prlimit(pid, resource.RLIMIT_RTTIME)
@@ -132,7 +140,7 @@ def _pids() -> list[int]:
 def _mark_of(pid: int) -> int:
     """Return a process's mark, 0 where it has none."""
     for line in _read(f"/proc/{pid}/limits").splitlines():
-        if line.startswith(b"Max realtime timeout"):
+        if line.startswith(_LIMIT):
             soft = line.split()[3]
             return int(soft) if soft.isdigit() else 0
     return 0
