@@ -12,7 +12,7 @@ from service.core.versions import STAGES, InvalidModelUriError, ModelRef, is_mod
 from service.handlers.naming import version_headers
 from tests.support.fake_source import a_version
 
-EXAMPLES = 20_000 if os.environ.get("HOTSWAP_LONG_FAULTS") == "1" else 200
+EXAMPLES = 20_000 if os.environ.get("HOTSWAP_LONG_FAULTS") else 200
 LONGEST_FILE_NAME_BYTES = 255
 REMOVED = "~" + 32 * "0"
 """What the store adds to a key for a folder that is on its way out."""

@@ -16,7 +16,7 @@ from service.registry import needs
 from service.registry.remembered import Memory, Refusal, Remembered, memory_file, pointer_name
 from tests.support.fake_source import a_version
 
-EXAMPLES = 2000 if os.environ.get("HOTSWAP_LONG_FAULTS") == "1" else 150
+EXAMPLES = 2000 if os.environ.get("HOTSWAP_LONG_FAULTS") else 150
 POINTER = "models:/m@champion at http://registry.test"
 
 names = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=40)
