@@ -83,7 +83,7 @@ def touch(cache_dir: Path, pointer: str) -> None:
     name = pointer_name(pointer)
     for folder in (FOLDER, PINS_FOLDER):
         with contextlib.suppress(OSError):
-            os.utime(cache_dir / folder / f"{name}.json", follow_symlinks=False)
+            os.utime(cache_dir / folder / f"{name}.json")
 
 
 def all_keys(cache_dir: Path) -> frozenset[str]:

@@ -139,9 +139,11 @@ class StateFile(Generic[T]):
     def _write(self, content: T) -> None:
         state = msgspec.json.encode(content)
         digest = hashlib.sha256(state).hexdigest()
-        _write_durably(
-            self.file, msgspec.json.encode(_Envelope(self._layout, digest, msgspec.Raw(state)))
-        )
+        whole = msgspec.json.encode(_Envelope(self._layout, digest, msgspec.Raw(state)))
+        if len(whole) > MOST_BYTES:
+            # Nobody could read it.
+            raise OSError(errno.EFBIG, f"it would have {len(whole)} bytes", str(self.file))
+        _write_durably(self.file, whole)
 
     def _copy_name(self, content: bytes) -> Path:
         digest = hashlib.sha256(content).hexdigest()[:12]

@@ -246,3 +246,13 @@ async def test_long_reasons_make_no_large_file(tmp_path: Path) -> None:
     assert memory is not None
     assert len(memory.refusals) == 50
     assert the_file(tmp_path).stat().st_size < state_file.MOST_BYTES / 8
+
+
+async def test_a_pin_that_is_too_large_to_be_read_again_is_not_written(tmp_path: Path) -> None:
+    """It is told, and what is there stays."""
+    remembered = await pinned(tmp_path, a_version(1))
+    await remembered.remember_pin(a_version(2, name="m" * state_file.MOST_BYTES))
+    assert "it would have" in remembered.trouble
+    memory, _ = await recalled(tmp_path)
+    assert memory is not None
+    assert memory.pin == a_version(1)
