@@ -78,7 +78,15 @@ def test_the_command_pins_and_unpins(service: RunningService) -> None:
 
 @pytest.mark.parametrize(
     ("body", "status"),
-    [(b"", 400), (b"{}", 400), (b'{"version": true}', 400), (b'{"version": "99"}', 404)],
+    [
+        (b"", 400),
+        (b"{}", 400),
+        (b'{"version": true}', 400),
+        (b'{"version": "99"}', 404),
+        (b'{"version": "%b"}' % (b"9" * 5000), 400),
+        (b'{"version": %b}' % (b"9" * 5000), 400),
+    ],
+    ids=["empty", "none", "a truth value", "unknown", "5,000 digits", "a number of 5,000 digits"],
 )
 def test_a_pin_of_nothing_changes_nothing(
     service: RunningService, body: bytes, status: int
