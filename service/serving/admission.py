@@ -69,7 +69,8 @@ class QueueLimits(msgspec.Struct, frozen=True):
 class Admission:
     """Lets requests into the queue of one loaded version, or says why not.
 
-    `running_s` tells how much longer the runs of all workers together will take.
+    `running_s` tells how much longer the runs of all workers together will take at a time, with
+    those of bodies or without.
     """
 
     def __init__(
@@ -77,7 +78,7 @@ class Admission:
         limits: QueueLimits,
         queue: RequestQueue,
         cost: RunCost,
-        running_s: Callable[[float], float],
+        running_s: Callable[[float, bool], float],
         workers: int,
     ) -> None:
         self._limits = limits
@@ -116,21 +117,22 @@ class Admission:
         )
 
     def refusal(
-        self, rows: int, body_bytes: int, now_s: float, *, row_wise: bool
+        self, rows: int, body_bytes: int, now_s: float, *, row_wise: bool, is_body: bool
     ) -> OverloadedError | None:
         """Say why a request may not wait behind those who do, None where it may.
 
         `rows` is 0 where they are not known.
         """
-        why, retry_after_s = self._objection(rows, body_bytes, now_s, row_wise=row_wise)
+        asked = (rows, body_bytes, now_s)
+        why, retry_after_s = self._objection(*asked, row_wise=row_wise, is_body=is_body)
         if why and now_s - self._purged_s > _PURGE_EVERY_S:
             self._purged_s = now_s
             self._queue.discard_gone()
-            why, retry_after_s = self._objection(rows, body_bytes, now_s, row_wise=row_wise)
+            why, retry_after_s = self._objection(*asked, row_wise=row_wise, is_body=is_body)
         return self._refuse(now_s, retry_after_s, why) if why else None
 
     def _objection(
-        self, rows: int, body_bytes: int, now_s: float, *, row_wise: bool
+        self, rows: int, body_bytes: int, now_s: float, *, row_wise: bool, is_body: bool
     ) -> tuple[str, float]:
         """Return what speaks against a request, '' for nothing, and for how many seconds."""
         queue, limits = self._queue, self._limits
@@ -138,17 +140,26 @@ class Admission:
             return f"{queue.call_rows} rows wait (MAX_QUEUE_ROWS)", 1.0
         if queue.bytes + body_bytes > limits.queue_bytes:
             return f"{queue.bytes} bytes wait (MAX_QUEUE_BYTES)", 1.0
-        takes_s = self.expected_s(rows, now_s, row_wise=row_wise)
+        takes_s = self.expected_s(rows, now_s, row_wise=row_wise, is_body=is_body)
+        if is_body:
+            takes_s += self._body_s(body_bytes)
         over_s = takes_s - self._share(now_s) * limits.request_timeout_s
         if over_s <= 0:
             return "", 0.0
         limit = f"{limits.request_timeout_s:g} s (REQUEST_TIMEOUT_S)"
         return f"the answer would take about {takes_s:.3g} s of {limit}", over_s
 
-    def expected_s(self, rows: int, now_s: float, *, row_wise: bool) -> float:
-        """Return how long a request of so many rows would take from now on."""
+    def expected_s(self, rows: int, now_s: float, *, row_wise: bool, is_body: bool) -> float:
+        """Return how long a request of so many rows would take from now on.
+
+        Bodies hold up no calls that may be answered between their chunks, or have a worker to
+        themselves.
+        """
         queue, curve = self._queue, self._cost.rows
-        work_s = self._running_s(now_s) + queue.body_s
+        behind_bodies = is_body or not row_wise
+        work_s = self._running_s(now_s, behind_bodies)
+        if behind_bodies:
+            work_s += queue.body_s
         if queue.again:
             work_s += len(queue.again) * self._cost.typical_s
         if row_wise:
@@ -160,6 +171,11 @@ class Admission:
                 work_s += calls * curve.predict_s(queue.call_rows / calls)
             own_s = curve.predict_s(rows)
         return work_s / self._workers * self.slowdown + own_s
+
+    def _body_s(self, body_bytes: int) -> float:
+        """Return what a body takes at least, of whatever kind it is."""
+        curves = self._cost.bytes.values()
+        return min((curve.predict_s(body_bytes) for curve in curves if curve), default=0.0)
 
     @property
     def slowdown(self) -> float:

@@ -114,12 +114,14 @@ class BatchRuns(Generic[W]):
             if first[0].in_steps and not others
         ]
 
-    def remaining_s(self, now_s: float) -> float:
+    def remaining_s(self, now_s: float, with_bodies: bool) -> float:  # noqa: FBT001 - a callback
         """Return how much longer all runs together will take, by what is known of such."""
         left_s = 0.0
         for batches in self._running.values():
             for items in batches:
                 first = items[0]
+                if first.is_body and not with_bodies:
+                    continue
                 ran_s = 0.0 if first.began_s is None else now_s - first.began_s
                 left_s += max(0.0, first.expected_s - ran_s)
         return left_s

@@ -145,18 +145,23 @@ class Batcher(Generic[W]):
             self._cost.rows.note(timing.rows, timing.ms / 1000, now_s)
         self._admission.look(row_wise=self.row_wise)
 
-    def refusal(self, body_bytes: int, rows: int = 0) -> OverloadedError | None:
+    def refusal(
+        self, body_bytes: int, rows: int = 0, *, is_body: bool = False
+    ) -> OverloadedError | None:
         """Say why a request can't be answered in time, None where it can be let in.
 
         To be asked before anything is done for it, such as reading its body, whose size is known
-        from its head; `rows` is 0 where they are not known. The answer counts for this step of the
+        from its head; `rows` is 0 where they are not known, and `is_body` whether a worker is to
+        decode it. The answer counts for this step of the
         event loop: others may come before the body has. `submit` looks again.
         """
         if self._admission.is_easy(rows, body_bytes) or not len(self._queue):
             # Where nothing waits: what is known of its cost may be too old.
             return None
         now_s = asyncio.get_running_loop().time()
-        return self._admission.refusal(rows, body_bytes, now_s, row_wise=self.row_wise)
+        return self._admission.refusal(
+            rows, body_bytes, now_s, row_wise=self.row_wise, is_body=is_body
+        )
 
     async def submit(
         self, payload: Call | RawRequest, body_bytes: int = 0, caller: Caller | None = None
@@ -174,7 +179,7 @@ class Batcher(Generic[W]):
         loop = asyncio.get_running_loop()
         rows = payload.rows if isinstance(payload, Call) else 0
         if not self._admission.is_easy(rows, body_bytes):
-            refusal = self.refusal(body_bytes, rows)
+            refusal = self.refusal(body_bytes, rows, is_body=isinstance(payload, RawRequest))
             if refusal is not None:
                 raise refusal
         item = QueuedRequest(payload, loop.create_future(), loop.time(), body_bytes, caller)

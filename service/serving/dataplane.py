@@ -65,8 +65,10 @@ class DataPlane:
         a microsecond; see `Batcher.refusal`.
         """
         model = self._slot.current
-        refusal = model.batcher.refusal(body_bytes) if model is not None else None
-        if refusal is not None and model is not None:
+        if model is None:
+            return None
+        refusal = model.batcher.refusal(body_bytes, is_body=body_bytes > self._raw_body_bytes)
+        if refusal is not None:
             refusal.answered_by = model.version
         return refusal
 

@@ -21,6 +21,7 @@ from service.core.errors import (
     ServiceError,
     ShuttingDownError,
 )
+from service.core.media import Media
 from service.runtimes.messages import RawReply, RawRequest
 from service.serving.batch_runs import (
     BATCH_TIMEOUT_SHARE,
@@ -795,3 +796,20 @@ async def test_a_request_that_is_late_for_its_turn_is_refused_then() -> None:
         assert isinstance(await late, OverloadedError)
         assert await behind == [3.5]
     assert workers.seen == [[1.0], [3.0]]
+
+
+async def test_small_requests_beside_a_large_body_are_not_refused_for_it() -> None:
+    """They are answered between its chunks, however long it will take; another body is not."""
+    workers = FakeWorkers(1, takes_s=0.1)
+    async with running(workers) as batcher:
+        batcher._cost.note_body(Media.JSON, 0, LIMIT_S * 0.8, now())
+        body = await a_body_in_steps(batcher, workers)
+        calls = [asyncio.create_task(outcome(batcher, a_call(2)))]
+        await anyio.sleep(0.001)
+        calls += [asyncio.create_task(outcome(batcher, a_call(row))) for row in (3, 4)]
+        await anyio.sleep(0.001)
+        assert batcher.waiting == 2
+        assert batcher.refusal(0, 1) is None
+        assert isinstance(batcher.refusal(0, is_body=True), OverloadedError)
+        assert [await call for call in calls] == [[2.5], [3.5], [4.5]]
+        await body
