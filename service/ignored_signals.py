@@ -2,9 +2,8 @@
 
 import signal
 import threading
+from collections.abc import Callable
 from types import FrameType
-
-import structlog
 
 NAMES = ("SIGHUP", "SIGUSR1", "SIGUSR2")
 """Windows has none of them."""
@@ -16,21 +15,17 @@ def ignore_signals() -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
-def tell_ignored_signals() -> None:
-    """Ignore them, with a line in the log for each that comes."""
+def tell_ignored_signals(tell: Callable[[str], None]) -> None:
+    """Ignore them, and have `tell` called with the name of each that comes, in a thread."""
+
+    def handle(number: int, _: FrameType | None) -> None:
+        # The handler may have come in the middle of another line of the log: a thread waits.
+        name = signal.Signals(number).name
+        threading.Thread(target=tell, args=(name,), daemon=True).start()
+
     for number in _numbers():
-        signal.signal(number, _tell)
+        signal.signal(number, handle)
 
 
 def _numbers() -> list[int]:
     return [getattr(signal, name) for name in NAMES if hasattr(signal, name)]
-
-
-def _tell(number: int, _: FrameType | None) -> None:
-    # A signal handler, which may have come in the middle of another line: a thread waits its turn.
-    log = structlog.get_logger(__name__)
-    name = signal.Signals(number).name
-    told = threading.Thread(
-        target=log.warning, args=("signal ignored",), kwargs={"signal": name}, daemon=True
-    )
-    told.start()

@@ -71,7 +71,7 @@ def serve(
     # uvicorn passes a signal on once it has done its part. Its default would end us without what
     # is left to do at exit: nobody would remove the fork server's socket.
     signal.signal(signal.SIGTERM, _exit)
-    tell_ignored_signals()
+    tell_ignored_signals(_tell_ignored)
     # First: a start that a setting forbids says so in one line, and nothing else.
     app = create_app(settings, temp, credentials)
     # Callers can connect already; they are answered as soon as the loop runs.
@@ -101,6 +101,10 @@ def serve(
         # Raised after the drain: uvicorn passes a signal on once it has done its part.
         return 130
     return 0 if server.started else 1
+
+
+def _tell_ignored(name: str) -> None:
+    structlog.get_logger(__name__).warning("signal ignored", signal=name)
 
 
 def _exit(sig: int, _: FrameType | None) -> None:
