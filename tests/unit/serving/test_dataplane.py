@@ -9,7 +9,7 @@ from typing import Any
 import anyio
 import pytest
 
-from service.core.errors import ContractViolationError
+from service.core.errors import ContractViolationError, ModelFailedError
 from service.core.media import Media
 from service.core.versions import ModelVersion, StoredVersion
 from service.runtimes.child import ChildThreads
@@ -18,10 +18,12 @@ from service.runtimes.pool import Pool
 from service.runtimes.starter import WorkerStarter
 from service.serving.batcher import Batcher
 from service.serving.dataplane import DataPlane, Prediction
+from service.serving.failed_request import FailedRequest
 from service.serving.model import LoadedModel
+from service.serving.record import Known
 from service.serving.slot import Slot
 from tests.support.fake_models import BATCHING, CONTRACT, POOL
-from tests.support.fake_workers import FakeWorker, FakeWorkers
+from tests.support.fake_workers import RAISING, FakeWorker, FakeWorkers
 
 pytestmark = pytest.mark.anyio
 
@@ -104,6 +106,30 @@ async def test_what_is_large_or_arrow_is_left_to_a_worker(
     assert request.metadata == {"hotswap.model_name": "größe", "hotswap.model_version": "7"}
     assert (prediction.predictions, prediction.kind) == (body, answer)
     assert prediction.version == VERSION
+
+
+async def test_a_request_that_the_model_fails_is_told_with_its_body() -> None:
+    """The caller has the error; who watches the version has the request and the error."""
+    told: list[FailedRequest] = []
+
+    class Watching:
+        def failed(self, failed: FailedRequest) -> None:
+            told.append(failed)
+
+        def told(self) -> dict[str, Any]:
+            return {}
+
+    body = json.dumps({"instances": [{"a": RAISING}]}).encode()
+    async with serving(FakeWorkers()) as (dataplane, model):
+        model.trial = Watching()
+        await dataplane.infer(ROWS)
+        with pytest.raises(ModelFailedError) as caught:
+            await dataplane.infer(body)
+    (failed,) = told
+    assert (failed.body, failed.kind, failed.answer) == (body, Media.JSON, Media.JSON)
+    assert failed.error is caught.value
+    assert (model.answered, model.failed) == (1, 1)
+    assert model.known == Known(2, 1)
 
 
 async def test_a_fault_names_the_version_and_does_not_speak_against_it() -> None:
