@@ -13,6 +13,13 @@ T = TypeVar("T")
 Place = Callable[[int], str]
 """Turns a row into the path of one input's value there."""
 
+
+class _Digits(str):
+    """A number as a body has it, where it is out of range for a float."""
+
+    __slots__ = ()
+
+
 _MAX_SHOWN = 80
 _ROW = re.compile(r"instances\[(\d+)\]")
 _INDEX = re.compile(r"\[(\d+)\]")
@@ -32,6 +39,9 @@ _SENTENCES = {
     "Number out of range": "a number that fits a double",
     "Invalid base64 encoded string": "a base64 string",
 }
+
+
+_decode_digits = msgspec.json.Decoder(float_hook=_Digits).decode
 
 
 def decode(decoder: "msgspec.json.Decoder[T]", body: bytes | msgspec.Raw, at: str = "") -> T:
@@ -68,6 +78,8 @@ def describe(value: Any) -> str:  # noqa: PLR0911 - one for each kind
             return f"the integer {_cut(_digits(value))}"
         case float():
             return f"the number {value!r}"
+        case _Digits():
+            return f"the number {_cut(value)}"
         case str():
             shown = msgspec.json.encode(value[:_MAX_SHOWN]).decode()
             return f"the string {_cut(shown)}"
@@ -96,7 +108,7 @@ def _violation(message: str, body: bytes, at: str) -> ServiceError:
     try:
         document: Any = msgspec.json.decode(body)
     except msgspec.ValidationError:
-        document = msgspec.UNSET  # some other number is out of range too
+        document = _with_digits(body)
     except (msgspec.DecodeError, ValueError, OverflowError, RecursionError) as error:
         return _malformed(error)
     wanted, _, place = message.rpartition(" - at `$")
@@ -115,10 +127,20 @@ def _violation(message: str, body: bytes, at: str) -> ServiceError:
     path = at + place if at else place.removeprefix(".")
     row = _row(path)
     if row is None and path.startswith("columns."):
-        row = _index(
-            place if at else _behind_name(document["columns"], place[len(".columns") :])[1]
-        )
+        columns = document["columns"] if isinstance(document, dict) else {}
+        row = _index(place if at else _behind_name(columns, place[len(".columns") :])[1])
     return ContractViolationError(path, row, wanted, got)
+
+
+def _with_digits(body: bytes) -> Any:
+    """Decode a body with a number out of range: each one is left as it is written.
+
+    UNSET where that is an integer, which msgspec reads or refuses.
+    """
+    try:
+        return _decode_digits(body)
+    except msgspec.ValidationError:
+        return msgspec.UNSET
 
 
 def _walk(value: Any, place: str) -> tuple[bool, Any]:

@@ -7,7 +7,9 @@ from contextlib import contextmanager
 from types import FrameType
 
 LIMIT_S = 2.0
-"""Far beyond what any parser takes for a case of some kilobytes; a machine may be busy."""
+"""Seconds of the CPU, far beyond what any parser takes for a case of some kilobytes."""
+_HANGS_S = 60.0
+"""Seconds that go by, where it waits for something that never comes; a machine may be busy."""
 
 
 class TooSlowError(BaseException):
@@ -25,12 +27,18 @@ def limited(seconds: float = LIMIT_S) -> Iterator[None]:
         where = f"{frame.f_code.co_filename}:{frame.f_lineno}" if frame else "somewhere"
         raise TooSlowError(where)
 
-    before = signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    timers = {
+        (signal.ITIMER_PROF, seconds): signal.signal(signal.SIGPROF, stop),
+        (signal.ITIMER_REAL, _HANGS_S): signal.signal(signal.SIGALRM, stop),
+    }
+    for timer, after_s in timers:
+        signal.setitimer(timer, after_s)
     try:
         yield
     except TooSlowError as late:
-        raise AssertionError(f"it took over {seconds:g} s, and was at {late}") from None
+        raise AssertionError(f"it took over {seconds:g} s of CPU, and was at {late}") from None
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        for timer, _ in timers:
+            signal.setitimer(timer, 0)
+        for number, before in zip((signal.SIGPROF, signal.SIGALRM), timers.values(), strict=True):
+            signal.signal(number, before)

@@ -100,6 +100,17 @@ def test_a_fault_in_a_column_is_told_with_its_row(
     assert error.expected.startswith(expected)
 
 
+@pytest.mark.parametrize("number", ["1e999", "-1e400", "1" + 400 * "0" + ".5"])
+def test_a_number_beyond_all_range_is_told_with_its_row(number: str) -> None:
+    """It is shown as it was written, cut short."""
+    text = f'{{"columns":{{"day":["a","b"],"count":[1,2],"share":[0.5,{number}]}}}}'
+    with pytest.raises(ContractViolationError) as caught:
+        contract(MIXED).decode(text.encode())
+    assert (caught.value.path, caught.value.row) == ("columns.share[1]", 1)
+    assert caught.value.got.startswith(f"the number {number[:20]}")
+    assert len(caught.value.got) < 100
+
+
 def test_names_with_brackets_and_quotes_are_found_all_the_same() -> None:
     """A column's name may look like a path."""
     names = ["b[1]", "a.b", "a"]
