@@ -66,7 +66,10 @@ class DerivedContract:
                 self.layout, self.inputs, kinds, refuse_unknown=refuse_unknown
             )
             columns, self._gather = self._columns_type(kinds, refuse_unknown=refuse_unknown)
-        except (KeyError, TypeError, AttributeError, ValueError, IndexError) as error:
+        except (
+            *(KeyError, TypeError, AttributeError, ValueError, IndexError),
+            *(OverflowError, RecursionError),
+        ) as error:
             raise SignatureError(
                 f"the signature cannot be read ({type(error).__name__}: {error}): "
                 f"{signatures.WHAT_TO_LOG}"

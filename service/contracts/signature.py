@@ -14,6 +14,8 @@ WHAT_TO_LOG = (
     "log it with mlflow.models.infer_signature(X, y) as its signature, or with an input_example"
 )
 DEFAULT_OUTPUT = "prediction"
+_MAX_BYTES = 2_000_000
+"""Of a signature as JSON: those of some ten thousand columns have less."""
 
 
 def parse(signature: dict[str, Any] | None) -> dict[str, Any]:
@@ -32,6 +34,15 @@ def parse(signature: dict[str, Any] | None) -> dict[str, Any]:
         if value and not (isinstance(value, list) and all(isinstance(v, dict) for v in value)):
             raise SignatureError(f"the signature's {part} are no list of specs: {WHAT_TO_LOG}")
         parsed[part] = value or None
+    try:
+        size_bytes = len(msgspec.json.encode(parsed))
+    except (TypeError, ValueError, OverflowError, RecursionError):
+        raise SignatureError(f"the signature is no plain JSON: {WHAT_TO_LOG}") from None
+    if size_bytes > _MAX_BYTES:
+        raise SignatureError(
+            f"the signature has {size_bytes} bytes, and {_MAX_BYTES} are read: log the model with "
+            "fewer columns, or with one tensor"
+        )
     if not parsed["inputs"]:
         raise SignatureError(f"the model has no input signature: {WHAT_TO_LOG}")
     return parsed

@@ -1,8 +1,9 @@
 """Everything that is asked of MLflow's client; runs in scouts alone, where it can be killed.
 
-`operations` is what such a child serves: `resolve`, `download` and `tag`.
+`operations` is what such a child serves: `resolve`, `download`, `describe` and `tag`.
 """
 
+import functools
 import logging
 import math
 import os
@@ -23,14 +24,19 @@ with warnings.catch_warnings():
 
 from service.core.errors import SourceUnavailableError
 from service.core.redaction import redact
+from service.core.text import NAME_CHARACTERS, bounded, presentable, printable
 from service.core.versions import ModelRef, ModelVersion, RefKind, version_number
 from service.registry.artifacts import list_run
+from service.registry.describing import describe
 from service.registry.download import download
-from service.registry.faults import explain, is_absence
+from service.registry.faults import causes, explain, is_absence
+from service.registry.limits import end_for_memory, limit_answers, limit_memory
 from service.registry.messages import (
+    DESCRIBE,
     DOWNLOAD,
     RESOLVE,
     TAG,
+    DescribeRequest,
     DownloadRequest,
     ResolveReply,
     ResolveRequest,
@@ -40,16 +46,37 @@ from service.registry.messages import (
 )
 from service.registry.numbers import milliseconds
 
+_NAME_CHARACTERS = 4_000
+"""MLflow's own limits are 256 for a name and 500 for a place."""
+
 
 def operations(arguments: bytes) -> Mapping[str, tuple[type[Any], Callable[[Any], Any]]]:
     """Set this process up by its ScoutSettings and return what it can be asked."""
     settings = msgspec.msgpack.decode(arguments, type=ScoutSettings)
     configure(settings.request_timeout_s, retries=settings.retries)
+    limit_answers()
+    limit_memory(settings.memory_bytes)
     return {
-        RESOLVE: (ResolveRequest, resolve),
-        DOWNLOAD: (DownloadRequest, download),
-        TAG: (TagRequest, tag),
+        RESOLVE: (ResolveRequest, _within_memory(resolve)),
+        DOWNLOAD: (DownloadRequest, _within_memory(download)),
+        DESCRIBE: (DescribeRequest, _within_memory(describe)),
+        TAG: (TagRequest, _within_memory(tag)),
     }
+
+
+def _within_memory(operation: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Have this process end where an operation takes more memory than it may have."""
+
+    @functools.wraps(operation)
+    def run(request: Any) -> Any:
+        try:
+            return operation(request)
+        except BaseException as error:
+            if any(isinstance(link, MemoryError) for link in causes(error)):
+                end_for_memory(operation.__name__)
+            raise
+
+    return run
 
 
 def configure(timeout_s: float, *, retries: int = 0) -> None:
@@ -79,7 +106,7 @@ def resolve(request: ResolveRequest) -> ResolveReply:
     """
     ref = request.ref
     try:
-        return _RESOLVERS[ref.kind](ref, mlflow.MlflowClient())
+        return _short(_RESOLVERS[ref.kind](ref, mlflow.MlflowClient()))
     except SourceUnavailableError:
         raise
     except Exception as error:
@@ -87,7 +114,7 @@ def resolve(request: ResolveRequest) -> ResolveReply:
         if isinstance(error, MlflowException) and is_absence(
             error, alias=alias, over_http=_over_http(_uri(ref))
         ):
-            return ResolveReply(None, redact(f"the registry says: {error.message}"))
+            return ResolveReply(None, presentable(f"the registry says: {error.message}"))
         raise SourceUnavailableError(explain(error, f"the registry at {_place(ref)}")) from error
 
 
@@ -218,6 +245,22 @@ def _registered(ref: ModelRef, found: Any) -> ResolveReply:
             created_ms=milliseconds(found.creation_timestamp),
         )
     )
+
+
+def _short(reply: ResolveReply) -> ResolveReply:
+    """Return a reply whose names are no longer than MLflow's may be.
+
+    Raise SourceUnavailableError for others: they are kept, logged and shown everywhere.
+    """
+    version = reply.version
+    if version is not None:
+        names = (version.name, version.version, version.run_id, version.source)
+        if max(map(len, names)) > _NAME_CHARACTERS:
+            raise SourceUnavailableError(
+                f"the registry names a version in more than {_NAME_CHARACTERS} characters: "
+                f"{bounded(printable(max(names, key=len)), NAME_CHARACTERS)}"
+            )
+    return reply
 
 
 def _uri(ref: ModelRef) -> str:

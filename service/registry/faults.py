@@ -7,9 +7,11 @@ import errno
 import re
 from collections.abc import Iterator
 
-from service.core.redaction import redact
+from service.core.text import presentable
 
-_TEXT_LIMIT = 300
+_SHOWN_CHARACTERS = 300
+_READ_CHARACTERS = 100_000
+"""Of an error, which may hold a whole page of a registry's."""
 _EXTRAS = {
     "boto3": "s3",
     "botocore": "s3",
@@ -79,7 +81,7 @@ def is_missing_endpoint(error: Exception) -> bool:
 
 def explain(error: Exception, where: str) -> str:
     """Return a sentence on what failed at `where` that a person can act on, without credentials."""
-    text = " ".join(_BODY.sub("", _text(error)).split())
+    text = " ".join(_BODY.sub("", _text(error)[:_READ_CHARACTERS]).split())
     status = _status(error, text)
     if extra := _missing_extra(error):
         said = f'a library is missing to reach it; pip install "mlflow-hotswap[{extra}]"'
@@ -105,10 +107,11 @@ def explain(error: Exception, where: str) -> str:
         said = "there is no space left on the disk of CACHE_DIR"
     else:
         said = _short(text)
-    return redact(f"{where}: {said}")
+    return presentable(f"{where}: {said}")
 
 
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
+def causes(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield an error, and what it came of."""
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         seen.add(id(error))
@@ -121,9 +124,7 @@ def _text(error: Exception) -> str:
 
 
 def _short(text: str) -> str:
-    # Redacted before it is cut: half a URI no longer looks like one.
-    text = redact(text)
-    return text if len(text) <= _TEXT_LIMIT else f"{text[:_TEXT_LIMIT]}..."
+    return presentable(text, _SHOWN_CHARACTERS)
 
 
 def _status(error: Exception, text: str) -> int:
@@ -139,7 +140,7 @@ def _status(error: Exception, text: str) -> int:
 
 
 def _missing_extra(error: Exception) -> str:
-    for link in _chain(error):
+    for link in causes(error):
         if isinstance(link, ImportError):
             if extra := _EXTRAS.get((link.name or "").partition(".")[0]):
                 return extra
@@ -155,5 +156,5 @@ def _missing_extra(error: Exception) -> str:
 
 def _no_space(error: Exception) -> bool:
     return "No space left on device" in _text(error) or any(
-        isinstance(link, OSError) and link.errno == errno.ENOSPC for link in _chain(error)
+        isinstance(link, OSError) and link.errno == errno.ENOSPC for link in causes(error)
     )

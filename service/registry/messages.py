@@ -9,16 +9,19 @@ SCOUT_TARGET = "service.registry.client:operations"
 RESOLVE = "resolve"
 DOWNLOAD = "download"
 TAG = "tag"
+DESCRIBE = "describe"
 
 
 class ScoutSettings(msgspec.Struct, frozen=True):
     """How patient MLflow's client is in a scout: for each request, and how often it tries again.
 
-    What the user has set in MLflow's own variables counts before both.
+    What the user has set in MLflow's own variables counts before both. `memory_bytes` is how much
+    more a scout may hold than it does once it has started.
     """
 
     request_timeout_s: float
     retries: int = 0
+    memory_bytes: int = 512 * 2**20
 
 
 class ResolveRequest(msgspec.Struct, frozen=True):
@@ -60,3 +63,9 @@ class DownloadReply(msgspec.Struct, frozen=True):
     path: str
     files: int
     size_bytes: int
+
+
+class DescribeRequest(msgspec.Struct, frozen=True):
+    """Ask what the files of the stored version in `path` say of it; the answer is a Described."""
+
+    path: str

@@ -17,6 +17,8 @@ from service.runtimes.child import Child, ChildSpec, ChildThreads, start_child
 
 T = TypeVar("T")
 
+_TOLD_LINES = 1
+
 _log = structlog.get_logger("scout")
 
 
@@ -58,7 +60,7 @@ class Scout:
                     f"the registry gave no answer within {timeout_s:g} s"
                 ) from error
             except (ChildLostError, ChildStartError) as error:
-                raise self._unanswered(f"the process that asks the registry: {error}") from error
+                raise self._unanswered(_ended(error)) from error
             except ChildRaisedError as error:
                 _log.warning("scout raised", scout=self._spec.name, exception=error.detail)
                 raise
@@ -75,3 +77,9 @@ class Scout:
         if self._child is None:
             self._child = await start_child(self._spec, self._threads, self._start_timeout_s)
         return self._child
+
+
+def _ended(error: ChildLostError | ChildStartError) -> str:
+    """Say how it ended, and what it printed last."""
+    lines = error.last_lines[-_TOLD_LINES:] if isinstance(error, ChildLostError) else ()
+    return ": ".join(["the process that asks the registry", str(error), *lines])

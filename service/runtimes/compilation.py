@@ -1,6 +1,6 @@
 """Have a version compiled in a process of its own, and its files kept for the next start."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -10,6 +10,7 @@ import anyio.to_thread
 import msgspec
 from anyio import CapacityLimiter
 
+from service.core.described import Described
 from service.core.errors import ServiceError
 from service.core.versions import StoredVersion
 from service.predictors.flavours import may_be_dissected
@@ -46,8 +47,15 @@ class Compiler:
     What is ready at once does not wait for another version's rest, which may take minutes.
     """
 
-    def __init__(self, files: CompiledFiles, pool: PoolSettings, threads: ChildThreads) -> None:
+    def __init__(
+        self,
+        files: CompiledFiles,
+        pool: PoolSettings,
+        threads: ChildThreads,
+        describe: Callable[[StoredVersion], Awaitable[Described]],
+    ) -> None:
         self._files = files
+        self._describe = describe
         self._pool = pool
         self._threads = threads
         self._limiter = CapacityLimiter(2)
@@ -67,8 +75,11 @@ class Compiler:
         return await self._run(find)
 
     async def may_succeed(self, stored: StoredVersion) -> bool:
-        """Tell whether a version is of a kind that may be called in another way than MLflow's."""
-        return await self._run(may_be_dissected, stored.path)
+        """Tell whether a version is of a kind that may be called in another way than MLflow's.
+
+        Raise ServiceError where its files can't be read.
+        """
+        return may_be_dissected(await self._describe(stored))
 
     @asynccontextmanager
     async def compiled(

@@ -11,6 +11,7 @@ from anyio.abc import TaskStatus
 
 from service.contracts.choose import contract_for
 from service.contracts.contract import Call, Predictions
+from service.core.described import Described
 from service.core.errors import ChildTimeoutError, ModelFailedError, ServiceError
 from service.core.media import Media
 from service.core.versions import ModelVersion, StoredVersion
@@ -280,3 +281,8 @@ def fail(model: LoadedModel, number: int = 0, error: ServiceError | None = None)
 def a_failure() -> ServiceError:
     """Return something that passes."""
     return ServiceError("for now")
+
+
+async def no_description(_: StoredVersion) -> Described:
+    """Say nothing of a version."""
+    return Described()

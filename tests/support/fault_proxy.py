@@ -36,6 +36,8 @@ class Fault(StrEnum):
     ANSWERS_HTML = "html"
     BEFORE_MLFLOW_3 = "before mlflow 3"
     """It knows nothing of logged models."""
+    ENDLESS = "endless"
+    ENDLESS_LINE = "endless line"
     FILES_DOWN = "files down"
     FILES_CUT = "files cut"
     FILES_CUT_WITHOUT_LENGTH = "files cut without length"
@@ -162,6 +164,8 @@ class FaultProxy:
             request.close_connection = True
         elif fault is Fault.DRIPPING:
             self._drip(request, body, healed)
+        elif fault in {Fault.ENDLESS, Fault.ENDLESS_LINE}:
+            _go_on(request, healed, chunked=fault is Fault.ENDLESS_LINE)
         elif fault in _SAID_INSTEAD:
             request.reply(*_SAID_INSTEAD[fault])
         else:
@@ -240,3 +244,14 @@ class _Handler(BaseHTTPRequestHandler):
 
 def _end_to_end(headers: Any) -> dict[str, str]:
     return {name: value for name, value in headers.items() if name.lower() not in _HOP_BY_HOP}
+
+
+def _go_on(request: "_Handler", healed: threading.Event, *, chunked: bool) -> None:
+    """Answer without an end, as fast as it is read; chunked, by the size of the first chunk."""
+    request.close_connection = True
+    request.send_response_only(200)
+    request.send_header("content-type", "application/json")
+    request.send_header(*(("transfer-encoding", "chunked") if chunked else ("connection", "close")))
+    request.end_headers()
+    while not healed.is_set():
+        request.wfile.write(b"0" * 1_000_000)

@@ -2,10 +2,12 @@
 
 `y = a * factor` where it behaves. Logged from this file as code. In a row, `do` may be `raise`,
 `exit`, `hang`, `spin` (hang and never let go of the GIL), `nan`, `clock` (answer what time it is),
-`sleep:SECONDS`, or `processes:FILE` (start two that stay, and tell their ids there); for all rows
-of a call, `short` leaves one answer out and `wide` gives two numbers in place of one. The config's
-`on_load` may be what needs no row; its `on_predict` holds for each call, whatever the rows say, and
-its `on_many` for a call of more rows than an example has; over its `limit`, any `a` makes it raise.
+`sleep:SECONDS`, `processes:FILE` (start two that stay, and tell their ids there), `quote:TEXT`
+(raise with it), `print:TEXT` (and 60 kB more), `lines:TEXT` (raise with 50,000 lines), or `flood`
+(print 200,000 lines); for all rows of a call, `short` leaves one answer out and `wide` gives two
+numbers in place of one. The config's `on_load` may be what needs no row; its `on_predict` holds for
+each call, whatever the rows say, and its `on_many` for a call of more rows than an example has;
+over its `limit`, any `a` makes it raise.
 """
 
 import multiprocessing
@@ -69,6 +71,14 @@ def _misbehave(wish: str) -> None:
         re.match(r"(a+)+$", "a" * 60 + "b")
     if wish.startswith("processes:"):
         _start_processes(Path(wish.partition(":")[2]))
+    if wish.startswith("quote:"):
+        raise ValueError(f"unknown {wish}")
+    if wish.startswith("print:"):
+        print(wish + "0f" * 30_000, flush=True)  # noqa: T201 - what is printed is what is tested
+    if wish.startswith("lines:"):
+        raise ValueError("\n".join(f"line {number} {wish}" for number in range(50_000)))
+    if wish == "flood":
+        print("a line\n" * 200_000, flush=True)  # noqa: T201 - the same
     if wish.startswith("sleep:"):
         time.sleep(float(wish.partition(":")[2]))
 

@@ -1,22 +1,27 @@
 """The gate that compares what a version was logged with and what is installed here."""
 
 import platform
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable
 from importlib import metadata
-from pathlib import Path
 from typing import Literal, NamedTuple
 
 import anyio.to_thread
-import yaml
+from packaging.markers import UndefinedEnvironmentName
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.version import InvalidVersion
 
-from service.core.mlmodel import read_mlmodel
+from service.core.described import Described
+from service.core.text import bounded
 from service.core.verdicts import Outcome
+from service.core.versions import StoredVersion
 from service.watcher.gates.gate import Candidate, Finding
 
 Installed = Callable[[str], str | None]
 """Returns the installed version of a distribution, None where there is none."""
+
+_SHOWN = 20
+"""Sentences of a list that are shown; of the rest, how many there are."""
+_SHOWN_CHARACTERS = 120
 
 
 class Comparison(NamedTuple):
@@ -36,16 +41,25 @@ class EnvironmentGate:
     name = "environment"
     compares = False
 
-    def __init__(self, on_mismatch: Literal["warn", "refuse"]) -> None:
+    def __init__(
+        self,
+        on_mismatch: Literal["warn", "refuse"],
+        describe: Callable[[StoredVersion], Awaitable[Described]],
+    ) -> None:
         self._on_mismatch = on_mismatch
+        self._describe = describe
 
     async def check(self, candidate: Candidate) -> Finding:
         """Name each package that differs, what is wanted and what was found."""
-        path = candidate.stored.path
-        compared, differences, unread = await anyio.to_thread.run_sync(_compare_here, path)
-        also = f"; not compared: {', '.join(unread)}" if unread else ""
+        described = await self._describe(candidate.stored)
+        if described.refusal:
+            return Finding(Outcome.REFUSE, described.refusal)
+        compared, differences, unread = await anyio.to_thread.run_sync(_compare_here, described)
+        if described.left_out:
+            unread.append(f"{described.left_out} more lines")
+        also = f"; not compared: {_listed(unread, ', ')}" if unread else ""
         if differences:
-            told = f"{'; '.join(differences)}{also}"
+            told = f"{_listed(differences, '; ')}{also}"
             if self._on_mismatch == "refuse":
                 return Finding(Outcome.REFUSE, f"{told}: install what is wanted (ON_MISMATCH)")
             return Finding(Outcome.PASS, f"warning: {told} (ON_MISMATCH=warn)")
@@ -54,8 +68,10 @@ class EnvironmentGate:
         return Finding(Outcome.PASS, f"all {compared} that it needs are installed{also}")
 
 
-def compare(wanted_python: str, requirements: str, python: str, installed: Installed) -> Comparison:
-    """Compare a version's Python ('' for unknown) and requirements.txt with what is here.
+def compare(
+    wanted_python: str, requirements: Iterable[str], python: str, installed: Installed
+) -> Comparison:
+    """Compare a version's Python ('' for unknown) and requirements with what is here.
 
     Of Python major and minor count, as for MLflow (`mlflow/pyfunc/utils`, 3.17).
     """
@@ -64,13 +80,12 @@ def compare(wanted_python: str, requirements: str, python: str, installed: Insta
         compared += 1
         if _minor(wanted_python) != _minor(python):
             differences.append(f"Python {wanted_python} wanted, {python} found")
-    for line in _lines(requirements):
-        try:
-            requirement = Requirement(line)
-        except InvalidRequirement:
-            unread.append(line)
+    for line in requirements:
+        requirement = _parsed(line)
+        if requirement is None:
+            unread.append(bounded(line, _SHOWN_CHARACTERS))
             continue
-        if requirement.marker is not None and not requirement.marker.evaluate():
+        if not _is_for_here(requirement):
             continue
         compared += 1
         found = installed(requirement.name)
@@ -78,7 +93,9 @@ def compare(wanted_python: str, requirements: str, python: str, installed: Insta
             wanted = (
                 f"{requirement.name}{f' {requirement.specifier}' * bool(requirement.specifier)}"
             )
-            differences.append(f"{wanted} wanted, {found or 'none'} found")
+            differences.append(
+                f"{bounded(wanted, _SHOWN_CHARACTERS)} wanted, {found or 'none'} found"
+            )
     return Comparison(compared, differences, unread)
 
 
@@ -90,35 +107,41 @@ def installed_version(name: str) -> str | None:
         return None
 
 
-def _compare_here(path: Path) -> Comparison:
-    requirements = path / "requirements.txt"
-    text = requirements.read_text("utf-8", "replace") if requirements.is_file() else ""
-    return compare(_python_of(path), text, platform.python_version(), installed_version)
+def _compare_here(described: Described) -> Comparison:
+    return compare(
+        described.python, described.requirements, platform.python_version(), installed_version
+    )
 
 
-def _python_of(path: Path) -> str:
-    """Return the Python that MLmodel names, '' where it names none."""
+def _listed(sentences: list[str], between: str) -> str:
+    more = len(sentences) - _SHOWN
+    return between.join([*sentences[:_SHOWN], *([f"and {more} more"] if more > 0 else [])])
+
+
+def _parsed(line: str) -> Requirement | None:
+    """Read a line, None where it is no requirement."""
     try:
-        described = read_mlmodel(path)
-        return str(described["flavors"]["python_function"]["python_version"])
-    except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError):
-        return ""  # the load gate has its own words for such a file
+        return Requirement(line)
+    except (InvalidRequirement, ValueError, RecursionError):
+        return None
+
+
+def _is_for_here(requirement: Requirement) -> bool:
+    """Whether a requirement is one on this machine, as its marker says."""
+    if requirement.marker is None:
+        return True
+    try:
+        return requirement.marker.evaluate()
+    except (UndefinedEnvironmentName, ValueError, RecursionError):
+        return True  # said of something that is not known here
 
 
 def _minor(version: str) -> list[str]:
     return version.split(".")[:2]
 
 
-def _lines(requirements: str) -> Iterator[str]:
-    """Yield a requirements file's lines without comments, hashes and line breaks."""
-    for line in requirements.replace("\\\n", " ").splitlines():
-        wanted = f" {line}".partition(" #")[0].partition(" --hash")[0].strip()
-        if wanted:
-            yield wanted
-
-
 def _meets(requirement: Requirement, found: str) -> bool:
     try:
         return requirement.specifier.contains(found, prereleases=True)
-    except InvalidVersion:
+    except (InvalidVersion, ValueError, RecursionError):
         return False

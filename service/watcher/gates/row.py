@@ -1,5 +1,9 @@
 """The gates in their order."""
 
+from collections.abc import Awaitable, Callable
+
+from service.core.described import Described
+from service.core.versions import StoredVersion
 from service.settings import Settings
 from service.watcher.gates.artifacts import ArtifactsGate
 from service.watcher.gates.contract import ContractGate
@@ -11,12 +15,17 @@ from service.watcher.gates.smoke import SmokeGate
 from service.watcher.gates.speed import SpeedGate
 
 
-def row_of_gates(settings: Settings) -> tuple[Gate, ...]:
-    """Return every gate, the cheapest first: what refuses early spares the rest."""
+def row_of_gates(
+    settings: Settings, describe: Callable[[StoredVersion], Awaitable[Described]]
+) -> tuple[Gate, ...]:
+    """Return every gate, the cheapest first: what refuses early spares the rest.
+
+    `describe` has a version's files read.
+    """
     waits = settings.compiled != "off" and settings.compiled_wait_s > 0
     return (
         ArtifactsGate(),
-        EnvironmentGate(settings.on_mismatch),
+        EnvironmentGate(settings.on_mismatch, describe),
         LoadGate(),
         ContractGate(
             settings.on_contract_change, refuse_unknown=settings.unknown_fields == "refuse"

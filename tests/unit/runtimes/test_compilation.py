@@ -17,7 +17,7 @@ from service.predictors.report import Report
 from service.runtimes.child import Child, ChildSpec, ChildThreads
 from service.runtimes.compilation import CompilationError, Compiled, Compiler
 from service.runtimes.compiled_files import FILES, CompiledFiles, verified
-from tests.support.fake_models import POOL
+from tests.support.fake_models import POOL, no_description
 from tests.support.fake_source import a_version
 
 pytestmark = pytest.mark.anyio
@@ -32,7 +32,7 @@ class FakeCompiler(Compiler):
     def __init__(self, folder: Path, error: Exception | None = None) -> None:
         (folder / "aside").mkdir()
         self.files = CompiledFiles(folder / "compiled", folder / "aside", 1e-12)
-        super().__init__(self.files, POOL, ChildThreads())
+        super().__init__(self.files, POOL, ChildThreads(), no_description)
         self.error = error
         self.hangs = False
         self.at_work = 0

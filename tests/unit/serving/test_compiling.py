@@ -19,7 +19,7 @@ from service.runtimes.messages import AdoptReply, LoadReply
 from service.runtimes.pool import Pool
 from service.runtimes.starter import WorkerStarter
 from service.serving.compiling import CompileSteps, Compiling
-from tests.support.fake_models import POOL
+from tests.support.fake_models import POOL, no_description
 from tests.support.fake_source import a_version
 
 pytestmark = pytest.mark.anyio
@@ -39,7 +39,9 @@ class FakeCompiler(Compiler):
         *,
         promising: bool = True,
     ) -> None:
-        super().__init__(CompiledFiles(Path("a"), Path("b"), 0.0), POOL, ChildThreads())
+        super().__init__(
+            CompiledFiles(Path("a"), Path("b"), 0.0), POOL, ChildThreads(), no_description
+        )
         self.error = error
         self.first = first
         self.promising = promising

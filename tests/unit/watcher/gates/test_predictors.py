@@ -15,7 +15,7 @@ from service.settings import Settings
 from service.watcher.gates.gate import Candidate, Finding
 from service.watcher.gates.predictors import PredictorsGate
 from service.watcher.gates.row import row_of_gates
-from tests.support.fake_models import BATCHING, CONTRACT, FakePool, Fate
+from tests.support.fake_models import BATCHING, CONTRACT, FakePool, Fate, no_description
 from tests.support.fake_source import a_version
 
 pytestmark = pytest.mark.anyio
@@ -107,4 +107,4 @@ def test_it_stands_in_the_row_where_it_is_asked_for(
 ) -> None:
     """Compiling delays no promotion unless someone wants that."""
     settings = msgspec.structs.replace(Settings(), compiled=compiled, compiled_wait_s=wait_s)
-    assert (row_of_gates(settings)[-1].name == "predictors") is waits
+    assert (row_of_gates(settings, no_description)[-1].name == "predictors") is waits

@@ -1,0 +1,99 @@
+"""How much a scout may read and hold, whatever a registry answers; runs in scouts alone.
+
+MLflow's client reads an answer whole before it looks at it. One that never ends would take all the
+memory that there is.
+"""
+
+import os
+import re
+import sys
+from pathlib import Path
+from typing import Any, NoReturn
+
+import requests
+import requests.adapters
+
+MAX_ANSWER_BYTES = 16_000_000
+"""Of an answer that is no file: a larger one is refused."""
+_CHUNK_BYTES = 65_536
+_RANGE = re.compile(r"bytes=(\d{1,19})-(\d{1,19})")
+_OK = 300
+_KB = 1024
+
+
+class AnswerTooLargeError(requests.RequestException):
+    """An answer of more bytes than are read."""
+
+
+def limit_answers() -> None:
+    """Have `requests`, which MLflow asks by, read no more of an answer than is allowed.
+
+    A file is streamed to the disk, and is not limited here; an error or a redirection in its place
+    is. So is what does not say how long it is. To be called once in a process.
+    """
+    adapter: Any = requests.adapters.HTTPAdapter
+    send = adapter.send
+
+    def send_within_limits(self: Any, request: Any, *others: Any, **options: Any) -> Any:
+        response = send(self, request, *others, **options)
+        stream = others[0] if others else options.get("stream", False)
+        if not stream or response.status_code >= _OK:
+            _read(response, _limit(request))
+        return response
+
+    adapter.send = send_within_limits
+
+
+def limit_memory(more_bytes: int) -> None:
+    """Let this process hold so much more than it does; what asks for more gets a MemoryError.
+
+    The last limit, for whatever is held without an answer's being read. On Linux alone.
+    """
+    if sys.platform != "linux":
+        return
+    import resource  # noqa: PLC0415 - POSIX only
+
+    limit = _data_bytes() + more_bytes
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    if hard != resource.RLIM_INFINITY:
+        limit = min(limit, hard)
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, hard))
+
+
+def end_for_memory(doing: str) -> NoReturn:
+    """End this process, which has no memory left: a new one begins with what it needs."""
+    sys.stderr.write(f"it ends, since {doing} took more memory than it may have\n")
+    sys.stderr.flush()
+    os._exit(1)
+
+
+def _limit(request: Any) -> int:
+    """Return how long an answer may be: as long as the part of a file that was asked for."""
+    part = _RANGE.fullmatch(str(request.headers.get("Range") or ""))
+    if part is None:
+        return MAX_ANSWER_BYTES
+    return max(MAX_ANSWER_BYTES, int(part[2]) - int(part[1]) + 1)
+
+
+def _read(response: Any, limit: int) -> None:
+    """Read an answer as `requests` would. Raise AnswerTooLargeError."""
+    parts: list[bytes] = []
+    size = 0
+    for chunk in response.iter_content(_CHUNK_BYTES):
+        size += len(chunk)
+        if size > limit:
+            response.close()
+            raise AnswerTooLargeError(f"the answer has more than {limit} bytes")
+        parts.append(chunk)
+    # As `Response.content` leaves it.
+    response._content = b"".join(parts)  # noqa: SLF001 - there is no public way
+    response._content_consumed = True  # noqa: SLF001
+
+
+def _data_bytes() -> int:
+    """Return what the limit counts (`man 2 getrlimit`): this process's data."""
+    status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
+    for line in status.splitlines():
+        if line.startswith("VmData:"):
+            return int(line.split()[1]) * _KB
+    return 0
