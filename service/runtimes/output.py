@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import select
 import sys
 import time
 from collections import deque
@@ -18,6 +19,7 @@ _LINE_BYTES = 4 * LINE_CHARACTERS
 _LINES_A_SECOND = 200
 _BURST_LINES = 2_000
 """So many lines may come together; what is printed faster is counted, and not shown."""
+_SILENT_MS = 1_000
 _BYTES_A_SECOND = 16_000_000
 """A child that prints faster waits for us: else reading it would take the time of all others."""
 
@@ -116,7 +118,7 @@ class OutputReader:
         while chunk := self._read():
             for line in lines.feed(chunk):
                 self._take(line)
-            if lines.left_out and pace.allows_a_line():
+            if lines.left_out and (pace.allows_a_line() or self._is_silent()):
                 self._tell_left_out(lines)
             if len(chunk) == _CHUNK_BYTES:
                 time.sleep(_CHUNK_BYTES / _BYTES_A_SECOND)
@@ -133,6 +135,14 @@ class OutputReader:
         with contextlib.suppress(OSError):
             return os.read(self._descriptor, _CHUNK_BYTES)
         return b""
+
+    def _is_silent(self) -> bool:
+        """Wait for more for a moment, and tell whether there is none."""
+        if sys.platform == "win32":
+            return False
+        poll = select.poll()
+        poll.register(self._descriptor, select.POLLIN)
+        return not poll.poll(_SILENT_MS)
 
     def _take(self, line: bytes) -> None:
         text = presentable(line.decode("utf-8", "replace").rstrip(), LINE_CHARACTERS)
