@@ -6,6 +6,7 @@ that can't be read (OSError) says nothing of its content, and is never taken for
 
 import hashlib
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,9 @@ from service.core.errors import StoreCorruptError
 
 MANIFEST_NAME = "manifest.json"
 """The manifest's file name, beside the folder that it describes."""
+_MOST_FILES = 100_000
+_MOST_CHARACTERS = 4_096
+"""Of a path: no system that we know takes a longer one in one call."""
 
 
 class FileEntry(msgspec.Struct, frozen=True):
@@ -110,6 +114,7 @@ def verify_stored(root: Path, digest: str) -> None:
 def _files(root: Path) -> Iterator[tuple[str, Path]]:
     """Give every file below `root` as its path there and the file; folders that are links, too."""
     inside = root.resolve()
+    count = 0
     for folder, folders, names in os.walk(root, onerror=_raise):
         links = [name for name in folders if (Path(folder) / name).is_symlink()]
         for name in [*names, *links]:
@@ -120,6 +125,12 @@ def _files(root: Path) -> Iterator[tuple[str, Path]]:
                     raise StoreCorruptError(f"{path} in {root} is a link that leads out of it")
                 if file.is_dir():
                     raise StoreCorruptError(f"{path} in {root} is a link to a folder")
+            if not stat.S_ISREG(file.stat().st_mode):
+                # To read a pipe would wait for whoever writes it.
+                raise StoreCorruptError(f"{path} in {root} is no regular file")
+            count += 1
+            if count > _MOST_FILES or len(path) > _MOST_CHARACTERS:
+                raise StoreCorruptError(f"{root} has more files, or longer paths, than are read")
             yield path, file
 
 

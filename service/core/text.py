@@ -3,6 +3,10 @@
 Every function here takes time in proportion to its text.
 """
 
+from typing import Annotated
+
+import msgspec
+
 from service.core.redaction import redact
 
 SENTENCE_CHARACTERS = 2_000
@@ -11,6 +15,8 @@ DETAIL_CHARACTERS = 20_000
 """The length of a traceback in the log."""
 ANSWER_CHARACTERS = 1_000
 """The length of what a caller is told of an error."""
+Sentence = Annotated[str, msgspec.Meta(max_length=2 * SENTENCE_CHARACTERS)]
+"""A sentence in a message of a child's, which was cut there; a longer one is not read."""
 LISTED_CHARACTERS = 500
 """The length of a sentence where many of them are listed."""
 LINE_CHARACTERS = 2_000

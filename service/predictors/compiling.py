@@ -9,6 +9,7 @@ import msgspec
 
 from service.contracts.contract import Call, Contract
 from service.contracts.filling import with_all_columns
+from service.core.text import presentable
 from service.predictors.admission import (
     Reference,
     TooFewRowsError,
@@ -76,7 +77,7 @@ def compile_model(
             known = refer_to_more(pyfunc, known, workshop.threshold_calls())
             _try_all(workshop, known, rtol, found)
         except (NotDissectedError, TooFewRowsError) as error:
-            found.others.append(Outcome(_OTHERS, SKIPPED, str(error)))
+            found.others.append(Outcome(_OTHERS, SKIPPED, presentable(str(error))))
     timed, best = _time(pyfunc, found.admitted, rows, first=first)
     report = Report(
         predictors=(*timed, *found.others),
@@ -116,7 +117,7 @@ def _try_all(workshop: Workshop, reference: Reference, rtol: float, found: _Foun
             found.others.append(Outcome(name, SKIPPED, why(error)))
             continue
         if reason:
-            found.others.append(Outcome(name, REFUSED, reason))
+            found.others.append(Outcome(name, REFUSED, presentable(reason)))
         else:
             found.admitted[name] = predictor
 

@@ -2,6 +2,8 @@
 
 import msgspec
 
+from service.core.text import Sentence
+
 PYFUNC = "pyfunc"
 ADMITTED, REFUSED, SKIPPED = "admitted", "refused", "skipped"
 
@@ -9,9 +11,9 @@ ADMITTED, REFUSED, SKIPPED = "admitted", "refused", "skipped"
 class Outcome(msgspec.Struct, frozen=True):
     """What came of one way; `ms` is the time of one call by its rows."""
 
-    name: str
-    outcome: str
-    reason: str
+    name: Sentence
+    outcome: Sentence
+    reason: Sentence
     ms: dict[int, float] = {}
 
 

@@ -3,6 +3,8 @@
 from pathlib import Path
 
 _SKOPS = b"serialization_format: skops"
+_READ_BYTES = 1_000_000
+"""A wrong guess costs a load a second: nobody waits for a file of any length."""
 
 
 def may_need_skops(cache_dir: Path) -> bool:
@@ -13,6 +15,7 @@ def may_need_skops(cache_dir: Path) -> bool:
 
 def _is_skops(described: Path) -> bool:
     try:
-        return _SKOPS in described.read_bytes()
+        with described.open("rb") as content:
+            return _SKOPS in content.read(_READ_BYTES)
     except OSError:
         return False  # another service may prune it just now

@@ -2,6 +2,7 @@
 
 import msgspec
 
+from service.core.text import Sentence
 from service.core.versions import ModelRef, ModelVersion
 
 SCOUT_TARGET = "service.registry.client:operations"
@@ -34,7 +35,7 @@ class ResolveReply(msgspec.Struct, frozen=True):
     """What it means, or None where the registry says that it means nothing; `note` says why."""
 
     version: ModelVersion | None
-    note: str = ""
+    note: Sentence = ""
 
 
 class TagRequest(msgspec.Struct, frozen=True):
@@ -47,7 +48,7 @@ class TagRequest(msgspec.Struct, frozen=True):
 class TagReply(msgspec.Struct, frozen=True):
     """They were written, unless `note` says why they never will be."""
 
-    note: str = ""
+    note: Sentence = ""
 
 
 class DownloadRequest(msgspec.Struct, frozen=True):

@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 
 from service.core.media import Media
+from service.core.text import Sentence
 from service.predictors.answer_rules import AnswerRules
 from service.predictors.report import Report
 
@@ -39,7 +40,7 @@ class AdoptReply(msgspec.Struct, frozen=True):
     """The report of the compiled predictors that were taken into use, or why none were."""
 
     report: Report | None
-    reason: str = ""
+    reason: Sentence = ""
 
 
 class CompileRequest(msgspec.Struct, frozen=True):
@@ -79,11 +80,11 @@ class LoadReply(msgspec.Struct, frozen=True):
     """
 
     signature: dict[str, Any]
-    mlflow_version: str
-    python_version: str
+    mlflow_version: Sentence
+    python_version: Sentence
     load_s: float
     adopted: AdoptReply = AdoptReply(None)
-    pyfunc_only: str = ""
+    pyfunc_only: Sentence = ""
     writes: Writes = Writes()
 
 
@@ -104,11 +105,11 @@ class SmokeReply(msgspec.Struct, frozen=True):
     explains.
     """
 
-    rows_from: str
+    rows_from: Sentence
     rows: int
-    refusal: str
+    refusal: Sentence
     row_wise: bool
-    row_wise_why: str
+    row_wise_why: Sentence
     writes: Writes = Writes()
 
 

@@ -15,6 +15,7 @@ from mlflow.version import VERSION as MLFLOW_VERSION
 
 from service.contracts.contract import Call, Contract, Predictions
 from service.core.errors import ModelFailedError, ServiceError
+from service.core.text import presentable
 from service.predictors import trial
 from service.predictors.answer_rules import AnswerRules
 from service.predictors.compiled.anatomy import why_pyfunc_only
@@ -86,7 +87,7 @@ class Worker:
             python_version=platform.python_version(),
             load_s=time.perf_counter() - started,
             adopted=adopted,
-            pyfunc_only=why_pyfunc_only(self._model, self._contract),
+            pyfunc_only=presentable(why_pyfunc_only(self._model, self._contract)),
             writes=self._new_writes(),
         )
 
@@ -107,7 +108,14 @@ class Worker:
             self._contract, watched, rows, any_rows=self._answers.any_rows
         )
         self._lone_s = watched.lone_s
-        return SmokeReply(*answered, writes=self._new_writes())
+        return SmokeReply(
+            rows_from=presentable(answered.whose),
+            rows=answered.rows,
+            refusal=presentable(answered.refusal),
+            row_wise=answered.row_wise,
+            row_wise_why=presentable(answered.why),
+            writes=self._new_writes(),
+        )
 
     def speed(self, request: SpeedRequest) -> SpeedReply:
         """Time calls on the same rows."""

@@ -1,3 +1,4 @@
+import os
 import sys
 from pathlib import Path
 
@@ -117,3 +118,11 @@ def test_a_link_within_the_folder_counts_as_its_content(root: Path) -> None:
     """Some stores keep one file for equal contents."""
     (root / "same").symlink_to("MLmodel")
     assert [entry.path for entry in manifest.build(root).files][-1] == "same"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="named pipes are elsewhere")
+def test_a_pipe_among_the_files_is_refused(tmp_path: Path) -> None:
+    """To read it would wait for ever."""
+    os.mkfifo(tmp_path / "weights")
+    with pytest.raises(StoreCorruptError, match="no regular file"):
+        manifest.build(tmp_path)
