@@ -19,12 +19,14 @@ from service.core.redaction import redact
 from service.core.versions import ModelVersion
 from service.registry import artifacts
 from service.registry.faults import explain
+from service.registry.limits import file_size_limited
 from service.registry.messages import DownloadReply, DownloadRequest
 from service.registry.numbers import milliseconds
 
 _WRITTEN_HERE = frozenset({"registered_model_meta"})
 """What MLflow's client adds to a download, and no listing knows."""
 
+_WRITTEN_HERE_BYTES = 1_000_000
 _BYTECODE = "__pycache__"
 _RUN_WHEN_LOGGED = frozenset({_BYTECODE, "code"})
 """Where MLflow leaves the bytecode of a model's code when it tries the example before uploading:
@@ -38,8 +40,9 @@ def download(request: DownloadRequest) -> DownloadReply:
     try:
         _must_be_the_same(version, uri)
         listed = artifacts.list_all(version)
-        _must_have_room(uri, listed, Path(request.destination))
-        path = artifacts.fetch(version, request.destination)
+        free_bytes = _must_have_room(uri, listed, Path(request.destination))
+        with file_size_limited(_largest(listed, free_bytes)):
+            path = artifacts.fetch(version, request.destination)
         root = _model_root(path, uri)
         files = _sizes(root)
         _check_listing(uri, listed, files)
@@ -79,8 +82,19 @@ def _sizes(root: Path) -> dict[str, int]:
     }
 
 
-def _must_have_room(uri: str, listed: dict[str, int | None], destination: Path) -> None:
-    """Raise FetchFailedError where what is listed can't fit on the disk of the destination.
+def _largest(listed: dict[str, int | None], free_bytes: int) -> int:
+    """Return how large a file may be: one without an end must not fill the disk.
+
+    As large as the largest that is listed, or as what is free where one is listed without a size.
+    """
+    sizes = [free_bytes if size_bytes is None else size_bytes for size_bytes in listed.values()]
+    return max(sizes, default=0) + _WRITTEN_HERE_BYTES
+
+
+def _must_have_room(uri: str, listed: dict[str, int | None], destination: Path) -> int:
+    """Return what is free on the disk of the destination.
+
+    Raise FetchFailedError where what is listed can't fit there.
 
     A download that fills the disk takes room from everything else that is on it. Files whose size
     the store does not list count as nothing.
@@ -93,6 +107,7 @@ def _must_have_room(uri: str, listed: dict[str, int | None], destination: Path) 
             f"{uri} needs {needed} bytes, and {free} are free on the disk of CACHE_DIR: make room "
             "there, or set CACHE_DIR to a folder on another disk"
         )
+    return free
 
 
 def _check_listing(uri: str, listed: dict[str, int | None], files: dict[str, int]) -> None:

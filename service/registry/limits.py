@@ -4,9 +4,11 @@ MLflow's client reads an answer whole before it looks at it. One that never ends
 memory that there is.
 """
 
+import contextlib
 import os
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -58,6 +60,23 @@ def limit_memory(more_bytes: int) -> None:
     if hard != resource.RLIM_INFINITY:
         limit = min(limit, hard)
     resource.setrlimit(resource.RLIMIT_DATA, (limit, hard))
+
+
+@contextlib.contextmanager
+def file_size_limited(size_bytes: int) -> Iterator[None]:
+    """Let no file that this process writes meanwhile become larger: that is an OSError."""
+    if sys.platform == "win32":
+        yield
+        return
+    import resource  # noqa: PLC0415 - POSIX only
+
+    before, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    limit = size_bytes if hard == resource.RLIM_INFINITY else min(size_bytes, hard)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (before, hard))
 
 
 def end_for_memory(doing: str) -> NoReturn:

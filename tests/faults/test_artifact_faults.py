@@ -18,6 +18,7 @@ _factors = itertools.count(11)
         pytest.param(Fault.FILES_GARBAGE, "", id="garbage"),
         pytest.param(Fault.FILES_HTML, "not complete", id="html"),
         pytest.param(Fault.FILES_DOWN, "500", id="down"),
+        pytest.param(Fault.FILES_ENDLESS, "too large", id="endless"),
     ],
 )
 def test_download_fault(rig: Rig, fault: Fault, told: str) -> None:

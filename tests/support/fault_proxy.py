@@ -43,6 +43,7 @@ class Fault(StrEnum):
     FILES_CUT_WITHOUT_LENGTH = "files cut without length"
     FILES_GARBAGE = "files garbage"
     FILES_HTML = "files html"
+    FILES_ENDLESS = "files endless"
 
 
 _BROKEN = b'{"error_code": "INTERNAL_ERROR", "message": "The database is locked."}'
@@ -164,7 +165,7 @@ class FaultProxy:
             request.close_connection = True
         elif fault is Fault.DRIPPING:
             self._drip(request, body, healed)
-        elif fault in {Fault.ENDLESS, Fault.ENDLESS_LINE}:
+        elif fault in {Fault.ENDLESS, Fault.ENDLESS_LINE, Fault.FILES_ENDLESS}:
             _go_on(request, healed, chunked=fault is Fault.ENDLESS_LINE)
         elif fault in _SAID_INSTEAD:
             request.reply(*_SAID_INSTEAD[fault])
