@@ -20,7 +20,6 @@ from litestar.exceptions import HTTPException
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin, YamlRenderPlugin
 
-from service.core.described import Described
 from service.core.errors import FetchFailedError, ServiceError, SourceUnavailableError
 from service.core.herald import Herald, Silence
 from service.core.versions import ModelVersion
@@ -34,12 +33,11 @@ from service.predictors.answer_rules import AnswerRules
 from service.registry.descriptions import Descriptions
 from service.registry.finder import VersionFinder
 from service.registry.messages import (
-    DESCRIBE,
     DOWNLOAD,
+    FETCH_MEMORY_BYTES,
     RESOLVE,
     SCOUT_TARGET,
     TAG,
-    DescribeRequest,
     DownloadReply,
     DownloadRequest,
     ResolveReply,
@@ -91,10 +89,6 @@ _LOCK_SLACK_S = 60.0
 """Over FETCH_TIMEOUT_S, for which a version's lock is waited for."""
 _QUEUED_BODIES = 8
 """Of the largest size: so many may wait for a worker where MAX_QUEUE_BYTES says nothing."""
-_FETCH_MEMORY_BYTES = 4 * 2**30
-"""MLflow brings parts of a file of 100 MB each into memory, some of them together."""
-_DESCRIBE_S = 60.0
-"""How long it may take to read what a version's files say of it: a small part of a second does."""
 _POLL_SHARE = 0.8
 """Of REGISTRY_TIMEOUT_S: what one HTTP request may take, so that its own error comes first."""
 
@@ -149,7 +143,7 @@ async def open_backstage(
 
     poller = scout("scout-poll", ScoutSettings(patience_s), SourceUnavailableError)
     fetcher = scout(
-        "scout-fetch", ScoutSettings(_FETCH_READ_S, 2, _FETCH_MEMORY_BYTES), FetchFailedError
+        "scout-fetch", ScoutSettings(_FETCH_READ_S, 2, FETCH_MEMORY_BYTES), FetchFailedError
     )
     tagger = scout("scout-tag", ScoutSettings(patience_s), SourceUnavailableError)
 
@@ -165,9 +159,6 @@ async def open_backstage(
         request = DownloadRequest(version, str(destination))
         reply = await fetcher.ask(DOWNLOAD, request, DownloadReply, settings.fetch_timeout_s)
         return Path(reply.path)
-
-    async def describe(request: DescribeRequest) -> Described:
-        return await fetcher.ask(DESCRIBE, request, Described, _DESCRIBE_S)
 
     async def tag(request: TagRequest) -> TagReply:
         return await tagger.ask(TAG, request, TagReply, settings.registry_timeout_s)
@@ -204,7 +195,7 @@ async def open_backstage(
         queue_rows=settings.max_queue_rows,
         queue_bytes=settings.max_queue_bytes or _QUEUED_BODIES * settings.max_body_bytes,
     )
-    descriptions = Descriptions(describe)
+    descriptions = Descriptions(fetcher)
     gates = row_of_gates(settings, descriptions.of)
     compiler = None
     if settings.compiled != "off" and settings.rows_out == "same":

@@ -1,29 +1,33 @@
 """What stored versions say of themselves, asked of a child once for each."""
 
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
 
 from service.core.described import Described
 from service.core.versions import StoredVersion
-from service.registry.messages import DescribeRequest
+from service.registry.messages import DESCRIBE, DescribeRequest
+from service.registry.scout import Scout
 
 _KEPT = 64
+_TIMEOUT_S = 60.0
+"""A small part of a second does."""
 
 
 class Descriptions:
-    """Has a version's files read by a scout, the child process that `ask` sends to."""
+    """Has a version's files read by a scout."""
 
-    def __init__(self, ask: Callable[[DescribeRequest], Awaitable[Described]]) -> None:
-        self._ask = ask
+    def __init__(self, scout: Scout) -> None:
+        self._scout = scout
         self._known: OrderedDict[str, Described] = OrderedDict()
 
     async def of(self, stored: StoredVersion) -> Described:
-        """Return what a version says of itself. Raise what `ask` raises."""
+        """Return what a version says of itself. Raise what `Scout.ask` raises."""
         # By its content: another version of the same number has other files.
         key = f"{stored.version.key} {stored.digest}"
         known = self._known.get(key)
         if known is None:
-            known = self._known[key] = await self._ask(DescribeRequest(str(stored.path)))
+            request = DescribeRequest(str(stored.path))
+            known = await self._scout.ask(DESCRIBE, request, Described, _TIMEOUT_S)
+            self._known[key] = known
             if len(self._known) > _KEPT:
                 self._known.popitem(last=False)
         return known

@@ -11,6 +11,8 @@ RESOLVE = "resolve"
 DOWNLOAD = "download"
 TAG = "tag"
 DESCRIBE = "describe"
+FETCH_MEMORY_BYTES = 4 * 2**30
+"""What a scout that downloads may hold: MLflow brings parts of files of 100 MB each into memory."""
 
 
 class ScoutSettings(msgspec.Struct, frozen=True):
