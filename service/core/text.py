@@ -79,15 +79,17 @@ def presentable_lines(text: str, limit: int = DETAIL_CHARACTERS) -> str:
     return bounded_between(printable(redact(read), lines=True), limit)
 
 
-def presentable(text: str, limit: int = SENTENCE_CHARACTERS) -> str:
+def presentable(text: str, limit: int = SENTENCE_CHARACTERS, *, unread: int = 0) -> str:
     """Return one printable line of at most `limit` characters, without credentials.
+
+    `unread` is how many characters were cut before.
 
     This is what becomes of a text of a model, a registry or a caller before it is shown.
     """
     # Redacted before it is cut: half a URI no longer looks like one. What is far beyond the limit
     # is cut first, as it takes time and is cut anyway.
     read = text[: _READ_TIMES * limit]
-    return bounded(printable(redact(read)), limit, unread=len(text) - len(read))
+    return bounded(printable(redact(read)), limit, unread=unread + len(text) - len(read))
 
 
 _READ_TIMES = 16

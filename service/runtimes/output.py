@@ -117,13 +117,13 @@ class OutputReader:
         lines = LineSplitter(pace.allows_a_line)
         while chunk := self._read():
             for line in lines.feed(chunk):
-                self._take(line)
+                self._take(*line)
             if lines.left_out and (pace.allows_a_line() or self._is_silent()):
                 self._tell_left_out(lines)
             if len(chunk) == _CHUNK_BYTES:
                 time.sleep(_CHUNK_BYTES / _BYTES_A_SECOND)
         for line in lines.end():
-            self._take(line)
+            self._take(*line)
         self._tell_left_out(lines)
         os.close(self._descriptor)
 
@@ -144,8 +144,9 @@ class OutputReader:
         poll.register(self._descriptor, select.POLLIN)
         return not poll.poll(_SILENT_MS)
 
-    def _take(self, line: bytes) -> None:
-        text = presentable(line.decode("utf-8", "replace").rstrip(), LINE_CHARACTERS)
+    def _take(self, line: bytes, dropped_bytes: int) -> None:
+        text = line.decode("utf-8", "replace").rstrip()
+        text = presentable(text, LINE_CHARACTERS, unread=dropped_bytes)
         if text:
             self.last_lines.append(text)
             self._on_line(text)
@@ -169,8 +170,8 @@ class LineSplitter:
         self.left_out = 0
         """How many lines were counted alone."""
 
-    def feed(self, chunk: bytes) -> Iterator[bytes]:
-        """Yield the lines that a chunk ends."""
+    def feed(self, chunk: bytes) -> Iterator[tuple[bytes, int]]:
+        """Yield the lines that a chunk ends, each with the number of bytes that were not kept."""
         start = 0
         while (end := chunk.find(b"\n", start)) >= 0:
             if not self._allows_a_line():
@@ -183,7 +184,7 @@ class LineSplitter:
             start = end + 1
         self._keep(chunk, start, len(chunk))
 
-    def end(self) -> Iterator[bytes]:
+    def end(self) -> Iterator[tuple[bytes, int]]:
         """Yield what is left, a line without an end, if there is one."""
         if self._kept:
             yield self._line()
@@ -193,10 +194,8 @@ class LineSplitter:
         self._kept += chunk[start : min(end, start + room)]
         self._dropped_bytes += max(0, end - start - room)
 
-    def _line(self) -> bytes:
-        line = bytes(self._kept)
-        if self._dropped_bytes:
-            line += b" ... (%d more bytes)" % self._dropped_bytes
+    def _line(self) -> tuple[bytes, int]:
+        line = (bytes(self._kept), self._dropped_bytes)
         self._kept.clear()
         self._dropped_bytes = 0
         return line

@@ -1,6 +1,7 @@
 """Texts and documents of callers, models and artifacts: none holds up, or breaks, what serves."""
 
 import contextlib
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -121,10 +122,11 @@ def test_a_long_line_that_a_model_prints_holds_up_nobody(service: RunningService
             lambda: any("came too fast" in event["event"] for event in service.events()),
             "lines were counted",
         )
-    lines = [e["event"] for e in service.events() if "more bytes" in e["event"]]
+    lines = [e["event"] for e in service.events() if e["event"].startswith("print:")]
     assert lines
     assert all(len(line) < 3_000 for line in lines)
     assert r"http://***@registry.test/path \x1b[2J\u202e" in lines[0]
+    assert re.search(r" \.\.\. \((58|59)\d\d\d more characters\)$", lines[0])
 
 
 def test_a_model_description_of_aliases_is_refused(
