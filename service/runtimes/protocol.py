@@ -7,8 +7,7 @@ and a model's own class could run code there.
 import functools
 import struct
 import traceback
-from collections.abc import Callable
-from typing import Any, NoReturn, TypeVar, cast
+from typing import Any, NoReturn, TypeVar
 
 import msgspec
 
@@ -119,8 +118,12 @@ _decode_fault = msgspec.msgpack.Decoder(Fault, ext_hook=_refuse_extension).decod
 
 
 @functools.cache
-def _decoder(kind: Any) -> Callable[[msgspec.Raw], Any]:
+def _decoder(kind: Any) -> Any:
     return msgspec.msgpack.Decoder(kind, ext_hook=_refuse_extension).decode
+
+
+# A cached function wants what it knows to be hashable, as every type is.
+_decoder_for: Any = _decoder
 
 
 def read_reply(frame: bytes) -> Reply:
@@ -138,7 +141,8 @@ def read_result(reply: Reply, kind: type[T]) -> T:
     """
     try:
         if reply.ok:
-            return cast("T", _decoder(cast("Any", kind))(reply.body))
+            result: T = _decoder_for(kind)(reply.body)
+            return result
         fault = _decode_fault(reply.body)
     except _UNREADABLE as error:
         raise UnreadableError(presentable(str(error))) from None
