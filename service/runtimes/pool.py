@@ -295,8 +295,7 @@ class Pool:
         if loaded.adopted.reason:
             self.adoption.drop(loaded.adopted.reason)
             compiled = ""
-        any_rows = self.settings.answers.any_rows
-        return Worker(child, folder, compiled, any_rows=any_rows), loaded
+        return Worker(child, folder, compiled, any_rows=self.settings.answers.any_rows), loaded
 
     async def _keep(self, worker: Worker | None) -> None:
         """Have one worker at all times: watch it while it lives, replace it when it is lost."""

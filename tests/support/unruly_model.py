@@ -71,6 +71,13 @@ def _misbehave(wish: str) -> None:
         re.match(r"(a+)+$", "a" * 60 + "b")
     if wish.startswith("processes:"):
         _start_processes(Path(wish.partition(":")[2]))
+    if wish.startswith("sleep:"):
+        time.sleep(float(wish.partition(":")[2]))
+    _say(wish)
+
+
+def _say(wish: str) -> None:
+    """Write at length."""
     if wish.startswith("quote:"):
         raise ValueError(f"unknown {wish}")
     if wish.startswith("print:"):
@@ -79,8 +86,6 @@ def _misbehave(wish: str) -> None:
         raise ValueError("\n".join(f"line {number} {wish}" for number in range(50_000)))
     if wish == "flood":
         print("a line\n" * 200_000, flush=True)  # noqa: T201 - the same
-    if wish.startswith("sleep:"):
-        time.sleep(float(wish.partition(":")[2]))
 
 
 def _start_processes(told: Path) -> None:
