@@ -1,0 +1,118 @@
+"""What a version on probation is blamed for, and what not: bodies that all versions fail."""
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.support import footprint, running_service
+from tests.support.mlflow_server import MlflowServer, unique_name
+from tests.support.running_service import RunningService
+
+REQUEST_TIMEOUT_S = 10.0
+ROLLED_BACK_WITHIN_S = 10 * 1.0
+"""Ten times what is promised after the fifth request."""
+GOOD_ROWS = 31
+BAD_ROWS = 3
+
+
+@pytest.fixture(scope="module")
+def name(mlflow_server: MlflowServer) -> str:
+    """Register a model whose versions do as their rows say, the third one raising for all."""
+    name = unique_name("blamed")
+    for factor in (2.0, 3.0):
+        mlflow_server.register_unruly(name, factor)
+    mlflow_server.register_unruly(name, 5.0, limit=50.0)
+    mlflow_server.set_alias(name, "champion", 1)
+    return name
+
+
+@pytest.fixture(scope="module")
+def service(
+    mlflow_server: MlflowServer, name: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RunningService]:
+    """Serve it with one worker; versions are on probation for as long as the tests take."""
+    with footprint.ending_clean(
+        running_service.start(
+            tmp_path_factory.mktemp("blamed"),
+            mlflow_server.uri,
+            model_uri=f"models:/{name}@champion",
+            request_timeout_s=REQUEST_TIMEOUT_S,
+            probation_s=600,
+        )
+    ) as running:
+        mlflow_server.set_alias(name, "champion", 2)
+        running.wait_serving(2)
+        yield running
+
+
+def ask(service: RunningService, number: float, do: str = "") -> int:
+    """Send one row, and return the status of its answer."""
+    return service.predict({"a": number, "do": do}).status_code
+
+
+def trial(service: RunningService) -> dict[str, Any]:
+    """Return how things stand for the version that serves."""
+    told: dict[str, Any] = service.info()["serving"]["probation"]
+    return told
+
+
+def wait_excused(service: RunningService, count: int) -> dict[str, Any]:
+    """Wait until the version before has failed as many bodies as well; none may have counted."""
+    service.wait_until(lambda: trial(service)["excused"] >= count, f"{count} are excused")
+    serving = service.info()["serving"]
+    told: dict[str, Any] = serving["probation"]
+    assert serving["version"] == "2"
+    assert told["state"] == "under way"
+    assert told["failures"] == 0
+    return told
+
+
+def test_bodies_that_the_version_before_fails_as_well(service: RunningService) -> None:
+    """Three requests among 34 raise, answer NaN, or are too large for the loop; it serves on."""
+    excused = trial(service)["excused"]
+    bad: list[tuple[str, str]] = [("raise", ""), ("nan", ""), ("raise", "x" * 300_000)]
+    for number in range(GOOD_ROWS + BAD_ROWS):
+        if number % 10 == 5:
+            do, padding = bad.pop()
+            body = {"a": number, "do": do, "padding": padding}
+            assert service.predict(body).status_code == 500
+            wait_excused(service, excused + BAD_ROWS - len(bad))
+        else:
+            assert ask(service, number) == 200
+    assert bad == []
+    wait_excused(service, excused + BAD_ROWS)
+
+
+def test_a_body_that_kills_both_versions(service: RunningService) -> None:
+    """It costs each its worker, which is replaced, and counts for neither."""
+    excused = trial(service)["excused"]
+    assert ask(service, 1, "exit") == 500
+    wait_excused(service, excused + 1)
+    service.wait_until(lambda: ask(service, 1) == 200, "it answers again")
+
+
+def test_a_version_that_fails_what_the_one_before_answers(
+    service: RunningService, mlflow_server: MlflowServer, name: str
+) -> None:
+    """It is gone soon after its fifth request, and the one before goes on with its probation."""
+    mlflow_server.set_alias(name, "champion", 3)
+    service.wait_serving(3)
+    for number in range(5):
+        assert ask(service, 60 + number) == 500
+    fifth_s = time.monotonic()
+    number = 100
+    while service.get("/health").json()["model_version"] == "3":
+        assert time.monotonic() - fifth_s < ROLLED_BACK_WITHIN_S
+        ask(service, number)
+        number += 1
+    took_s = time.monotonic() - fifth_s
+    assert ask(service, 60) == 200
+    told = service.info()
+    assert told["serving"]["version"] == "2"
+    assert told["serving"]["probation"]["state"] == "under way"
+    last = told["promotions"][0]
+    assert (last["version"], last["ending"]) == ("3", "rolled back")
+    assert "evidence" in last["reason"]
+    assert took_s < ROLLED_BACK_WITHIN_S
