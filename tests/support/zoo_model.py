@@ -56,12 +56,19 @@ def moments(rows: pd.DataFrame, _params: Any) -> pd.DataFrame:
     )
 
 
+def forecast(rows: pd.DataFrame, _params: Any) -> pd.DataFrame:
+    """Answer three steps ahead of each row, the last of which nobody knows."""
+    steps = [1.0, 2.0, float("nan")]
+    return pd.DataFrame({"y": [a + step for a in rows["a"] for step in steps]})
+
+
 KINDS = {
     "risk": risk,
     "demeaned": demeaned,
     "optional": optional,
     "params": with_params,
     "moments": moments,
+    "forecast": forecast,
 }
 
 mlflow.models.set_model(Zoo())
