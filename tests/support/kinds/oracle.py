@@ -83,7 +83,10 @@ def _value(spec: Any, value: Any, *, of_python: bool = False) -> Any:  # noqa: P
         case "integer" | "float" as kind:
             return np.dtype(_NUMPY[kind]).type(value)
         case "array":
-            return [_value(spec["items"], item, of_python=of_python) for item in value]
+            values = [_value(spec["items"], item, of_python=of_python) for item in value]
+            # A list of numpy's moments would be one of integers for MLflow.
+            moments = spec["items"]["type"] == "datetime" and not of_python
+            return np.array(values, "datetime64[ns]") if moments else values
         case "map":
             inner = spec["values"]
             return {key: _value(inner, item, of_python=of_python) for key, item in value.items()}
