@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.support import footprint, running_service
+from tests.support import running_service
 from tests.support.mlflow_server import MlflowServer, unique_name
 from tests.support.running_service import RunningService
 
@@ -33,14 +33,12 @@ def service(
     mlflow_server: MlflowServer, name: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[RunningService]:
     """Serve it with one worker; versions are on probation for as long as the tests take."""
-    with footprint.ending_clean(
-        running_service.start(
-            tmp_path_factory.mktemp("blamed"),
-            mlflow_server.uri,
-            model_uri=f"models:/{name}@champion",
-            request_timeout_s=REQUEST_TIMEOUT_S,
-            probation_s=600,
-        )
+    with running_service.start(
+        tmp_path_factory.mktemp("blamed"),
+        mlflow_server.uri,
+        model_uri=f"models:/{name}@champion",
+        request_timeout_s=REQUEST_TIMEOUT_S,
+        probation_s=600,
     ) as running:
         mlflow_server.set_alias(name, "champion", 2)
         running.wait_serving(2)
