@@ -47,6 +47,11 @@ class JoiningTransport:
         self._flush()
         self._transport.close()
 
+    def write_eof(self) -> None:
+        """Send everything, and that nothing follows."""
+        self._flush()
+        self._transport.write_eof()
+
     def __getattr__(self, name: str) -> Any:
         """Be the transport in everything else."""
         return getattr(self._transport, name)

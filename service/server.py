@@ -6,6 +6,7 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Mapping
+from functools import partial
 from types import FrameType
 
 import structlog
@@ -14,11 +15,15 @@ import uvicorn
 from service.app import create_app
 from service.exit_limit import end_within, limit_of_end
 from service.ignored_signals import tell_ignored_signals
-from service.joined_writes import JoiningProtocol
 from service.listening import url_of
 from service.runtimes.temp import TempFolder
 from service.settings import Settings
+from service.wire.descriptors import connections_for, raise_descriptor_limit
+from service.wire.limits import WireLimits
+from service.wire.protocol import BoundedProtocol
+from service.wire.watch import Watch
 
+_HEALTH_PATHS = frozenset({b"/health", b"/health/live", b"/health/ready"})
 _KEEP_ALIVE_S = 75
 """Longer than load balancers keep idle connections, so that they close first and lose nothing."""
 SWITCH_INTERVAL_S = 0.0005
@@ -72,14 +77,19 @@ def serve(
     # is left to do at exit: nobody would remove the fork server's socket.
     signal.signal(signal.SIGTERM, _exit)
     tell_ignored_signals(_tell_ignored)
+    descriptors = raise_descriptor_limit()
     # First: a start that a setting forbids says so in one line, and nothing else.
     app = create_app(settings, temp, credentials)
+    limits, backlog = _limits(settings, descriptors)
     # Callers can connect already; they are answered as soon as the loop runs.
-    structlog.get_logger(__name__).info("listening", url=url_of(listener))
+    structlog.get_logger(__name__).info(
+        "listening", url=url_of(listener), connections=limits.max_connections
+    )
     server = _Server(
         uvicorn.Config(
             app,
-            http=JoiningProtocol,
+            http=partial(BoundedProtocol, Watch(limits)),  # type: ignore[arg-type]
+            backlog=backlog,
             ws="none",
             lifespan="on",
             workers=1,
@@ -88,7 +98,6 @@ def serve(
             server_header=False,
             # Guards ask for the peer itself, and take what a proxy adds for a sign of one.
             proxy_headers=False,
-            timeout_keep_alive=_KEEP_ALIVE_S,
             timeout_graceful_shutdown=math.ceil(settings.drain_timeout_s),
         ),
         app.state.monitor.begin_draining,
@@ -105,6 +114,27 @@ def serve(
 
 def _tell_ignored(name: str) -> None:
     structlog.get_logger(__name__).warning("signal ignored", signal=name)
+
+
+def _limits(settings: Settings, descriptors: int | None) -> tuple[WireLimits, int]:
+    """Return what connections may take, and how many may wait to be accepted."""
+    connections, backlog = connections_for(descriptors, settings.workers, settings.max_connections)
+    if connections < settings.max_connections:
+        structlog.get_logger(__name__).warning(
+            "MAX_CONNECTIONS is more than the limit of descriptors allows",
+            descriptors=descriptors,
+            connections=connections,
+        )
+    limits = WireLimits(
+        max_connections=connections,
+        max_bodies_bytes=max(settings.max_bodies_bytes, settings.max_body_bytes),
+        max_body_bytes=settings.max_body_bytes,
+        head_timeout_s=settings.head_timeout_s,
+        body_timeout_s=settings.body_timeout_s,
+        keep_alive_s=_KEEP_ALIVE_S,
+        health_paths=_HEALTH_PATHS,
+    )
+    return limits, backlog
 
 
 def _exit(sig: int, _: FrameType | None) -> None:

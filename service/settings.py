@@ -140,6 +140,21 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     raw_body_bytes: Annotated[int, Meta(ge=0, le=2**40)] = 262_144
     """Bodies over this size are decoded in the worker, so that they hold up nobody else."""
 
+    max_bodies_bytes: Bytes = 268_435_456
+    """What all bodies under way may hold together, and answers that are not taken; larger bodies
+    are then refused (503). At least MAX_BODY_BYTES."""
+
+    max_connections: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
+    """Connections that are kept open; 0 for 10,000 at most, and never more than the limit of
+    descriptors allows."""
+
+    head_timeout_s: Seconds = 10.0
+    """Seconds that the head of a request may take to arrive; then 408."""
+
+    body_timeout_s: Seconds = 10.0
+    """Seconds for which a body may stand still, or an answer that is not taken; in as many at least
+    1 kB a second has to come."""
+
     unknown_fields: Literal["ignore", "refuse"] = "ignore"
     """What becomes of fields that the model does not know."""
 

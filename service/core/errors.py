@@ -168,6 +168,12 @@ class ChildRaisedError(ServiceError):
         self.detail = detail
 
 
+class CallerGoneError(ServiceError):
+    """The caller hung up before all of its request was there; there is nobody to answer."""
+
+    code = "caller-gone"
+
+
 class RequestTimeoutError(ServiceError):
     """The model worked on a request for too long, so that there was no answer in time."""
 

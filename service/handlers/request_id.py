@@ -2,10 +2,13 @@
 
 import random
 import re
+from typing import Any
 
 import structlog
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.core.errors import CallerGoneError
 
 HEADER = b"x-request-id"
 _KEY = "request_id"
@@ -35,7 +38,26 @@ class RequestIds:
                 message["headers"] = [*message["headers"], header]
             await send(message)
 
-        await self._app(scope, receive, send_with_id)
+        await self._app(scope, _whole(receive), send_with_id)
+
+
+def _whole(receive: Receive) -> Receive:
+    """Return `receive` as raises CallerGoneError where a body breaks off.
+
+    Litestar would take that for a defect of the service's, and log it with a traceback.
+    """
+    is_whole = False
+
+    async def receive_whole() -> Any:
+        nonlocal is_whole
+        message = await receive()
+        if message["type"] == "http.request":
+            is_whole = not message.get("more_body", False)
+        elif not is_whole:
+            raise CallerGoneError("the caller hung up before the end of the body")
+        return message
+
+    return receive_whole
 
 
 def bind_request_id(scope: Scope) -> tuple[bytes, bytes]:

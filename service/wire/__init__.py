@@ -1,0 +1,1 @@
+"""The HTTP protocol of `hotswap serve`: what a connection may hold, and for how long."""

@@ -1,0 +1,141 @@
+"""Callers who send too much, too slowly, or never to the end, to a real service."""
+
+import contextlib
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.support import running_service
+from tests.support.mlflow_server import MlflowServer, unique_name
+from tests.support.running_service import RunningService
+
+BODY_BYTES = 33_554_432
+BODIES = 50
+MAX_BODIES_BYTES = 100_000_000
+DESCRIPTORS = 128
+HEAD = b"POST /predict HTTP/1.1\r\nhost: t\r\ncontent-type: %b\r\ncontent-length: %d\r\n\r\n"
+JSON, PLAIN = b"application/json", b"application/json; charset=utf-8"
+
+
+@pytest.fixture(scope="module")
+def promoted(mlflow_server: MlflowServer) -> str:
+    """Register two versions of a model, and promote the first."""
+    name = unique_name("wire")
+    for factor in (2.0, 3.0):
+        mlflow_server.register_tiny(name, factor)
+    mlflow_server.set_alias(name, "champion", 1)
+    return name
+
+
+@pytest.fixture(scope="module")
+def service(
+    promoted: str, mlflow_server: MlflowServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RunningService]:
+    """Start a service whose limits are short."""
+    with running_service.start(
+        tmp_path_factory.mktemp("wire"),
+        mlflow_server.uri,
+        model_uri=f"models:/{promoted}/1",
+        max_bodies_bytes=MAX_BODIES_BYTES,
+        head_timeout_s=2,
+        body_timeout_s=2,
+    ) as service:
+        yield service
+
+
+def connect(service: RunningService, data: bytes) -> socket.socket:
+    """Open a connection and send so much over it, if it is taken."""
+    raw = socket.create_connection(("127.0.0.1", int(service.url.rpartition(":")[2])), 20)
+    with contextlib.suppress(ConnectionError):
+        raw.sendall(data)
+    return raw
+
+
+def test_many_unfinished_bodies(service: RunningService) -> None:
+    """They hold less than they may together, and in the end nothing; others are answered."""
+    front = psutil.Process(service.process.pid)
+    before = front.memory_info().rss
+    peak = before
+    head = HEAD % (JSON, BODY_BYTES)
+    with contextlib.ExitStack() as open_ones:
+        for _ in range(BODIES):
+            body = b" " * (BODY_BYTES // 8)
+            open_ones.enter_context(connect(service, head + body))
+            peak = max(peak, front.memory_info().rss)
+            assert service.predict({"a": 1.0}).status_code == 200
+        assert peak - before < 1.5 * MAX_BODIES_BYTES
+        service.wait_until(
+            lambda: any(e.get("body-timeout") for e in service.events()), "408 is logged"
+        )
+        held = connect(service, head)
+        open_ones.enter_context(held)
+        assert held.recv(12) == b"HTTP/1.1 408"
+    # All of it is free again, though the allocator may keep it: a second wave takes no more.
+    with contextlib.ExitStack() as open_ones:
+        for _ in range(BODIES // 2):
+            open_ones.enter_context(connect(service, head + b" " * (BODY_BYTES // 8)))
+        assert front.memory_info().rss - before < 1.5 * MAX_BODIES_BYTES
+
+
+@pytest.mark.parametrize("kind", [JSON, PLAIN])
+def test_callers_who_hang_up(service: RunningService, kind: bytes) -> None:
+    """In mid-body, whichever way it would have been answered: nothing is logged as an error."""
+    count = len(service.events())
+    answered = service.info()["serving"]["requests"] if "requests" in service.info() else None
+    for length in (100, 1_000_000):
+        connect(service, HEAD % (kind, length) + b"x" * (length // 2)).close()
+    connect(service, HEAD[:30]).close()
+    whole = b'{"instances": [{"a": 1.0}]}'
+    connect(service, HEAD % (kind, len(whole)) + whole).close()
+    assert service.predict({"a": 1.0}).status_code == 200
+    time.sleep(0.3)
+    told = [e for e in service.events()[count:] if e.get("level") in {"error", "warning"}]
+    assert [e for e in told if e.get("event") != "connections refused"] == []
+    assert answered is None or service.info()["serving"]["requests"] == answered
+
+
+def test_few_descriptors(promoted: str, mlflow_server: MlflowServer, tmp_path: Path) -> None:
+    """Idle connections take none of those that a new worker and a promotion need."""
+    mlflow_server.set_alias(promoted, "champion", 1)
+    limited = ("-c", _LIMITED)
+    with (
+        running_service.start(
+            tmp_path,
+            mlflow_server.uri,
+            command=limited,
+            model_uri=f"models:/{promoted}@champion",
+        ) as service,
+        contextlib.ExitStack() as idle,
+    ):
+        for _ in range(2 * DESCRIPTORS):
+            idle.enter_context(connect(service, b""))
+        assert service.get("/health").status_code == 200
+        first = service.worker_pids()
+        for pid in first:
+            psutil.Process(pid).kill()
+        service.wait_until(
+            lambda: service.worker_pids() and not set(service.worker_pids()) & set(first),
+            "another worker",
+        )
+        for _ in range(DESCRIPTORS):
+            idle.enter_context(connect(service, b""))
+        mlflow_server.set_alias(promoted, "champion", 2)
+        service.wait_serving(2)
+        assert service.predict({"a": 1.0}).json()["predictions"] == [{"y": 3.0}]
+        assert psutil.Process(service.process.pid).num_fds() < DESCRIPTORS
+        refused = [e for e in service.events() if "refused" in str(e.get("event"))]
+        assert len(refused) <= 5, "one line for many"
+
+
+_LIMITED = f"""
+import resource
+resource.setrlimit(resource.RLIMIT_NOFILE, ({DESCRIPTORS // 2}, {DESCRIPTORS}))
+import sys
+from service.__main__ import main
+sys.argv[1:] = ["serve"]
+main()
+"""
