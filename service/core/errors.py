@@ -168,12 +168,6 @@ class ChildRaisedError(ServiceError):
         self.detail = detail
 
 
-class CallerGoneError(ServiceError):
-    """The caller hung up before all of its request was there; there is nobody to answer."""
-
-    code = "caller-gone"
-
-
 class RequestTimeoutError(ServiceError):
     """The model worked on a request for too long, so that there was no answer in time."""
 
@@ -207,7 +201,7 @@ class OverloadedError(ServiceError):
 
 
 class CallerGoneError(ServiceError):
-    """A request whose caller hung up before a worker had it; nobody reads this."""
+    """A request whose caller hung up before all of it came, or before a worker had it."""
 
     code = "caller-gone"
 

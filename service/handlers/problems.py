@@ -20,7 +20,6 @@ TYPE_PREFIX = "urn:mlflow-hotswap:"
 STATUS_BY_ERROR: dict[type[ServiceError], HTTPStatus] = {
     errors.MalformedBodyError: HTTPStatus.BAD_REQUEST,
     errors.ContractViolationError: HTTPStatus.BAD_REQUEST,
-    errors.CallerGoneError: HTTPStatus.BAD_REQUEST,
     errors.UnauthorizedError: HTTPStatus.UNAUTHORIZED,
     errors.ForbiddenError: HTTPStatus.FORBIDDEN,
     errors.UnsignedWebhookError: HTTPStatus.UNAUTHORIZED,
@@ -92,8 +91,6 @@ def answer_service_error(_: Request[Any, Any, Any], error: ServiceError) -> Resp
     elif isinstance(error, errors.OverloadedError | errors.CallerGoneError):
         # Thousands of them come in a second where a line for each would be the next overload.
         log.debug("request refused", reason=str(error))
-    elif isinstance(error, errors.CallerGoneError):
-        log.debug("caller hung up", reason=str(error))
     elif status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         log.warning("request failed", code=error.code, reason=str(error))
     headers = version_headers(version) if version else {}
