@@ -64,6 +64,12 @@ class BodyTooLargeError(ServiceError):
     code = "body-too-large"
 
 
+class AnswerTooLargeError(ServiceError):
+    """An answer that would be too large for the body that asks for it."""
+
+    code = "answer-too-large"
+
+
 class UnsupportedContentTypeError(ServiceError):
     """A body of a kind that is not spoken here."""
 

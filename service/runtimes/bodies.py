@@ -9,6 +9,7 @@ from collections.abc import Callable, Generator
 
 from service.contracts.arrow.answer import encode_stream
 from service.contracts.arrow.request import ArrowRequests
+from service.contracts.bounds import Bounds, rows_within
 from service.contracts.contract import Call, Contract, Form, Predictions
 from service.contracts.filling import merge_pieces
 from service.contracts.merge import join, part
@@ -20,7 +21,7 @@ from service.runtimes.messages import RawReply, RawRequest
 
 Steps = Generator[None, None, RawReply]
 
-_ENCODED_ROWS = 2048
+_ENCODED_VALUES = 4096
 """At a time: some tenths of a millisecond."""
 
 
@@ -40,6 +41,7 @@ class Bodies:
         predictions = self._predict(call)
         if predictions.non_finite:
             return _not_finite(predictions)
+        _check_answer(request, predictions, form)
         return RawReply(predictions.rows, self._encode(request, predictions, form), None)
 
     def answer_in_steps(self, request: RawRequest) -> Steps:
@@ -48,6 +50,7 @@ class Bodies:
         predictions = yield from self._predict_in_steps(call)
         if predictions.non_finite:
             return _not_finite(predictions)
+        _check_answer(request, predictions, form)
         yield
         if request.answer is Media.ARROW or form is not Form.ROWS:
             encoded = self._encode(request, predictions, form)
@@ -56,15 +59,20 @@ class Bodies:
         return RawReply(predictions.rows, encoded, None)
 
     def _read(self, request: RawRequest) -> tuple[Call, Form]:
+        bounds = _bounds(request)
         if request.kind is Media.ARROW:
-            call = self._arrow_requests.decode(request.body, request.max_decoded_bytes)
+            call = self._arrow_requests.decode(request.body, bounds.decoded_bytes, bounds.rows)
             return call, Form.COLUMNS
-        return self._contract.read(request.body)
+        bounds.check_json(request.body, len(self._contract.inputs))
+        call, form = self._contract.read(request.body)
+        bounds.check_call(call)
+        return call, form
 
     def _read_in_steps(self, request: RawRequest) -> Generator[None, None, tuple[Call, Form]]:
         """Read JSON rows some at a time; whatever that does not suit, at once."""
         if request.kind is Media.ARROW:
             return self._read(request)
+        _bounds(request).check_json(request.body, len(self._contract.inputs))
         calls: list[Call] = []
         try:
             for piece in in_pieces(request.body):
@@ -98,12 +106,22 @@ class Bodies:
     def _rows_in_steps(self, predictions: Predictions) -> Generator[None, None, bytes]:
         """Encode rows some at a time: the arrays' brackets are dropped, and one is put around."""
         parts: list[bytes] = []
-        for start in range(0, predictions.rows, _ENCODED_ROWS):
+        rows = rows_within(predictions, _ENCODED_VALUES)
+        for start in range(0, predictions.rows, rows):
             if parts:
                 yield
-            stop = min(start + _ENCODED_ROWS, predictions.rows)
+            stop = min(start + rows, predictions.rows)
             parts.append(self._contract.encode(predictions, start, stop)[1:-1])
         return b"[" + b",".join(parts) + b"]"
+
+
+def _bounds(request: RawRequest) -> Bounds:
+    return Bounds(len(request.body), request.max_decoded_bytes)
+
+
+def _check_answer(request: RawRequest, predictions: Predictions, form: Form) -> None:
+    named_rows = request.answer is Media.JSON and form is Form.ROWS
+    _bounds(request).check_answer(predictions, named_rows=named_rows)
 
 
 def _not_finite(predictions: Predictions) -> RawReply:

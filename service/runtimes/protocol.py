@@ -12,6 +12,7 @@ from typing import Any, NoReturn, TypeVar
 import msgspec
 
 from service.core.errors import (
+    AnswerTooLargeError,
     BodyTooLargeError,
     ChildRaisedError,
     ContractViolationError,
@@ -154,6 +155,7 @@ _PLAIN: dict[str, type[ServiceError]] = {
     for cls in (
         MalformedBodyError,
         BodyTooLargeError,
+        AnswerTooLargeError,
         NotAcceptableError,
         SourceUnavailableError,
         FetchFailedError,

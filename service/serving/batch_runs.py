@@ -12,6 +12,7 @@ from typing import Generic, Protocol, TypeVar
 import msgspec
 import structlog
 
+from service.contracts.bounds import is_wide
 from service.contracts.contract import Call, Predictions
 from service.contracts.encoding import unpacked
 from service.contracts.merge import merge
@@ -36,8 +37,6 @@ _TYPICAL_RUNS = 10
 """A re-run may always take this many times what a run typically took."""
 _EXPECTED_RUNS = 3
 """A run may always take this many times what it was expected to."""
-_UNPACKED_ROWS = 1_000
-"""Of a batch of several requests: it takes some microseconds then, and spares them as many each."""
 _MAX_LOSSES = 2
 """How many workers a request may cost: the first loss may have been another's fault."""
 
@@ -183,7 +182,8 @@ class BatchRuns(Generic[W]):
             return
         items[0].took_s = predictions.took_s
         self._note(predictions, predictions.rows, started, follows=follows)
-        if predictions.rows <= _UNPACKED_ROWS:
+        if not is_wide(predictions, predictions.rows):
+            # It takes some microseconds, and spares each request as many.
             predictions = unpacked(predictions)
         start = 0
         for item in items:

@@ -4,6 +4,7 @@ import anyio.to_thread
 import msgspec
 from anyio import CapacityLimiter
 
+from service.contracts.bounds import is_wide
 from service.contracts.contract import Form
 from service.core.errors import (
     ChildLostError,
@@ -30,9 +31,6 @@ MODEL_FAULTS = (ModelFailedError, ChildLostError, RequestTimeoutError, NonFinite
 
 What was refused or expired before a worker had it (OverloadedError, QueueTimeoutError) does not.
 """
-
-_ENCODED_ON_LOOP_ROWS = 1_000
-"""More rows than this are encoded in a thread: a thousand take about a millisecond."""
 
 _UNWRITABLE = (TypeError, ValueError, AttributeError, OverflowError, RecursionError)
 
@@ -113,7 +111,8 @@ class DataPlane:
         caller: Caller | None,
     ) -> Prediction:
         in_arrow = kind is Media.ARROW or wanted is Media.ARROW
-        if in_arrow or len(body) > self._raw_body_bytes:
+        large = len(body) > self._raw_body_bytes or model.reading_cost.is_high(body)
+        if in_arrow or large:
             # Decoding it here would hold up everyone else; the worker has the same contract.
             # Arrow is spoken in workers alone.
             request = raw_request(model.version, body, kind, wanted, self._max_decoded_bytes)
@@ -126,7 +125,7 @@ class DataPlane:
         share = (answer.predictions, answer.start, answer.stop, form)
         rows = answer.stop - answer.start
         try:
-            if rows <= _ENCODED_ON_LOOP_ROWS:
+            if not is_wide(answer.predictions, rows):
                 encoded = model.contract.encode(*share)
             else:
                 encoded = await anyio.to_thread.run_sync(

@@ -4,6 +4,7 @@ import hashlib
 
 import msgspec
 
+from service.contracts.bounds import ReadingCost
 from service.contracts.contract import Call, Contract
 from service.core.errors import ServiceError
 from service.core.media import Media
@@ -33,7 +34,8 @@ class FailedRequest(msgspec.Struct, frozen=True):
     def payload_for(self, version: ModelVersion, contract: Contract) -> Call | RawRequest:
         """Return what a worker of a version is asked. Raise what its contract can't take."""
         in_arrow = Media.ARROW in (self.kind, self.answer)
-        if in_arrow or len(self.body) > self.raw_body_bytes:
+        large = len(self.body) > self.raw_body_bytes or ReadingCost(contract).is_high(self.body)
+        if in_arrow or large:
             return raw_request(version, self.body, self.kind, self.answer, self.max_decoded_bytes)
         return contract.decode(self.body)
 

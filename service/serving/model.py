@@ -9,6 +9,7 @@ import msgspec
 import structlog
 from anyio.abc import TaskStatus
 
+from service.contracts.bounds import ReadingCost
 from service.contracts.choose import contract_for
 from service.contracts.contract import Contract
 from service.core.errors import ServiceError
@@ -54,6 +55,7 @@ class LoadedModel:
     ) -> None:
         self.stored = stored
         self.contract = contract
+        self.reading_cost = ReadingCost(contract)
         self.loaded = loaded
         self.pool = pool
         self.batcher = Batcher(pool, batching, row_wise=False)

@@ -36,16 +36,16 @@ class ArrowRequests:
             dict[str, msgspec.Raw] | None
         )
 
-    def decode(self, body: bytes, max_decoded_bytes: int) -> Call:
+    def decode(self, body: bytes, max_decoded_bytes: int, max_rows: int = 2**31) -> Call:
         """Validate a stream and take its columns.
 
         Raise ContractViolationError, MalformedBodyError, and BodyTooLargeError for more bytes than
-        these once it is decoded.
+        these once it is decoded, or more rows.
         """
         if not self._named:
             wanted = "JSON with instances, since this model's inputs have no names"
             raise ContractViolationError("", None, wanted, "an Arrow stream")
-        table = read_table(body, max_decoded_bytes)
+        table = read_table(body, max_decoded_bytes, max_rows)
         with reading():
             schema = table.schema
             names = Counter(schema.names)

@@ -16,15 +16,16 @@ VALUE_BYTES = 8
 _END = b"\xff\xff\xff\xff\x00\x00\x00\x00"
 
 
-def read_table(body: bytes, max_decoded_bytes: int) -> pa.Table:
+def read_table(body: bytes, max_decoded_bytes: int, max_rows: int) -> pa.Table:
     """Return the batches of a stream as one table, over the body's own buffers.
 
     Raise MalformedBodyError for what is no stream, or not a whole one: its end must be marked, as
     every writer does, since a body that was cut between two batches would look like a shorter one.
-    Raise BodyTooLargeError, before anything is decompressed, for more than `max_decoded_bytes`.
+    Raise BodyTooLargeError, before anything is decompressed, for more than `max_decoded_bytes`
+    or `max_rows`.
     """
     with reading():
-        _check_size(body, max_decoded_bytes)
+        _check_size(body, max_decoded_bytes, max_rows)
         source = pa.BufferReader(body)
         # No threads of Arrow's: THREADS_PER_WORKER is what a worker may use.
         options = pa.ipc.IpcReadOptions(use_threads=False)
@@ -52,12 +53,12 @@ def check_decoded(size: int, limit: int) -> None:
     if size > limit:
         raise BodyTooLargeError(
             f"the Arrow stream holds {size} bytes once it is decoded, and {limit} are taken "
-            "(8 x MAX_BODY_BYTES)"
+            "(8 x MAX_BODY_BYTES, or less by its own size)"
         )
 
 
-def _check_size(body: bytes, limit: int) -> None:
-    """Hold what the stream's messages announce against the limit."""
+def _check_size(body: bytes, limit: int, max_rows: int) -> None:
+    """Hold what the stream's messages announce against the limits."""
     size = rows = 0
     for message in pa.ipc.MessageReader.open_stream(pa.BufferReader(body)):
         inside = memoryview(message.body) if message.body is not None else memoryview(b"")
@@ -65,3 +66,8 @@ def _check_size(body: bytes, limit: int) -> None:
         size += found.decoded_bytes
         rows += found.rows
         check_decoded(max(size, rows * VALUE_BYTES), limit)
+        if rows > max_rows:
+            raise BodyTooLargeError(
+                f"the Arrow stream has {rows} rows, and {max_rows} are taken (one for each 32 "
+                "bytes of MAX_BODY_BYTES): send fewer at a time"
+            )

@@ -87,7 +87,7 @@ def finished(bodies: Bodies, request: RawRequest) -> tuple[RawReply, int]:
 def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """Read and write few rows at a time."""
     monkeypatch.setattr(pieces, "PIECE_BYTES", 500)
-    monkeypatch.setattr(bodies_module, "_ENCODED_ROWS", 30)
+    monkeypatch.setattr(bodies_module, "_ENCODED_VALUES", 30)
 
 
 @pytest.mark.parametrize("answer", [Media.JSON, Media.ARROW])

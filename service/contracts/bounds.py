@@ -1,0 +1,160 @@
+"""How much a body may become: rows, decoded bytes, and the answer, in proportion to what was sent.
+
+And how much of either is decoded or encoded on the event loop, by values, since rows may be wide.
+"""
+
+from typing import Any
+
+import msgspec
+
+from service.contracts.contract import Call, Contract, Predictions
+from service.core.errors import AnswerTooLargeError, BodyTooLargeError
+
+LOOP_VALUES = 16_000
+"""More values than this are not decoded on the event loop, nor encoded: that takes milliseconds."""
+
+_VALUE_BYTES = 8
+_LEAST_ROWS = 10_000
+_BYTES_A_ROW = 256
+"""Of the decoded limit, which is 8 times MAX_BODY_BYTES: one row for 32 bytes of the latter."""
+_FREE_BYTES = 4_000_000
+"""A body may always become so much, and beyond it ..."""
+_GROWTH = 64
+"""... so many times its size: lz4 and zstd reach that with columns that repeat themselves."""
+_ANSWER_SHARE = 4
+"""An answer may always have this part of the decoded limit: a text may become a wide embedding."""
+_ROW_FRAME_BYTES = 5
+_NUMBER_BYTES = 4
+"""What a number takes in JSON at least, as a rule."""
+_TEXT_BYTES_A_VALUE = 64
+_LEAST_VALUE_BYTES = 2
+_MOMENT_VALUES = 4
+"""A moment takes as long to read as so many numbers."""
+
+
+class Bounds(msgspec.Struct, frozen=True):
+    """What a body of this size may become under a limit for all that is decoded."""
+
+    sent_bytes: int
+    max_decoded_bytes: int
+
+    @property
+    def rows(self) -> int:
+        """The most rows."""
+        return max(_LEAST_ROWS, self.max_decoded_bytes // _BYTES_A_ROW)
+
+    @property
+    def decoded_bytes(self) -> int:
+        """The most bytes once it is decoded."""
+        return min(self.max_decoded_bytes, max(_FREE_BYTES, _GROWTH * self.sent_bytes))
+
+    @property
+    def answer_bytes(self) -> int:
+        """The most bytes of its answer."""
+        grown = min(self.max_decoded_bytes, _GROWTH * self.sent_bytes)
+        return max(_FREE_BYTES, self.max_decoded_bytes // _ANSWER_SHARE, grown)
+
+    def check_json(self, body: bytes, inputs: int) -> None:
+        """Raise BodyTooLargeError before a body is decoded whose rows are many, and hold nothing.
+
+        Each `{` is a row or an object within one.
+        """
+        if len(body) <= _LEAST_ROWS * _LEAST_VALUE_BYTES:
+            return
+        rows = body.count(b"{") - 1
+        self._check_rows(rows, " or objects")
+        most = max(_FREE_BYTES, self.max_decoded_bytes) // _VALUE_BYTES
+        if rows * inputs > most:
+            raise BodyTooLargeError(
+                f"the body's rows would hold {rows * inputs} values, and {most} are taken "
+                "(MAX_BODY_BYTES)"
+            )
+
+    def check_call(self, call: Call) -> None:
+        """Raise BodyTooLargeError for too many rows."""
+        self._check_rows(call.rows, "")
+
+    def check_answer(self, predictions: Predictions, *, named_rows: bool) -> None:
+        """Raise AnswerTooLargeError before an answer is encoded that would be too large.
+
+        `named_rows` is whether each row is to have the outputs' names.
+        """
+        size = self._least_bytes(predictions, named_rows=named_rows)
+        if size > self.answer_bytes:
+            raise AnswerTooLargeError(
+                f"the answer would have over {size} bytes, and {self.answer_bytes} are given for a "
+                f"body of {self.sent_bytes}: send fewer rows at a time"
+            )
+
+    def _check_rows(self, rows: int, or_what: str) -> None:
+        if rows > self.rows:
+            raise BodyTooLargeError(
+                f"the body has {rows} rows{or_what}, and {self.rows} are taken (one for each 32 "
+                "bytes of MAX_BODY_BYTES): send fewer at a time"
+            )
+
+    def _least_bytes(self, predictions: Predictions, *, named_rows: bool) -> int:
+        values = _count(predictions, predictions.rows)
+        names = sum(len(name) + _ROW_FRAME_BYTES for name in predictions.names)
+        return values * _NUMBER_BYTES + (names * predictions.rows if named_rows else 0)
+
+
+class ReadingCost:
+    """Tells which JSON bodies of a contract take too long to be decoded on the event loop."""
+
+    def __init__(self, contract: Contract) -> None:
+        self._inputs = len(contract.inputs)
+        # A row has at least its required names: `{"a":1}`.
+        names = sum(len(spec.name) + 4 for spec in contract.inputs if spec.required)
+        self._least_row_bytes = _LEAST_VALUE_BYTES + names
+        moments = any(spec.type == "datetime" for spec in contract.inputs)
+        self._a_value = _MOMENT_VALUES if moments else 1
+
+    def is_high(self, body: bytes) -> bool:
+        """Tell whether a body may have more than LOOP_VALUES."""
+        size = len(body)
+        rows = size // self._least_row_bytes
+        if max(rows * self._inputs, size // _LEAST_VALUE_BYTES) <= LOOP_VALUES:
+            # As with almost all, without a look into it.
+            return False
+        values = body.count(b",") * self._a_value
+        return max(values, body.count(b"{") * self._inputs) > LOOP_VALUES
+
+
+def is_wide(predictions: Predictions, rows: int) -> bool:
+    """Tell whether so many rows of an answer have more than LOOP_VALUES."""
+    return _count(predictions, rows) > LOOP_VALUES
+
+
+def rows_within(predictions: Predictions, values: int) -> int:
+    """Return how many rows of an answer have about so many values, at least one."""
+    all_values = _count(predictions, predictions.rows)
+    return max(1, values * predictions.rows // max(all_values, 1))
+
+
+def _count(predictions: Predictions, rows: int) -> int:
+    values = 0
+    for column, shape in zip(predictions.columns, predictions.shapes, strict=True):
+        values += _values_of(column, shape, rows)
+    return values
+
+
+def _values_of(column: bytes | list[Any], shape: list[int], rows: int) -> int:
+    """Count the values of so many rows; of a list, by what its first and last one hold."""
+    if not isinstance(column, list):
+        for size in shape:
+            rows *= size
+        return rows
+    if not column:
+        return 0
+    return rows * max(_inside(column[0]), _inside(column[-1]), _inside(column[len(column) // 2]))
+
+
+def _inside(value: Any) -> int:
+    if isinstance(value, list | tuple):
+        return 1 + sum(map(_inside, value))
+    if isinstance(value, dict):
+        return 1 + sum(map(_inside, value.values()))
+    if isinstance(value, str | bytes):
+        return 1 + len(value) // _TEXT_BYTES_A_VALUE
+    return 1
