@@ -100,7 +100,7 @@ class ArchiveForecastContract:
     def read(self, body: bytes) -> tuple[Call, Form]:
         """Do as `decode` does, and tell the body's form; see Contract."""
         request = decode(self._decoder, body)
-        form = form_of(request)
+        form = form_of(request, body)
         if form is Form.COLUMNS:
             lists: Any = self._gather(request.columns)
             rows = rows_of(self._names, lists)

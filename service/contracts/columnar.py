@@ -9,6 +9,7 @@ from msgspec import UNSET, Meta, UnsetType
 from service.contracts.contract import Form, InputSpec
 from service.contracts.faults import Place, violation
 from service.contracts.keys import object_type
+from service.contracts.other_forms import violation_of_form
 from service.core.errors import ContractViolationError
 
 Columns = list[list[Any] | None]
@@ -55,11 +56,14 @@ def columns_type(
     ]
 
 
-def form_of(body: Any) -> Form:
-    """Tell which of `instances` and `columns` a body has. Raise where it has neither, or both."""
+def form_of(body: Any, raw: bytes) -> Form:
+    """Tell which of `instances` and `columns` a body has, which was `raw`.
+
+    Raise ContractViolationError where it has neither, or both.
+    """
     if body.columns is UNSET:
         if body.instances is UNSET:
-            raise ContractViolationError("instances", None, "a value", "nothing")
+            raise violation_of_form(raw)
         return Form.ROWS
     if body.instances is not UNSET:
         raise ContractViolationError("columns", None, "either instances or columns", "both")

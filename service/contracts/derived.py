@@ -97,7 +97,7 @@ class DerivedContract:
     def read(self, body: bytes) -> tuple[Call, Form]:
         """Do as `decode` does, and tell the body's form; see Contract."""
         request: Any = decode(self._decoder, body)
-        form = form_of(request)
+        form = form_of(request, body)
         values: Iterable[Sequence[Any]]
         if form is Form.ROWS:
             given = request.instances

@@ -1,11 +1,13 @@
 """Say what is wrong with a body: where, what was wanted, what came."""
 
 import re
+from codecs import BOM_UTF8
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import msgspec
 
+from service.contracts.other_forms import MLFLOW_FORMS, form_violation
 from service.core.errors import ContractViolationError, MalformedBodyError, ServiceError
 
 T = TypeVar("T")
@@ -22,6 +24,7 @@ class _Digits(str):
 
 _MAX_SHOWN = 80
 _ROW = re.compile(r"instances\[(\d+)\]")
+_A_ROW = re.compile(r"instances\[\d+\]")
 _INDEX = re.compile(r"\[(\d+)\]")
 _WORDS = {
     "int": "an integer",
@@ -54,6 +57,9 @@ def decode(decoder: "msgspec.json.Decoder[T]", body: bytes | msgspec.Raw, at: st
     except msgspec.ValidationError as error:
         raise _violation(str(error), bytes(body), at) from None
     except (msgspec.DecodeError, ValueError, OverflowError, RecursionError) as error:
+        if bytes(body[: 2 * len(BOM_UTF8)]).count(BOM_UTF8) == 1 and bytes(body[:3]) == BOM_UTF8:
+            # A mark that editors and .NET put in front; RFC 8259, 8.1, lets readers ignore it.
+            return decode(decoder, bytes(body)[len(BOM_UTF8) :], at)
         raise _malformed(error) from None
 
 
@@ -119,12 +125,17 @@ def _violation(message: str, body: bytes, at: str) -> ServiceError:
     if (field := _field(wanted, "Object missing required field ")) is not None:
         place, wanted, got = f"{place}.{field}", "a value", "nothing"
     elif (field := _field(wanted, "Object contains unknown field ")) is not None:
+        if not place and field in MLFLOW_FORMS:
+            return form_violation(field)
         inside = value.get(field, msgspec.UNSET) if isinstance(value, dict) else msgspec.UNSET
         place, wanted = f"{place}.{field}", "no field of this name"
         got = "one" if inside is msgspec.UNSET else describe(inside)
     else:
         wanted = _SENTENCES.get(wanted) or _in_words(wanted.removeprefix("Expected "))
     path = at + place if at else place.removeprefix(".")
+    if wanted == "an object" and isinstance(value, list) and _A_ROW.fullmatch(path):
+        # MLflow's own server takes a list of lists there.
+        wanted = "an object of the inputs by their names"
     row = _row(path)
     if row is None and path.startswith("columns."):
         columns = document["columns"] if isinstance(document, dict) else {}

@@ -8,12 +8,14 @@ and so does whatever is to be known of the call: its description, its other meth
 
 from collections.abc import Callable
 
+from litestar.datastructures import Headers
 from litestar.enums import ScopeType
 from litestar.middleware import ASGIMiddleware
 from litestar.types import ASGIApp, HTTPResponseStartEvent, Receive, Scope, Send
 
-from service.core.errors import OverloadedError
+from service.core.errors import MalformedBodyError, OverloadedError
 from service.handlers import problems
+from service.handlers.media import check_encoding
 from service.handlers.naming import ReplyNames
 from service.handlers.request_id import bind_request_id
 from service.serving.dataplane import DataPlane
@@ -129,6 +131,8 @@ class RaiseAgain(ASGIMiddleware):
     async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
         """Raise it, or go on where there was no direct answer."""
         error = scope["state"].pop(_ERROR, None)
+        if isinstance(error, MalformedBodyError):
+            check_encoding(Headers.from_scope(scope).get("content-encoding"))
         if error is not None:
             raise error
         await next_app(scope, receive, send)

@@ -2,8 +2,18 @@
 
 from service.core.errors import NotAcceptableError, UnsupportedContentTypeError
 from service.core.media import Media
+from service.core.text import presentable
 
 _ANY = frozenset({"", "*/*"})
+
+
+def check_encoding(encoding: str | None) -> None:
+    """Raise UnsupportedContentTypeError for a body that was compressed as a whole."""
+    if encoding and encoding.strip().lower() != "identity":
+        raise UnsupportedContentTypeError(
+            f"the body's Content-Encoding is {presentable(encoding, 80)!r}, and none is taken; "
+            "send it as it is, or an Arrow stream whose buffers are compressed"
+        )
 
 
 def kind_of_body(content_type: str | None) -> Media:

@@ -12,7 +12,7 @@ from litestar.params import RawBody
 from service.core.media import Media
 from service.handlers.described import PredictOperation, problem_responses
 from service.handlers.direct import PATH, RaiseAgain, caller_of
-from service.handlers.media import kind_of_answer, kind_of_body
+from service.handlers.media import check_encoding, kind_of_answer, kind_of_body
 from service.handlers.naming import ReplyNames, version_headers
 from service.serving.dataplane import DataPlane
 
@@ -60,6 +60,7 @@ async def predict(
     What they hold is the served version's signature, which `GET /model/info` shows. The answer is
     of the request's kind, JSON or Arrow, unless `Accept` says otherwise.
     """
+    check_encoding(request.headers.get("content-encoding"))
     kind = kind_of_body(request.headers.get("content-type"))
     wanted = kind_of_answer(", ".join(request.headers.getall("accept", [])), kind)
     prediction = await dataplane.infer(body, kind, wanted, caller_of(request.receive))

@@ -140,9 +140,12 @@ def answer_http_error(request: Request[Any, Any, Any], error: HTTPException) -> 
         )
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return answer_unexpected(request, error)
-    return problem(
-        status, "about:blank", status.phrase, error.detail, {}, dict(error.headers or {})
-    )
+    detail = error.detail
+    if isinstance(error.extra, list):
+        # What is wrong with a parameter, and what it may be; the detail alone names but the path.
+        faults = [e for e in error.extra if isinstance(e, dict) and "message" in e]
+        detail = "; ".join([detail, *(f"{e.get('key')}: {e['message']}" for e in faults)])
+    return problem(status, "about:blank", status.phrase, detail, {}, dict(error.headers or {}))
 
 
 def answer_unexpected(_: Request[Any, Any, Any], error: Exception) -> Response[bytes]:

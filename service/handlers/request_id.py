@@ -38,26 +38,32 @@ class RequestIds:
                 message["headers"] = [*message["headers"], header]
             await send(message)
 
-        await self._app(scope, _whole(receive), send_with_id)
+        await self._app(scope, _WholeBody(receive).receive, send_with_id)
 
 
-def _whole(receive: Receive) -> Receive:
-    """Return `receive` as raises CallerGoneError where a body breaks off.
+class _WholeBody:
+    """Receives for an application, and raises CallerGoneError where a body breaks off.
 
     Litestar would take that for a defect of the service's, and log it with a traceback.
     """
-    is_whole = False
 
-    async def receive_whole() -> Any:
-        nonlocal is_whole
-        message = await receive()
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._is_whole = False
+
+    @property
+    def disconnected(self) -> bool:
+        """Whether the caller has gone, as far as the server's own `receive` knows."""
+        return bool(getattr(getattr(self._receive, "__self__", None), "disconnected", False))
+
+    async def receive(self) -> Any:
+        """Return the next message."""
+        message = await self._receive()
         if message["type"] == "http.request":
-            is_whole = not message.get("more_body", False)
-        elif not is_whole:
+            self._is_whole = not message.get("more_body", False)
+        elif not self._is_whole:
             raise CallerGoneError("the caller hung up before the end of the body")
         return message
-
-    return receive_whole
 
 
 def bind_request_id(scope: Scope) -> tuple[bytes, bytes]:

@@ -85,13 +85,8 @@ def explain(error: Exception, where: str) -> str:
     status = _status(error, text)
     if extra := _missing_extra(error):
         said = f'a library is missing to reach it; pip install "mlflow-hotswap[{extra}]"'
-    elif status in {401, 403}:
-        verb = "wants to know who asks" if status == 401 else "does not let us in"  # noqa: PLR2004
-        said = f"it {verb} ({status}); {_CREDENTIALS_HINT}; {_STORE_HINT}"
-    elif status == 429:  # noqa: PLR2004
-        said = "it asks to be asked less often (429); raise POLL_INTERVAL_S if this goes on"
     elif status:
-        said = f"it answered {status}; {_short(text)}"
+        said = _of_status(status, error, text)
     elif "valid JSON format" in text:
         said = (
             "it answered with something other than MLflow's JSON; "
@@ -108,6 +103,22 @@ def explain(error: Exception, where: str) -> str:
     else:
         said = _short(text)
     return presentable(f"{where}: {said}")
+
+
+def _of_status(status: int, error: Exception, text: str) -> str:
+    """Say what an answer with an HTTP error means."""
+    if status in {401, 403}:
+        verb = "wants to know who asks" if status == 401 else "does not let us in"  # noqa: PLR2004
+        return f"it {verb} ({status}); {_CREDENTIALS_HINT}; {_STORE_HINT}"
+    if status == 429:  # noqa: PLR2004
+        return "it asks to be asked less often (429); raise POLL_INTERVAL_S if this goes on"
+    if status == 404 and not isinstance(getattr(error, "json", None), dict):  # noqa: PLR2004
+        return (
+            f"it answered 404, and not as MLflow does; {_short(text)}; check the path of "
+            "MLFLOW_TRACKING_URI: a server that was started with --static-prefix=/PREFIX is at "
+            "http://HOST:PORT/PREFIX"
+        )
+    return f"it answered {status}; {_short(text)}"
 
 
 def causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -1,5 +1,6 @@
 """Every row of the HTTP section's errors, each asked of a real service."""
 
+import gzip
 import json
 import re
 from collections.abc import Iterator
@@ -312,3 +313,20 @@ def test_the_registrys_password_is_never_shown(picky: Picky) -> None:
     assert all("//***@127.0.0.1" in text for text in shown)
     log = picky.service.log.read_text("utf-8")
     assert "s3cr3t" not in log
+
+
+@pytest.mark.parametrize("kind", ["application/json", "application/json; charset=utf-8"])
+def test_a_compressed_body_is_refused_by_the_name_of_its_encoding(guide: Guide, kind: str) -> None:
+    """Whichever way the request takes."""
+    headers = {"content-type": kind, "content-encoding": "gzip"}
+    body = gzip.compress(b'{"instances": []}')
+    answer = guide.service.client.post("/predict", content=body, headers=headers)
+    told = problem(answer, 415, "unsupported-content-type")
+    assert "'gzip'" in told["detail"]
+
+
+def test_a_wrong_parameter_is_told_with_what_it_may_be(guide: Guide) -> None:
+    """Not only that something was wrong."""
+    detail = guide.service.get("/model/journal?limit=999").json()["detail"]
+    assert "limit" in detail
+    assert "200" in detail

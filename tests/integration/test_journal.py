@@ -42,7 +42,9 @@ def test_the_journal_tells_every_promotion_and_survives_a_restart(
         assert {verdict["outcome"] for verdict in before[0]["verdicts"]} <= {"pass", "skip"}
         assert len(journal(service, limit=1)) == 1
         for wrong in ("0", "201", "x"):
-            assert service.get(f"/model/journal?limit={wrong}").status_code == 400
+            answer = service.get(f"/model/journal?limit={wrong}")
+            assert answer.status_code == 400
+            assert "limit" in answer.json()["detail"]
     with running_service.start(tmp_path, mlflow_server.uri, **arguments) as service:
         after = journal(service)
         assert after[1:] == before

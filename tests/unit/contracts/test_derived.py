@@ -325,7 +325,7 @@ def test_unknown_params_are_refused_where_unknown_fields_are() -> None:
         b'{"instances":[{"x":"\\ud800"}]}',
         b'{"instances":[{"x":"a"}], ',
         b'{"instances":[{"x":' + b"[" * 100_000 + b"]" * 100_000 + b"}]}",
-        b"\xef\xbb\xbf{}",
+        b"\xef\xbb\xbf\xef\xbb\xbf{}",
     ],
 )
 def test_what_is_no_json_is_malformed(body: bytes) -> None:

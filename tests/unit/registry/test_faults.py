@@ -104,3 +104,16 @@ def test_no_sentence_shows_a_credential_or_a_whole_page() -> None:
     said = explain(Fault("INTERNAL_ERROR", message, over_rest=False), "http://u:s3cret@h")
     assert "s3cret" not in said
     assert len(said) < 500
+
+
+def test_a_404_page_leads_to_the_path_of_the_address() -> None:
+    """A server with a static prefix answers so below any other path; its own 404 does not."""
+    message = (
+        "API request to endpoint /api/2.0/mlflow/registered-models/alias failed with error code "
+        "404 != 200. Response body: '<!doctype html><title>404 Not Found</title>'"
+    )
+    said = explain(Fault("ENDPOINT_NOT_FOUND", message, over_rest=False), "the registry")
+    assert "MLFLOW_TRACKING_URI" in said
+    assert "--static-prefix" in said
+    own = Fault("RESOURCE_DOES_NOT_EXIST", "failed with error code 404 != 200", over_rest=True)
+    assert "--static-prefix" not in explain(own, "the registry")
