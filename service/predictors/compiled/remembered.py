@@ -1,5 +1,6 @@
 """Remember what a transformer makes of each text, since texts come again: months, countries."""
 
+from sys import getsizeof
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,8 @@ from service.contracts.merge import take
 from service.predictors.compiled.frames import dense, frame_of
 from service.predictors.compiled.recipe import Array, BeyondError
 
+_ENTRY_BYTES = 250
+"""What each text takes beside itself and its row: a place in a dict, and an array's head."""
 _LIMIT_BYTES = 32_000_000
 """A worker's requests come one after another, so that forgetting all is no race."""
 
@@ -33,11 +36,11 @@ class Remembered:
         except KeyError:
             self._learn(call, texts)
             rows = [self._known[text] for text in texts]
+            if self._bytes > _LIMIT_BYTES:
+                self._known, self._bytes = {}, 0
         return np.array(rows)
 
     def _learn(self, call: Call, texts: Column) -> None:
-        if self._bytes > _LIMIT_BYTES:
-            self._known, self._bytes = {}, 0
         new = {text: row for row, text in enumerate(texts) if text not in self._known}
         some = take(call, list(new.values()))
         transformed = frame_of(self._contract, some, self._names)
@@ -48,4 +51,4 @@ class Remembered:
             raise BeyondError(f"{type(error).__name__}: {error}") from error
         rows = dense(transformed)
         self._known.update(zip(new, rows, strict=True))
-        self._bytes += rows.nbytes
+        self._bytes += rows.nbytes + sum(getsizeof(text) + _ENTRY_BYTES for text in new)

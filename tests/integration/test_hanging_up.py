@@ -1,0 +1,50 @@
+"""A caller who hangs up in mid-body, as the framework's own handling meets it."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import structlog
+from litestar import Litestar, Request, post
+from litestar.params import RawBody
+
+from service.core.errors import ServiceError
+from service.handlers import problems
+from service.handlers.direct import caller_of
+from service.handlers.request_id import RequestIds
+from tests.support.wire_server import serve, until
+
+pytestmark = pytest.mark.anyio
+
+HEAD = b"POST /x HTTP/1.1\r\nhost: t\r\ncontent-length: %d\r\n\r\n"
+
+
+async def test_it_is_no_defect_of_ours() -> None:
+    """It is told at debug level, without a traceback; a body that is whole knows its caller."""
+    callers: list[Any] = []
+
+    @post("/x", status_code=200)
+    async def handler(request: Request[Any, Any, Any], body: RawBody) -> bytes:
+        callers.append(caller_of(request.receive))
+        return body
+
+    handlers: dict[Any, Callable[..., Any]] = {
+        ServiceError: problems.answer_service_error,
+        Exception: problems.answer_unexpected,
+    }
+    app = Litestar([handler], exception_handlers=handlers, openapi_config=None)
+    with structlog.testing.capture_logs() as logs:
+        app.asgi_handler = RequestIds(app.asgi_handler)
+        async with serve(app) as server:
+            whole = await server.connect(HEAD % 3 + b"abc")
+            assert (await whole.answer())[0] == 200
+            assert callers[0].disconnected is False
+            whole.leave()
+            for sent in (b"", b"x" * 10, b"x" * 200_000):
+                gone = await server.connect(HEAD % 300_000 + sent)
+                await asyncio.sleep(0.05)
+                gone.leave()
+                await until(lambda: not server.watch.open)
+            await until(lambda: callers[0].disconnected)
+    assert [line["log_level"] for line in logs if line["log_level"] != "debug"] == []
