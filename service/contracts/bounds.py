@@ -14,7 +14,10 @@ LOOP_VALUES = 16_000
 """More values than this are not decoded on the event loop, nor encoded: that takes milliseconds."""
 
 _VALUE_BYTES = 8
-_LEAST_ROWS = 10_000
+_LEAST_ROWS = 100_000
+"""A body may always have so many rows."""
+_LOOKED_INTO_BYTES = 20_000
+"""A JSON body of fewer bytes holds too little to be counted before it is decoded."""
 _BYTES_A_ROW = 256
 """Of the decoded limit, which is 8 times MAX_BODY_BYTES: one row for 32 bytes of the latter."""
 _FREE_BYTES = 4_000_000
@@ -59,7 +62,7 @@ class Bounds(msgspec.Struct, frozen=True):
 
         Each `{` is a row or an object within one.
         """
-        if len(body) <= _LEAST_ROWS * _LEAST_VALUE_BYTES:
+        if len(body) <= _LOOKED_INTO_BYTES:
             return
         rows = body.count(b"{") - 1
         self._check_rows(rows, " or objects")
