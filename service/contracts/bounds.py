@@ -112,12 +112,13 @@ class ReadingCost:
         self._least_row_bytes = _LEAST_VALUE_BYTES + names
         moments = any(spec.type == "datetime" for spec in contract.inputs)
         self._a_value = _MOMENT_VALUES if moments else 1
+        least_value_bytes = self._least_row_bytes / max(1, self._inputs)
+        self._few_bytes = int(LOOP_VALUES * min(_LEAST_VALUE_BYTES, least_value_bytes))
+        """A body of so many has no room for more than LOOP_VALUES."""
 
     def is_high(self, body: bytes) -> bool:
         """Tell whether a body may have more than LOOP_VALUES."""
-        size = len(body)
-        rows = size // self._least_row_bytes
-        if max(rows * self._inputs, size // _LEAST_VALUE_BYTES) <= LOOP_VALUES:
+        if len(body) <= self._few_bytes:
             # As with almost all, without a look into it.
             return False
         values = body.count(b",") * self._a_value

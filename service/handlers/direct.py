@@ -48,6 +48,8 @@ class DirectAnswers:
         self._max_body_bytes = max_body_bytes
         self._may_call = may_call
         """Whether a caller may have this in `Host`; the handler's guard says what is wrong."""
+        self._usual_host = b""
+        """The last one that may be had: few callers have another."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, or pass the request on, with the error that `DataPlane.infer` raised if any."""
@@ -112,8 +114,11 @@ class DirectAnswers:
                 is_json = value == _JSON
             elif name == b"content-length":
                 length = value
-            elif name == b"host":
-                is_wanted = is_wanted and self._may_call(value)
+            elif name == b"host" and value != self._usual_host:
+                if self._may_call(value):
+                    self._usual_host = value
+                else:
+                    is_wanted = False
             elif name == b"accept" and value not in _ANY:
                 is_wanted = False
         # A number of more digits is none that a body could have.

@@ -182,12 +182,15 @@ class BatchRuns(Generic[W]):
             return
         items[0].took_s = predictions.took_s
         self._note(predictions, predictions.rows, started, follows=follows)
-        if not is_wide(predictions, predictions.rows):
+        wide = is_wide(predictions, predictions.rows)
+        if not wide:
             # It takes some microseconds, and spares each request as many.
             predictions = unpacked(predictions)
         start = 0
         for item in items:
-            _answer_share(item, predictions, start, start + item.rows)
+            # A part of what is not wide need not be looked at.
+            wide_part = wide and is_wide(predictions, item.rows)
+            _answer_share(item, predictions, start, start + item.rows, wide=wide_part)
             start += item.rows
 
     async def _run_alone(
@@ -209,7 +212,8 @@ class BatchRuns(Generic[W]):
                 item.took_s = predictions.took_s
                 self._note(predictions, item.rows, started, follows=follows)
                 # All of its rows: with ROWS_OUT=any there may be more than it sent, or fewer.
-                _answer_share(item, predictions, 0, predictions.rows)
+                rows = predictions.rows
+                _answer_share(item, predictions, 0, rows, wide=is_wide(predictions, rows))
             else:
                 body = msgspec.structs.replace(item.payload, in_steps=item.in_steps)
                 reply = await worker.predict_raw(body, limit_s)
@@ -297,14 +301,16 @@ class BatchRuns(Generic[W]):
             worker.kill()
 
 
-def _answer_share(item: QueuedRequest, predictions: Predictions, start: int, stop: int) -> None:
+def _answer_share(
+    item: QueuedRequest, predictions: Predictions, start: int, stop: int, *, wide: bool
+) -> None:
     """Give a request its rows of a batch, or the fault of the first that is not finite."""
     if predictions.non_finite:
         index = bisect.bisect_left(predictions.non_finite, start)
         if index < len(predictions.non_finite) and predictions.non_finite[index] < stop:
             item.fail(NonFinitePredictionError(predictions.non_finite[index] - start))
             return
-    item.succeed(Share(predictions, start, stop))
+    item.succeed(Share(predictions, start, stop, wide))
 
 
 def _answer_raw(item: QueuedRequest, reply: RawReply) -> None:

@@ -4,7 +4,6 @@ import anyio.to_thread
 import msgspec
 from anyio import CapacityLimiter
 
-from service.contracts.bounds import is_wide
 from service.contracts.contract import Form
 from service.core.errors import (
     ChildLostError,
@@ -125,7 +124,7 @@ class DataPlane:
         share = (answer.predictions, answer.start, answer.stop, form)
         rows = answer.stop - answer.start
         try:
-            if not is_wide(answer.predictions, rows):
+            if not answer.is_wide:
                 encoded = model.contract.encode(*share)
             else:
                 encoded = await anyio.to_thread.run_sync(

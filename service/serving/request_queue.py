@@ -17,6 +17,8 @@ class Share(msgspec.Struct, frozen=True):
     predictions: Predictions
     start: int
     stop: int
+    is_wide: bool
+    """Whether these rows have too many values to be encoded on the event loop."""
 
 
 Answer = Share | RawReply
