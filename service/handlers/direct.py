@@ -48,7 +48,7 @@ class DirectAnswers:
         self._max_body_bytes = max_body_bytes
         self._may_call = may_call
         """Whether a caller may have this in `Host`; the handler's guard says what is wrong."""
-        self._usual_host = b""
+        self._usual_host: bytes | None = None
         """The last one that may be had: few callers have another."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

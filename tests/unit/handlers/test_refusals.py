@@ -64,3 +64,47 @@ async def test_a_refused_body_is_never_read(kind: bytes) -> None:
     assert problem["type"] == "urn:mlflow-hotswap:overloaded"
     assert problem["retry_after_s"] == 2.2
     assert full.asked == [BODY_BYTES]
+
+
+class Free:
+    """A data plane that takes everything, and is not to be asked for an answer."""
+
+    def refusal(self, _: int) -> None:
+        """Let it in."""
+
+    async def infer(self, _: bytes, caller: object = None) -> Any:
+        """Tell that it was asked."""
+        raise LookupError(caller)
+
+
+@pytest.mark.parametrize("host", [b"", b"evil.example", b"localhost, evil.example"])
+async def test_a_host_that_may_not_call_is_left_to_the_guard(host: bytes) -> None:
+    """Also an empty one, and one that comes beside or after a host that may."""
+    passed: list[Any] = []
+
+    async def framework(scope: Any, *_: Any) -> None:
+        passed.append(scope["state"])
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": b"{}", "more_body": False}
+
+    names = ReplyNames(ModelRef.parse("models:/m@champion"))
+    app = DirectAnswers(
+        framework, cast("Any", Free()), names, BODY_BYTES, lambda value: value == b"localhost"
+    )
+    usual, other = (b"host", b"localhost"), (b"host", host)
+    for hosts, is_direct in (([other], False), ([usual], True), ([other], False)):
+        for headers in (hosts, [*hosts, usual]):
+            scope = {
+                "type": "http",
+                "path": "/predict",
+                "method": "POST",
+                "headers": [
+                    *(*headers, (b"content-type", b"application/json")),
+                    (b"content-length", b"2"),
+                ],
+                "state": {},
+            }
+            await app(cast("Any", scope), receive, cast("Any", not_called))
+            # A direct answer was tried, and its error is for the framework to answer.
+            assert ("direct_error" in passed[-1]) is is_direct
