@@ -142,7 +142,7 @@ def zoo(mlflow_server: MlflowServer, tmp_path_factory: pytest.TempPathFactory) -
         compiled="off",
     ) as service:
         service.wait_until(
-            lambda: "failed" in service.get("/health").json()["error"], "the first is refused"
+            lambda: "refused" in service.get("/health").json()["error"], "the first is refused"
         )
         yield Zoo(mlflow_server, service, name, service.get("/health"))
 
@@ -171,7 +171,7 @@ def test_a_model_without_a_signature_is_refused_with_what_to_log(zoo: Zoo) -> No
     """Health names the version and the sentence: nothing was served before."""
     assert zoo.first_health.status_code == 503
     error = zoo.first_health.json()["error"]
-    assert error.startswith("version 1 is failed: ")
+    assert error.startswith("version 1 was refused: ")
     assert "has no input signature" in error
     assert "mlflow.models.infer_signature(X, y)" in error
     assert "input_example" in error
