@@ -101,7 +101,8 @@ class Probation:
                 began_s = now_s
         finally:
             self._counting.look(self._model.answered)
-            self._taken = None
+            # Each version knows its trial: with this, one would keep all those before it.
+            self._taken = self._previous = None
             self.is_under_way = False
         if not is_current():
             return ""

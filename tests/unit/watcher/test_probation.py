@@ -1,6 +1,8 @@
 """What counts against a version on probation, and what becomes of one that fails it."""
 
 import asyncio
+import gc
+import weakref
 from collections.abc import Callable
 
 import anyio
@@ -287,3 +289,17 @@ async def test_a_version_that_was_refused_is_not_kept_warm_to_go_back_to() -> No
         assert watcher.slot.current is not None
         await fail_all(watcher, watcher.slot.current)
         assert watcher.serving == "1"
+
+
+async def test_a_version_that_is_over_is_kept_by_none_of_those_after_it() -> None:
+    """Each version knows its trial; a trial that is over knows no version before it any more."""
+    async with a_watcher(probation=ON_PROBATION) as watcher:
+        first = await serve(watcher, 1)
+        await serve(watcher, 2)
+        await watcher.until(first.closed.is_set, limit_s=200)
+        await watcher.pause(1)
+        watcher.host.opened.remove(first)
+        gone = weakref.ref(first)
+        del first
+        gc.collect()
+        assert gone() is None
