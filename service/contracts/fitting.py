@@ -16,6 +16,8 @@ _KINDS = frozenset("biufmM")
 """Numpy's letters for what a buffer may hold: numbers, booleans and times."""
 _MOST_DIMENSIONS = 32
 _SHOWN_CHARACTERS = 20
+_LONGEST_DTYPE = 32
+"""A longer text is no dtype of numbers, and is not remembered."""
 
 
 def misfit(predictions: Predictions, rows: int | None) -> str:
@@ -44,7 +46,7 @@ def misfit(predictions: Predictions, rows: int | None) -> str:
 def _fits(column: Column, dtype: str, shape: list[int], rows: int) -> bool:
     if isinstance(column, list):
         return len(column) == rows
-    size = _item_size(dtype)
+    size = _item_size(dtype) if len(dtype) <= _LONGEST_DTYPE else 0
     if not shape:
         return bool(size) and len(column) == rows * size
     if min(shape) < 0 or len(shape) > _MOST_DIMENSIONS:

@@ -6,6 +6,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from service.contracts import fitting
 from service.contracts.contract import Form, Predictions
 from service.contracts.encoding import encode
 from service.contracts.fitting import misfit
@@ -74,3 +75,13 @@ def test_any_number_of_rows_fits_where_none_is_wanted() -> None:
     """But they are as many as the columns have."""
     assert misfit(GOOD, None) == ""
     assert misfit(changed(rows=3), None)
+
+
+def test_a_long_text_for_a_dtype_is_not_remembered() -> None:
+    """A worker may send megabytes of it, and other ones each time."""
+    fitting._item_size.cache_clear()
+    for number in range(10):
+        assert misfit(changed(dtypes=[f"{number}" * 1000, ""]), 2)
+    assert fitting._item_size.cache_info().currsize == 0
+    assert misfit(GOOD, 2) == ""
+    assert fitting._item_size.cache_info().currsize == 1
