@@ -7,7 +7,8 @@ from service.core.versions import StoredVersion
 from service.registry.messages import DESCRIBE, DescribeRequest
 from service.registry.scout import Scout
 
-_KEPT = 64
+_KEPT = 16
+"""Each takes half a megabyte at most, where its requirements are as many and long as may be."""
 _TIMEOUT_S = 60.0
 """A small part of a second does."""
 

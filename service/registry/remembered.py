@@ -22,7 +22,9 @@ from service.registry.state_file import Signature, StateFile
 
 FOLDER = "pointers"
 _LAYOUT = 2
-_MOST_REFUSALS = 50
+MOST_REFUSALS = 50
+_MOST_LIFTED = 1000
+"""More versions than these are let out only while nothing can be written for long."""
 _REASON_LIMIT = 2000
 
 _log = structlog.get_logger("remembered")
@@ -87,7 +89,8 @@ class Remembered:
         self._seen: object = _UNCHANGED
         self._pin: ModelVersion | _Unchanged | None = _UNCHANGED
         self._refusals: tuple[Refusal, ...] | None = None
-        self._lifted: frozenset[ModelVersion] = frozenset()
+        self._lifted: tuple[ModelVersion, ...] = ()
+        """What is not to be found in the file any more, the latest last."""
 
     async def recall(self) -> Memory | None:
         """Return what is remembered where that has changed since the last call, else None.
@@ -106,7 +109,9 @@ class Remembered:
     ) -> None:
         """Write down what is refused here, and what is no more; others' refusals stay."""
         self._refusals = tuple(map(_bounded, refusals))
-        self._lifted = self._lifted.union(lifted) - {refusal.version for refusal in refusals}
+        refused = {refusal.version for refusal in refusals}
+        all_lifted = dict.fromkeys((*self._lifted, *lifted))
+        self._lifted = tuple(v for v in all_lifted if v not in refused)[-_MOST_LIFTED:]
         await anyio.to_thread.run_sync(self._write, limiter=self._limiter)
 
     def _recall(self) -> Memory | None:
@@ -172,7 +177,7 @@ class Remembered:
         if is_own_pin or (self._known is not None and memory.pin == self._known.pin):
             self._known, self._seen = memory, signature
         # Else another service has pinned meanwhile, which the next call of `recall` returns.
-        self._pin, self._refusals, self._lifted = _UNCHANGED, None, frozenset()
+        self._pin, self._refusals, self._lifted = _UNCHANGED, None, ()
         self.held = self.trouble = ""
 
     def _written(self) -> tuple[Memory, Signature] | None:
@@ -196,7 +201,7 @@ class Remembered:
             refusals.pop(version, None)
         refusals.update({refusal.version: refusal for refusal in self._refusals or ()})
         pin = found.pin if isinstance(self._pin, _Unchanged) else self._pin
-        return Memory(pin, tuple(refusals.values())[-_MOST_REFUSALS:], self._pointer)
+        return Memory(pin, tuple(refusals.values())[-MOST_REFUSALS:], self._pointer)
 
 
 def _read_layout_1(content: bytes) -> Memory:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from service.core.errors import RefusedError
 from service.core.versions import ModelVersion
-from service.registry.remembered import Refusal
+from service.registry.remembered import MOST_REFUSALS, Refusal
 
 
 class Quarantine:
@@ -22,8 +22,11 @@ class Quarantine:
         return frozenset(self._refused)
 
     def refuse(self, version: ModelVersion, error: RefusedError) -> None:
-        """Put a version in."""
+        """Put a version in; where too many pins were refused, the first of them is let out."""
+        self._refused.pop(version, None)
         self._refused[version] = error
+        if len(self._refused) > MOST_REFUSALS:
+            self.lift(next(iter(self._refused)))
         self._lifted.discard(version)
         self.changed = True
 

@@ -34,6 +34,8 @@ from service.watcher.rollout import Rollout
 _FIRST_BACKOFF_S = 1.0
 _LONGEST_BACKOFF_S = 60.0
 _TOUCH_EVERY_S = 3600.0
+_KEPT_FAILURES = 50
+"""More versions than these fail only where one after the other is pinned."""
 
 
 class _Failure(msgspec.Struct):
@@ -314,11 +316,13 @@ class Reconciler:
             self._desired.wake()
 
     def _note_failure(self, version: ModelVersion, error: ServiceError) -> None:
-        known = self._failed.get(version)
+        known = self._failed.pop(version, None)
         attempts = known.attempts + 1 if known else 1
         backoff_s = min(_FIRST_BACKOFF_S * 2 ** (attempts - 1), _LONGEST_BACKOFF_S)
         backoff_s *= random.uniform(0.8, 1.2)  # noqa: S311 - spreads a fleet's retries
         self._failed[version] = _Failure(error, attempts, anyio.current_time() + backoff_s)
+        if len(self._failed) > _KEPT_FAILURES:
+            del self._failed[next(iter(self._failed))]
         self._log.warning(
             "promotion will be tried again",
             version=version.version,

@@ -256,3 +256,24 @@ async def test_a_pin_that_is_too_large_to_be_read_again_is_not_written(tmp_path:
     memory, _ = await recalled(tmp_path)
     assert memory is not None
     assert memory.pin == a_version(1)
+
+
+async def test_what_is_let_out_while_nothing_can_be_written_fills_no_memory(tmp_path: Path) -> None:
+    """What was let out last is written once that is possible."""
+    remembered = Remembered(tmp_path, POINTER)
+    await remembered.recall()
+    await remembered.remember_refusals([Refusal(a_version(5000), "slow")], [])
+    file = the_file(tmp_path)
+    kept = file.read_bytes()
+    file.write_bytes(kept.replace(b'"layout":2', b'"layout":3'))
+    for number in range(1, 2501, 500):
+        await remembered.remember_refusals([], [a_version(n) for n in range(number, number + 500)])
+    await remembered.remember_refusals([], [a_version(5000)])
+    assert remembered.trouble
+    assert len(remembered._lifted) <= 1000
+    file.write_bytes(kept)
+    await remembered.recall()
+    assert remembered.trouble == ""
+    memory, _ = await recalled(tmp_path)
+    assert memory is not None
+    assert memory.refusals == ()

@@ -333,3 +333,21 @@ async def test_a_version_that_collapsed_is_loaded_again() -> None:
         await passes(watcher, SETTLED_S)
         assert watcher.slot.current is not collapsed
         assert watcher.serving == "1"
+
+
+async def test_versions_that_fail_one_after_the_other_fill_no_memory() -> None:
+    """Each of many pins fails for now; only the last ones are still tried again."""
+    async with a_watcher() as watcher:
+        await serve(watcher, 1)
+        for number in range(2, 80):
+            watcher.fates.by_number[str(number)] = FAILING
+            watcher.source.versions[str(number)] = a_version(number)
+            wish = watcher.desired.pin(str(number))
+            while not wish._settled.done():
+                await watcher.reconciler.run_once()
+                await watcher.pause()
+            watcher.desired.withdraw(wish)
+            with pytest.raises(FetchFailedError):
+                await wish.settled()
+        assert len(watcher.reconciler._failed) == 50
+        assert watcher.serving == "1"
