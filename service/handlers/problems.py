@@ -142,10 +142,20 @@ def answer_http_error(request: Request[Any, Any, Any], error: HTTPException) -> 
         return answer_unexpected(request, error)
     detail = error.detail
     if isinstance(error.extra, list):
-        # What is wrong with a parameter, and what it may be; the detail alone names but the path.
+        # The detail alone names but the path, with a query of any length: it comes last.
         faults = [e for e in error.extra if isinstance(e, dict) and "message" in e]
-        detail = "; ".join([detail, *(f"{e.get('key')}: {e['message']}" for e in faults)])
+        detail = "; ".join([*(_parameter_fault(request, e) for e in faults), detail])
     return problem(status, "about:blank", status.phrase, detail, {}, dict(error.headers or {}))
+
+
+def _parameter_fault(request: Request[Any, Any, Any], fault: dict[str, Any]) -> str:
+    """Say what is wrong with a parameter, and what it may be where it has both bounds."""
+    name = fault.get("key")
+    field = request.route_handler.parsed_fn_signature.parameters.get(str(name))
+    bounds = field.kwarg_definition if field is not None else None
+    least, most = getattr(bounds, "ge", None), getattr(bounds, "le", None)
+    allowed = f" may be {least} to {most}" if None not in {least, most} else ""
+    return f"{name}{allowed}: {fault['message']}"
 
 
 def answer_unexpected(_: Request[Any, Any, Any], error: Exception) -> Response[bytes]:

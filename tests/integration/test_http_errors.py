@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import random
 import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -315,18 +316,35 @@ def test_the_registrys_password_is_never_shown(picky: Picky) -> None:
     assert "s3cr3t" not in log
 
 
-@pytest.mark.parametrize("kind", ["application/json", "application/json; charset=utf-8"])
-def test_a_compressed_body_is_refused_by_the_name_of_its_encoding(guide: Guide, kind: str) -> None:
-    """Whichever way the request takes."""
-    headers = {"content-type": kind, "content-encoding": "gzip"}
-    body = gzip.compress(b'{"instances": []}')
+@pytest.mark.parametrize(
+    "kind",
+    ["application/json", "application/json; charset=utf-8", "application/vnd.apache.arrow.stream"],
+)
+@pytest.mark.parametrize("padding", [0, 2 * DEFAULT_RAW_BODY_BYTES])
+@pytest.mark.parametrize("encoding", ["gzip", "GZIP", "deflate, gzip"])
+def test_a_compressed_body_is_refused_by_the_name_of_its_encoding(
+    guide: Guide, kind: str, padding: int, encoding: str
+) -> None:
+    """Whichever way the request takes, and whoever would decode it."""
+    headers = {"content-type": kind, "content-encoding": encoding}
+    plain = b'{"instances": []}' + random.Random(5).randbytes(padding)
+    body = gzip.compress(plain)
+    assert (len(body) > DEFAULT_RAW_BODY_BYTES) == bool(padding)
     answer = guide.service.client.post("/predict", content=body, headers=headers)
     told = problem(answer, 415, "unsupported-content-type")
-    assert "'gzip'" in told["detail"]
+    assert f"{encoding!r}" in told["detail"]
 
 
-def test_a_wrong_parameter_is_told_with_what_it_may_be(guide: Guide) -> None:
-    """Not only that something was wrong."""
-    detail = guide.service.get("/model/journal?limit=999").json()["detail"]
-    assert "limit" in detail
-    assert "200" in detail
+@pytest.mark.parametrize("limit", ["999", "201", "0", "-1", "abc", "1.5", "", "9" * 5_000])
+def test_a_wrong_parameter_is_told_with_what_it_may_be(guide: Guide, limit: str) -> None:
+    """Not only that something was wrong, and before what the caller has sent, however long."""
+    answer = guide.service.get(f"/model/journal?limit={limit}")
+    assert problem(answer, 400, "")["detail"].startswith("limit may be 1 to 200: ")
+    assert len(answer.content) < 2_000
+
+
+@pytest.mark.parametrize("limit", ["1", "200"])
+def test_a_parameter_may_be_either_of_its_bounds(guide: Guide, limit: str) -> None:
+    """They are meant inclusively."""
+    answer = guide.service.get(f"/model/journal?limit={limit}").raise_for_status()
+    assert 1 <= len(answer.json()["promotions"]) <= int(limit)
