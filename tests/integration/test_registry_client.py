@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 from service.core.errors import FetchFailedError, SourceUnavailableError
 from service.core.versions import ModelRef, ModelVersion
 from service.registry import artifacts, client, download
-from service.registry.messages import DownloadRequest, ResolveReply, ResolveRequest, ScoutSettings
+from service.registry.messages import DownloadRequest, ResolveReply, ResolveRequest
 from tests.support.fault_proxy import Fault, FaultProxy
 from tests.support.mlflow_server import MlflowServer, free_port, unique_name
 from tests.support.stub_http import Answer, serving
@@ -383,13 +384,29 @@ def test_the_users_own_patience_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     assert os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] == "4"
 
 
-def test_a_scout_serves_both_operations() -> None:
-    """Under the names that the front uses."""
-    import msgspec  # noqa: PLC0415 - only here
+_OPERATIONS = """
+import sys
+import msgspec
+from service.registry import client, download
+from service.registry.messages import DownloadRequest, ResolveRequest, ScoutSettings
 
-    served = client.operations(msgspec.msgpack.encode(ScoutSettings(5.0)))
-    assert served["resolve"] == (ResolveRequest, client.resolve)
-    assert served["download"] == (DownloadRequest, download.download)
+served = client.operations(msgspec.msgpack.encode(ScoutSettings(5.0)))
+wanted = {"resolve": (ResolveRequest, client.resolve)}
+wanted["download"] = (DownloadRequest, download.download)
+for name, (kind, operation) in wanted.items():
+    assert served[name][0] is kind
+    assert served[name][1].__wrapped__ is operation
+print(*sorted(served))
+"""
+
+
+def test_a_registry_process_serves_its_operations() -> None:
+    """Under the names that the server process uses; it limits the memory of its own process."""
+    ran = subprocess.run(
+        [sys.executable, "-Wignore", "-c", _OPERATIONS], capture_output=True, text=True, check=False
+    )
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert ran.stdout.split() == ["describe", "download", "resolve", "tag"]
 
 
 # -- downloads ---------------------------------------------------------------------------------
