@@ -80,7 +80,7 @@ def test_a_pinned_pointer_is_served(pinned: dict[str, Pinned], form: str) -> Non
 def test_a_pinned_pointer_is_not_polled_once_it_serves(
     pinned: dict[str, Pinned], form: str
 ) -> None:
-    """No request in twenty poll intervals; a reload still asks."""
+    """No request in thirty poll intervals; a reload still asks."""
     it = pinned[form]
 
     def age_s() -> float:
