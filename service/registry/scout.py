@@ -64,6 +64,10 @@ class Scout:
             except ChildRaisedError as error:
                 _log.warning("scout raised", scout=self._spec.name, exception=error.detail)
                 raise
+            finally:
+                if self._child is not None and not self._child.is_alive:
+                    # Who removes what it was fetching must not meet it writing there.
+                    await self.close()
 
     async def close(self) -> None:
         """End the process."""

@@ -277,6 +277,7 @@ class Child:
         with contextlib.suppress(OSError):
             self._output.end.close()
         self._output.close()
+        self.ended.set()
 
     async def _answer(self, call: SentCall) -> Reply:
         """Wait for the reply; kill the child where it does not come or is not waited for."""

@@ -106,8 +106,12 @@ class Compiler:
                 partial(self._files.place, stored, self._pool.threads, first=first)
             )
             await self._run(self._files.keep, filled, place)
-        except OSError as error:
-            raise CompilationError(f"the disk does not let it be kept: {error}") from error
+        except BaseException as error:
+            # One that was killed may still be writing there.
+            await child.end()
+            if isinstance(error, OSError):
+                raise CompilationError(f"the disk does not let it be kept: {error}") from error
+            raise
         finally:
             with anyio.CancelScope(shield=True):
                 await self._run(self._files.drop, filled)
@@ -129,8 +133,10 @@ class Compiler:
         try:
             yield child
         finally:
-            await child.end()
-            await remove_folder(own)
+            try:
+                await child.end()
+            finally:
+                await remove_folder(own)
 
     async def _filled(
         self, stored: StoredVersion, child: Child, folder: Path, own: Path, *, first: bool

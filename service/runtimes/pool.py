@@ -103,10 +103,10 @@ class Pool:
         ChildTimeoutError, ChildLostError, ChildStartError, StoreCorruptError, SignatureError.
         """
         worker, loaded = await self._load()
-        await self._files.note(loaded.writes)
         async with anyio.create_task_group() as keepers:
-            task_status.started(loaded)
             keepers.start_soon(self._keep, worker)
+            await self._files.note(loaded.writes)
+            task_status.started(loaded)
             for _ in range(self.settings.workers - 1):
                 keepers.start_soon(self._keep, None)
             await self._closing.wait()
@@ -172,7 +172,7 @@ class Pool:
         try:
             yield worker
         finally:
-            await worker.child.end()
+            await worker.end()
 
     async def adopt(self, compiled: str, timeout_s: float) -> AdoptReply:
         """Have every worker, and every later one, answer by the compiled predictors in a folder.

@@ -80,8 +80,10 @@ class Worker:
 
     async def end(self) -> None:
         """End the process, and wait until nothing is left of it, nor of its files."""
-        await self.child.end()
-        await remove_folder(self.folder)
+        try:
+            await self.child.end()
+        finally:
+            await remove_folder(self.folder)
 
     def kill(self) -> None:
         """End the process; a call under way raises ChildLostError."""

@@ -281,6 +281,46 @@ async def test_a_model_that_changes_a_large_file_in_place(
         pool.close()
 
 
+async def test_a_worker_that_is_loaded_apart(
+    stored: StoredVersion, pool_settings: PoolSettings, tmp_path: Path
+) -> None:
+    """No request gets it, and its files go with it."""
+    async with running(stored, pool_settings) as pool:
+        before, folders = pool.pids, set((tmp_path / "models").iterdir())
+        async with pool.load_apart() as worker:
+            assert (await worker.predict(a_call(1.0), CALL_S)).rows == 1
+            pid = worker.child.pid
+            assert pool.pids == before
+        assert not psutil.pid_exists(pid)
+        assert set((tmp_path / "models").iterdir()) == folders
+    assert list((tmp_path / "models").iterdir()) == []
+
+
+async def test_a_load_that_is_cut_short_while_the_store_is_restored(
+    pool_settings: PoolSettings, tmp_path: Path
+) -> None:
+    """Its worker ends, and its files go with it."""
+    stored = handmade_model.make(tmp_path / "stored")
+    (tmp_path / "change").touch()
+    restoring = anyio.Event()
+
+    async def restore(_: ModelVersion) -> StoredVersion:
+        restoring.set()
+        await anyio.sleep_forever()
+        return stored
+
+    pool = Pool(stored, WorkerStarter(pool_settings, ChildThreads()), restore=restore)
+    async with anyio.create_task_group() as host:
+        host.start_soon(host.start, pool.run)
+        with anyio.fail_after(SOON_S):
+            await restoring.wait()
+        await until(lambda: pool.size == 1, SOON_S)
+        (pid,) = pool.pids
+        host.cancel_scope.cancel()
+    assert not psutil.pid_exists(pid)
+    assert list((tmp_path / "models").iterdir()) == []
+
+
 @asynccontextmanager
 async def hosted(stored: StoredVersion, settings: PoolSettings) -> AsyncIterator[LoadedModel]:
     """Host a whole model: pool, contract and batcher."""

@@ -26,6 +26,19 @@ STORED = StoredVersion(a_version(1), Path("nowhere"), "digest")
 REPORT = Report((), {1: "trees"}, "direct", (), 2048, 1e-12, 1, 0.5)
 
 
+class LingeringChild(Child):
+    """A child that writes one file more before it ends."""
+
+    writes: Path | None = None
+
+    async def end(self) -> None:
+        """Write once more, then end."""
+        if not self.lost.is_set() and self.writes is not None:
+            await anyio.Path(self.writes).mkdir(parents=True, exist_ok=True)
+            await anyio.Path(self.writes / "late").touch()
+        await super().end()
+
+
 class FakeCompiler(Compiler):
     """A compiler whose child writes one file, then does as it is told."""
 
@@ -43,13 +56,18 @@ class FakeCompiler(Compiler):
         assert stored == STORED
         del own
         spec = ChildSpec("nowhere:nothing", "compiler", b"", Path("nowhere"))
-        yield Child(spec, ChildThreads())
+        child = LingeringChild(spec, ChildThreads())
+        try:
+            yield child
+        finally:
+            await child.end()
 
     async def _filled(
         self, stored: StoredVersion, child: Child, folder: Path, own: Path, *, first: bool
     ) -> Report:
-        del child, own
+        del own
         assert stored == STORED
+        assert isinstance(child, LingeringChild)
         self.at_work += 1
         self.most_at_work = max(self.most_at_work, self.at_work)
         try:
@@ -60,6 +78,7 @@ class FakeCompiler(Compiler):
         finally:
             self.at_work -= 1
         if self.error is not None:
+            child.writes = folder
             raise self.error
         return msgspec.structs.replace(REPORT, first=first)
 
@@ -97,7 +116,7 @@ async def test_what_is_ready_at_once_is_found_until_there_is_the_rest(tmp_path: 
 
 
 async def test_a_compiler_that_is_lost_leaves_nothing(tmp_path: Path) -> None:
-    """Neither aside nor in its place."""
+    """Neither aside nor in its place, though it may write until it has ended."""
     compiler = FakeCompiler(tmp_path, ChildLostError("compiler-1 ended"))
     with pytest.raises(ChildLostError):
         await compiler.compile()

@@ -1,0 +1,58 @@
+"""A real process that is asked for the registry: it has ended whenever its answer is given up."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import anyio
+import pytest
+
+from service.core.errors import FetchFailedError
+from service.registry.scout import Scout
+from service.runtimes.child import ChildSpec, ChildThreads
+from service.runtimes.protocol import Nothing
+from service.runtimes.temp import TempFolder
+from tests.support.child_targets import Number
+from tests.support.waiting import is_gone
+
+pytestmark = pytest.mark.anyio
+
+START_S = 60.0
+CALL_S = 20.0
+SOON_S = 0.2
+HANGING = Number(600)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def short_temp_dir(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Put nothing of these tests' fork server anywhere else."""
+    TempFolder(tmp_path_factory.mktemp("children")).use()
+
+
+@pytest.fixture
+async def scout(tmp_path: Path) -> AsyncIterator[Scout]:
+    """Hold one that has answered once."""
+    spec = ChildSpec("tests.support.child_targets:operations", "scout-tested", b"", tmp_path)
+    scout = Scout(spec, ChildThreads(), START_S, FetchFailedError)
+    assert (await scout.ask("pid", Nothing(), Number, CALL_S)).number == scout.pid
+    yield scout
+    await scout.close()
+
+
+async def test_a_call_that_takes_too_long(scout: Scout) -> None:
+    """Who removes what it was writing meets it no more; the next call has another one."""
+    pid = scout.pid
+    assert pid is not None
+    with pytest.raises(FetchFailedError, match=r"no answer within 0\.2 s"):
+        await scout.ask("sleep", HANGING, Nothing, SOON_S)
+    assert is_gone(pid)
+    assert (await scout.ask("pid", Nothing(), Number, CALL_S)).number != pid
+
+
+async def test_a_call_that_is_cancelled(scout: Scout) -> None:
+    """The same, for a download that nobody waits for any more."""
+    pid = scout.pid
+    assert pid is not None
+    with anyio.move_on_after(SOON_S) as scope:
+        await scout.ask("sleep", HANGING, Nothing, CALL_S)
+    assert scope.cancelled_caught
+    assert is_gone(pid)
