@@ -1,12 +1,16 @@
-"""What a version on probation is blamed for, and what not: bodies that all versions fail."""
+"""What a version on probation is blamed for, and what not: its callers, a queue, a killer."""
 
+import os
+import signal
+import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
-from tests.support import running_service
+from tests.support import footprint, running_service
 from tests.support.mlflow_server import MlflowServer, unique_name
 from tests.support.running_service import RunningService
 
@@ -16,6 +20,13 @@ ROLLED_BACK_WITHIN_S = 10 * 1.0
 GOOD_ROWS = 31
 BAD_ROWS = 3
 APART_S = 0.15
+KILLED_AFTER_S = 0.2
+SLOW_S = 0.5
+"""More than that, and less than the second that a request may take when it is run again."""
+QUEUED = 8
+QUEUED_S = 2.5
+"""For each of them: all together take twice as long as a request may."""
+NOT_THE_VERSIONS = {"overloaded", "queue-timeout"}
 
 
 @pytest.fixture(scope="module")
@@ -34,12 +45,16 @@ def service(
     mlflow_server: MlflowServer, name: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[RunningService]:
     """Serve it with one worker; versions are on probation for as long as the tests take."""
-    with running_service.start(
-        tmp_path_factory.mktemp("blamed"),
-        mlflow_server.uri,
-        model_uri=f"models:/{name}@champion",
-        request_timeout_s=REQUEST_TIMEOUT_S,
-        probation_s=600,
+    with footprint.ending_clean(
+        running_service.start(
+            tmp_path_factory.mktemp("blamed"),
+            mlflow_server.uri,
+            model_uri=f"models:/{name}@champion",
+            request_timeout_s=REQUEST_TIMEOUT_S,
+            probation_s=600,
+            # So that each request is a run of its own, whose length is known.
+            max_batch_rows=1,
+        )
     ) as running:
         mlflow_server.set_alias(name, "champion", 2)
         running.wait_serving(2)
@@ -91,6 +106,48 @@ def test_a_body_that_kills_both_versions(service: RunningService) -> None:
     excused = trial(service)["excused"]
     assert ask(service, 1, "exit") == 500
     wait_excused(service, excused + 1)
+    service.wait_until(lambda: ask(service, 1) == 200, "it answers again")
+
+
+def test_requests_that_wait_too_long_in_a_queue(service: RunningService) -> None:
+    """They are refused or too late, and say nothing of the version."""
+    body = {"a": 1, "do": f"sleep:{QUEUED_S}"}
+    failed = service.info()["serving"]["failed"]
+    with ThreadPoolExecutor(QUEUED) as callers:
+        answers = list(callers.map(lambda _: service.predict(body), range(QUEUED)))
+    refused = [answer for answer in answers if answer.status_code != 200]
+    assert 0 < len(refused) < QUEUED
+    assert {answer.json()["type"].rpartition(":")[2] for answer in refused} <= NOT_THE_VERSIONS
+    assert service.info()["serving"]["failed"] == failed
+    wait_excused(service, 0)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sends SIGKILL")
+def test_a_worker_that_is_killed_from_outside(service: RunningService) -> None:
+    """Even together with the one that its request is run again on."""
+    killed: set[int] = set()
+
+    def kill_next() -> None:
+        """Kill the worker once it has had the request for a while."""
+        service.wait_until(lambda: set(service.worker_pids()) - killed, "a worker is there")
+        time.sleep(KILLED_AFTER_S)
+        for pid in set(service.worker_pids()) - killed:
+            os.kill(pid, signal.SIGKILL)
+            killed.add(pid)
+
+    excused, failed = trial(service)["excused"], service.info()["serving"]["failed"]
+    with ThreadPoolExecutor(1) as caller:
+        answer = caller.submit(ask, service, 1, f"sleep:{SLOW_S}")
+        kill_next()
+        assert answer.result() == 200
+        answer = caller.submit(ask, service, 1, f"sleep:{SLOW_S}")
+        kill_next()
+        kill_next()
+        # A replacement that was killed before it had the request is no second loss.
+        assert answer.result() in {200, 500}
+    lost = service.info()["serving"]["failed"] - failed
+    assert lost == (answer.result() == 500)
+    wait_excused(service, excused + lost)
     service.wait_until(lambda: ask(service, 1) == 200, "it answers again")
 
 
