@@ -49,7 +49,9 @@ def test_overload(mlflow_server: MlflowServer, tmp_path: Path, case: Case) -> No
             told = measure.cells(row)
             assert row.goodput >= GOODPUT, told
             assert row.workers_lost == 0, told
+            assert row.looks, told
             assert row.red_looks == 0, told
+            assert row.outcome.refused_ms, told
             assert percentile(row.outcome.refused_ms, 0.99) <= REFUSED_WITHIN_MS, told
             assert row.outcome.accepted_after_s is not None, told
             assert row.outcome.accepted_after_s <= 2.0, told

@@ -1,10 +1,11 @@
 """Callers who send too much, too slowly, or never to the end, to a real service."""
 
 import contextlib
+import json
 import socket
-import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import psutil
 import pytest
@@ -43,6 +44,7 @@ def service(
         max_bodies_bytes=MAX_BODIES_BYTES,
         head_timeout_s=2,
         body_timeout_s=2,
+        probation_s=600,
     ) as service:
         yield service
 
@@ -81,21 +83,92 @@ def test_many_unfinished_bodies(service: RunningService) -> None:
         assert front.memory_info().rss - before < 1.5 * MAX_BODIES_BYTES
 
 
-@pytest.mark.parametrize("kind", [JSON, PLAIN])
-def test_callers_who_hang_up(service: RunningService, kind: bytes) -> None:
-    """In mid-body, whichever way it would have been answered: nothing is logged as an error."""
-    count = len(service.events())
-    answered = service.info()["serving"]["requests"] if "requests" in service.info() else None
+@pytest.mark.parametrize(("kind", "too_large"), [(JSON, 1.1e308), (PLAIN, 1.2e308)])
+def test_callers_who_hang_up(service: RunningService, kind: bytes, too_large: float) -> None:
+    """In mid-body, whichever way it would have been answered: no error, and no one's failure."""
+    service.wait_until(
+        lambda: service.info()["serving"]["probation"]["state"] == "under way",
+        "failures would be weighed",
+    )
+    before, count, connections = blame(service), len(service.events()), established(service)
     for length in (100, 1_000_000):
         connect(service, HEAD % (kind, length) + b"x" * (length // 2)).close()
     connect(service, HEAD[:30]).close()
     whole = b'{"instances": [{"a": 1.0}]}'
     connect(service, HEAD % (kind, len(whole)) + whole).close()
     assert service.predict({"a": 1.0}).status_code == 200
-    time.sleep(0.3)
+    service.wait_until(
+        lambda: established(service) <= connections and not service.info()["serving"]["requests"],
+        "all of them have gone",
+    )
+    assert blame(service) == before
     told = [e for e in service.events()[count:] if e.get("level") in {"error", "warning"}]
     assert [e for e in told if e.get("event") != "connections refused"] == []
-    assert answered is None or service.info()["serving"]["requests"] == answered
+    # A failure of the version's own is counted in both places.
+    assert service.predict({"a": too_large}).status_code == 500
+    own = (before[0] + 1, before[1] + 1, before[2])
+    service.wait_until(lambda: blame(service) == own, "a failure is counted")
+
+
+def blame(service: RunningService) -> tuple[int, int, int]:
+    """Return a version's failures: all, those that count against it, and those that don't."""
+    serving = service.info()["serving"]
+    probation = serving["probation"]
+    return serving["failed"], probation["failures"], probation["excused"]
+
+
+def established(service: RunningService) -> int:
+    """Return how many connections the service holds."""
+    connections = psutil.Process(service.process.pid).net_connections("tcp")
+    return sum(connection.status != psutil.CONN_LISTEN for connection in connections)
+
+
+def test_an_overloaded_service_refuses_from_the_head(
+    mlflow_server: MlflowServer, tmp_path: Path
+) -> None:
+    """Before a byte of the body is sent; that is skipped, and the next request is answered."""
+    name = unique_name("overloaded")
+    mlflow_server.set_alias(name, "champion", mlflow_server.register_unruly(name, 2.0))
+    with (
+        running_service.start(
+            tmp_path,
+            mlflow_server.uri,
+            model_uri=f"models:/{name}@champion",
+            workers=1,
+            max_queue_rows=1,
+            probation_s=0,
+            compiled="off",
+        ) as service,
+        contextlib.ExitStack() as waiting,
+    ):
+        # One is answered, one may be with the worker as well, and one waits with two rows.
+        slow, quick = b'{"a": 1.0, "do": "sleep:6"}', b'{"a": 1.0, "do": ""}'
+        for rows in (slow, b"%b, %b" % (quick, quick), b"%b, %b" % (quick, quick)):
+            body = b'{"instances": [%b]}' % rows
+            waiting.enter_context(connect(service, HEAD % (JSON, len(body)) + body))
+            service.wait_until(lambda: service.info()["serving"]["requests"], "it is there")
+        service.wait_until(lambda: service.info()["serving"]["waiting_requests"], "some wait")
+        for kind in (JSON, PLAIN):
+            raw = waiting.enter_context(connect(service, HEAD % (kind, REFUSED_BYTES)))
+            answers = waiting.enter_context(raw.makefile("rb"))
+            status, problem = answer(answers)
+            assert (status, json.loads(problem)["type"]) == (503, "urn:mlflow-hotswap:overloaded")
+            raw.sendall((NEXT * REFUSED_BYTES)[:REFUSED_BYTES] + NEXT)
+            assert answer(answers)[0] == 200
+            raw.shutdown(socket.SHUT_WR)
+            assert answers.read() == b"", "the body was taken for requests"
+
+
+REFUSED_BYTES = 100_000
+NEXT = b"GET /health/live HTTP/1.1\r\nhost: t\r\n\r\n"
+
+
+def answer(answers: BinaryIO) -> tuple[int, bytes]:
+    """Read one answer."""
+    head = iter(answers.readline, b"\r\n")
+    status = int(next(head).split()[1])
+    length = next(int(line[15:]) for line in list(head) if line.startswith(b"content-length:"))
+    return status, answers.read(length)
 
 
 def test_few_descriptors(promoted: str, mlflow_server: MlflowServer, tmp_path: Path) -> None:

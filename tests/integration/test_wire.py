@@ -240,6 +240,9 @@ async def test_bodies_are_bounded_together() -> None:
         await until(lambda: server.watch.held_bytes == 2 * 390_000)
         told = await server.connect(with_body(300_000))
         assert code_of(await told.answer()) == "bodies-full"
+        # What it sends nevertheless is no request, whatever it looks like.
+        await told.send(GET)
+        assert await told.has_ended()
         untold = await server.connect(CHUNKED + b"493e0\r\n" + b"x" * 299_000)
         assert code_of(await untold.answer()) == "bodies-full"
         small = await server.connect(with_body(3) + b"a")
@@ -308,12 +311,17 @@ async def test_too_many_connections() -> None:
 async def test_callers_who_hang_up(caplog: pytest.LogCaptureFixture) -> None:
     """In a head, in a body, before or in the midst of the answer: nothing is logged or kept."""
     async with serve(echo) as server:
-        for sent in (b"GET /x", with_body(300_000) + b"x" * 100_000, CHUNKED + b"5\r\na", GET):
+        watch = server.watch
+        for sent, watched in (
+            (b"GET /x", watch.heads),
+            (with_body(300_000) + b"x" * 100_000, watch.bodies),
+            (CHUNKED + b"5\r\na", watch.bodies),
+            (GET, watch.idle),
+        ):
             client = await server.connect(sent)
-            await until(lambda: server.watch.open == 1)
-            await asyncio.sleep(0.02)
+            await until(lambda watched=watched: bool(watched))  # type: ignore[misc]
             client.leave()
-            await until(lambda: not server.watch.open)
+            await until(lambda: not watch.open)
         assert server.watch.held_bytes == 0
     assert not [record for record in caplog.records if record.levelname in {"WARNING", "ERROR"}]
 

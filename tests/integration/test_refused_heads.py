@@ -1,0 +1,88 @@
+"""Requests that are refused for overload before their body comes, over real sockets."""
+
+import json
+import sys
+from typing import Any, cast
+
+import pytest
+
+from service.core.errors import OverloadedError
+from service.core.versions import ModelRef
+from service.handlers.direct import DirectAnswers
+from service.handlers.naming import ReplyNames
+from tests.support.wire_server import LIMITS, echo, serve
+
+pytestmark = pytest.mark.anyio
+
+GET = b"GET /x HTTP/1.1\r\nhost: t\r\n\r\n"
+HEAD = b"POST /predict HTTP/1.1\r\nhost: t\r\ncontent-type: %b\r\n"
+LENGTH = b"content-length: %d\r\n"
+CHUNKED = b"transfer-encoding: chunked\r\n"
+EXPECTS = b"expect: 100-continue\r\n"
+JSON, ARROW = b"application/json", b"application/vnd.apache.arrow.stream"
+BODY = (GET * 12_000)[:300_000]
+"""It looks like requests, and is none."""
+
+
+class Full:
+    """A data plane that takes nothing more."""
+
+    def refusal(self, _body_bytes: int) -> OverloadedError:
+        """Refuse it, whatever it is."""
+        return OverloadedError("too much is asked", 2.2)
+
+
+@pytest.fixture
+def anyio_backend() -> tuple[str, dict[str, bool]]:
+    """Run on the loop that the service has, where there is one."""
+    return "asyncio", {"use_uvloop": sys.platform != "win32"}
+
+
+@pytest.fixture
+def app() -> Any:
+    """Answer `/predict` as the service does that is full, and everything else by an echo."""
+    names = ReplyNames(ModelRef.parse("models:/m@champion"))
+    plane, most = cast("Any", Full()), LIMITS.max_body_bytes
+    return DirectAnswers(cast("Any", echo), plane, names, most, lambda _: True)
+
+
+@pytest.mark.parametrize("kind", [JSON, ARROW])
+@pytest.mark.parametrize(
+    ("framing", "body"),
+    [
+        (LENGTH % len(BODY), BODY),
+        (LENGTH % len(BODY) + EXPECTS, BODY),
+        (CHUNKED, b"%x\r\n%b\r\n0\r\n\r\n" % (len(BODY), BODY)),
+    ],
+    ids=["length", "expects 100", "chunked"],
+)
+async def test_the_answer_comes_before_the_body(
+    app: Any, kind: bytes, framing: bytes, body: bytes
+) -> None:
+    """The body is skipped, whatever it looks like, and the connection goes on behind it."""
+    async with serve(app, body_timeout_s=20) as server:
+        client = await server.connect(HEAD % kind + framing + b"\r\n")
+        for _ in range(2):
+            status, problem = await client.answer()
+            assert status == 503
+            assert json.loads(problem)["type"] == "urn:mlflow-hotswap:overloaded"
+            assert server.watch.held_bytes == 0
+            for start in range(0, len(body), 70_000):
+                await client.send(body[start : start + 70_000])
+            await client.send(GET.replace(b"/x", b"/y"))
+            assert await client.answer() == (200, b"GET /y 0")
+            await client.send(HEAD % kind + framing + b"\r\n")
+        assert (await client.answer())[0] == 503
+
+
+@pytest.mark.parametrize(
+    "sent", [b"", BODY[:1000], b"x" * (LIMITS.max_body_bytes + 1)], ids=["none", "some", "too much"]
+)
+async def test_a_connection_whose_body_does_not_end_is_ended(app: Any, sent: bytes) -> None:
+    """Without another answer: none of it is a request."""
+    async with serve(app) as server:
+        client = await server.connect(HEAD % JSON + LENGTH % 10**9 + b"\r\n")
+        assert (await client.answer())[0] == 503
+        await client.send(sent)
+        assert await client.has_ended()
+        assert server.watch.held_bytes == 0
