@@ -18,6 +18,8 @@ _TAKE_ONE = frozenset(
     f"mlflow.pyfunc.loaders.{kind}" for kind in ("chat_model", "chat_agent", "responses_agent")
 )
 """MLflow's loaders of models that answer one request each time, the first row of a frame."""
+_KEPT_COLUMNS = 10_000
+"""Of all widened schemas together: the more, the more memory callers may have a worker fill."""
 
 
 class PyfuncPredictor:
@@ -38,7 +40,7 @@ class PyfuncPredictor:
         self._takes_one = described.get("loader_module") in _TAKE_ONE
         self._hinted = model.metadata._is_signature_from_type_hint()  # noqa: SLF001
         self._any_rows = any_rows
-        self._widened: dict[frozenset[Any], Any] = {frozenset(): model}
+        self._widened: dict[frozenset[Any], Any] = {}
 
     def predict(self, call: Call) -> Predictions:
         """Answer every row; see Predictor."""
@@ -72,9 +74,15 @@ class PyfuncPredictor:
             for name in self._optional_integers
             if name in data and data.dtypes[name].kind == "f"
         )
-        if missing not in self._widened:
-            self._widened[missing] = _widened(self._model, missing)
-        return self._widened[missing]
+        if not missing:
+            return self._model
+        widened = self._widened.get(missing)
+        if widened is None:
+            # Callers choose which columns have nulls, and there are 2**n such choices.
+            if len(self._widened) * len(self._contract.inputs) > _KEPT_COLUMNS:
+                self._widened.clear()
+            widened = self._widened[missing] = _widened(self._model, missing)
+        return widened
 
 
 def _widened(model: Any, columns: frozenset[Any]) -> Any:

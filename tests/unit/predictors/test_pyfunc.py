@@ -18,6 +18,7 @@ with warnings.catch_warnings():
     from mlflow.models import Model, ModelSignature
     from mlflow.pyfunc import PyFuncModel
 
+    from service.predictors import pyfunc
     from service.predictors.pyfunc import PyfuncPredictor
 
 Function = Callable[..., Any]
@@ -119,6 +120,21 @@ def test_every_optional_type_passes_with_and_without_nulls(*, together: bool) ->
         assert built[2].given["long"].tolist() == [2**62]
         assert built[2].given["integer"].dtype == "int32"
     assert list(built[2].given.columns) == list(SCALARS)
+
+
+def test_callers_who_leave_out_other_integers_each_time_fill_no_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What is made for each choice of columns with nulls is kept by how many columns it has."""
+    monkeypatch.setattr(pyfunc, "_KEPT_COLUMNS", 60)
+    names = [f"c{at}" for at in range(6)]
+    built = build([column("long", name, required=False) for name in names], ones)
+    for choice in range(2**6):
+        row = {name: None if choice >> at & 1 else at for at, name in enumerate(names)}
+        assert answer(built, row) == [{"prediction": 1.0}]
+    assert 0 < len(built[1]._widened) <= 11
+    assert answer(built, dict.fromkeys(names, 1)) == [{"prediction": 1.0}]
+    assert [dtype.kind for dtype in built[2].given.dtypes] == ["i"] * 6
 
 
 def test_nested_types_pass() -> None:
