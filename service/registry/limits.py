@@ -71,7 +71,8 @@ def file_size_limited(size_bytes: int) -> Iterator[None]:
     import resource  # noqa: PLC0415 - POSIX only
 
     before, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    limit = size_bytes if hard == resource.RLIM_INFINITY else min(size_bytes, hard)
+    # A lower limit, which the operator has set, stays.
+    limit = size_bytes if before == resource.RLIM_INFINITY else min(size_bytes, before)
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
     try:
         yield

@@ -42,21 +42,24 @@ def name(mlflow_server: MlflowServer) -> str:
     return name
 
 
+def started(folder: Path, uri: str, name: str, **settings: Any) -> RunningService:
+    """Start a service without waiting until it is healthy."""
+    return running_service.start(
+        folder,
+        uri,
+        wait=False,
+        model_uri=f"models:/{name}@{ALIAS}",
+        keep_warm=False,
+        probation_s=0.1,
+        registry_timeout_s=2,
+        **settings,
+    )
+
+
 @contextlib.contextmanager
 def start(folder: Path, uri: str, name: str, **settings: Any) -> Iterator[RunningService]:
-    """Start a service without waiting until it is healthy; nothing of it stays afterwards."""
-    with footprint.ending_clean(
-        running_service.start(
-            folder,
-            uri,
-            wait=False,
-            model_uri=f"models:/{name}@{ALIAS}",
-            keep_warm=False,
-            probation_s=0.1,
-            registry_timeout_s=2,
-            **settings,
-        )
-    ) as service:
+    """Do so; nothing of it stays afterwards."""
+    with footprint.ending_clean(started(folder, uri, name, **settings)) as service:
         yield service
 
 
@@ -244,7 +247,8 @@ def test_two_services_on_one_cache_dir(rig: Rig, name: str, tmp_path: Path) -> N
     usual = replace(rig.usual, temporary_files=2 * rig.usual.temporary_files)
     with (
         start(tmp_path / "one", rig.server.uri, name, **shared) as one,
-        start(tmp_path / "two", rig.server.uri, name, **shared) as two,
+        # While the other one runs, its files are in the same folder: nothing stays of either.
+        started(tmp_path / "two", rig.server.uri, name, **shared) as two,
     ):
         for service in (one, two):
             service.wait_serving(1)
@@ -257,6 +261,9 @@ def test_two_services_on_one_cache_dir(rig: Rig, name: str, tmp_path: Path) -> N
             versions = tmp_path / "cache" / "versions"
             one.wait_until(lambda: len(list(versions.iterdir())) <= 2, "pruned")
             assert list(versions.glob(f"{name}-1-*/model/MLmodel")) != []
+        family = two.family()
+        two.stop()
+        footprint.all_gone(family)
     assert list((tmp_path / "cache" / "tmp").iterdir()) == []
 
 

@@ -45,6 +45,10 @@ with file_size_limited(1000):
         print(error.strerror)
 with open(sys.argv[1], "wb") as file:
     print(file.write(bytes(2000)))
+import resource
+resource.setrlimit(resource.RLIMIT_FSIZE, (500, resource.RLIM_INFINITY))
+with file_size_limited(1000):
+    print(resource.getrlimit(resource.RLIMIT_FSIZE)[0])
 """
 
 
@@ -85,4 +89,4 @@ def test_no_more_of_an_answer_is_read_than_is_allowed() -> None:
 def test_no_file_grows_beyond_what_was_listed(tmp_path: Path) -> None:
     """While it is written; afterwards any may."""
     told = run(WRITTEN, str(tmp_path / "file"))
-    assert told.stdout.splitlines() == ["File too large", "2000"]
+    assert told.stdout.splitlines() == ["File too large", "2000", "500"]
