@@ -13,7 +13,10 @@ from service.predictors.compiled.recipe import Array, BeyondError
 _ENTRY_BYTES = 250
 """What each text takes beside itself and its row: a place in a dict, and an array's head."""
 _LIMIT_BYTES = 32_000_000
-"""A worker's requests come one after another, so that forgetting all is no race."""
+"""Of all text columns of a model together: each has its share, beyond which it forgets all.
+
+A worker's requests come one after another, so that this is no race.
+"""
 
 
 class Remembered:
@@ -26,6 +29,8 @@ class Remembered:
         self._chain = chain
         self._known: dict[Any, Array] = {}
         self._bytes = 0
+        texts = sum(spec.type == "string" for spec in contract.inputs)
+        self._limit_bytes = _LIMIT_BYTES // max(1, texts)
 
     def __call__(self, call: Call) -> Array:
         """Return a row for each text. Raise BeyondError for a text that the transformer refuses."""
@@ -36,7 +41,7 @@ class Remembered:
         except KeyError:
             self._learn(call, texts)
             rows = [self._known[text] for text in texts]
-            if self._bytes > _LIMIT_BYTES:
+            if self._bytes > self._limit_bytes:
                 self._known, self._bytes = {}, 0
         return np.array(rows)
 

@@ -41,3 +41,17 @@ def test_the_texts_themselves_count(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = len(lengths.asked)
     subject(Call(1, [["x"]]))
     assert len(lengths.asked) == asked, "short ones are remembered"
+
+
+def test_the_columns_of_a_model_share_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model of many text columns fills no more memory than one with a single one."""
+    monkeypatch.setattr(remembered, "_LIMIT_BYTES", 100_000)
+    inputs = [{"type": "string", "name": f"c{at}", "required": True} for at in range(10)]
+    signature = {"inputs": inputs, "outputs": None, "params": None}
+    contract = contract_for("some-model", signature, refuse_unknown=False)
+    subjects = [Remembered(contract, at, None, [Lengths()]) for at in range(10)]
+    for start in range(100):
+        texts = [f"{start * 5 + at:08}" for at in range(5)]
+        for subject in subjects:
+            assert subject(Call(5, [texts] * 10)).tolist() == [[8.0]] * 5
+        assert 0 <= sum(subject._bytes for subject in subjects) <= 100_000
