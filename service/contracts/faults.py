@@ -112,10 +112,9 @@ def _malformed(error: Exception) -> ServiceError:
 def _violation(message: str, body: bytes, at: str) -> ServiceError:
     """Turn msgspec's message ('Expected `int`, got `str` - at `$.a[0]`') into our own words."""
     try:
-        document: Any = msgspec.json.decode(body)
-    except msgspec.ValidationError:
-        document = _with_digits(body)
+        document = _read_whole(body)
     except (msgspec.DecodeError, ValueError, OverflowError, RecursionError) as error:
+        # The fault that was met first was not the only one.
         return _malformed(error)
     wanted, _, place = message.rpartition(" - at `$")
     wanted, place = (wanted, place.removesuffix("`")) if wanted else (message, "")
@@ -143,11 +142,16 @@ def _violation(message: str, body: bytes, at: str) -> ServiceError:
     return ContractViolationError(path, row, wanted, got)
 
 
-def _with_digits(body: bytes) -> Any:
-    """Decode a body with a number out of range: each one is left as it is written.
+def _read_whole(body: bytes) -> Any:
+    """Decode a body whatever it holds; a number out of range is left as it is written.
 
-    UNSET where that is an integer, which msgspec reads or refuses.
+    UNSET where that is an integer, which msgspec reads or refuses. Raise msgspec.DecodeError and
+    what else decoding raises where it is no JSON to its end.
     """
+    try:
+        return msgspec.json.decode(body)
+    except msgspec.ValidationError:
+        pass
     try:
         return _decode_digits(body)
     except msgspec.ValidationError:

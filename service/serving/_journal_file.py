@@ -23,7 +23,8 @@ _MOST_ROWS = 20_000
 """Over all pointers that were ever followed with this file."""
 LAYOUT = 1
 """What user_version says of a file that has these columns."""
-_DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+_DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR})
+"""The last one is what our own statements meet where the file lacks our columns."""
 _CREATE = """
 CREATE TABLE IF NOT EXISTS promotions (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -50,6 +51,10 @@ _log = structlog.get_logger("journal")
 
 class OtherLayoutError(sqlite3.DatabaseError):
     """A file that a later service wrote, or another program: it is left alone."""
+
+
+class _UnreadableError(sqlite3.DatabaseError):
+    """What sqlite3 could not even say of a damaged file: its sentence is no text."""
 
 
 def write(file: Path, pointer: str, rows: Sequence[tuple[str, str]], kept: int) -> None:
@@ -111,7 +116,11 @@ def _once(file: Path, work: Callable[[sqlite3.Connection], T]) -> T:
             _create(db)
         elif layout != LAYOUT:
             raise OtherLayoutError(f"its layout is {layout}, and {LAYOUT} is known here")
-        return work(db)
+        try:
+            return work(db)
+        except UnicodeError as error:
+            # The names and the schema in the file, which its errors repeat, are damaged.
+            raise _UnreadableError(str(error)) from error
 
 
 def _create(db: sqlite3.Connection) -> None:
@@ -122,5 +131,7 @@ def _create(db: sqlite3.Connection) -> None:
 
 
 def _is_damage(error: sqlite3.DatabaseError) -> bool:
+    if isinstance(error, _UnreadableError):
+        return True
     # The lowest byte is the kind, the others say more of it.
     return getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGE

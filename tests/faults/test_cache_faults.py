@@ -302,7 +302,7 @@ def test_a_pin_beside_another_service(rig: Rig, name: str, tmp_path: Path) -> No
     usual = replace(rig.usual, temporary_files=2 * rig.usual.temporary_files)
     with (
         start(tmp_path / "one", rig.server.uri, name, cache_dir=shared) as one,
-        start(tmp_path / "two", rig.server.uri, name, cache_dir=shared) as two,
+        started(tmp_path / "two", rig.server.uri, name, cache_dir=shared) as two,
     ):
         for service in (one, two):
             service.wait_serving(1)
@@ -313,6 +313,9 @@ def test_a_pin_beside_another_service(rig: Rig, name: str, tmp_path: Path) -> No
             one.post("/model/pin", {"version": "2"}).raise_for_status()
             two.wait_serving(2)
             assert two.get("/health").json()["pinned_version"] == "2"
+        family = two.family()
+        two.stop()
+        footprint.all_gone(family)
     with start(tmp_path / "one", rig.server.uri, name, cache_dir=shared) as again:
         again.wait_serving(2)
         assert again.get("/health").json()["pinned_version"] == "2"

@@ -142,6 +142,7 @@ def test_the_cache_folder_is_absolute() -> None:
         ("poll_interval_s", "2,5", "a number from 0.01 to 86400"),
         ("port", "\u0668\u0660\u0660\u0660", "a whole number from 0 to 65535"),
         ("max_body_bytes", "1", "a whole number from 1024 to 1099511627776"),
+        ("cache_dir", "~nobody-has-this-name/x", "a folder; no home folder is known for its '~'"),
         ("model_name", "x" * 257, "text of 256 characters at most"),
         (
             "allowed_hosts",

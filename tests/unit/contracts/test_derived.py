@@ -111,6 +111,14 @@ def test_a_number_beyond_all_range_is_refused(kind: str, body: bytes) -> None:
         contract(column(kind, "x")).decode(b'{"instances":[{"x":' + body + b"}]}")
 
 
+@pytest.mark.parametrize("rest", [b"", b"}", b"}]", b"}]}}", b"}],,", b'}],"a":"\xff"}', b"}]" * 9])
+@pytest.mark.parametrize("number", [b"1e400", b"1" * 5000, b"-1e999"])
+def test_a_fault_behind_a_number_beyond_all_range_is_refused(number: bytes, rest: bytes) -> None:
+    """The first fault that was met need not be the only one."""
+    with pytest.raises((ContractViolationError, MalformedBodyError)):
+        contract(column("double", "x")).decode(b'{"instances":[{"x":' + number + rest)
+
+
 @pytest.mark.parametrize(
     ("given", "expected"),
     [

@@ -223,6 +223,29 @@ async def test_of_two_that_find_a_damaged_file_one_moves_it(file: Path) -> None:
     assert len(_journal_file.read(file, POINTER, 99)) == 4
 
 
+@pytest.mark.parametrize(
+    ("what", "instead"),
+    [
+        (b"promotion TEXT", b"promotio\xb1 TEXT"),
+        (b"CREATE TABLE", b"CREATE\xb1TABLE"),
+        (b"UNIQUE (pointer", b"UNIQUE (\xb1\xff\xfeoter"),
+    ],
+)
+async def test_a_schema_that_is_no_text_is_damage(file: Path, what: bytes, instead: bytes) -> None:
+    """Then sqlite3 can't even name what is wrong: the file is moved aside, and a new one begins."""
+    async with opened(file) as journal:
+        journal.record(a_promotion(1))
+        await until(lambda: is_written(journal), WRITTEN_WITHIN_S)
+    damaged = content(file)
+    assert what in damaged
+    file.write_bytes(damaged.replace(what, instead))
+    async with opened(file) as journal:
+        assert journal.last(1) == []
+        journal.record(a_promotion(2))
+        await until(lambda: is_written(journal), WRITTEN_WITHIN_S)
+    assert file.with_suffix(".damaged").exists()
+
+
 async def test_a_line_that_is_not_ours_is_passed_over(file: Path) -> None:
     """A later version of this service may write what this one can't read."""
     texts = ["{}", "no JSON", "[" * 100_000, "9" * 5000, '"' + "x" * 2_000_000 + '"']
