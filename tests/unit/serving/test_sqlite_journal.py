@@ -53,6 +53,13 @@ def events(logs: list[Any]) -> list[str]:
     return [entry["event"] for entry in logs]
 
 
+def replace(file: Path, what: bytes, instead: bytes) -> None:
+    """Write something else into a file wherever it holds this, which it must."""
+    before = content(file)
+    assert what in before
+    file.write_bytes(before.replace(what, instead))
+
+
 def content(file: Path) -> bytes:
     """Return what is in a file."""
     return file.read_bytes()
@@ -236,9 +243,7 @@ async def test_a_schema_that_is_no_text_is_damage(file: Path, what: bytes, inste
     async with opened(file) as journal:
         journal.record(a_promotion(1))
         await until(lambda: is_written(journal), WRITTEN_WITHIN_S)
-    damaged = content(file)
-    assert what in damaged
-    file.write_bytes(damaged.replace(what, instead))
+    replace(file, what, instead)
     async with opened(file) as journal:
         assert journal.last(1) == []
         journal.record(a_promotion(2))
