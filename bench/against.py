@@ -34,7 +34,7 @@ def pair(revision: str, folder: Path) -> tuple[Contender, Contender]:
 
     Both run with the packages that are installed here. Raise NoRevisionError.
     """
-    _check_out(revision, folder)
+    check_out(revision, folder)
     now = replace(contenders.HOTSWAP, key="now", title="this tree")
     before = replace(
         contenders.HOTSWAP,
@@ -43,6 +43,23 @@ def pair(revision: str, folder: Path) -> tuple[Contender, Contender]:
         environ={**contenders.HOTSWAP.environ, "PYTHONPATH": str(folder)},
     )
     return now, before
+
+
+def check_out(revision: str, folder: Path) -> None:
+    """Put a revision's files into a folder. The repository stays as it is.
+
+    Raise NoRevisionError.
+    """
+    archived = subprocess.run(
+        ["git", "archive", "--format=tar", revision],  # noqa: S607 - whichever git is there
+        cwd=_ROOT,
+        capture_output=True,
+        check=False,
+    )
+    if archived.returncode:
+        raise NoRevisionError(archived.stderr.decode("utf-8", "replace").strip())
+    with tarfile.open(fileobj=io.BytesIO(archived.stdout)) as files:
+        files.extractall(folder, filter="data")
 
 
 def table_of(results: Results, now: Contender, before: Contender) -> str:
@@ -85,17 +102,3 @@ def _row(results: Results, load: Load, now: Contender, before: Contender) -> lis
         *(shown(spread) for spread in (rates, p50, p99)),
         "yes" if rates.median >= AT_LEAST else "no",
     ]
-
-
-def _check_out(revision: str, folder: Path) -> None:
-    """Put a revision's files into a folder. The repository stays as it is."""
-    archived = subprocess.run(
-        ["git", "archive", "--format=tar", revision],  # noqa: S607 - whichever git is there
-        cwd=_ROOT,
-        capture_output=True,
-        check=False,
-    )
-    if archived.returncode:
-        raise NoRevisionError(archived.stderr.decode("utf-8", "replace").strip())
-    with tarfile.open(fileobj=io.BytesIO(archived.stdout)) as files:
-        files.extractall(folder, filter="data")

@@ -10,12 +10,12 @@ the same, in turns with this tree. The table is printed; each line is kept in `-
 import argparse
 import contextlib
 import os
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from bench.against import check_out
 from bench.ground import register_forest
 from bench.loads import _frames
 from bench.overload import cases, measure
@@ -156,14 +156,10 @@ def _trees(revision: str, *, alone: bool) -> Iterator[Trees]:
     if not revision:
         yield {"this": _HERE}
         return
-    git = ["git", "-C", str(_HERE), "worktree"]
     with tempfile.TemporaryDirectory(prefix="overload-tree-") as name:
-        other = Path(name) / "tree"
-        subprocess.run([*git, "add", "--detach", "-q", str(other), revision], check=True)
-        try:
-            yield {revision: other} if alone else {revision: other, "this": _HERE}
-        finally:
-            subprocess.run([*git, "remove", "--force", str(other)], check=True)
+        other = Path(name)
+        check_out(revision, other)
+        yield {revision: other} if alone else {revision: other, "this": _HERE}
 
 
 def _arguments() -> argparse.Namespace:
