@@ -137,7 +137,7 @@ def _is_for_here(requirement: Requirement) -> bool:
 
 
 def _minor(version: str) -> list[str]:
-    return version.split(".")[:2]
+    return version.split(".", 2)[:2]
 
 
 def _meets(requirement: Requirement, found: str) -> bool:
