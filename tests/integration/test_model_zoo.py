@@ -142,7 +142,7 @@ def zoo(mlflow_server: MlflowServer, tmp_path_factory: pytest.TempPathFactory) -
         compiled="off",
     ) as service:
         service.wait_until(
-            lambda: "refused" in service.get("/health").json()["error"], "the first is refused"
+            lambda: "was refused" in service.get("/health").json()["error"], "the first is refused"
         )
         yield Zoo(mlflow_server, service, name, service.get("/health"))
 
