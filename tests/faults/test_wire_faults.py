@@ -83,8 +83,8 @@ def test_many_unfinished_bodies(service: RunningService) -> None:
         assert front.memory_info().rss - before < 1.5 * MAX_BODIES_BYTES
 
 
-@pytest.mark.parametrize(("kind", "too_large"), [(JSON, 1.1e308), (PLAIN, 1.2e308)])
-def test_callers_who_hang_up(service: RunningService, kind: bytes, too_large: float) -> None:
+@pytest.mark.parametrize("kind", [PLAIN, JSON])
+def test_callers_who_hang_up(service: RunningService, kind: bytes) -> None:
     """In mid-body, whichever way it would have been answered: no error, and no one's failure."""
     service.wait_until(
         lambda: service.info()["serving"]["probation"]["state"] == "under way",
@@ -104,8 +104,11 @@ def test_callers_who_hang_up(service: RunningService, kind: bytes, too_large: fl
     assert blame(service) == before
     told = [e for e in service.events()[count:] if e.get("level") in {"error", "warning"}]
     assert [e for e in told if e.get("event") != "connections refused"] == []
-    # A failure of the version's own is counted in both places.
-    assert service.predict({"a": too_large}).status_code == 500
+    if kind is PLAIN:
+        return
+    # A failure of the version's own is counted in both places. Only once: of so few answers, a
+    # second one may end its probation.
+    assert service.predict({"a": 1.1e308}).status_code == 500
     own = (before[0] + 1, before[1] + 1, before[2])
     service.wait_until(lambda: blame(service) == own, "a failure is counted")
 
