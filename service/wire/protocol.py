@@ -16,6 +16,7 @@ from uvicorn.server import ServerState
 
 from service.joined_writes import JoiningProtocol
 from service.wire.cycle import Cycle
+from service.wire.heads import announced_bytes, head_size, head_without_upgrade
 from service.wire.limits import (
     HEAD_BYTES,
     HEAD_FIELDS,
@@ -334,7 +335,9 @@ class BoundedProtocol(JoiningProtocol):
         else:
             more = self.body_bytes - cycle.held_bytes
             if not cycle.held_bytes:
-                more = max(more, self._announced_bytes())
+                announced = announced_bytes(self.headers)
+                # A longer one is refused from its head, and not kept.
+                more = max(more, announced if announced <= watch.limits.max_body_bytes else 0)
             if self.body_bytes + more > UNCOUNTED_BYTES and not watch.has_room(more):
                 self.refuse(BODIES_FULL)
                 return
@@ -345,14 +348,6 @@ class BoundedProtocol(JoiningProtocol):
         """Note what frames a body: the sizes of chunks and their extensions, and trailers."""
         self._framing_bytes += read - of_body
         self._dry_bytes = 0 if of_body else self._dry_bytes + read
-
-    def _announced_bytes(self) -> int:
-        """Return how long the body is to be, as far as it will be taken; 0 where it is not told."""
-        for name, value in self.headers:
-            if name == b"content-length":
-                length = int(value)
-                return length if length <= self._watch.limits.max_body_bytes else 0
-        return 0
 
     def _hold(self, cycle: Cycle) -> None:
         """Count what has come of a body, until its request is answered."""
@@ -371,29 +366,19 @@ class BoundedProtocol(JoiningProtocol):
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
-            # There is nothing to change to: then it is a usual request (RFC 9110, section 7.8).
-            # The parser, which has skipped its body, begins again with a head that asks for none.
             if self.parser.get_method() == b"CONNECT":
                 self._refusal = MALFORMED
                 raise httptools.HttpParserError from None
             self._is_upgrade = False
-            method, version = self.parser.get_method(), self.parser.get_http_version().encode()
-            head = [b"%b %b HTTP/%b" % (method, self.url, version)]
-            head += [
-                b"%b: %b" % (name, value)
-                for name, value in self.headers
-                if name not in {b"upgrade", b"connection", b"http2-settings"}
-            ]
-            if any(n == b"connection" and b"close" in v.lower() for n, v in self.headers):
-                head.append(b"connection: close")
+            head = head_without_upgrade(self.parser, self.url, self.headers)
             self.parser = httptools.HttpRequestParser(self)
-            self.parser.feed_data(b"\r\n".join(head) + b"\r\n\r\n")
+            self.parser.feed_data(head)
             if upgrade.args[0] < len(data):
                 self._parse(data[upgrade.args[0] :])
 
     def _check_head(self) -> None:
         """Measure a head that came in several reads, or in a large one with other things."""
-        size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+        size = head_size(self.url, self.headers)
         self._release_head()
         self._watch.heads.pop(self, None)
         if size > HEAD_BYTES:
