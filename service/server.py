@@ -6,7 +6,6 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Mapping
-from functools import partial
 from types import FrameType
 
 import structlog
@@ -18,9 +17,9 @@ from service.ignored_signals import tell_ignored_signals
 from service.listening import url_of
 from service.runtimes.temp import TempFolder
 from service.settings import Settings
+from service.wire.accepting import Accepting
 from service.wire.descriptors import connections_for, raise_descriptor_limit
 from service.wire.limits import WireLimits
-from service.wire.protocol import BoundedProtocol
 from service.wire.watch import Watch
 
 _HEALTH_PATHS = frozenset({b"/health", b"/health/live", b"/health/ready"})
@@ -37,16 +36,24 @@ class _Server(uvicorn.Server):
     def __init__(
         self,
         config: uvicorn.Config,
+        watch: Watch,
         say_so: Callable[[], None],
         lead_s: float,
         limit_s: float,
     ) -> None:
         super().__init__(config)
+        self._watch = watch
         self._limit_s = limit_s
         self._ends = False
         self._say_so = say_so
         self._lead_s = lead_s
         self._signalled = False
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Close the listener, let what is under way be answered, and end all connections."""
+        # First: of what is accepted from now on, uvicorn would not know.
+        self._watch.is_ending = True
+        await super().shutdown(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Turn readiness red, and end DRAIN_LEAD_S later; at once for a second signal."""
@@ -85,10 +92,11 @@ def serve(
     structlog.get_logger(__name__).info(
         "listening", url=url_of(listener), connections=limits.max_connections
     )
+    watch = Watch(limits)
     server = _Server(
         uvicorn.Config(
             app,
-            http=partial(BoundedProtocol, Watch(limits)),  # type: ignore[arg-type]
+            http=Accepting(watch, listener),  # type: ignore[arg-type]
             backlog=backlog,
             ws="none",
             lifespan="on",
@@ -100,6 +108,7 @@ def serve(
             proxy_headers=False,
             timeout_graceful_shutdown=math.ceil(settings.drain_timeout_s),
         ),
+        watch,
         app.state.monitor.begin_draining,
         settings.drain_lead_s,
         limit_of_end(settings.drain_lead_s, settings.drain_timeout_s),

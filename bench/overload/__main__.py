@@ -9,6 +9,8 @@ the same, in turns with this tree. The table is printed; each line is kept in `-
 
 import argparse
 import contextlib
+import dataclasses
+import itertools
 import os
 import sys
 import tempfile
@@ -87,14 +89,15 @@ def _measure_demo(
         version = register_forest(server, 12)
     server.set_alias(forest.NAME, forest.ALIAS, version)
     settings = {"compiled": "auto"}
-    case = _DemoCase(_DEMO, "the demo's model, 1 row", {}, 1, 0.0, settings)
-    for factor in cases.DEMO_FACTORS:
+    for limit_s, factor in itertools.product(cases.DEMO_LIMITS_S, cases.DEMO_FACTORS):
+        title = f"the demo's model, 1 row, REQUEST_TIMEOUT_S={limit_s:g}"
+        case = _DemoCase(_DEMO, title, {}, 1, 0.0, settings, limit_s=limit_s)
         for tree, root in trees.items():
             with _serving(server, folder, root, forest.NAME, case) as service:
                 service.tree.rest()
                 measure.capacity(service, case, _DEMO_CLIENTS, 2.0)
                 capacity = measure.capacity(service, case, _DEMO_CLIENTS, _DEMO_CAPACITY_S)
-                known = _DemoCase(case.key, case.title, {}, 1, capacity, settings)
+                known = dataclasses.replace(case, capacity=capacity)
                 _keep(rows, chosen, _row(service, known, factor, chosen, tree))
 
 

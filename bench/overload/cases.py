@@ -12,6 +12,8 @@ from service.core.media import Media
 LIMIT_S = 5.0
 FACTORS = (1.2, 3.0, 10.0)
 DEMO_FACTORS = (1.2, 2.0)
+DEMO_LIMITS_S = (LIMIT_S, 0.25)
+"""Within the second, the generator's connections can't wait for answers that are still in time."""
 _MERGED_ROWS = 16
 
 

@@ -19,7 +19,7 @@ from service.serving.run_cost import RunCost
 
 WAIT_SHARE = 0.85
 """Of a request's timeout: what its answer may take by what is known, which is never exact."""
-STANDING_SHARE = 0.35
+STANDING_SHARE = 0.25
 """The same once requests were refused for long: a long queue then only makes each answer late."""
 _STANDING_AFTER = 1.0
 _STANDING_CYCLE = 8.0

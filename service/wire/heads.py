@@ -11,9 +11,10 @@ def head_size(url: bytes, headers: _Headers) -> int:
     return len(url) + sum(len(name) + len(value) + 4 for name, value in headers)
 
 
-def announced_bytes(headers: _Headers) -> int:
-    """Return how long the body is to be; 0 where that is not told."""
-    return next((int(value) for name, value in headers if name == b"content-length"), 0)
+def announced_bytes(headers: _Headers, most: int) -> int:
+    """Return how long the body is to be; 0 where that is not told, or too long to be kept."""
+    length = next((int(value) for name, value in headers if name == b"content-length"), 0)
+    return length if length <= most else 0
 
 
 def head_without_upgrade(

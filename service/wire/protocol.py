@@ -83,7 +83,9 @@ class BoundedProtocol(JoiningProtocol):
         watch = self._watch
         watch.add(self.loop)
         limit = watch.limits.max_connections
-        if watch.open <= limit or watch.make_room():
+        if watch.is_ending:
+            self.end_idle()
+        elif watch.open <= limit or watch.make_room():
             watch.idle[self] = watch.now_s
         elif watch.open <= limit + SPARE_CONNECTIONS:
             self._over_limit = True
@@ -335,9 +337,7 @@ class BoundedProtocol(JoiningProtocol):
         else:
             more = self.body_bytes - cycle.held_bytes
             if not cycle.held_bytes:
-                announced = announced_bytes(self.headers)
-                # A longer one is refused from its head, and not kept.
-                more = max(more, announced if announced <= watch.limits.max_body_bytes else 0)
+                more = max(more, announced_bytes(self.headers, watch.limits.max_body_bytes))
             if self.body_bytes + more > UNCOUNTED_BYTES and not watch.has_room(more):
                 self.refuse(BODIES_FULL)
                 return

@@ -99,6 +99,8 @@ class Watch:
         self.writing: dict[Connection, _Progress] = {}
         self.open = 0
         """How many connections there are, those that are being closed too."""
+        self.is_ending = False
+        """Whether the server ends: it has told the connections that it knew, and takes no other."""
         self._refused: Counter[str] = Counter()
         self._told_s = -_TOLD_EVERY_S
         self._timer: asyncio.TimerHandle | None = None

@@ -4,14 +4,13 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
-from functools import partial
 from typing import Any
 
 import msgspec
 import uvicorn
 
+from service.wire.accepting import Accepting
 from service.wire.limits import WireLimits
-from service.wire.protocol import BoundedProtocol
 from service.wire.watch import Watch
 
 App = Callable[..., Awaitable[None]]
@@ -73,7 +72,7 @@ class WireServer:
 
     def __init__(self, watch: Watch, port: int) -> None:
         self.watch = watch
-        self._port = port
+        self.port = port
         self._clients: list[Client] = []
 
     async def connect(self, data: bytes = b"", *, small_buffer: bool = False) -> Client:
@@ -82,7 +81,7 @@ class WireServer:
         raw.setblocking(False)  # noqa: FBT003 - its only form
         if small_buffer:
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        await asyncio.get_running_loop().sock_connect(raw, ("127.0.0.1", self._port))
+        await asyncio.get_running_loop().sock_connect(raw, ("127.0.0.1", self.port))
         limit = 4096 if small_buffer else 2**16
         client = Client(*await asyncio.open_connection(sock=raw, limit=limit))
         self._clients.append(client)
@@ -102,7 +101,7 @@ async def serve(app: App, **changed: Any) -> AsyncIterator[WireServer]:
     listener = socket.create_server(("127.0.0.1", 0))
     config = uvicorn.Config(
         app,
-        http=partial(BoundedProtocol, watch),  # type: ignore[arg-type]
+        http=Accepting(watch, listener),  # type: ignore[arg-type]
         ws="none",
         lifespan="off",
         log_config=None,
@@ -120,6 +119,7 @@ async def serve(app: App, **changed: Any) -> AsyncIterator[WireServer]:
         yield running
     finally:
         running.close()
+        watch.is_ending = True
         await server.shutdown([listener])
 
 
