@@ -127,6 +127,9 @@ def test_what_is_read_on_the_loop_goes_by_values() -> None:
     assert not twelve.is_high(rows_of(b"{}", 1_000))
     assert not required.is_high(rows_of(row, 1_000))
     assert required.is_high(rows_of(row, 2_000))
+    # What a text has within is no value: rows that must have names are few for their length.
+    texts = ReadingCost(contract("string", required=True))
+    assert not texts.is_high(rows_of(b'{"c0":"%b"}' % (b",{" * 50), 1_000))
     ones = b'{"columns":{"c0":[' + b",".join([b"0"] * 2 * LOOP_VALUES) + b"]}}"
     assert required.is_high(ones)
 
