@@ -7,6 +7,7 @@ messages that span several reads are measured, and `Watch` looks at those.
 
 import asyncio
 import urllib.parse
+from functools import partial
 from typing import Any, cast
 
 import httptools
@@ -125,7 +126,10 @@ class BoundedProtocol(JoiningProtocol):
             self.refuse(self._refusal or MALFORMED)
             return
         if self._place == _IN_BODY and headers is self.headers:
-            self._note_framing(len(data), self.body_bytes - before)
+            # What frames it: the sizes of chunks and their extensions, and trailers.
+            of_body = self.body_bytes - before
+            self._framing_bytes += len(data) - of_body
+            self._dry_bytes = 0 if of_body else self._dry_bytes + len(data)
         if self._place != _BETWEEN:
             self._note_unfinished()
         elif self.cycle is None or self.cycle.response_complete:
@@ -238,11 +242,13 @@ class BoundedProtocol(JoiningProtocol):
             cycle.more_body = False
             cycle.message_event.set()
 
-    # -- answers ---------------------------------------------------------------------------------
-
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
         self._answering = cycle
-        super()._start_asgi_task(cycle, app)
+        cycle.task = task = self.loop.create_task(cycle.run_asgi(app))
+        task.add_done_callback(self.tasks.discard)
+        self.tasks.add(task)
+        if cycle.held_bytes:
+            task.add_done_callback(partial(self._release, cycle))
 
     def on_response_complete(self) -> None:
         """Go on with the next request, or wait for one."""
@@ -344,22 +350,19 @@ class BoundedProtocol(JoiningProtocol):
             self._hold(cycle)
         watch.note_body(self)
 
-    def _note_framing(self, read: int, of_body: int) -> None:
-        """Note what frames a body: the sizes of chunks and their extensions, and trailers."""
-        self._framing_bytes += read - of_body
-        self._dry_bytes = 0 if of_body else self._dry_bytes + read
-
     def _hold(self, cycle: Cycle) -> None:
-        """Count what has come of a body, until its request is answered."""
+        """Count what has come of a body, until the application is done with it.
+
+        A caller who hangs up leaves it to the application all the same.
+        """
+        if not cycle.held_bytes and cycle.task:
+            cycle.task.add_done_callback(partial(self._release, cycle))
         self._watch.held_bytes += self.body_bytes - cycle.held_bytes
         cycle.held_bytes = self.body_bytes
-        cycle.release = self._release
 
-    def _release(self, cycle: Cycle) -> None:
-        if cycle.held_bytes:
-            self._watch.held_bytes -= cycle.held_bytes
-            cycle.held_bytes = 0
-            del cycle.release
+    def _release(self, cycle: Cycle, _: object = None) -> None:
+        self._watch.held_bytes -= cycle.held_bytes
+        cycle.held_bytes = 0
 
     def _parse(self, data: bytes) -> None:
         """Parse what has come. Raise HttpParserError for what is refused."""
