@@ -8,14 +8,12 @@ and so does whatever is to be known of the call: its description, its other meth
 
 from collections.abc import Callable
 
-from litestar.datastructures import Headers
 from litestar.enums import ScopeType
 from litestar.middleware import ASGIMiddleware
 from litestar.types import ASGIApp, HTTPResponseStartEvent, Receive, Scope, Send
 
-from service.core.errors import MalformedBodyError, OverloadedError
+from service.core.errors import OverloadedError
 from service.handlers import problems
-from service.handlers.media import check_encoding
 from service.handlers.naming import ReplyNames
 from service.handlers.request_id import bind_request_id
 from service.serving.dataplane import DataPlane
@@ -119,7 +117,10 @@ class DirectAnswers:
                     self._usual_host = value
                 else:
                     is_wanted = False
-            elif name == b"accept" and value not in _ANY:
+            elif name == b"accept":
+                is_wanted = is_wanted and value in _ANY
+            elif name == b"content-encoding":
+                # The handler's guard says what is wrong with it.
                 is_wanted = False
         # A number of more digits is none that a body could have.
         if not length.isdigit() or len(length) > _MOST_DIGITS:
@@ -136,8 +137,6 @@ class RaiseAgain(ASGIMiddleware):
     async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
         """Raise it, or go on where there was no direct answer."""
         error = scope["state"].pop(_ERROR, None)
-        if isinstance(error, MalformedBodyError):
-            check_encoding(Headers.from_scope(scope).get("content-encoding"))
         if error is not None:
             raise error
         await next_app(scope, receive, send)

@@ -9,6 +9,7 @@ from litestar.handlers.base import BaseRouteHandler
 from service.core.errors import ForbiddenError, UnauthorizedError, UnsupportedContentTypeError
 from service.core.media import Media
 from service.handlers.host_names import HostNames, is_loopback
+from service.handlers.media import check_encoding
 from service.settings import Settings
 
 ANY_HOST = "any_host"
@@ -61,6 +62,11 @@ def known_names(connection: Connection, handler: BaseRouteHandler) -> None:
         f"the service listens on loopback alone and is not known as {_told(hosts)}: call it by "
         "127.0.0.1 or localhost, or name this host in ALLOWED_HOSTS if a proxy passes it on"
     )
+
+
+def plain_body(connection: Connection, _: BaseRouteHandler) -> None:
+    """Refuse a body with a Content-Encoding, before it is read; for each call that takes a body."""
+    check_encoding(b", ".join(values(connection, b"content-encoding")).decode("latin-1"))
 
 
 def require_json(connection: Connection) -> None:

@@ -5,11 +5,16 @@ from service.core.media import Media
 from service.core.text import presentable
 
 _ANY = frozenset({"", "*/*"})
+_AS_IT_IS = frozenset({"", "identity"})
 
 
-def check_encoding(encoding: str | None) -> None:
-    """Raise UnsupportedContentTypeError for a body that was compressed as a whole."""
-    if encoding and encoding.strip().lower() != "identity":
+def check_encoding(encoding: str) -> None:
+    """Raise UnsupportedContentTypeError for a body that says that it was compressed as a whole.
+
+    Its bytes are not looked at: where they are plain, the header is false, and a proxy or another
+    server on the way would refuse them.
+    """
+    if any(coding.strip().lower() not in _AS_IT_IS for coding in encoding.split(",")):
         raise UnsupportedContentTypeError(
             f"the body's Content-Encoding is {presentable(encoding, 80)!r}, and none is taken; "
             "send it as it is, or an Arrow stream whose buffers are compressed"

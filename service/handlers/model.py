@@ -18,7 +18,7 @@ from service.core.redaction import redact
 from service.core.text import LISTED_CHARACTERS, bounded
 from service.core.versions import ModelRef, ModelVersion
 from service.handlers.described import problem_responses
-from service.handlers.guards import administrators, require_json
+from service.handlers.guards import administrators, plain_body, require_json
 from service.handlers.journal import told
 from service.serving.desired import DesiredState, Wish
 from service.serving.journal import Journal
@@ -119,7 +119,7 @@ async def reload_model(
 @post(
     "/model/pin",
     status_code=200,
-    guards=[administrators],
+    guards=[administrators, plain_body],
     tags=["model"],
     summary="Serve one version, whatever the registry says",
 )

@@ -12,7 +12,8 @@ from litestar.params import RawBody
 from service.core.media import Media
 from service.handlers.described import PredictOperation, problem_responses
 from service.handlers.direct import PATH, RaiseAgain, caller_of
-from service.handlers.media import check_encoding, kind_of_answer, kind_of_body
+from service.handlers.guards import plain_body
+from service.handlers.media import kind_of_answer, kind_of_body
 from service.handlers.naming import ReplyNames, version_headers
 from service.serving.dataplane import DataPlane
 
@@ -30,7 +31,7 @@ _FAULTS = {
     HTTPStatus.BAD_REQUEST: "Malformed, or not what the served version takes: `path` and `row`",
     HTTPStatus.NOT_ACCEPTABLE: "Neither JSON nor Arrow is accepted",
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "Over MAX_BODY_BYTES, or 8 times that once decoded",
-    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "Neither JSON nor Arrow",
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "Neither JSON nor Arrow, or with a Content-Encoding",
     HTTPStatus.INTERNAL_SERVER_ERROR: "The model raised, or its answer is not finite: with `row`",
     HTTPStatus.SERVICE_UNAVAILABLE: "No version can answer, or too much is asked",
     HTTPStatus.GATEWAY_TIMEOUT: "No answer within REQUEST_TIMEOUT_S",
@@ -40,6 +41,7 @@ _FAULTS = {
 @post(
     PATH,
     status_code=200,
+    guards=[plain_body],
     tags=["predict"],
     summary="Predict",
     operation_class=PredictOperation,
@@ -60,7 +62,6 @@ async def predict(
     What they hold is the served version's signature, which `GET /model/info` shows. The answer is
     of the request's kind, JSON or Arrow, unless `Accept` says otherwise.
     """
-    check_encoding(request.headers.get("content-encoding"))
     kind = kind_of_body(request.headers.get("content-type"))
     wanted = kind_of_answer(", ".join(request.headers.getall("accept", [])), kind)
     prediction = await dataplane.infer(body, kind, wanted, caller_of(request.receive))

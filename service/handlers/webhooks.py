@@ -11,7 +11,7 @@ from litestar.params import RawBody
 from service.core.events import Trigger
 from service.core.versions import ModelRef
 from service.handlers.described import problem_responses
-from service.handlers.guards import ANY_HOST
+from service.handlers.guards import ANY_HOST, plain_body
 from service.serving.desired import DesiredState
 from service.serving.webhook import Deliveries, is_of_another_model
 
@@ -29,6 +29,7 @@ class WebhookReply(msgspec.Struct):
     "/webhooks/mlflow",
     status_code=200,
     opt={ANY_HOST: True},
+    guards=[plain_body],
     request_max_body_size=_MAX_BODY_BYTES,
     tags=["model"],
     summary="Be told by MLflow that something moved",
@@ -37,6 +38,7 @@ class WebhookReply(msgspec.Struct):
             HTTPStatus.BAD_REQUEST: "Stale, or accepted before: nothing was changed",
             HTTPStatus.UNAUTHORIZED: "Not signed with the WEBHOOK_SECRET: nothing was changed",
             HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "No event of MLflow's is that long",
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "With a Content-Encoding",
         }
     ),
 )

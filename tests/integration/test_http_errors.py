@@ -335,6 +335,22 @@ def test_a_compressed_body_is_refused_by_the_name_of_its_encoding(
     assert f"{encoding!r}" in told["detail"]
 
 
+@pytest.mark.parametrize("encodings", [["gzip"], ["identity", "gzip"]])
+@pytest.mark.parametrize("padding", [0, 2 * DEFAULT_RAW_BODY_BYTES])
+def test_a_plain_body_with_a_false_encoding_is_refused_by_its_name(
+    guide: Guide, padding: int, encodings: list[str]
+) -> None:
+    """Though it could be read: what is said of a body counts, as it does on the way to us."""
+    body = json.dumps({"instances": guide.instances(1)}).encode() + b" " * padding
+    headers = [("content-type", "application/json")]
+    as_it_is = [*headers, ("content-encoding", "identity")]
+    assert guide.service.client.post("/predict", content=body, headers=as_it_is).is_success
+    headers += [("content-encoding", encoding) for encoding in encodings]
+    for path in ("/predict", "/model/pin"):
+        answer = guide.service.client.post(path, content=body, headers=headers)
+        assert "gzip" in problem(answer, 415, "unsupported-content-type")["detail"], path
+
+
 @pytest.mark.parametrize("limit", ["999", "201", "0", "-1", "abc", "1.5", "", "9" * 5_000])
 def test_a_wrong_parameter_is_told_with_what_it_may_be(guide: Guide, limit: str) -> None:
     """Not only that something was wrong, and before what the caller has sent, however long."""

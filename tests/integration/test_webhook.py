@@ -140,6 +140,8 @@ def test_a_delivery_that_is_not_to_be_believed_changes_nothing(hooked: Hooked) -
     assert {answer.json()["type"] for answer in (stale, early, replayed)} == {PREFIX + "spent"}
     assert unsigned.headers["www-authenticate"] == "X-MLflow-Signature"
     assert hooked.service.post(PATH, b" " * 1_048_577).status_code == 413
+    encoded = {"content-encoding": "gzip"}
+    assert hooked.service.client.post(PATH, content=b"{}", headers=encoded).status_code == 415
     assert hooked.looked_at() == before
 
 

@@ -1,17 +1,20 @@
 """Who may change what is served, and under which names the service may be called."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from litestar import Litestar, get, post
+from litestar.routes import HTTPRoute
 
+from service.app import create_app
 from service.core.errors import ServiceError
 from service.handlers import problems
 from service.handlers.guards import ANY_HOST, administrators, known_names
 from service.handlers.host_names import HostNames
-from service.settings import load_settings
+from service.settings import Settings, load_settings
 
 TOKEN = "let-me-in-0123456789"  # noqa: S105 - of this test alone
 LOCAL, AFAR = ("127.0.0.1", 50_000), ("192.0.2.7", 50_000)
@@ -247,3 +250,26 @@ async def test_a_service_that_listens_beyond_loopback_is_read_under_any_name() -
     """Its names are the network's to give; so is the address that another server listens on."""
     assert await ask("GET", "/read", host="models.example", called="192.0.2.1") == 200
     assert await ask("GET", "/read", host="models.example", bound="::") == 200
+
+
+@pytest.mark.anyio
+async def test_every_call_that_takes_a_body_refuses_an_encoded_one(tmp_path: Path) -> None:
+    """Whatever its bytes are, and before they are read; whoever adds a call adds the guard, too."""
+    app = create_app(Settings(cache_dir=tmp_path, webhook_secret="s"))  # noqa: S106 - opens nothing
+    taking = [
+        route.path
+        for route in app.routes
+        if isinstance(route, HTTPRoute)
+        for handler in route.route_handlers
+        if "body" in handler.parsed_fn_signature.parameters
+    ]
+    assert len(taking) == 3
+    kind = {"content-type": "application/json"}
+    transport = httpx.ASGITransport(app, client=LOCAL)  # type: ignore[arg-type]
+    async with httpx.AsyncClient(transport=transport, base_url=f"http://{HOME}") as client:
+        for path in taking:
+            for encoding in ("gzip", "identity, br"):
+                headers = {**kind, "content-encoding": encoding}
+                answer = await client.post(path, content=b'{"instances": []}', headers=headers)
+                assert (path, answer.status_code) == (path, 415)
+                assert encoding in answer.json()["detail"]

@@ -4,7 +4,7 @@ import pytest
 
 from service.core.errors import NotAcceptableError, UnsupportedContentTypeError
 from service.core.media import Media
-from service.handlers.media import kind_of_answer, kind_of_body
+from service.handlers.media import check_encoding, kind_of_answer, kind_of_body
 
 JSON, ARROW = Media.JSON, Media.ARROW
 
@@ -24,6 +24,19 @@ JSON, ARROW = Media.JSON, Media.ARROW
 def test_a_bodys_kind_is_what_it_says(content_type: str | None, kind: Media) -> None:
     """JSON where it says nothing."""
     assert kind_of_body(content_type) is kind
+
+
+@pytest.mark.parametrize("encoding", ["", "identity", " Identity ,", "identity, identity"])
+def test_a_body_may_say_that_it_comes_as_it_is(encoding: str) -> None:
+    """In any way of writing that."""
+    check_encoding(encoding)
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "identity, BR", "gzip, identity", "x", "\x00"])
+def test_another_encoding_is_refused_by_name(encoding: str) -> None:
+    """Also one that nobody knows, or among others."""
+    with pytest.raises(UnsupportedContentTypeError, match="Content-Encoding is '"):
+        check_encoding(encoding)
 
 
 @pytest.mark.parametrize(
