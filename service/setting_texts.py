@@ -46,10 +46,7 @@ def convert(kind: Any, text: str, longest: int) -> Any:
         case msgspec.inspect.FloatType():
             value = read_float(without_quotes(text))
     if kind is Path:
-        try:
-            return Path(text).expanduser()
-        except RuntimeError:
-            raise WrongTextError("a folder; no home folder is known for its '~'") from None
+        return Path(text)
     with contextlib.suppress(msgspec.ValidationError):
         converted = msgspec.convert(value, kind)
         # A bound does not stop NaN, which compares false with everything.

@@ -222,8 +222,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """How lines are logged; `auto` is for people on a terminal, else JSON."""
 
     def __post_init__(self) -> None:
-        """Make the folder absolute: what is started later may stand in another one."""
-        msgspec.structs.force_setattr(self, "cache_dir", self.cache_dir.expanduser().absolute())
+        """Make the folder absolute: what is started later may stand in another one.
+
+        Raises:
+            SettingsError: it begins with a user's home folder, and there is none.
+        """
+        try:
+            folder = self.cache_dir.expanduser()
+        except RuntimeError:
+            raise SettingsError(
+                f"{_shown('cache_dir', str(self.cache_dir))} is wrong: allowed is a folder; no "
+                "home folder is known for its '~'"
+            ) from None
+        msgspec.structs.force_setattr(self, "cache_dir", folder.absolute())
 
     def __repr__(self) -> str:
         """Show what was set, but no secret."""

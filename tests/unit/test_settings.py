@@ -122,6 +122,15 @@ def test_the_cache_folder_is_absolute() -> None:
     assert Settings().cache_dir == Path.cwd() / ".hotswap"
 
 
+def test_the_cache_folder_may_be_in_a_home_folder() -> None:
+    """Whether a text says so or code does; where there is no such home, both are told."""
+    at_home = Settings(cache_dir=Path("~/models"))
+    assert at_home.cache_dir == Path.home() / "models"
+    assert load_settings({"CACHE_DIR": "~/models"}) == at_home
+    with pytest.raises(SettingsError, match="no home folder is known for its '~'"):
+        Settings(cache_dir=Path("~nobody-has-this-name/x"))
+
+
 @pytest.mark.parametrize(
     ("name", "text", "allowed"),
     [
