@@ -2,12 +2,13 @@
 
 There is no checksum on the way: a download that was cut short can 'succeed'. So the files are
 compared with the artifact store's own listing, and with the size that the model was logged with.
-What is listed must fit on the disk before any of it is fetched.
+What is listed must fit on the disk before any of it is fetched, and what comes may not become more.
 """
 
 import shutil
 import warnings
 from pathlib import Path
+from typing import NamedTuple
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -19,7 +20,7 @@ from service.core.redaction import redact
 from service.core.versions import ModelVersion
 from service.registry import artifacts
 from service.registry.faults import explain
-from service.registry.limits import file_size_limited
+from service.registry.limits import ENTRY_BYTES, file_size_limited, folder_size_limited
 from service.registry.messages import DownloadReply, DownloadRequest
 from service.registry.numbers import milliseconds
 
@@ -33,6 +34,13 @@ _RUN_WHEN_LOGGED = frozenset({_BYTECODE, "code"})
 beside a model from code, and below `code_paths`."""
 
 
+class _Room(NamedTuple):
+    """How much a download may take of the disk."""
+
+    a_file_bytes: int
+    all_bytes: int
+
+
 def download(request: DownloadRequest) -> DownloadReply:
     """Bring a version's artifacts into the destination. Raise FetchFailedError for every fault."""
     version = request.version
@@ -40,8 +48,11 @@ def download(request: DownloadRequest) -> DownloadReply:
     try:
         _must_be_the_same(version, uri)
         listed = artifacts.list_all(version)
-        free_bytes = _must_have_room(uri, listed, Path(request.destination))
-        with file_size_limited(_largest(listed, free_bytes)):
+        room = _room(uri, listed, Path(request.destination))
+        with (
+            file_size_limited(room.a_file_bytes),
+            folder_size_limited(Path(request.destination), room.all_bytes),
+        ):
             path = artifacts.fetch(version, request.destination)
         root = _model_root(path, uri)
         files = _sizes(root)
@@ -82,22 +93,13 @@ def _sizes(root: Path) -> dict[str, int]:
     }
 
 
-def _largest(listed: dict[str, int | None], free_bytes: int) -> int:
-    """Return how large a file may be: one without an end must not fill the disk.
+def _room(uri: str, listed: dict[str, int | None], destination: Path) -> _Room:
+    """Return how much of the disk a download may take: a registry may answer without an end.
 
-    As large as the largest that is listed, or as what is free where one is listed without a size.
-    """
-    sizes = [free_bytes if size_bytes is None else size_bytes for size_bytes in listed.values()]
-    return max(sizes, default=0) + _WRITTEN_HERE_BYTES
-
-
-def _must_have_room(uri: str, listed: dict[str, int | None], destination: Path) -> int:
-    """Return what is free on the disk of the destination.
-
-    Raise FetchFailedError where what is listed can't fit there.
-
-    A download that fills the disk takes room from everything else that is on it. Files whose size
-    the store does not list count as nothing.
+    That is what is listed, and once more as much for files that are put together from parts, but
+    at most half of what stays free. The same half is for all files that are listed without a size.
+    Raise FetchFailedError where what is listed can't fit: a download that fills the disk takes room
+    from everything else that is on it.
     """
     needed = sum(size_bytes or 0 for size_bytes in listed.values())
     existing = next(folder for folder in (destination, *destination.parents) if folder.exists())
@@ -107,7 +109,15 @@ def _must_have_room(uri: str, listed: dict[str, int | None], destination: Path) 
             f"{uri} needs {needed} bytes, and {free} are free on the disk of CACHE_DIR: make room "
             "there, or set CACHE_DIR to a folder on another disk"
         )
-    return free
+    spare = (free - needed) // 2
+    sizes = [spare if size_bytes is None else size_bytes for size_bytes in listed.values()]
+    # A file, and each folder that it is in.
+    entries = sum(1 + path.count("/") for path in listed)
+    more = spare if None in listed.values() else min(needed, spare)
+    return _Room(
+        a_file_bytes=max(sizes, default=0) + _WRITTEN_HERE_BYTES,
+        all_bytes=needed + more + entries * ENTRY_BYTES + _WRITTEN_HERE_BYTES,
+    )
 
 
 def _check_listing(uri: str, listed: dict[str, int | None], files: dict[str, int]) -> None:

@@ -8,6 +8,8 @@ import contextlib
 import os
 import re
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
@@ -17,6 +19,11 @@ import requests.adapters
 
 MAX_ANSWER_BYTES = 16_000_000
 """Of an answer that is no file: a larger one is refused."""
+ENTRY_BYTES = 4_096
+"""What an empty file or folder counts for: about what it takes of a disk."""
+_LOOK_EVERY_S = 0.2
+_LOOK_SHARE = 10
+"""Looks at a large folder take at most one part in so many of the time."""
 _CHUNK_BYTES = 65_536
 _RANGE = re.compile(r"bytes=(\d{1,19})-(\d{1,19})")
 _OK = 300
@@ -25,6 +32,10 @@ _KB = 1024
 
 class AnswerTooLargeError(requests.RequestException):
     """An answer of more bytes than are read."""
+
+
+class FolderTooLargeError(OSError):
+    """More files, or longer ones, than a folder may have."""
 
 
 def limit_answers() -> None:
@@ -80,9 +91,55 @@ def file_size_limited(size_bytes: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (before, hard))
 
 
+@contextlib.contextmanager
+def folder_size_limited(folder: Path, size_bytes: int) -> Iterator[None]:
+    """Let a folder become no larger meanwhile, whatever writes there: else this process ends.
+
+    It is looked at some times a second, and once more afterwards. Each file and folder in it counts
+    for ENTRY_BYTES beside its content. Raise FolderTooLargeError where that last look finds more.
+    """
+    is_over = threading.Event()
+    watcher = threading.Thread(
+        target=_watch_size, args=(folder, size_bytes, is_over), name="folder-size", daemon=True
+    )
+    watcher.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        watcher.join()
+    if _folder_bytes(folder) > size_bytes:
+        raise FolderTooLargeError(f"what comes takes more than {size_bytes} bytes of the disk")
+
+
+def _watch_size(folder: Path, size_bytes: int, is_over: threading.Event) -> None:
+    pause_s = _LOOK_EVERY_S
+    while not is_over.wait(pause_s):
+        started_s = time.monotonic()
+        if _folder_bytes(folder) > size_bytes:
+            # An exception would reach nothing that waits for the registry's next byte.
+            _end(f"what comes takes more than {size_bytes} bytes of the disk")
+        pause_s = max(_LOOK_EVERY_S, _LOOK_SHARE * (time.monotonic() - started_s))
+
+
+def _folder_bytes(folder: Path) -> int:
+    """Return what a folder takes, as far as it can be seen while files come and go in it."""
+    size_bytes = 0
+    for at, folders, names in os.walk(folder):
+        size_bytes += ENTRY_BYTES * (len(folders) + len(names))
+        for name in names:
+            with contextlib.suppress(OSError):
+                size_bytes += (Path(at) / name).lstat().st_size
+    return size_bytes
+
+
 def end_for_memory(doing: str) -> NoReturn:
     """End this process, which has no memory left: a new one begins with what it needs."""
-    sys.stderr.write(f"it ends, since {doing} took more memory than it may have\n")
+    _end(f"{doing} took more memory than it may have")
+
+
+def _end(reason: str) -> NoReturn:
+    sys.stderr.write(f"it ends, since {reason}\n")
     sys.stderr.flush()
     os._exit(1)
 

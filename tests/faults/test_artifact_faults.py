@@ -5,8 +5,11 @@ import itertools
 import pytest
 
 from tests.faults.conftest import Rig
+from tests.support import waiting
 from tests.support.fault_proxy import Fault
 
+SOON_S = 5.0
+"""The registry is looked at each 0.2 s; the silent file alone would be waited for much longer."""
 _factors = itertools.count(11)
 
 
@@ -19,6 +22,7 @@ _factors = itertools.count(11)
         pytest.param(Fault.FILES_HTML, "not complete", id="html"),
         pytest.param(Fault.FILES_DOWN, "500", id="down"),
         pytest.param(Fault.FILES_ENDLESS, "too large", id="endless"),
+        pytest.param(Fault.FILES_PADDED, "bytes of the disk", id="padded"),
     ],
 )
 def test_download_fault(rig: Rig, fault: Fault, told: str) -> None:
@@ -38,6 +42,23 @@ def test_download_fault(rig: Rig, fault: Fault, told: str) -> None:
     assert told in first["reason"]
     assert first["retry_in_s"] < second["retry_in_s"]
     assert rig.proxy.met > 1
+
+
+def test_a_download_that_is_no_longer_wanted_ends(rig: Rig) -> None:
+    """Its process is gone long before the download itself is given up, and nothing is left."""
+    serving = rig.serving()
+    with rig.exact_traffic(), rig.proxy.failing(Fault.FILES_SILENT):
+        wanted = rig.promote_new(next(_factors))
+        rig.service.wait_until(lambda: rig.proxy.met, "a file is asked for")
+        fetcher = rig.service.started_pids("scout-fetch")[-1]
+        rig.promote(serving)
+        rig.service.wait_until(lambda: waiting.is_gone(fetcher), "its process is gone", SOON_S)
+        rig.service.wait_until(
+            lambda: rig.service.info()["promotions"][0]["ending"] == "superseded", "it is told"
+        )
+        assert rig.service.info()["promotions"][0]["version"] == wanted
+        assert list((rig.service.cache_dir / "tmp").iterdir()) == []
+        assert rig.serving() == serving
 
 
 def test_wrong_digest(rig: Rig) -> None:

@@ -14,6 +14,8 @@ from urllib.parse import urlsplit
 from tests.support.mlflow_server import free_port
 
 DRIP_PAUSE_S = 1.0
+PADDING_BYTES = 900_000
+"""Few enough for one file, too many for each of several."""
 _UPSTREAM_TIMEOUT_S = 60.0
 _ARTIFACT = "/mlflow-artifacts/artifacts/"
 _LOGGED_MODELS = "/mlflow/logged-models"
@@ -44,6 +46,8 @@ class Fault(StrEnum):
     FILES_GARBAGE = "files garbage"
     FILES_HTML = "files html"
     FILES_ENDLESS = "files endless"
+    FILES_PADDED = "files padded"
+    FILES_SILENT = "files silent"
 
 
 _BROKEN = b'{"error_code": "INTERNAL_ERROR", "message": "The database is locked."}'
@@ -160,7 +164,7 @@ class FaultProxy:
             return
         with self._lock:
             self.met += 1
-        if fault in {Fault.REFUSED, Fault.SILENT}:
+        if fault in {Fault.REFUSED, Fault.SILENT, Fault.FILES_SILENT}:
             healed.wait()
             request.close_connection = True
         elif fault is Fault.DRIPPING:
@@ -180,7 +184,10 @@ class FaultProxy:
         content: bytes,
         headers: dict[str, str],
     ) -> None:
-        """Answer with half a file, or with as many bytes of nothing."""
+        """Answer with half a file, with as many bytes of nothing, or with many more."""
+        if fault is Fault.FILES_PADDED:
+            request.reply(status, content + bytes(PADDING_BYTES), headers)
+            return
         if fault is Fault.FILES_GARBAGE:
             request.reply(status, os.urandom(len(content)), headers)
             return

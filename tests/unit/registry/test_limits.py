@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from service.registry.limits import ENTRY_BYTES
 from tests.support.stub_http import Answer, serving
 
 ROOT = Path(__file__).parents[3]
@@ -50,6 +51,17 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (500, resource.RLIM_INFINITY))
 with file_size_limited(1000):
     print(resource.getrlimit(resource.RLIMIT_FSIZE)[0])
 """
+FILLED = """
+import sys, time
+from pathlib import Path
+from service.registry.limits import folder_size_limited
+folder, files, size, then_s = Path(sys.argv[1]), *map(int, sys.argv[2:])
+with folder_size_limited(folder, 40_000):
+    for number in range(files):
+        (folder / str(number)).write_bytes(bytes(size))
+    time.sleep(then_s)
+print("whole")
+"""
 
 
 def run(code: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
@@ -90,3 +102,22 @@ def test_no_file_grows_beyond_what_was_listed(tmp_path: Path) -> None:
     """While it is written; afterwards any may."""
     told = run(WRITTEN, str(tmp_path / "file"))
     assert told.stdout.splitlines() == ["File too large", "2000", "500"]
+
+
+@pytest.mark.parametrize(
+    ("files", "size", "then_s"), [(3, 15_000, 60), (10, 0, 60), (3, 15_000, 0)]
+)
+def test_a_folder_that_becomes_too_large_is_told(
+    tmp_path: Path, files: int, size: int, then_s: int
+) -> None:
+    """By long files or by many; by the end of the process where it still waits for more."""
+    told = run(FILLED, str(tmp_path), str(files), str(size), str(then_s))
+    assert told.returncode == 1
+    assert "what comes takes more than 40000 bytes of the disk" in told.stderr
+    assert told.stdout == ""
+
+
+def test_a_folder_that_stays_small_enough_is_left_alone(tmp_path: Path) -> None:
+    """Up to the last byte."""
+    told = run(FILLED, str(tmp_path), "8", str(40_000 // 8 - ENTRY_BYTES), "0")
+    assert (told.stdout, told.stderr) == ("whole\n", "")
