@@ -1,6 +1,7 @@
 """Whole bodies, answered at once and in steps."""
 
 import json
+import re
 from typing import Any
 
 import msgspec
@@ -13,6 +14,7 @@ from service.contracts.choose import contract_for
 from service.contracts.contract import Call, Predictions
 from service.core.errors import ContractViolationError, MalformedBodyError, ModelFailedError
 from service.core.media import Media
+from service.predictors.outputs import RowCountError, to_predictions
 from service.runtimes import bodies as bodies_module
 from service.runtimes.bodies import Bodies
 from service.runtimes.messages import RawReply, RawRequest
@@ -169,3 +171,27 @@ def test_a_model_whose_answers_change_their_type_is_asked_for_all_rows_at_once()
     assert model.seen[-1] == len(ROWS)
     answers = [row["y"] for row in msgspec.json.decode(stepped.predictions)]
     assert answers == [number + 0.5 for number in range(len(ROWS))]
+
+
+@pytest.mark.parametrize("answered", [0, 99, 101])
+def test_another_number_of_rows_is_refused_as_it_is_of_a_call(answered: int) -> None:
+    """In each form of body and of answer, by one sentence, whoever decodes it."""
+    contract = contract_for("any", SIGNATURE, refuse_unknown=False)
+
+    def predict(call: Call) -> Predictions:
+        return to_predictions(contract, np.zeros(answered), call.rows)
+
+    bodies = Bodies(contract, predict)
+    bodies.pace.rows = len(ROWS)
+    with pytest.raises(RowCountError) as refused:
+        predict(contract.decode(JSON_BODY))
+    for kind, body in (
+        (Media.JSON, JSON_BODY),
+        (Media.JSON, COLUMNS_BODY),
+        (Media.ARROW, ARROW_BODY),
+    ):
+        for answer in Media:
+            request = RawRequest(kind, answer, LIMIT, body=body)
+            for ask in (bodies.answer, lambda request: finished(bodies, request)):
+                with pytest.raises(RowCountError, match=re.escape(str(refused.value))):
+                    ask(request)
