@@ -3,6 +3,8 @@
 And how much of either is decoded or encoded on the event loop, by values, since rows may be wide.
 """
 
+import math
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -14,6 +16,9 @@ from service.core.errors import AnswerTooLargeError, BodyTooLargeError
 
 LOOP_VALUES = 16_000
 """More values than this are not decoded on the event loop, nor encoded: that takes milliseconds."""
+
+WRITTEN = "json"
+"""The dtype of a list column whose items are JSON, as bytes."""
 
 _VALUE_BYTES = 8
 _LEAST_ROWS = 100_000
@@ -31,11 +36,19 @@ _ANSWER_SHARE = 4
 _ROW_FRAME_BYTES = 5
 _NUMBER_BYTES = 4
 """What a number takes in JSON at least, as a rule."""
-_TEXT_BYTES_A_VALUE = 64
+_TEXT_BYTES_A_VALUE = 16
+"""A number takes as long to write as so many characters that are to be escaped."""
+_NAME_BYTES_A_VALUE = 64
 _LEAST_VALUE_BYTES = 2
 _ROWS_FIRST = b'{"instances":'
 _MOMENT_VALUES = 4
 """A moment takes as long to read as so many numbers."""
+_WRITTEN_MOMENT_VALUES = 128
+"""A moment takes as long to write as so many numbers, where it has nanoseconds."""
+_COLUMN_VALUES = 8
+"""A column takes as long as so many numbers, however few it has."""
+_COPIED_BYTES_A_VALUE = 256
+"""A number takes as long to write as so many bytes take that are only copied."""
 
 
 class Bounds(msgspec.Struct, frozen=True):
@@ -139,9 +152,62 @@ class ReadingCost:
         return max(values, body.count(b"{") * self._inputs) > LOOP_VALUES
 
 
-def is_wide(predictions: Predictions, rows: int) -> bool:
-    """Tell whether so many rows of an answer have more than LOOP_VALUES."""
-    return _count(predictions, rows) > LOOP_VALUES
+def is_wide(predictions: Predictions, start: int, stop: int) -> bool:
+    """Tell whether rows [start, stop) of a worker's answer take as long as LOOP_VALUES to write.
+
+    The values of a list are not looked at: a worker sends no list that holds much.
+    """
+    rows = stop - start
+    names = predictions.names
+    values = rows * sum(map(len, names)) // _NAME_BYTES_A_VALUE + _COLUMN_VALUES * len(names)
+    for column, dtype, shape in zip(
+        predictions.columns, predictions.dtypes, predictions.shapes, strict=True
+    ):
+        if not isinstance(column, list):
+            values += _weight(dtype, shape, rows)
+        elif dtype == WRITTEN:
+            values += sum(map(len, column[start:stop])) // _COPIED_BYTES_A_VALUE
+        else:
+            values += rows
+    return values > LOOP_VALUES
+
+
+def holds_much(predictions: Predictions) -> bool:
+    """Tell whether an answer has more than LOOP_VALUES, after a look at each of them."""
+    left = LOOP_VALUES
+    for column, dtype, shape in zip(
+        predictions.columns, predictions.dtypes, predictions.shapes, strict=True
+    ):
+        if isinstance(column, list):
+            left -= _count_up_to(left, column)
+        else:
+            left -= _weight(dtype, shape, predictions.rows)
+        if left < 0:
+            return True
+    return False
+
+
+def _weight(dtype: str, shape: list[int], rows: int) -> int:
+    """Return how many numbers take as long to write as so many rows of a buffer."""
+    if dtype.startswith("datetime64"):
+        rows *= _WRITTEN_MOMENT_VALUES
+    return rows * math.prod(shape) if shape else rows
+
+
+def _count_up_to(most: int, values: Iterable[Any]) -> int:
+    """Count values, and those within them; about `most` where there are more."""
+    count = 0
+    for value in values:
+        count += 1
+        if isinstance(value, str | bytes):
+            count += len(value) // _TEXT_BYTES_A_VALUE
+        elif isinstance(value, dict):
+            count += _count_up_to(most - count, value) + _count_up_to(most - count, value.values())
+        elif isinstance(value, list | tuple):
+            count += _count_up_to(most - count, value)
+        if count > most:
+            break
+    return count
 
 
 def rows_within(predictions: Predictions, values: int) -> int:

@@ -10,6 +10,7 @@ import operator
 
 import numpy as np
 
+from service.contracts.bounds import WRITTEN
 from service.contracts.contract import Column, Predictions
 
 _KINDS = frozenset("biufmM")
@@ -45,7 +46,8 @@ def misfit(predictions: Predictions, rows: int | None) -> str:
 
 def _fits(column: Column, dtype: str, shape: list[int], rows: int) -> bool:
     if isinstance(column, list):
-        return len(column) == rows
+        # JSON is copied as it is: what is none of it would be met by all of a batch.
+        return len(column) == rows and (dtype != WRITTEN or set(map(type, column)) <= {bytes})
     size = _item_size(dtype) if len(dtype) <= _LONGEST_DTYPE else 0
     if not shape:
         return bool(size) and len(column) == rows * size

@@ -7,6 +7,8 @@ import msgspec
 
 _FIELD_BYTES = 500
 """What a type takes for each of its fields beside the name, roughly."""
+_MOST_FIELDS = 500
+"""A row of more is a dict: making a type takes some ten microseconds for each field."""
 _LIMIT_BYTES = 8_000_000
 """A version has one set of names, unless its model names its outputs as it likes."""
 
@@ -43,8 +45,11 @@ class RowTypes:
 def _row_type(names: tuple[str, ...]) -> RowType:
     """Return a Struct, or what makes dicts where msgspec's structs do not take the names.
 
-    They know no quote, no backslash, and no name twice.
+    They know no quote, no backslash, and no name twice; and one of thousands of names takes as long
+    to be made as thousands of rows.
     """
+    if len(names) > _MOST_FIELDS:
+        return lambda *values: dict(zip(names, values, strict=True))
     identifiers = [f"f{index}" for index in range(len(names))]
     try:
         row: RowType = msgspec.defstruct(

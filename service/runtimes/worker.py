@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 from mlflow.version import VERSION as MLFLOW_VERSION
 
+from service.contracts.cells import with_written_cells
 from service.contracts.contract import Call, Contract, Predictions
 from service.core.errors import ModelFailedError, ServiceError
 from service.core.text import presentable
@@ -129,7 +130,7 @@ class Worker:
         """Answer a call, and learn from it what small ones take. Raise as `predict` does."""
         predictions = self.predict(call)
         self._bodies.pace.note_call(predictions.took_s)
-        return predictions
+        return with_written_cells(predictions)
 
     def predict(self, call: Call) -> Predictions:
         """Answer a call. Raise ModelFailedError for whatever the model raises."""

@@ -182,16 +182,30 @@ class BatchRuns(Generic[W]):
             return
         items[0].took_s = predictions.took_s
         self._note(predictions, predictions.rows, started, follows=follows)
-        wide = is_wide(predictions, predictions.rows)
-        if not wide:
-            # It takes some microseconds, and spares each request as many.
-            predictions = unpacked(predictions)
+        if is_wide(predictions, 0, predictions.rows):
+            await self._answer_wide(items, predictions)
+            return
+        # It takes some microseconds, and spares each request as many.
+        predictions = unpacked(predictions)
         start = 0
         for item in items:
-            # A part of what is not wide need not be looked at.
-            wide_part = wide and is_wide(predictions, item.rows)
-            _answer_share(item, predictions, start, start + item.rows, wide=wide_part)
+            _answer_share(item, predictions, start, start + item.rows, wide=False)
             start += item.rows
+
+    async def _answer_wide(self, items: Sequence[QueuedRequest], predictions: Predictions) -> None:
+        """Answer requests whose answers are not all to be written in one step of the event loop.
+
+        Those that are small enough are, by one or as many in a step as are small enough together.
+        """
+        start = written_from = 0
+        for item in items:
+            stop = start + item.rows
+            if is_wide(predictions, written_from, stop) and start > written_from:
+                # The others do so now, since each waits for its own answer.
+                await asyncio.sleep(0)
+                written_from = start
+            _answer_share(item, predictions, start, stop, wide=is_wide(predictions, start, stop))
+            start = stop
 
     async def _run_alone(
         self, worker: W, item: QueuedRequest, *, follows: bool, beside: bool
@@ -213,7 +227,7 @@ class BatchRuns(Generic[W]):
                 self._note(predictions, item.rows, started, follows=follows)
                 # All of its rows: with ROWS_OUT=any there may be more than it sent, or fewer.
                 rows = predictions.rows
-                _answer_share(item, predictions, 0, rows, wide=is_wide(predictions, rows))
+                _answer_share(item, predictions, 0, rows, wide=is_wide(predictions, 0, rows))
             else:
                 body = msgspec.structs.replace(item.payload, in_steps=item.in_steps)
                 reply = await worker.predict_raw(body, limit_s)

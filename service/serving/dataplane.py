@@ -5,6 +5,7 @@ import msgspec
 from anyio import CapacityLimiter
 
 from service.contracts.contract import Form
+from service.contracts.encoding import encode_in_pieces
 from service.core.errors import (
     ChildLostError,
     ModelFailedError,
@@ -128,7 +129,7 @@ class DataPlane:
                 encoded = model.contract.encode(*share)
             else:
                 encoded = await anyio.to_thread.run_sync(
-                    model.contract.encode, *share, limiter=self._encoding
+                    encode_in_pieces, *share, limiter=self._encoding
                 )
         except _UNWRITABLE as error:
             # A worker sends no such thing, unless the model has changed what sends it.

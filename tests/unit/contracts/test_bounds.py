@@ -7,7 +7,15 @@ import pyarrow as pa
 import pytest
 
 from service.contracts.arrow.request import ArrowRequests
-from service.contracts.bounds import LOOP_VALUES, Bounds, ReadingCost, is_wide, rows_within
+from service.contracts.bounds import (
+    LOOP_VALUES,
+    Bounds,
+    ReadingCost,
+    holds_much,
+    is_wide,
+    rows_within,
+)
+from service.contracts.cells import with_written_cells
 from service.contracts.choose import contract_for
 from service.contracts.contract import Contract, Predictions
 from service.core.errors import AnswerTooLargeError, BodyTooLargeError, ServiceError
@@ -140,11 +148,23 @@ def test_what_is_written_on_the_loop_goes_by_values() -> None:
     def lists(column: list[Any]) -> Predictions:
         return Predictions(len(column), ["y"], [column], [""], [[]], [])
 
-    assert is_wide(numbers(1_000, 768), 1_000)
-    assert not is_wide(numbers(1_000, 768), 20)
-    assert not is_wide(lists([1.0] * 1_000), 1_000)
-    assert is_wide(lists([[[1.0] * 100] * 10] * 100), 100)
-    assert is_wide(lists([{"a": [1] * 1_000}] * 100), 100)
-    assert is_wide(lists(["x" * 20_000] * 100), 100)
+    assert is_wide(numbers(1_000, 768), 0, 1_000)
+    assert not is_wide(numbers(1_000, 768), 980, 1_000)
+    assert not holds_much(numbers(20, 768))
+    for much in (
+        numbers(1_000, 768),
+        lists([[[1.0] * 100] * 10] * 100),
+        lists([[]] * 99 + [[[]] * 20_000]),
+        lists([{"a": [1] * 1_000}] * 100),
+        lists([{"a" * 20_000: 1}] * 100),
+        lists(["x" * 20_000] * 100),
+        lists([b"x" * 2_000_000]),
+    ):
+        assert holds_much(much)
+    assert not holds_much(lists([1.0] * 1_000))
+    assert is_wide(with_written_cells(lists([["x" * 5_000_000]])), 0, 1)
+    assert not is_wide(with_written_cells(lists([["x" * 3_000_000], ["y" * 3_000_000]])), 0, 1)
+    names = Predictions(1_000, ["n" * 2_000], [[1] * 1_000], [""], [[]], [])
+    assert is_wide(names, 0, 1_000)
     assert rows_within(numbers(1_000, 768), 4_096) == 5
     assert rows_within(numbers(1_000, 0), 4_096) == 4_096_000

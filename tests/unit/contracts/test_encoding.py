@@ -5,8 +5,11 @@ import json
 import numpy as np
 import pytest
 
-from service.contracts.contract import Column, Predictions
-from service.contracts.encoding import encode_rows
+from service.contracts.bounds import WRITTEN
+from service.contracts.cells import with_written_cells
+from service.contracts.contract import Column, Form, Predictions
+from service.contracts.encoding import encode, encode_in_pieces, encode_rows, unpacked
+from service.contracts.fitting import misfit
 
 
 def test_each_row_is_an_object_with_the_outputs_names() -> None:
@@ -58,3 +61,37 @@ def test_any_name_of_an_output_stands_in_each_row(names: list[str]) -> None:
     answer = Predictions(2, names, columns, [""] * len(names), [[]] * len(names), [])
     wanted = [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
     assert json.loads(encode_rows(answer, 0, 2)) == wanted
+
+
+def much() -> Predictions:
+    """Return 600 rows of everything that a column may be, narrow, wide, and of any length."""
+    rows, random = 600, np.random.default_rng(7)
+    numbers = random.random((rows, 40))
+    numbers[3, 5] = np.nan
+    moments = random.integers(0, 2**60, (rows, 20)).astype("datetime64[ns]")
+    moments[5, 1] = "NaT"
+    nested = [[{"a": [1, None, "\u00e9"] * (row % 7)}, b"x"] for row in range(rows)]
+    return Predictions(
+        rows,
+        ["n", "wide", "at", 'in "lists"'],
+        [random.random(rows).tobytes(), numbers.tobytes(), moments.tobytes(), nested],
+        ["float64", "float64", "datetime64[ns]", ""],
+        [[], [40], [20], []],
+        [3],
+    )
+
+
+@pytest.mark.parametrize("form", Form)
+@pytest.mark.parametrize(("start", "stop"), [(0, 600), (0, 1), (250, 599), (7, 7)])
+def test_an_answer_is_the_same_wherever_and_in_how_many_pieces_it_is_written(
+    form: Form, start: int, stop: int
+) -> None:
+    """In the worker row by row, here in one, or in some rows at a time."""
+    answer = much()
+    written = with_written_cells(answer)
+    assert written.dtypes == ["float64", WRITTEN, WRITTEN, WRITTEN]
+    assert misfit(written, 600) == ""
+    wanted = encode(answer, start, stop, form)
+    for same in (answer, written, unpacked(written)):
+        assert encode(same, start, stop, form) == wanted
+        assert encode_in_pieces(same, start, stop, form) == wanted

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from service.contracts import fitting
+from service.contracts.bounds import WRITTEN
 from service.contracts.contract import Form, Predictions
 from service.contracts.encoding import encode
 from service.contracts.fitting import misfit
@@ -49,6 +50,8 @@ def test_what_workers_send_fits(good: Predictions) -> None:
         changed(columns=[TWO * 2, ["a", None]]),
         changed(dtypes=["object", ""]),
         changed(dtypes=["V8", ""]),
+        changed(columns=[TWO, [b"1", "2"]], dtypes=["float64", WRITTEN]),
+        changed(columns=[b"12", ["a", None]], dtypes=[WRITTEN, ""], shapes=[[], []]),
         changed(dtypes=["f4,f4", ""]),
         changed(dtypes=["nonsense" * 1000, ""]),
         changed(dtypes=["", ""]),

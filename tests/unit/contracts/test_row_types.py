@@ -25,3 +25,9 @@ def test_types_are_kept_by_their_size(count: int, characters: int) -> None:
         assert types.of(names) is row
         most = max(most, types.kept_bytes)
     assert most <= LIMIT_BYTES + 150 * (500 + 500)
+
+
+def test_a_row_of_very_many_names_is_a_dict() -> None:
+    """A type of its own would take as long to be made as thousands of rows."""
+    names = [f"n{at}" for at in range(5_000)]
+    assert RowTypes().of(names)(*range(5_000)) == dict(zip(names, range(5_000), strict=True))
