@@ -172,6 +172,15 @@ FORMS: dict[str, tuple[Callable[[pd.DataFrame], Any], tuple[Any, ...]]] = {
         _each(lambda r: {"o": {"deep": [{"x": r.x, "größe": None}]}, "t": (1, 2.5)}),
         (),
     ),
+    "lists that hold much": (_each(lambda r: [r.x, None, f"{r.s} " * 60_000]), ()),
+    "arrays and moments that hold much": (
+        lambda f: {
+            "v": f[["x"]].to_numpy() + np.arange(3_000.0),
+            "at": _moments(f).to_numpy(),
+            "y": f["x"].to_numpy(),
+        },
+        (),
+    ),
     "a generator": (lambda f: iter(f["x"].tolist()), ()),
     "a tuple": (lambda f: tuple(f["n"].tolist()), ()),
     "a mapping of lists": (lambda f: {"a": f["x"].tolist(), "b": f["s"].tolist()}, ()),
