@@ -139,8 +139,12 @@ def test_a_front_that_is_killed_takes_its_children_along(rig: Rig, tmp_path: Pat
         assert isinstance(lost.exception(), httpx.TransportError)
         footprint.all_gone(family)
     assert {seen.status for seen in hammer.failed} <= {0}
-    # The kernel closes connections before it closes the listener, which takes one more of each.
-    assert len(hammer.broken) <= 2 * CLIENTS
+    for seen in hammer.seen:
+        # The kernel closes a killed process' descriptors from the highest on, and the listener's is
+        # the lowest: who connects anew after its connection has ended may still find it listening,
+        # and is reset with it. Then connections are refused.
+        broken = [one.fresh for one in seen if one in hammer.broken]
+        assert broken in ([], [False], [True], [False, True]), hammer.broken
     assert hammer.mixed({"1": FACTOR}) == []
     with footprint.ending_clean(start()) as again:
         footprint.wait_back_to(again, rig.usual)

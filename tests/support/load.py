@@ -22,6 +22,8 @@ class Seen:
     sent: float
     got: float | None
     error: str = ""
+    fresh: bool = False
+    """Whether its connection was made for it, and had carried no other."""
 
 
 @dataclass
@@ -97,6 +99,7 @@ class Hammer:
         connection: _Connection | None = None
         while not self._stopping.is_set():
             number = float(next(self._numbers))
+            fresh = connection is None or not connection.is_open
             body = json.dumps({"instances": [self.instance(number)]}).encode()
             try:
                 async with asyncio.timeout(ANSWER_TIMEOUT_S):
@@ -106,7 +109,8 @@ class Hammer:
                         connection = await _connect(self.url)
                     status, answer = await connection.post("/predict", body)
             except (OSError, EOFError, TimeoutError) as error:
-                seen.append(Seen(0, "", number, None, f"{type(error).__name__}: {error}"))
+                why = f"{type(error).__name__}: {error}"
+                seen.append(Seen(0, "", number, None, why, fresh))
                 if connection is not None:
                     connection.close()
                 connection = None
