@@ -22,7 +22,6 @@ _factors = itertools.count(11)
         pytest.param(Fault.FILES_HTML, "not complete", id="html"),
         pytest.param(Fault.FILES_DOWN, "500", id="down"),
         pytest.param(Fault.FILES_ENDLESS, "too large", id="endless"),
-        pytest.param(Fault.FILES_PADDED, "bytes of the disk", id="padded"),
     ],
 )
 def test_download_fault(rig: Rig, fault: Fault, told: str) -> None:
@@ -44,21 +43,35 @@ def test_download_fault(rig: Rig, fault: Fault, told: str) -> None:
     assert rig.proxy.met > 1
 
 
-def test_a_download_that_is_no_longer_wanted_ends(rig: Rig) -> None:
-    """Its process is gone long before the download itself is given up, and nothing is left."""
-    serving = rig.serving()
-    with rig.exact_traffic(), rig.proxy.failing(Fault.FILES_SILENT):
-        wanted = rig.promote_new(next(_factors))
-        rig.service.wait_until(lambda: rig.proxy.met, "a file is asked for")
-        fetcher = rig.service.started_pids("scout-fetch")[-1]
-        rig.promote(serving)
-        rig.service.wait_until(lambda: waiting.is_gone(fetcher), "its process is gone", SOON_S)
-        rig.service.wait_until(
-            lambda: rig.service.info()["promotions"][0]["ending"] == "superseded", "it is told"
-        )
-        assert rig.service.info()["promotions"][0]["version"] == wanted
-        assert list((rig.service.cache_dir / "tmp").iterdir()) == []
-        assert rig.serving() == serving
+def test_a_download_that_ends_early(rig: Rig) -> None:
+    """Since it takes more of the disk than was listed; or, where it hangs, is no longer wanted.
+
+    Then its process is gone long before the download itself is given up. Nothing is left.
+    """
+    serving, logged = rig.serving(), len(rig.service.events())
+
+    def newest() -> tuple[str, str]:
+        promotion = rig.service.info()["promotions"][0]
+        return promotion["version"], promotion["ending"]
+
+    with rig.exact_traffic():
+        with rig.proxy.failing(Fault.FILES_PADDED):
+            rig.promote_new(next(_factors))
+            rig.service.wait_until(
+                lambda: rig.logged_since(logged, "promotion will be tried again"), "it has ended"
+            )
+            (ended, *_) = rig.logged_since(logged, "promotion will be tried again")
+            assert "bytes of the disk" in ended["reason"]
+        with rig.proxy.failing(Fault.FILES_SILENT):
+            wanted = rig.promote_new(next(_factors))
+            rig.service.wait_until(lambda: newest() == (wanted, "under way"), "it is noticed")
+            rig.service.wait_until(lambda: rig.proxy.met, "a file is asked for")
+            fetcher = rig.service.started_pids("scout-fetch")[-1]
+            rig.promote(serving)
+            rig.service.wait_until(lambda: waiting.is_gone(fetcher), "its process is gone", SOON_S)
+            rig.service.wait_until(lambda: newest() == (wanted, "superseded"), "it is told")
+            assert list((rig.service.cache_dir / "tmp").iterdir()) == []
+            assert rig.serving() == serving
 
 
 def test_wrong_digest(rig: Rig) -> None:
