@@ -1,7 +1,6 @@
 """What is found of a model before it serves."""
 
 import json
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from service.contracts.choose import contract_for
 from service.contracts.contract import Call, Predictions
 from service.contracts.merge import take
 from service.core.errors import ModelFailedError
+from service.predictors import trial
 from service.predictors.inputs import to_model_input
 from service.predictors.outputs import to_predictions
 from service.predictors.trial import (
@@ -36,6 +36,35 @@ CONTRACT = contract_for(
 EXAMPLE = CONTRACT.decode(b'{"instances": [{"x": 1}, {"x": 2}]}')
 OWN = Rows(EXAMPLE, "its input example", "")
 NONE = Rows(None, "", "it has none")
+QUICK_S, SLOW_S = 0.001, 0.3
+
+
+class Clock:
+    """Goes on by what a model takes, and by nothing else."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+
+    def perf_counter(self) -> float:
+        """Return what it shows."""
+        return self.now_s
+
+    def takes(self, seconds: float, function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        """Return a function whose calls take so long."""
+
+        def timed(x: Any) -> Any:
+            self.now_s += seconds
+            return function(x)
+
+        return timed
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """Have trials timed by a clock that no other work on this machine moves."""
+    clock = Clock()
+    monkeypatch.setattr(trial, "time", clock)
+    return clock
 
 
 def answering(function: Callable[[Any], Any]) -> Callable[[Call], Predictions]:
@@ -60,12 +89,6 @@ def try_it(function: Callable[[Any], Any], rows: Rows = OWN) -> Answered:
 def boom(_: Any) -> Any:
     """Raise."""
     raise ZeroDivisionError
-
-
-def slow(x: Any) -> Any:
-    """Take longer than a warm call should."""
-    time.sleep(0.3)
-    return x
 
 
 def nan(x: Any) -> Any:
@@ -194,7 +217,7 @@ def timed(function: Callable[[Any], Any], rows: Rows = OWN) -> list[Timed]:
 
 
 @pytest.mark.parametrize("rows", [OWN, NONE])
-def test_a_model_is_timed_alone_and_in_company(rows: Rows) -> None:
+def test_a_model_is_timed_alone_and_in_company(clock: Clock, rows: Rows) -> None:
     """A few runs each, warm."""
     calls: list[int] = []
 
@@ -202,15 +225,15 @@ def test_a_model_is_timed_alone_and_in_company(rows: Rows) -> None:
         calls.append(len(x))
         return x
 
-    one, many = timed(answer, rows)
+    one, many = timed(clock.takes(QUICK_S, answer), rows)
     assert (one.rows, one.runs, many.rows, many.runs) == (1, 5, 64, 5)
-    assert one.seconds > 0
+    assert (one.seconds, many.seconds) == pytest.approx((QUICK_S, QUICK_S))
     assert calls == [1] * 6 + [64] * 6
 
 
-def test_calls_of_one_row_that_were_timed_are_not_made_again() -> None:
+def test_calls_of_one_row_that_were_timed_are_not_made_again(clock: Clock) -> None:
     """Those of a trial are taken, but for a cold one; company needs no warming up after it."""
-    watched = Watched(answering(lambda x: x))
+    watched = Watched(answering(clock.takes(QUICK_S, lambda x: x)))
     watched(take(EXAMPLE, [0]))
     assert watched.lone_s == []
     assert try_to_answer(CONTRACT, watched, OWN).row_wise
@@ -220,20 +243,21 @@ def test_calls_of_one_row_that_were_timed_are_not_made_again() -> None:
         calls.append(len(x))
         return x
 
-    one, many = time_calls(CONTRACT, answering(answer), OWN, watched.lone_s)
+    answered = answering(clock.takes(QUICK_S, answer))
+    one, many = time_calls(CONTRACT, answered, OWN, watched.lone_s)
     assert (one.rows, one.runs, many.rows, many.runs) == (1, 2, 64, 5)
-    assert one.seconds > 0
+    assert one.seconds == pytest.approx(QUICK_S)
     assert calls == [64] * 5
 
 
-def test_timing_a_slow_model_takes_little_more_than_its_calls() -> None:
-    """One call of each size, and fewer rows where they would take too long one by one."""
-    began = time.perf_counter()
-    one, many = timed(slow)
+def test_timing_a_slow_model_takes_no_more_than_a_call_of_each_size(clock: Clock) -> None:
+    """It is timed cold, and with fewer rows where they would take too long one by one."""
+    one, many = timed(clock.takes(SLOW_S, lambda x: x))
     assert (one.rows, one.runs, many.rows, many.runs) == (1, 1, 4, 1)
-    assert time.perf_counter() - began < 2
+    assert clock.now_s == pytest.approx(2 * SLOW_S)
 
 
+@pytest.mark.usefixtures("clock")
 def test_what_raises_is_not_timed() -> None:
     """In company, alone, or at all."""
     assert [t.rows for t in timed(lambda x: x if len(x) == 1 else boom(x))] == [1]
