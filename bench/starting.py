@@ -51,10 +51,17 @@ def rest(contender: Contender, url: str, tree: ProcessTree) -> float:
 
     Return the share of a core that it takes then.
     """
-    if contender.ours:
-        deadline = time.monotonic() + _COMPILE_LIMIT_S
-        while predictors(url).get("state") == _COMPILING and time.monotonic() < deadline:
-            time.sleep(_LOOK_S)
+    return rest_compiled(url, tree) if contender.ours else tree.rest()
+
+
+def rest_compiled(url: str, tree: ProcessTree) -> float:
+    """Wait until a service of ours has compiled what it wants to, and does nothing else either.
+
+    Return the share of a core that it takes then.
+    """
+    deadline = time.monotonic() + _COMPILE_LIMIT_S
+    while predictors(url).get("state") == _COMPILING and time.monotonic() < deadline:
+        time.sleep(_LOOK_S)
     return tree.rest()
 
 

@@ -17,6 +17,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from bench import starting
 from bench.against import check_out
 from bench.ground import register_forest
 from bench.loads import _frames
@@ -94,7 +95,7 @@ def _measure_demo(
         case = _DemoCase(_DEMO, title, {}, 1, 0.0, settings, limit_s=limit_s)
         for tree, root in trees.items():
             with _serving(server, folder, root, forest.NAME, case) as service:
-                service.tree.rest()
+                starting.rest_compiled(service.url, service.tree)
                 measure.capacity(service, case, _DEMO_CLIENTS, 2.0)
                 capacity = measure.capacity(service, case, _DEMO_CLIENTS, _DEMO_CAPACITY_S)
                 known = dataclasses.replace(case, capacity=capacity)
