@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import mlflow_server as servers
 from tests.support import running_service
+from tests.support.counting_proxy import CountingProxy
 from tests.support.load import Hammer
 from tests.support.mlflow_server import MlflowServer, unique_name
 from tests.support.running_service import RunningService
@@ -107,22 +107,17 @@ def test_a_pin_from_afar_wants_the_token(service: RunningService) -> None:
 
 
 def test_a_start_without_a_registry_serves_the_last_known_good_version(
-    tmp_path: Path,
+    mlflow_server: MlflowServer, tiny: str, tmp_path: Path
 ) -> None:
     """From the store, and says why and since when; a pin can be set from there, too."""
-    server = servers.start(tmp_path / "mlflow")
-    try:
-        name = unique_name("remembered")
-        for factor in FACTORS.values():
-            server.register_tiny(name, factor)
-        server.set_alias(name, "champion", 2)
-        pointer = f"models:/{name}@champion"
-        with running_service.start(tmp_path, server.uri, model_uri=pointer) as first:
-            first.post("/model/pin", {"version": "1"}).raise_for_status()
-            first.client.delete("/model/pin").raise_for_status()
-    finally:
-        server.stop()
-    with running_service.start(tmp_path, server.uri, model_uri=pointer) as again:
+    pointer, registry = f"models:/{tiny}@champion", CountingProxy(mlflow_server.uri)
+    with (
+        registry,
+        running_service.start(tmp_path, registry.uri, model_uri=pointer) as first,
+    ):
+        first.post("/model/pin", {"version": "1"}).raise_for_status()
+        first.client.delete("/model/pin").raise_for_status()
+    with running_service.start(tmp_path, registry.uri, model_uri=pointer) as again:
         health = again.get("/health").json()
         assert health["model_version"] == "2"
         assert health["registry_error"]

@@ -11,6 +11,7 @@ import pytest
 
 from tests.support import mlflow_server as servers
 from tests.support import running_service
+from tests.support.counting_proxy import CountingProxy
 from tests.support.mlflow_server import MlflowServer
 from tests.support.running_service import RunningService
 
@@ -48,11 +49,11 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MlflowSe
         server.stop()
 
 
-def start(folder: Path, server: MlflowServer, workspace: str, *, wait: bool) -> RunningService:
+def start(folder: Path, registry: CountingProxy, workspace: str, *, wait: bool) -> RunningService:
     """Start a service for one workspace, on the CACHE_DIR that all have."""
     return running_service.start(
         folder / workspace,
-        server.uri,
+        registry.uri,
         wait=wait,
         cache_dir=folder / "cache",
         model_uri=f"models:/{NAME}@champion",
@@ -74,25 +75,22 @@ def test_a_workspaces_model_is_never_taken_for_anothers(
     server: MlflowServer, tmp_path: Path
 ) -> None:
     """Not even with the registry down, by the last known good version or by a pin."""
-    with start(tmp_path, server, "team-a", wait=True) as ours:
+    registry = CountingProxy(server.uri)
+    with registry, start(tmp_path, registry, "team-a", wait=True) as ours:
         assert ours.predict({"a": 1.0}).json()["predictions"] == [{"y": 2.0}]
         assert ours.info()["serving"]["workspace"] == "team-a"
         ours.post("/model/pin", {"version": "1"}).raise_for_status()
         ours.wait_until(ours.knows_good, "known to be good")
         ours.wait_until(partial(_status_tag, server, "team-a"), "tagged")
         assert _status_tag(server, "team-b") is None
-    server.stop()
-    with start(tmp_path, server, "team-b", wait=False) as theirs:
+    with start(tmp_path, registry, "team-b", wait=False) as theirs:
         theirs.wait_until(partial(_is_down, theirs), "says why")
         assert theirs.post("/model/pin", {"version": "1"}).status_code == httpx.codes.BAD_GATEWAY
         assert theirs.predict({"a": 1.0}).status_code == httpx.codes.SERVICE_UNAVAILABLE
-        again = servers.start(server.folder, "--enable-workspaces", port=httpx.URL(server.uri).port)
-        try:
+        with registry:
             theirs.wait_healthy()
             assert theirs.predict({"a": 1.0}).json()["predictions"] == [{"y": 3.0}]
             assert theirs.get("/health").json()["pinned_version"] is None
-        finally:
-            again.stop()
     (pinned,) = (tmp_path / "cache" / "pointers").glob("*.json")
     assert '"workspace":"team-a"' in pinned.read_text()
 
