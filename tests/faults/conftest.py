@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 
-from tests.support import footprint, running_service
+from tests.support import followed, footprint
 from tests.support.fault_proxy import FaultProxy
+from tests.support.followed import ALIAS
 from tests.support.footprint import Footprint
-from tests.support.load import Hammer
-from tests.support.mlflow_server import MlflowServer, unique_name
+from tests.support.load import STEADY_S, Hammer
+from tests.support.mlflow_server import MlflowServer
 from tests.support.running_service import RunningService
 
 CLIENTS = 2
-ALIAS = "champion"
 
 
 @dataclass
@@ -62,7 +62,7 @@ class Rig:
     @contextlib.contextmanager
     def traffic(self) -> Iterator[Hammer]:
         """Send requests meanwhile: all are answered, and then nothing more is taken than usual."""
-        with Hammer(self.service.url, CLIENTS) as hammer:
+        with Hammer(self.service.url, CLIENTS, pause_s=STEADY_S) as hammer:
             self.service.wait_until(lambda: all(hammer.seen), "answers before the fault")
             yield hammer
             count = len(hammer.all)
@@ -81,21 +81,12 @@ class Rig:
 @pytest.fixture(scope="session")
 def rig(mlflow_server: MlflowServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
     """Start a service behind a proxy, with versions 1 and 2 fetched and version 1 promoted."""
-    name, factors = unique_name("broken"), {"1": 2.0, "2": 3.0}
-    for factor in factors.values():
-        mlflow_server.register_tiny(name, factor)
-    mlflow_server.set_alias(name, ALIAS, 1)
+    factors = {"1": 2.0, "2": 3.0}
+    name = followed.register_tiny(mlflow_server, "broken", *factors.values())
+    folder = tmp_path_factory.mktemp("faults")
     with (
         FaultProxy(mlflow_server.uri) as proxy,
-        footprint.ending_clean(
-            running_service.start(
-                tmp_path_factory.mktemp("faults"),
-                proxy.uri,
-                model_uri=f"models:/{name}@{ALIAS}",
-                keep_warm=False,
-                registry_timeout_s=2,
-            )
-        ) as service,
+        followed.serving(folder, proxy.uri, name, keep_warm=False, registry_timeout_s=2) as service,
     ):
         usual = Footprint.of(service)
         rig = Rig(mlflow_server, proxy, service, name, factors, usual)

@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 
-from tests.support import footprint, running_service
-from tests.support.mlflow_server import MlflowServer, unique_name
+from tests.support import followed
+from tests.support.followed import ALIAS
+from tests.support.mlflow_server import MlflowServer
 from tests.support.running_service import RunningService
 
-REQUEST_TIMEOUT_S = 10.0
+REQUEST_TIMEOUT_S = 6.0
 ROLLED_BACK_WITHIN_S = 10 * 1.0
 """Ten times what is promised after the fifth request."""
 GOOD_ROWS = 31
@@ -24,7 +25,7 @@ KILLED_AFTER_S = 0.2
 SLOW_S = 0.5
 """More than that, and less than the second that a request may take when it is run again."""
 QUEUED = 8
-QUEUED_S = 2.5
+QUEUED_S = 1.5
 """For each of them: all together take twice as long as a request may."""
 NOT_THE_VERSIONS = {"overloaded", "queue-timeout"}
 
@@ -32,11 +33,8 @@ NOT_THE_VERSIONS = {"overloaded", "queue-timeout"}
 @pytest.fixture(scope="module")
 def name(mlflow_server: MlflowServer) -> str:
     """Register a model whose versions do as their rows say, the third one raising for all."""
-    name = unique_name("blamed")
-    for factor in (2.0, 3.0):
-        mlflow_server.register_unruly(name, factor)
+    name = followed.register_unruly(mlflow_server, "blamed", 2.0, 3.0)
     mlflow_server.register_unruly(name, 5.0, limit=50.0)
-    mlflow_server.set_alias(name, "champion", 1)
     return name
 
 
@@ -45,18 +43,16 @@ def service(
     mlflow_server: MlflowServer, name: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[RunningService]:
     """Serve it with one worker; versions are on probation for as long as the tests take."""
-    with footprint.ending_clean(
-        running_service.start(
-            tmp_path_factory.mktemp("blamed"),
-            mlflow_server.uri,
-            model_uri=f"models:/{name}@champion",
-            request_timeout_s=REQUEST_TIMEOUT_S,
-            probation_s=600,
-            # So that each request is a run of its own, whose length is known.
-            max_batch_rows=1,
-        )
+    with followed.serving(
+        tmp_path_factory.mktemp("blamed"),
+        mlflow_server.uri,
+        name,
+        request_timeout_s=REQUEST_TIMEOUT_S,
+        probation_s=600,
+        # So that each request is a run of its own, whose length is known.
+        max_batch_rows=1,
     ) as running:
-        mlflow_server.set_alias(name, "champion", 2)
+        mlflow_server.set_alias(name, ALIAS, 2)
         running.wait_serving(2)
         yield running
 
@@ -155,7 +151,7 @@ def test_a_version_that_fails_what_the_one_before_answers(
     service: RunningService, mlflow_server: MlflowServer, name: str
 ) -> None:
     """It is gone soon after its fifth request, and the one before goes on with its probation."""
-    mlflow_server.set_alias(name, "champion", 3)
+    mlflow_server.set_alias(name, ALIAS, 3)
     service.wait_serving(3)
     for number in range(5):
         assert ask(service, 60 + number) == 500

@@ -17,13 +17,14 @@ import pytest
 
 from service.core.versions import ModelVersion
 from service.registry.store import ArtifactStore
-from tests.faults.conftest import ALIAS, Rig
-from tests.support import footprint, running_service
+from tests.faults.conftest import Rig
+from tests.support import followed, footprint, running_service
 from tests.support.fake_source import a_version
 from tests.support.fault_proxy import Fault, FaultProxy
+from tests.support.followed import ALIAS
 from tests.support.footprint import Footprint
-from tests.support.load import Hammer
-from tests.support.mlflow_server import MlflowServer, unique_name
+from tests.support.load import STEADY_S, Hammer
+from tests.support.mlflow_server import MlflowServer
 from tests.support.running_service import RunningService
 
 FACTORS = {"1": 2.0, "2": 3.0}
@@ -35,11 +36,7 @@ CLIENTS = 2
 @pytest.fixture
 def name(mlflow_server: MlflowServer) -> str:
     """Register two versions, the first one promoted."""
-    name = unique_name("cached")
-    for factor in FACTORS.values():
-        mlflow_server.register_tiny(name, factor)
-    mlflow_server.set_alias(name, ALIAS, 1)
-    return name
+    return followed.register_tiny(mlflow_server, "cached", *FACTORS.values())
 
 
 def started(folder: Path, uri: str, name: str, **settings: Any) -> RunningService:
@@ -48,7 +45,7 @@ def started(folder: Path, uri: str, name: str, **settings: Any) -> RunningServic
         folder,
         uri,
         wait=False,
-        model_uri=f"models:/{name}@{ALIAS}",
+        model_uri=followed.pointer(name),
         keep_warm=False,
         probation_s=0.1,
         registry_timeout_s=2,
@@ -79,7 +76,10 @@ def exact_traffic(
     before, where nothing can serve yet, each gets a 503.
     """
     with contextlib.ExitStack() as stack:
-        hammers = [stack.enter_context(Hammer(service.url, CLIENTS)) for service in services]
+        hammers = [
+            stack.enter_context(Hammer(service.url, CLIENTS, pause_s=STEADY_S))
+            for service in services
+        ]
         for service, hammer in zip(services, hammers, strict=True):
             service.wait_until(partial(_all_asked, hammer), "clients send")
         yield

@@ -8,14 +8,15 @@ from typing import Any
 
 import pytest
 
-from tests.support import footprint, running_service
+from tests.support import followed, footprint
+from tests.support.followed import ALIAS
 from tests.support.footprint import Footprint
-from tests.support.load import Hammer
-from tests.support.mlflow_server import MlflowServer, unique_name
+from tests.support.load import STEADY_S, Hammer
+from tests.support.mlflow_server import MlflowServer
 from tests.support.running_service import RunningService
 
 CLIENTS = 3
-LOAD_TIMEOUT_S = 5.0
+LOAD_TIMEOUT_S = 3.0
 FACTOR = 2.0
 OVER = {"unloaded", "failed"}
 TIMED_OUT = f"within {LOAD_TIMEOUT_S:g} s"
@@ -23,10 +24,8 @@ TIMED_OUT = f"within {LOAD_TIMEOUT_S:g} s"
 
 @pytest.fixture(scope="module")
 def name(mlflow_server: MlflowServer) -> str:
-    """Register a model whose version 1 does as its rows say."""
-    name = unique_name("candidates")
-    mlflow_server.set_alias(name, "champion", mlflow_server.register_unruly(name, FACTOR))
-    return name
+    """Register a model whose versions 1 and 2 do as their rows say."""
+    return followed.register_unruly(mlflow_server, "candidates", FACTOR, FACTOR)
 
 
 @pytest.fixture(scope="module")
@@ -34,18 +33,15 @@ def service(
     mlflow_server: MlflowServer, name: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[RunningService]:
     """Serve version 1, for all tests of this module; what is opened once is open then."""
-    with footprint.ending_clean(
-        running_service.start(
-            tmp_path_factory.mktemp("candidates"),
-            mlflow_server.uri,
-            model_uri=f"models:/{name}@champion",
-            load_timeout_s=LOAD_TIMEOUT_S,
-            keep_warm=False,
-        )
+    with followed.serving(
+        tmp_path_factory.mktemp("candidates"),
+        mlflow_server.uri,
+        name,
+        load_timeout_s=LOAD_TIMEOUT_S,
+        keep_warm=False,
     ) as running:
-        good = mlflow_server.register_unruly(name, FACTOR)
-        for version in (good, "1"):
-            mlflow_server.set_alias(name, "champion", version)
+        for version in ("2", "1"):
+            mlflow_server.set_alias(name, ALIAS, version)
             running.wait_serving(version)
         yield running
 
@@ -61,7 +57,12 @@ def before(service: RunningService) -> Footprint:
 
 
 def _hammer(service: RunningService) -> Hammer:
-    return Hammer(service.url, CLIENTS, instance=lambda number: {"a": number, "do": ""})
+    return Hammer(
+        service.url,
+        CLIENTS,
+        instance=lambda number: {"a": number, "do": ""},
+        pause_s=STEADY_S,
+    )
 
 
 def _last_promotion(service: RunningService) -> dict[str, Any]:
@@ -81,7 +82,7 @@ def _refused(
     """
     with _hammer(service) as hammer:
         version = mlflow_server.register_unruly(name, 5.0, **misbehaviour)
-        mlflow_server.set_alias(name, "champion", version)
+        mlflow_server.set_alias(name, ALIAS, version)
         service.wait_until(
             lambda: (
                 (last := _last_promotion(service))["version"] == version
@@ -93,7 +94,7 @@ def _refused(
         health = service.get("/health").json()
         answered = len(hammer.all)
         service.wait_until(lambda: len(hammer.all) > answered + 50, "answers go on")
-    mlflow_server.set_alias(name, "champion", 1)
+    mlflow_server.set_alias(name, ALIAS, 1)
     service.wait_until(lambda: service.info()["registry"]["promoted_version"] == "1", "1 promoted")
     assert (health["model_version"], health["promoted_version"]) == ("1", version)
     assert hammer.failed == []
@@ -181,10 +182,10 @@ def test_a_candidate_that_raises_when_it_is_timed(
     """Many rows at once may be none of its business: it serves, timed with one; 0 requests fail."""
     with _hammer(service) as hammer:
         version = mlflow_server.register_unruly(name, 3.0, on_many="raise")
-        mlflow_server.set_alias(name, "champion", version)
+        mlflow_server.set_alias(name, ALIAS, version)
         service.wait_serving(version)
         speed = _last_promotion(service)["verdicts"][-1]
-        mlflow_server.set_alias(name, "champion", 1)
+        mlflow_server.set_alias(name, ALIAS, 1)
         service.wait_serving(1)
     assert hammer.failed == []
     assert hammer.mixed({"1": FACTOR, version: 3.0}) == []
@@ -201,11 +202,11 @@ def test_a_candidate_whose_worker_is_killed_from_outside(
     """Not its fault: tried again after a wait, and then it serves; 0 requests fail."""
     version = mlflow_server.register_unruly(name, 7.0, on_load="sleep:1.5")
     with _hammer(service) as hammer:
-        mlflow_server.set_alias(name, "champion", version)
+        mlflow_server.set_alias(name, ALIAS, version)
         service.wait_until(lambda: service.started_pids(f"worker-{version}-"), "its worker loads")
         os.kill(service.started_pids(f"worker-{version}-")[0], signal.SIGKILL)
         service.wait_serving(version)
-        mlflow_server.set_alias(name, "champion", 1)
+        mlflow_server.set_alias(name, ALIAS, 1)
         service.wait_serving(1)
     assert hammer.failed == []
     assert hammer.mixed({"1": FACTOR, version: 7.0}) == []

@@ -13,8 +13,9 @@ from typing import Any, NamedTuple
 import pytest
 
 from service.demo import model as demo
-from tests.faults.conftest import ALIAS, Rig
-from tests.support import footprint, running_service
+from tests.faults.conftest import Rig
+from tests.support import followed, footprint, running_service
+from tests.support.followed import ALIAS
 from tests.support.footprint import GONE_WITHIN_S
 from tests.support.load import Hammer
 from tests.support.mlflow_server import MlflowServer
@@ -26,14 +27,15 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="sends POSIX sig
 
 
 class Forest(NamedTuple):
-    """A registered forest, which takes seconds to compile, and a row to ask it for."""
+    """A registered forest, which takes seconds to compile, a row to ask it for, and its answer."""
 
     server: MlflowServer
     row: dict[str, Any]
+    expected: float
 
     def served(self, folder: Path) -> RunningService:
         """Start a service that has it in use, and compiles it."""
-        uri = f"models:/{demo.NAME}@{ALIAS}"
+        uri = followed.pointer(demo.NAME)
         return running_service.start(folder, self.server.uri, model_uri=uri)
 
     def hammer(self, service: RunningService) -> Hammer:
@@ -48,7 +50,8 @@ def forest(mlflow_server: MlflowServer) -> Forest:
     with mlflow_server.active():
         version = demo.register(mlflow_server.uri, pipeline, inputs)
     mlflow_server.set_alias(demo.NAME, ALIAS, version)
-    return Forest(mlflow_server, json.loads(inputs.head(1).to_json(orient="records"))[0])
+    row = json.loads(inputs.head(1).to_json(orient="records"))[0]
+    return Forest(mlflow_server, row, pipeline.predict(inputs.head(1))[0][0])
 
 
 def _await_compiler(service: RunningService) -> int:
@@ -64,7 +67,7 @@ def _why_not_compiled(service: RunningService) -> str:
 
 
 def test_a_compiler_that_is_killed(rig: Rig, forest: Forest, tmp_path: Path) -> None:
-    """0 requests fail, and nothing of it stays; the version serves on as it did."""
+    """0 requests fail or differ, and nothing of it stays; the version serves on as it did."""
     killed: set[int] = set()
     with footprint.ending_clean(forest.served(tmp_path)) as service:
         with forest.hammer(service) as hammer:
@@ -81,6 +84,11 @@ def test_a_compiler_that_is_killed(rig: Rig, forest: Forest, tmp_path: Path) -> 
             answered = len(hammer.all)
             service.wait_until(lambda: len(hammer.all) > answered + 50, "answers go on")
         assert hammer.failed == []
+        assert [seen.got for seen in hammer.all] == pytest.approx(
+            [forest.expected] * len(hammer.all), rel=1e-12
+        )
+        assert "ended" in _why_not_compiled(service)
+        assert any(e.get("event") == "predictors not compiled" for e in service.events())
         footprint.wait_back_to(service, rig.usual)
 
 

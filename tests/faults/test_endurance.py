@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import footprint, running_service
+from tests.support import followed, footprint, running_service
+from tests.support.followed import ALIAS
 from tests.support.load import Hammer
-from tests.support.mlflow_server import MlflowServer, unique_name
+from tests.support.mlflow_server import MlflowServer
 from tests.support.running_service import RunningService
 from tests.support.set_back_clock import SetBackClock
 from tests.support.stepping_clock import STEP_S
@@ -26,11 +27,7 @@ GROWTH = 1.10
 @pytest.fixture(scope="module")
 def name(mlflow_server: MlflowServer) -> str:
     """Register a model with two versions."""
-    name = unique_name("enduring")
-    for factor in FACTORS.values():
-        mlflow_server.register_tiny(name, factor)
-    mlflow_server.set_alias(name, "champion", 1)
-    return name
+    return followed.register_tiny(mlflow_server, "enduring", *FACTORS.values())
 
 
 @pytest.fixture(scope="module")
@@ -38,14 +35,8 @@ def service(
     mlflow_server: MlflowServer, name: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[RunningService]:
     """Serve it."""
-    with footprint.ending_clean(
-        running_service.start(
-            tmp_path_factory.mktemp("enduring"),
-            mlflow_server.uri,
-            model_uri=f"models:/{name}@champion",
-            keep_warm=False,
-        )
-    ) as running:
+    folder = tmp_path_factory.mktemp("enduring")
+    with followed.serving(folder, mlflow_server.uri, name, keep_warm=False) as running:
         yield running
 
 
@@ -53,7 +44,7 @@ def _swap(service: RunningService, mlflow_server: MlflowServer, name: str, times
     """Promote the other version so many times, each once the one before serves alone."""
     for _ in range(times):
         other = "2" if service.get("/health").json()["model_version"] == "1" else "1"
-        mlflow_server.set_alias(name, "champion", other)
+        mlflow_server.set_alias(name, ALIAS, other)
         service.wait_serving(other)
         service.wait_until(lambda: _alive(service) == 1, "the version before is gone")
 
@@ -87,14 +78,11 @@ def test_many_swaps_in_a_row(
 @pytest.mark.skipif(sys.platform == "win32", reason="sets the clock back by POSIX means")
 def test_a_wall_clock_that_steps_back_an_hour(mlflow_server: MlflowServer, tmp_path: Path) -> None:
     """Serving, polling, promotions and journal go on, newest first; 0 requests fail."""
-    name = unique_name("stepping")
-    for factor in FACTORS.values():
-        mlflow_server.register_unruly(name, factor)
-    mlflow_server.set_alias(name, "champion", 1)
+    name = followed.register_unruly(mlflow_server, "stepping", *FACTORS.values())
     clock = SetBackClock(tmp_path)
     with (
         footprint.ending_clean(
-            clock.start(mlflow_server.uri, model_uri=f"models:/{name}@champion", keep_warm=False)
+            clock.start(mlflow_server.uri, model_uri=followed.pointer(name), keep_warm=False)
         ) as service,
         Hammer(service.url, CLIENTS, instance=lambda number: {"a": number, "do": ""}) as hammer,
     ):

@@ -10,7 +10,8 @@ from bench.overload import cases, measure
 from bench.overload.cases import Case
 from bench.overload.plan import percentile
 from bench.processes import ProcessTree
-from tests.support import running_service
+from tests.support import followed, running_service
+from tests.support.followed import ALIAS
 from tests.support.mlflow_server import MlflowServer
 from tests.support.python_models import register_python_model
 
@@ -30,13 +31,13 @@ def test_overload(mlflow_server: MlflowServer, tmp_path: Path, case: Case) -> No
     """What the model can do it does, the others are refused, nothing is lost, and it ends soon."""
     name = f"overloaded-{case.key}"
     version = register_python_model(mlflow_server, name, cases.MODEL_FILE, case.model)
-    mlflow_server.set_alias(name, "champion", version)
+    mlflow_server.set_alias(name, ALIAS, version)
     if not LONG:
         case = dataclasses.replace(case, limit_s=2.0)
     with running_service.start(
         tmp_path,
         mlflow_server.uri,
-        model_uri=f"models:/{name}@champion",
+        model_uri=followed.pointer(name),
         request_timeout_s=case.limit_s,
         compiled="off",
         **case.settings,

@@ -12,10 +12,9 @@ import httpx
 import psutil
 import pytest
 
-from tests.faults.conftest import ALIAS, Rig
-from tests.support import footprint, running_service
+from tests.faults.conftest import Rig
+from tests.support import followed, footprint, running_service
 from tests.support.load import Hammer
-from tests.support.mlflow_server import unique_name
 from tests.support.running_service import RunningService
 
 CLIENTS = 2
@@ -115,11 +114,10 @@ def test_a_front_that_is_killed_takes_its_children_along(rig: Rig, tmp_path: Pat
     What lies below CACHE_DIR serves the next start, which removes the temporary files. That one
     ends in time although its fork server hangs while a worker is to be replaced.
     """
-    name = unique_name("killed")
-    rig.server.set_alias(name, ALIAS, rig.server.register_unruly(name, FACTOR))
+    name = followed.register_unruly(rig.server, "killed", FACTOR)
 
     def start() -> RunningService:
-        uri = f"models:/{name}@{ALIAS}"
+        uri = followed.pointer(name)
         return running_service.start(tmp_path, rig.server.uri, model_uri=uri)
 
     with (

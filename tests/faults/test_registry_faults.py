@@ -5,8 +5,9 @@ import time
 
 import pytest
 
-from tests.faults.conftest import ALIAS, Rig
+from tests.faults.conftest import Rig
 from tests.support.fault_proxy import Fault
+from tests.support.followed import ALIAS
 from tests.support.mlflow_server import unique_name
 
 FLAPS = 12

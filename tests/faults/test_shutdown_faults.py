@@ -14,10 +14,11 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from tests.support import footprint, running_service
+from tests.support import followed, footprint, running_service
+from tests.support.followed import ALIAS
 from tests.support.footprint import GONE_WITHIN_S
 from tests.support.load import Hammer
-from tests.support.mlflow_server import MlflowServer, unique_name
+from tests.support.mlflow_server import MlflowServer
 from tests.support.running_service import RunningService
 
 CLIENTS = 2
@@ -44,8 +45,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="sends POSIX sig
 @pytest.fixture(scope="module")
 def name(mlflow_server: MlflowServer) -> str:
     """Register version 1, which does as its rows say, and a version to be in each phase with."""
-    name = unique_name("ending")
-    mlflow_server.register_unruly(name, FACTOR)
+    name = followed.register_unruly(mlflow_server, "ending", FACTOR)
     mlflow_server.register_unruly(name, FACTOR, on_load="hang")
     mlflow_server.register_unruly(name, FACTOR, on_predict="hang")
     mlflow_server.register_unruly(name, FACTOR, on_load="sleep:1")
@@ -59,11 +59,11 @@ VERSION_OF = {"loading": "2", "gating": "3", "swapping": "4", "draining": "4"}
 def _serving(
     server: MlflowServer, name: str, folder: Path, *, wait: bool = True, drain_lead_s: float = 0
 ) -> Iterator[RunningService]:
-    server.set_alias(name, "champion", 1)
+    server.set_alias(name, ALIAS, 1)
     with running_service.start(
         folder,
         server.uri,
-        model_uri=f"models:/{name}@champion",
+        model_uri=followed.pointer(name),
         wait=wait,
         keep_warm=False,
         drain_lead_s=drain_lead_s,
@@ -105,7 +105,7 @@ def _reach(
         return []
     version = VERSION_OF.get(phase)
     if version:
-        server.set_alias(name, "champion", version)
+        server.set_alias(name, ALIAS, version)
     if phase == "swapping":
         _await_event(service, "version serves", version or "")
         return []

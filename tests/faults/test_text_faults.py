@@ -12,8 +12,9 @@ import httpx
 import psutil
 import pytest
 
-from tests.support import footprint, running_service
-from tests.support.mlflow_server import MlflowServer, unique_name
+from tests.support import followed
+from tests.support.followed import ALIAS
+from tests.support.mlflow_server import MlflowServer
 from tests.support.running_service import RunningService
 
 LONGEST_LIVE_S = 1.5
@@ -26,9 +27,7 @@ EVIL = f"{WITH_USER}\x1b[2J\u202e"
 @pytest.fixture(scope="module")
 def name(mlflow_server: MlflowServer) -> str:
     """Register a model whose version 1 does as its rows say."""
-    name = unique_name("texts")
-    mlflow_server.set_alias(name, "champion", mlflow_server.register_unruly(name, 2.0))
-    return name
+    return followed.register_unruly(mlflow_server, "texts", 2.0)
 
 
 @pytest.fixture(scope="module")
@@ -36,14 +35,8 @@ def service(
     mlflow_server: MlflowServer, name: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[RunningService]:
     """Serve version 1, for all tests of this module."""
-    with footprint.ending_clean(
-        running_service.start(
-            tmp_path_factory.mktemp("texts"),
-            mlflow_server.uri,
-            model_uri=f"models:/{name}@champion",
-            probation_s=0,
-        )
-    ) as running:
+    folder = tmp_path_factory.mktemp("texts")
+    with followed.serving(folder, mlflow_server.uri, name, probation_s=0) as running:
         yield running
 
 
@@ -90,7 +83,7 @@ def edited(server: MlflowServer, name: str, folder: Path, edit: Callable[[Path],
 
 def promoted(service: RunningService, server: MlflowServer, name: str, version: str) -> Any:
     """Promote a version, and return what came of it."""
-    server.set_alias(name, "champion", version)
+    server.set_alias(name, ALIAS, version)
     service.wait_until(
         lambda: (
             (last := service.info()["promotions"][0])["version"] == version

@@ -10,8 +10,9 @@ from typing import BinaryIO
 import psutil
 import pytest
 
-from tests.support import running_service
-from tests.support.mlflow_server import MlflowServer, unique_name
+from tests.support import followed
+from tests.support.followed import ALIAS
+from tests.support.mlflow_server import MlflowServer
 from tests.support.running_service import RunningService
 
 BODY_BYTES = 33_554_432
@@ -25,11 +26,7 @@ JSON, PLAIN = b"application/json", b"application/json; charset=utf-8"
 @pytest.fixture(scope="module")
 def promoted(mlflow_server: MlflowServer) -> str:
     """Register two versions of a model, and promote the first."""
-    name = unique_name("wire")
-    for factor in (2.0, 3.0):
-        mlflow_server.register_tiny(name, factor)
-    mlflow_server.set_alias(name, "champion", 1)
-    return name
+    return followed.register_tiny(mlflow_server, "wire", 2.0, 3.0)
 
 
 @pytest.fixture(scope="module")
@@ -37,9 +34,10 @@ def service(
     promoted: str, mlflow_server: MlflowServer, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[RunningService]:
     """Start a service whose limits are short."""
-    with running_service.start(
+    with followed.serving(
         tmp_path_factory.mktemp("wire"),
         mlflow_server.uri,
+        promoted,
         model_uri=f"models:/{promoted}/1",
         max_bodies_bytes=MAX_BODIES_BYTES,
         head_timeout_s=2,
@@ -130,13 +128,12 @@ def test_an_overloaded_service_refuses_from_the_head(
     mlflow_server: MlflowServer, tmp_path: Path
 ) -> None:
     """Before a byte of the body is sent; that is skipped, and the next request is answered."""
-    name = unique_name("overloaded")
-    mlflow_server.set_alias(name, "champion", mlflow_server.register_unruly(name, 2.0))
+    name = followed.register_unruly(mlflow_server, "overloaded", 2.0)
     with (
-        running_service.start(
+        followed.serving(
             tmp_path,
             mlflow_server.uri,
-            model_uri=f"models:/{name}@champion",
+            name,
             workers=1,
             max_queue_rows=1,
             probation_s=0,
@@ -176,15 +173,10 @@ def answer(answers: BinaryIO) -> tuple[int, bytes]:
 
 def test_few_descriptors(promoted: str, mlflow_server: MlflowServer, tmp_path: Path) -> None:
     """Idle connections take none of those that a new worker and a promotion need."""
-    mlflow_server.set_alias(promoted, "champion", 1)
+    mlflow_server.set_alias(promoted, ALIAS, 1)
     limited = ("-c", _LIMITED)
     with (
-        running_service.start(
-            tmp_path,
-            mlflow_server.uri,
-            command=limited,
-            model_uri=f"models:/{promoted}@champion",
-        ) as service,
+        followed.serving(tmp_path, mlflow_server.uri, promoted, command=limited) as service,
         contextlib.ExitStack() as idle,
     ):
         for _ in range(2 * DESCRIPTORS):
@@ -199,7 +191,7 @@ def test_few_descriptors(promoted: str, mlflow_server: MlflowServer, tmp_path: P
         )
         for _ in range(DESCRIPTORS):
             idle.enter_context(connect(service, b""))
-        mlflow_server.set_alias(promoted, "champion", 2)
+        mlflow_server.set_alias(promoted, ALIAS, 2)
         service.wait_serving(2)
         assert service.predict({"a": 1.0}).json()["predictions"] == [{"y": 3.0}]
         assert psutil.Process(service.process.pid).num_fds() < DESCRIPTORS

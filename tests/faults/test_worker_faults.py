@@ -15,10 +15,11 @@ from urllib.parse import urlsplit
 import pytest
 
 from service.settings import Settings
-from tests.support import footprint, running_service
+from tests.support import followed, footprint
+from tests.support.followed import ALIAS
 from tests.support.footprint import Footprint
 from tests.support.load import Hammer
-from tests.support.mlflow_server import MlflowServer, unique_name
+from tests.support.mlflow_server import MlflowServer
 from tests.support.running_service import RunningService
 
 CLIENTS = 3
@@ -40,11 +41,7 @@ posix_only = pytest.mark.skipif(sys.platform == "win32", reason="sends SIGKILL")
 @pytest.fixture(scope="module")
 def name(mlflow_server: MlflowServer) -> str:
     """Register a model with two versions that do as their rows say."""
-    name = unique_name("workers")
-    for factor in FACTORS.values():
-        mlflow_server.register_unruly(name, factor)
-    mlflow_server.set_alias(name, "champion", 1)
-    return name
+    return followed.register_unruly(mlflow_server, "workers", *FACTORS.values())
 
 
 @pytest.fixture(scope="module", params=[1, 2], ids=["one-worker", "two-workers"])
@@ -55,15 +52,13 @@ def service(
     request: pytest.FixtureRequest,
 ) -> Iterator[RunningService]:
     """Serve it with one worker, then with two, for all tests of this module."""
-    with footprint.ending_clean(
-        running_service.start(
-            tmp_path_factory.mktemp("workers"),
-            mlflow_server.uri,
-            model_uri=f"models:/{name}@champion",
-            request_timeout_s=REQUEST_TIMEOUT_S,
-            workers=request.param,
-            keep_warm=False,
-        )
+    with followed.serving(
+        tmp_path_factory.mktemp("workers"),
+        mlflow_server.uri,
+        name,
+        request_timeout_s=REQUEST_TIMEOUT_S,
+        workers=request.param,
+        keep_warm=False,
     ) as running:
         yield running
 
@@ -72,7 +67,7 @@ def service(
 def fresh(service: RunningService, mlflow_server: MlflowServer, name: str) -> None:
     """Promote the other version: its workers have lost none of their number yet."""
     other = "2" if service.get("/health").json()["model_version"] == "1" else "1"
-    mlflow_server.set_alias(name, "champion", other)
+    mlflow_server.set_alias(name, ALIAS, other)
     service.wait_serving(other)
 
 

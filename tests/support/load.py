@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 
 STOP_TIMEOUT_S = 60.0
 ANSWER_TIMEOUT_S = 60.0
+STEADY_S = 0.004
+"""A pause where it is tested that answers go on, and not how many: the rest needs CPU, too."""
 
 
 @dataclass
@@ -38,6 +40,8 @@ class Hammer:
     clients: int
     instance: Callable[[float], dict[str, Any]] = field(default=lambda number: {"a": number})
     output: str = "y"
+    pause_s: float = 0.0
+    """Between two requests of a client."""
 
     def __post_init__(self) -> None:
         self.seen: list[list[Seen]] = [[] for _ in range(self.clients)]
@@ -123,6 +127,8 @@ class Hammer:
             told = json.loads(answer)
             got = told["predictions"][0][self.output]
             seen.append(Seen(200, told["model_version"], number, got))
+            if self.pause_s:
+                await asyncio.sleep(self.pause_s)
         if connection is not None:
             connection.close()
 

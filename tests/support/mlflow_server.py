@@ -58,6 +58,9 @@ class MlflowServer:
     folder: Path
     process: subprocess.Popen[bytes]
     _tiny_sources: dict[float, str] = field(default_factory=dict)
+    _unruly_sources: dict[tuple[tuple[str, float | str], ...], tuple[str, str]] = field(
+        default_factory=dict
+    )
 
     # -- models ----------------------------------------------------------------------------------
 
@@ -140,22 +143,27 @@ class MlflowServer:
         """Register a model that misbehaves as its rows say; see tests/support/unruly_model.py.
 
         One that misbehaves whatever they say has no example: MLflow would try it on that.
+        Artifacts are logged once for each config, as with tiny ones.
         """
-        with self.active() as mlflow:
-            import pandas as pd  # noqa: PLC0415 - slow, as mlflow is
+        config = {"factor": factor, "on_load": on_load, "on_predict": on_predict, **config}
+        key = tuple(sorted(config.items()))
+        if key not in self._unruly_sources:
+            with self.active() as mlflow, mlflow.start_run():
+                import pandas as pd  # noqa: PLC0415 - slow, as mlflow is
 
-            example = pd.DataFrame({"a": [1.0, 2.0], "do": ["", ""]})
-            answer = pd.DataFrame({"y": [1.0, 2.0]})
-            arguments = {} if on_load or on_predict else {"input_example": example}
-            config_of_all = {"factor": factor, "on_load": on_load, "on_predict": on_predict}
-            return self.register(
-                name,
-                mlflow.pyfunc.log_model,
-                python_model=str(_UNRULY_MODEL),
-                model_config={**config_of_all, **config},
-                signature=mlflow.models.infer_signature(example, answer),
-                **arguments,
-            )
+                example = pd.DataFrame({"a": [1.0, 2.0], "do": ["", ""]})
+                info = mlflow.pyfunc.log_model(
+                    name="model",
+                    python_model=str(_UNRULY_MODEL),
+                    model_config=config,
+                    input_example=None if on_load or on_predict else example,
+                    signature=mlflow.models.infer_signature(
+                        example, pd.DataFrame({"y": [1.0, 2.0]})
+                    ),
+                    pip_requirements=["mlflow"],
+                )
+            self._unruly_sources[key] = (info.model_uri, info.run_id)
+        return self.register_source(name, *self._unruly_sources[key])
 
     def register_source(self, name: str, source: str, run_id: str | None = None) -> str:
         """Register what lies at `source` (`models:/m-...`, `runs:/...`) as the next version."""
@@ -205,14 +213,13 @@ class MlflowServer:
         stop_tree(self.process)
 
 
-def start(folder: Path, *more: str, port: int | None = None) -> MlflowServer:
+def start(folder: Path, *more: str) -> MlflowServer:
     """Start a server on a sqlite store and local artifacts below `folder`; wait until it answers.
 
-    `more` are further arguments of the command. The same folder and port give the same server
-    again, after a `stop()`.
+    `more` are further arguments of the command.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    port = port or free_port()
+    port = free_port()
     uri = f"http://127.0.0.1:{port}"
     command = [
         *(sys.executable, "-m", "mlflow", "server"),

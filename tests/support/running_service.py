@@ -10,9 +10,10 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
@@ -38,6 +39,9 @@ class RunningService:
     log: Path
     client: httpx.Client
     cache_dir: Path
+    _events: list[dict[str, Any]] = field(default_factory=list, repr=False)
+    _read_bytes: int = 0
+    _reading: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     # -- talking to it ---------------------------------------------------------------------------
 
@@ -62,14 +66,20 @@ class RunningService:
         return answer
 
     def events(self) -> list[dict[str, Any]]:
-        """Return what it has logged so far; lines that are no JSON as `{"raw": line}`."""
-        events = []
-        for line in self.log.read_text("utf-8", "replace").splitlines():
-            try:
-                events.append(json.loads(line))
-            except ValueError:
-                events.append({"raw": line})
-        return events
+        """Return what it has logged so far; lines that are no JSON as `{"raw": line}`.
+
+        Only what is new is read: some tests ask this many times a second.
+        """
+        with self._reading, self.log.open("rb") as log:
+            log.seek(self._read_bytes)
+            whole, end, _ = log.read().rpartition(b"\n")
+            self._read_bytes += len(whole + end)
+            for line in whole.decode("utf-8", "replace").splitlines():
+                try:
+                    self._events.append(json.loads(line))
+                except ValueError:
+                    self._events.append({"raw": line})
+            return list(self._events)
 
     def knows_good(self) -> bool:
         """Whether some pointer's last known good version is noted in its CACHE_DIR."""
