@@ -19,6 +19,7 @@ BODY_BYTES = 33_554_432
 BODIES = 50
 MAX_BODIES_BYTES = 100_000_000
 DESCRIPTORS = 128
+WAITING = 3
 HEAD = b"POST /predict HTTP/1.1\r\nhost: t\r\ncontent-type: %b\r\ncontent-length: %d\r\n\r\n"
 JSON, PLAIN = b"application/json", b"application/json; charset=utf-8"
 
@@ -179,8 +180,7 @@ def test_few_descriptors(promoted: str, mlflow_server: MlflowServer, tmp_path: P
         followed.serving(tmp_path, mlflow_server.uri, promoted, command=limited) as service,
         contextlib.ExitStack() as idle,
     ):
-        for _ in range(2 * DESCRIPTORS):
-            idle.enter_context(connect(service, b""))
+        open_idle(service, idle, 2 * DESCRIPTORS)
         assert service.get("/health").status_code == 200
         first = service.worker_pids()
         for pid in first:
@@ -189,14 +189,25 @@ def test_few_descriptors(promoted: str, mlflow_server: MlflowServer, tmp_path: P
             lambda: service.worker_pids() and not set(service.worker_pids()) & set(first),
             "another worker",
         )
-        for _ in range(DESCRIPTORS):
-            idle.enter_context(connect(service, b""))
+        open_idle(service, idle, DESCRIPTORS)
         mlflow_server.set_alias(promoted, ALIAS, 2)
         service.wait_serving(2)
         assert service.predict({"a": 1.0}).json()["predictions"] == [{"y": 3.0}]
         assert psutil.Process(service.process.pid).num_fds() < DESCRIPTORS
         refused = [e for e in service.events() if "refused" in str(e.get("event"))]
         assert len(refused) <= 5, "one line for many"
+
+
+def open_idle(service: RunningService, idle: contextlib.ExitStack, count: int) -> None:
+    """Open so many connections that send nothing, no faster than the service accepts them.
+
+    Where descriptors are few, few connections may wait for that: the system drops the others, and
+    tries again after a second.
+    """
+    for number in range(count):
+        idle.enter_context(connect(service, b""))
+        if number % WAITING == 0:
+            service.get("/health/live").raise_for_status()
 
 
 _LIMITED = f"""
