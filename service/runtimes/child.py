@@ -234,6 +234,8 @@ class Child:
             await anyio.to_thread.run_sync(self._join, process, limiter=self._threads.joining)
             for loss in self._losses:
                 loss.killed_from_outside = self.was_killed_from_outside
+                # All of them: what it printed may be read later than its end is seen.
+                loss.last_lines = self.last_lines
             self.ended.set()
 
     @property

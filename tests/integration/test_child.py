@@ -186,8 +186,9 @@ async def test_a_child_that_ends_in_a_call_tells_its_last_lines(tmp_path: Path) 
     async with a_child(tmp_path) as child:
         with pytest.raises(ChildLostError) as lost:
             await child.call("end", Text("out of luck"), Nothing, timeout_s=CALL_S)
-        assert lost.value.last_lines[-2:] == ("one line", "out of luck")
         assert child.lost.is_set()
+        await child.end()
+        assert lost.value.last_lines[-2:] == ("one line", "out of luck")
 
 
 async def test_a_child_that_is_killed_between_calls_is_noticed(tmp_path: Path) -> None:
