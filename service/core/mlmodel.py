@@ -15,6 +15,10 @@ MAX_VALUES = 500_000
 MAX_LEVELS = 50
 MAX_CHARACTERS = 2 * MAX_BYTES
 """Of all texts together, each counted wherever an alias repeats it."""
+_MOST_DIGITS = 64
+"""Of a number to the base of 60, such as `1:30:00`, which YAML 1.1 has: the time that PyYAML takes
+for one grows with the square of its length."""
+_OF_BASE_60 = "0123456789:_+-"
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 """LibYAML's where PyYAML was built with it: it takes a tenth of the time."""
 
@@ -84,8 +88,7 @@ def _check_limits(text: str | bytes) -> None:
             if done.anchor:
                 named[done.anchor] = done
         elif isinstance(event, yaml.ScalarEvent):
-            scalar = _Size(event.anchor)
-            scalar.characters = len(event.value)
+            scalar = _of_scalar(event)
             open_ones[-1].add(scalar)
             if scalar.anchor:
                 named[scalar.anchor] = scalar
@@ -93,3 +96,12 @@ def _check_limits(text: str | bytes) -> None:
             if event.anchor not in named:
                 raise DocumentLimitError("it has an alias of what it is within, or of nothing")
             open_ones[-1].add(named[event.anchor])
+
+
+def _of_scalar(event: yaml.ScalarEvent) -> _Size:
+    is_text = event.tag is None and not event.implicit[0]
+    if len(event.value) > _MOST_DIGITS and not is_text and not event.value.strip(_OF_BASE_60):
+        raise DocumentLimitError(f"it has a number of {len(event.value)} characters")
+    scalar = _Size(event.anchor)
+    scalar.characters = len(event.value)
+    return scalar

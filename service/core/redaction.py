@@ -24,6 +24,14 @@ _HEADER = re.compile(
 _BEARER = re.compile(r"(?P<key>\bbearer\s+)[\w.~+/=-]{16,}", re.IGNORECASE)
 
 _KEY = re.compile(r"(?<![\w.-])(?P<key>[\w.-]+)(?P<space>\s*)=\s*(?P<quote>['\"]?)")
+# As a dict is shown, `'password': 'x'`, and a line that says nothing else, `X-Api-Key: x`.
+_PAIR = re.compile(
+    r"(?P<before>(?P<quote>['\"])(?P<key>[\w.-]{1,256})(?P=quote)\s{0,8}:\s{0,8}b?)"
+    r"(?:'[^'\n]*'|\"[^\"\n]*\")"
+)
+_FIELD = re.compile(
+    r"^(?P<before>[ \t]{0,64}(?P<key>[\w.-]{1,256}):[ \t]{1,64})\S+[ \t]{0,64}$", re.MULTILINE
+)
 _VALUE = re.compile(r"[^&;\s'\"<>#]+")
 _QUOTED = {"'": re.compile(r"[^'\n]+(?=')"), '"': re.compile(r'[^"\n]+(?=")')}
 _NOTHING = frozenset({"None", "null", "True", "true", "False", "false"})
@@ -51,6 +59,8 @@ def redact(text: str) -> str:
         text = _without_passwords(_USERINFO.sub(_hide_userinfo, text))
     text = _HEADER.sub(rf"\g<key>{HIDDEN}", text)
     text = _BEARER.sub(rf"\g<key>{HIDDEN}", text)
+    if ":" in text:
+        text = _FIELD.sub(_hide_value, _PAIR.sub(_hide_value, text))
     return _without_parameters(text) if "=" in text else text
 
 
@@ -80,6 +90,11 @@ def _without_passwords(text: str) -> str:
         begin = text.find(_SCHEME_END, looked)
     shown.append(text[done:])
     return "".join(shown)
+
+
+def _hide_value(found: re.Match[str]) -> str:
+    """Hide what a key names, if that is a secret."""
+    return f"{found['before']}{HIDDEN}" if _SECRET.search(found["key"]) else found[0]
 
 
 def _without_parameters(text: str) -> str:

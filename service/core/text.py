@@ -32,8 +32,11 @@ _DIRECTIONS = (0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x
 _SEPARATORS = (0x2028, 0x2029)
 _UNENCODABLE = range(0xD800, 0xE000)
 """Halves of surrogate pairs, which UTF-8 has no bytes for."""
-_TAGS = (0xFEFF, *range(0xFFF9, 0xFFFC), *range(0xE0000, 0xE0080))
-"""They are shown as nothing at all."""
+_UNSEEN = (
+    *(0xAD, 0x180E, 0xFEFF, *range(0x200B, 0x200E), *range(0x2060, 0x2066), *range(0x206A, 0x2070)),
+    *(*range(0xFFF9, 0xFFFC), *range(0x1D173, 0x1D17B), *range(0xE0000, 0xE0080)),
+)
+"""They are shown as nothing at all, so that two names would look alike."""
 
 
 def bounded(text: str, limit: int, *, unread: int = 0) -> str:
@@ -111,7 +114,7 @@ def _escape(code: int) -> str:
 
 _ESCAPES = {
     code: {"\n": "\\n", "\r": "\\r"}.get(chr(code), _escape(code))
-    for code in (*_CONTROLS, *_DIRECTIONS, *_SEPARATORS, *_UNENCODABLE, *_TAGS)
+    for code in (*_CONTROLS, *_DIRECTIONS, *_SEPARATORS, *_UNENCODABLE, *_UNSEEN)
     if chr(code) != _KEPT
 }
 _ESCAPES_IN_LINES = {code: escape for code, escape in _ESCAPES.items() if chr(code) != _BREAK}

@@ -15,8 +15,25 @@ from service.settings import Settings
 ANY_HOST = "any_host"
 """The option of a call that may come under any name: a probe of `/health`, a signed delivery."""
 
-_FORWARDED = ("forwarded", "via", "client-ip", "true-client-ip", "x-client-ip", "x-real-ip")
-_FORWARDED_BEGIN = ("x-forwarded", "x-original-", "x-cluster-", "x-envoy-", "x-proxy", "cf-")
+_FORWARDED = ("forwarded", "forwarded-for", "via", "client-ip", "true-client-ip", "cdn-loop")
+_FORWARDED_BEGIN = (
+    "x-forwarded",
+    "x-original-",
+    "x-cluster-",
+    "x-envoy-",
+    "x-proxy",
+    "cf-",
+    "x-client-ip",
+    "x-real-ip",
+    "x-remote-ip",
+    "x-originating-ip",
+    "x-coming-from",
+    "x-appengine-",
+    "x-azure-",
+    "x-amzn-",
+    "fastly-",
+    "fly-",
+)
 """What a proxy adds: a request that has one did not begin on this machine for all we know."""
 _OWN_FETCHES = frozenset({b"none", b"same-origin"})
 _BEARER = b"bearer "

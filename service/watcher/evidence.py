@@ -25,6 +25,10 @@ _FIRST_ODDS = 2.0
 _HIGHEST_RATE = 0.6
 _SAME_BODY_APART_S = 10.0
 """The longer, the less is brought about by a caller who sends one body again and again."""
+_NOTHING_ELSE = 6
+"""After so many failures in a row it is no longer one caller's body that fails, but all that is
+asked. The higher, the more often a caller may repeat it while nobody else asks anything.
+"""
 _REMEMBERED_BODIES = 256
 _BISECTIONS = 50
 _NEGLIGIBLE = 1e-12
@@ -98,8 +102,8 @@ class Counting:
 
     So one burst is not many witnesses, and the requests that count are chosen before anyone knows
     how they end, which keeps the test valid at any rate of requests. Nor is a body a new witness
-    soon after it was weighed, unless the version has not answered anything yet. `answered` is
-    always how many requests the version has answered since it was loaded.
+    soon after it was weighed, unless nothing was answered before, or of the last few requests.
+    `answered` is always how many requests the version has answered since it was loaded.
     """
 
     def __init__(self, evidence: Evidence, answered: int) -> None:
@@ -109,17 +113,23 @@ class Counting:
         """Whether the next failure is to be weighed."""
         self._weighed_s: dict[bytes, float] = {}
         """When each body was weighed last."""
+        self._answered = answered
+        """How much was answered when the last request failed."""
+        self._in_row = 0
+        """How many have failed since one was answered."""
 
     def takes(self, body: bytes, answered: int, now_s: float) -> bool:
         """Tell whether a failure is to be weighed; from then on nothing counts.
 
         `body` is the body that failed, or what tells it from others.
         """
+        self._in_row = self._in_row + 1 if answered == self._answered else 1
+        self._answered = answered
         if not self.is_looking:
             return False
         self.look(answered)
         again = now_s < self._weighed_s.get(body, -math.inf) + _SAME_BODY_APART_S
-        if again and self.evidence.answered:
+        if again and self.evidence.answered and self._in_row < _NOTHING_ELSE:
             return False
         self._weighed_s.pop(body, None)
         self._weighed_s[body] = now_s

@@ -60,6 +60,7 @@ PIECES = (
     *(" ", "\t", "\n", "\r", "\x1b", "\u2028", "`", "(", "[", "{", ";", ",", "<", "#", "9"),
     *("://", "a://", "a://b:", "a://b:c@", "a://b@", "a://1:1", "a=", "token", "token=", "token='"),
     *('token="', "sig=", "&sig=", "signature=", "signature=a1", "bearer ", "authorization: "),
+    *("'token':", "'token':'", "'a':'b',", '"', "\ntoken: ", "\na: b ", "token: a", "a:  "),
     *("authorization:basic ", "x =  ", "token  ", "a==1", "a>=1,", "a;", "--hash", "\\\n", "- "),
     *("Response body: '", "error code ", "timed out", "No module named 'a", "install", "%s"),
 )

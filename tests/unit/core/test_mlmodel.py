@@ -44,8 +44,10 @@ def aliases(level: int, each: int, leaf: str) -> str:
         ("[x" + ", x" * 600_000 + "]", "500000 values"),
         ("a: &a [*a]", "within"),
         ("a: '" + "x" * 17_000_000 + "'", "16000000 bytes"),
+        ("a: 1" + ":1" * 500_000, "number of 1000001 characters"),
+        ('a: !!int "-1' + ":59" * 500_000 + '"', "number of 1500002 characters"),
     ],
-    ids=["many", "long", "deep", "wide", "in itself", "large"],
+    ids=["many", "long", "deep", "wide", "in itself", "large", "base 60", "base 60 by its tag"],
 )
 def test_a_document_beyond_all_limits_is_not_read(tmp_path: Path, text: str, told: str) -> None:
     """It takes no longer than to read its bytes."""

@@ -35,6 +35,7 @@ def test_both_ends_of_a_traceback_are_kept() -> None:
         ("a\u202eb\u2066c\u200f", r"a\u202eb\u2066c\u200f"),
         ("half \ud800", r"half \ud800"),
         ("un\U000e0041seen\ufeff", r"un\U000e0041seen\ufeff"),
+        ("a\u200bb\u00adc\u2060", r"a\u200bb\xadc\u2060"),
     ],
 )
 def test_nothing_is_left_that_a_terminal_obeys(text: str, shown: str) -> None:

@@ -164,6 +164,9 @@ async def test_a_name_that_is_not_ours_changes_nothing(host: str | None) -> None
         ("x-original-uri", "/"),
         ("x-envoy-external-address", "127.0.0.1"),
         ("cf-connecting-ip", "192.0.2.7"),
+        ("fly-client-ip", "192.0.2.7"),
+        ("x-azure-clientip", "192.0.2.7"),
+        ("x-amzn-trace-id", "Root=1"),
     ],
 )
 async def test_what_a_proxy_passes_on_wants_a_token(header: tuple[str, str]) -> None:
