@@ -1,17 +1,20 @@
 """Give every request an id, in its answer and in each log line that it causes."""
 
 import re
+from contextvars import ContextVar
 from random import getrandbits
 from typing import Any
 
-import structlog
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
+from structlog.contextvars import STRUCTLOG_KEY_PREFIX
 
 from service.core.errors import CallerGoneError
 
 HEADER = b"x-request-id"
 _KEY = "request_id"
+_LOGGED: ContextVar[str] = ContextVar(f"{STRUCTLOG_KEY_PREFIX}{_KEY}")
+"""What structlog merges into each line: `bind_contextvars` looks it up by its name every time."""
 _PROCESS = b"%08x-%04x-4%03x-" % (getrandbits(32), getrandbits(16), getrandbits(12))
 _ACCEPTED = re.compile(rb"[\w.-]{1,128}", re.ASCII)
 
@@ -72,7 +75,7 @@ def bind_request_id(scope: Scope) -> tuple[bytes, bytes]:
     Return the header that the answer is to have.
     """
     known = _id_of(scope)
-    structlog.contextvars.bind_contextvars(request_id=known.decode())
+    _LOGGED.set(known.decode())
     return HEADER, known
 
 
