@@ -17,7 +17,6 @@ from bench.results import Results, Spread, Timing
 from bench.wrk import drive
 from service.contracts.choose import contract_for
 from service.contracts.contract import Predictions
-from service.core.mlmodel import read_mlmodel
 from service.core.versions import ModelRef, ModelVersion
 from service.demo import model as forest
 from service.handlers.direct import DirectAnswers
@@ -31,6 +30,7 @@ from service.runtimes.pool_worker import Worker
 from service.serving.batcher import Batcher, BatchSettings
 from service.serving.dataplane import DataPlane, Prediction
 from service.settings import Settings
+from service.store.mlmodel import read_mlmodel
 
 _CALLS = 2_000
 _ANSWER = Predictions(1, [*forest.OUTPUTS], [bytes(8)] * 2, ["float64"] * 2, [[], []], [])

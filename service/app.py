@@ -47,14 +47,12 @@ from service.registry.messages import (
     TagRequest,
 )
 from service.registry.pointer import model_of, pointer_of
-from service.registry.remembered import Remembered
-from service.registry.scout import Scout
+from service.registry.process import Scout
 from service.registry.sources import ScoutSource
-from service.registry.store import ArtifactStore
+from service.registry.webhook import Deliveries
 from service.registry.write_back import WriteBack
 from service.runtimes.child import ChildSpec, ChildThreads
 from service.runtimes.compilation import Compiler
-from service.runtimes.compiled_files import CompiledFiles
 from service.runtimes.cpus import spin_for_each_worker, threads_for_each_worker
 from service.runtimes.own_memory import hide_memory
 from service.runtimes.pool_settings import PoolSettings
@@ -68,9 +66,11 @@ from service.serving.journal import Journal
 from service.serving.model import ModelHost
 from service.serving.slot import Slot
 from service.serving.sqlite_journal import SqliteJournal
-from service.serving.webhook import Deliveries
 from service.settings import Settings, SettingsError, load_settings, read_dotenv
 from service.single_process import refuse_many_workers
+from service.store.artifact_store import ArtifactStore
+from service.store.compiled_files import CompiledFiles
+from service.store.pointer_state import Remembered
 from service.telemetry.logging import configure_logging
 from service.telemetry.monitor import StateMonitor
 from service.watcher.gates.gate import Gate

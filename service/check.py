@@ -14,10 +14,10 @@ from service.app import Backstage, open_backstage
 from service.core.errors import RefusedError, ServiceError, SourceUnavailableError
 from service.core.redaction import redact
 from service.core.verdicts import Verdict
-from service.registry.store import InUse
 from service.runtimes.temp import require_writable
 from service.serving.model import LoadedModel
 from service.settings import Settings
+from service.store.artifact_store import InUse
 from service.watcher.gates.gate import Candidate, pass_gates
 
 GOOD = 0

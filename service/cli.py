@@ -27,7 +27,6 @@ def serve() -> None:
         ListenError,
         listen,
     )
-    from service.registry.formats import may_need_skops  # noqa: PLC0415 - the same
     from service.runtimes.launch import start_fork_server  # noqa: PLC0415 - the same
     from service.runtimes.own_memory import hide_memory  # noqa: PLC0415 - the same
     from service.runtimes.temp import TempFolder, require_writable  # noqa: PLC0415 - the same
@@ -37,6 +36,7 @@ def serve() -> None:
         load_settings,
         read_dotenv,
     )
+    from service.store.formats import may_need_skops  # noqa: PLC0415 - the same
 
     ignore_signals()
     try:

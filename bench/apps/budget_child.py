@@ -9,10 +9,10 @@ import msgspec
 
 from service.contracts.choose import contract_for
 from service.contracts.contract import Call, Predictions
-from service.core.mlmodel import read_mlmodel
 from service.demo import model as forest
 from service.predictors.compiling import compile_model, open_tuned
 from service.runtimes.bootstrap import Operations
+from service.store.mlmodel import read_mlmodel
 
 _CALLS = 2_000
 

@@ -27,7 +27,7 @@ def main(tracking_uri: str, model_uri: str, watchers: int, seconds: float) -> No
     os.environ["MLFLOW_HTTP_POOL_MAXSIZE"] = str(watchers)
     from service.core.errors import SourceUnavailableError  # noqa: PLC0415 - after the environment
     from service.core.versions import ModelRef  # noqa: PLC0415 - the same
-    from service.registry import client  # noqa: PLC0415 - the same
+    from service.registry.inside import client  # noqa: PLC0415 - the same
     from service.registry.messages import ResolveRequest  # noqa: PLC0415 - the same
 
     client.configure(_TIMEOUT_S)

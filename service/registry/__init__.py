@@ -1,1 +1,1 @@
-"""Everything on the tracking side of MLflow, and versions on disk."""
+"""MLflow's side as the server process sees it; what calls MLflow's client is in `inside`."""

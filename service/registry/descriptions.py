@@ -5,7 +5,7 @@ from collections import OrderedDict
 from service.core.described import Described
 from service.core.versions import StoredVersion
 from service.registry.messages import DESCRIBE, DescribeRequest
-from service.registry.scout import Scout
+from service.registry.process import Scout
 
 _KEPT = 16
 """Each takes half a megabyte at most, where its requirements are as many and long as may be."""

@@ -6,7 +6,7 @@ from service.core.errors import SourceUnavailableError, UnknownVersionError
 from service.core.versions import ModelRef, ModelVersion, version_number
 from service.registry.messages import ResolveReply, ResolveRequest
 from service.registry.sources import ScoutSource
-from service.registry.store import ArtifactStore
+from service.store.artifact_store import ArtifactStore
 
 _SHOWN = 40
 """Characters of somebody's text that a sentence repeats."""

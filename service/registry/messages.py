@@ -5,7 +5,7 @@ import msgspec
 from service.core.text import Sentence
 from service.core.versions import ModelRef, ModelVersion
 
-SCOUT_TARGET = "service.registry.client:operations"
+SCOUT_TARGET = "service.registry.inside.client:operations"
 """What a scout's process runs; its argument is a ScoutSettings."""
 RESOLVE = "resolve"
 DOWNLOAD = "download"

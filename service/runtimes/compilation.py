@@ -16,11 +16,11 @@ from service.core.versions import StoredVersion
 from service.predictors.flavours import may_be_dissected
 from service.predictors.report import Report
 from service.runtimes.child import Child, ChildSpec, ChildThreads, start_child
-from service.runtimes.compiled_files import CompiledFiles
 from service.runtimes.messages import CompileReply, CompileRequest, LoadRequest
 from service.runtimes.pool_settings import PoolSettings
 from service.runtimes.progress import end_if_it_stands_still
 from service.runtimes.temp import remove_folder
+from service.store.compiled_files import CompiledFiles
 
 T = TypeVar("T")
 

@@ -6,13 +6,13 @@ import sys
 import warnings
 from pathlib import Path
 
-from service.core import manifest
 from service.predictors.compiling import compile_model, drop_unchosen
 from service.runtimes.bootstrap import Operations
-from service.runtimes.compiled_files import FILES
 from service.runtimes.loading import load_model
 from service.runtimes.messages import CompileReply, CompileRequest
 from service.runtimes.own_memory import show_memory
+from service.store import manifest
+from service.store.compiled_files import FILES
 
 _LEAST = 19
 _WINDOWS_IDLE = 0x40

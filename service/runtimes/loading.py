@@ -16,12 +16,12 @@ import threadpoolctl
 
 from service.contracts.choose import contract_for
 from service.contracts.contract import Contract
-from service.core.manifest import verify_stored
-from service.core.mlmodel import read_mlmodel, safe_load
 from service.predictors.hints import with_defaults
 from service.runtimes.messages import LoadRequest
 from service.runtimes.model_folder import ModelFolder
 from service.runtimes.shadowing import give_way
+from service.store.manifest import verify_stored
+from service.store.mlmodel import read_mlmodel, safe_load
 
 
 class Loaded(NamedTuple):

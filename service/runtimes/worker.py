@@ -25,7 +25,6 @@ from service.predictors.predictor import Predictor
 from service.predictors.pyfunc import PyfuncPredictor
 from service.runtimes.bodies import Bodies, Steps
 from service.runtimes.bootstrap import Operations
-from service.runtimes.compiled_files import verified
 from service.runtimes.loading import load_model
 from service.runtimes.messages import (
     AdoptReply,
@@ -45,6 +44,7 @@ from service.runtimes.messages import (
 from service.runtimes.model_folder import ModelFolder, told
 from service.runtimes.own_memory import show_memory
 from service.runtimes.protocol import Nothing, describe
+from service.store.compiled_files import verified
 
 
 class Worker:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from service.core.errors import RefusedError
 from service.core.versions import ModelVersion
-from service.registry.remembered import MOST_REFUSALS, Refusal
+from service.store.pointer_state import MOST_REFUSALS, Refusal
 
 
 class Quarantine:

@@ -21,11 +21,11 @@ from service.core.errors import (
 from service.core.events import Trigger
 from service.core.versions import ModelVersion
 from service.registry.finder import VersionFinder
-from service.registry.remembered import Remembered
 from service.registry.sources import Source
-from service.registry.store import ArtifactStore
 from service.serving.desired import DesiredState, Pin, Unpin, Wish
 from service.serving.slot import Slot
+from service.store.artifact_store import ArtifactStore
+from service.store.pointer_state import Remembered
 from service.telemetry.monitor import StateMonitor
 from service.watcher.policy import Action, Cancel, Keep, Load, Snapshot, Unload, next_action
 from service.watcher.quarantine import Quarantine

@@ -20,11 +20,11 @@ from service.core.states import State
 from service.core.text import presentable
 from service.core.verdicts import Verdict
 from service.core.versions import ModelVersion
-from service.registry.store import ArtifactStore, InUse
 from service.serving.journal import Journal
 from service.serving.model import LoadedModel, ModelHost
 from service.serving.record import Known
 from service.serving.slot import Slot
+from service.store.artifact_store import ArtifactStore, InUse
 from service.telemetry.monitor import Life, StateMonitor
 from service.watcher.gates.gate import Candidate, Gate, pass_gates
 from service.watcher.probation import Probation, ProbationSettings

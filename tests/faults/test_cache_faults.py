@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from service.core.versions import ModelVersion
-from service.registry.store import ArtifactStore
+from service.store.artifact_store import ArtifactStore
 from tests.faults.conftest import Rig
 from tests.support import followed, footprint, running_service
 from tests.support.fake_source import a_version

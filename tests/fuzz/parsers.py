@@ -13,17 +13,17 @@ import anyio
 import msgspec
 import yaml
 
-from service.core import manifest
 from service.core.errors import ServiceError, StoreCorruptError
-from service.core.mlmodel import safe_load
 from service.core.text import printable
 from service.core.verdicts import Outcome, Verdict
-from service.registry.remembered import Refusal, Remembered
+from service.registry.webhook import Deliveries, is_of_another_model
 from service.runtimes.frames import FrameReader, framed
 from service.runtimes.protocol import Fault, Reply, to_error
 from service.serving.sqlite_journal import SqliteJournal
-from service.serving.webhook import Deliveries, is_of_another_model
 from service.settings import Settings, SettingsError, load_settings, read_dotenv
+from service.store import manifest
+from service.store.mlmodel import safe_load
+from service.store.pointer_state import Refusal, Remembered
 from tests.fuzz.limited import limited
 from tests.fuzz.nonsense import TEXTS, json_text, mutated, pieces, value
 from tests.support.fake_source import a_version

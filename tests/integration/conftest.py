@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from service.core.versions import StoredVersion
-from service.registry import client
+from service.registry.inside import client
 from service.runtimes.pool_settings import PoolSettings
 from service.runtimes.temp import TempFolder
 from tests.support import handmade_model

@@ -14,7 +14,6 @@ import msgspec
 import psutil
 import pytest
 
-from service.core import manifest
 from service.core.errors import (
     ChildLostError,
     ChildRaisedError,
@@ -31,6 +30,7 @@ from service.runtimes.pool_settings import PoolSettings
 from service.runtimes.starter import WorkerStarter
 from service.serving.batcher import BatchSettings
 from service.serving.model import LoadedModel, ModelHost
+from service.store import manifest
 from tests.support import handmade_model
 from tests.support.fake_workers import a_call
 from tests.support.handmade_model import HANGING, KILLING, RAISING

@@ -14,7 +14,7 @@ import pytest
 
 from service.core.errors import FetchFailedError, SourceUnavailableError
 from service.core.versions import ModelRef, ModelVersion
-from service.registry import artifacts, client, download
+from service.registry.inside import artifacts, client, download
 from service.registry.messages import DownloadRequest, ResolveReply, ResolveRequest
 from tests.support.fault_proxy import Fault, FaultProxy
 from tests.support.mlflow_server import MlflowServer, free_port, unique_name
@@ -387,7 +387,7 @@ def test_the_users_own_patience_counts(monkeypatch: pytest.MonkeyPatch) -> None:
 _OPERATIONS = """
 import sys
 import msgspec
-from service.registry import client, download
+from service.registry.inside import client, download
 from service.registry.messages import DownloadRequest, ResolveRequest, ScoutSettings
 
 served = client.operations(msgspec.msgpack.encode(ScoutSettings(5.0)))

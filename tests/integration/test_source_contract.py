@@ -9,7 +9,7 @@ import pytest
 
 from service.core.errors import SourceUnavailableError
 from service.core.versions import ModelRef
-from service.registry import client
+from service.registry.inside import client
 from service.registry.messages import ResolveReply, ResolveRequest
 from service.registry.sources import ScoutSource, Source
 from tests.support.fake_source import FakeSource, a_version

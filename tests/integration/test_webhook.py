@@ -10,7 +10,7 @@ import pytest
 
 from service.app import create_app
 from service.core.events import Trigger
-from service.serving.webhook import Deliveries
+from service.registry.webhook import Deliveries
 from service.settings import Settings
 from tests.support import mlflow_server as mlflow_server_module
 from tests.support import running_service

@@ -7,7 +7,7 @@ import pytest
 
 from service.core.errors import SourceUnavailableError
 from service.core.versions import ModelRef, ModelVersion
-from service.registry import client
+from service.registry.inside import client
 from service.registry.messages import ResolveRequest, TagRequest
 from tests.support import running_service
 from tests.support.mlflow_server import MlflowServer, unique_name

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from service.core.errors import StateUnreadableError
 from service.core.versions import ModelVersion
-from service.registry import _files as files
-from service.registry import needs
-from service.registry.remembered import Memory, Refusal, Remembered, memory_file, pointer_name
+from service.store import _files as files
+from service.store import needs
+from service.store.pointer_state import Memory, Refusal, Remembered, memory_file, pointer_name
 from tests.support.fake_source import a_version
 
 EXAMPLES = 2000 if os.environ.get("HOTSWAP_LONG_FAULTS") else 150

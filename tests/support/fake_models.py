@@ -15,8 +15,6 @@ from service.core.described import Described
 from service.core.errors import ChildTimeoutError, ModelFailedError, ServiceError
 from service.core.media import Media
 from service.core.versions import ModelVersion, StoredVersion
-from service.registry.remembered import Memory, Refusal, Remembered
-from service.registry.store import ArtifactStore, InUse
 from service.runtimes.child import ChildThreads
 from service.runtimes.messages import LoadReply, SmokeReply
 from service.runtimes.pool import Pool
@@ -26,6 +24,8 @@ from service.runtimes.starter import WorkerStarter
 from service.serving.batcher import BatchSettings
 from service.serving.failed_request import FailedRequest
 from service.serving.model import LoadedModel, ModelHost
+from service.store.artifact_store import ArtifactStore, InUse
+from service.store.pointer_state import Memory, Refusal, Remembered
 
 POOL = PoolSettings(
     workers=1,

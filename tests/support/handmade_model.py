@@ -5,8 +5,8 @@ from pathlib import Path
 
 import yaml
 
-from service.core import manifest
 from service.core.versions import StoredVersion
+from service.store import manifest
 from tests.support.fake_source import a_version
 
 RAISING, KILLING, HANGING = -1.0, -2.0, -3.0

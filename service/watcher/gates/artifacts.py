@@ -2,10 +2,10 @@
 
 import anyio.to_thread
 
-from service.core import manifest
 from service.core.errors import StoreCorruptError
 from service.core.verdicts import Outcome
 from service.core.versions import StoredVersion
+from service.store import manifest
 from service.watcher.gates.gate import Candidate, Finding
 
 _SHOWN_DIGITS = 12

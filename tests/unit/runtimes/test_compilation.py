@@ -10,13 +10,13 @@ import anyio
 import msgspec
 import pytest
 
-from service.core import manifest
 from service.core.errors import ChildLostError
 from service.core.versions import StoredVersion
 from service.predictors.report import Report
 from service.runtimes.child import Child, ChildSpec, ChildThreads
 from service.runtimes.compilation import CompilationError, Compiled, Compiler
-from service.runtimes.compiled_files import FILES, CompiledFiles, verified
+from service.store import manifest
+from service.store.compiled_files import FILES, CompiledFiles, verified
 from tests.support.fake_models import POOL, no_description
 from tests.support.fake_source import a_version
 

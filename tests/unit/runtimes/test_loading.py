@@ -11,8 +11,8 @@ with warnings.catch_warnings():
     import mlflow.models.model
     from mlflow.models import Model
 
-    from service.core import mlmodel
     from service.runtimes import loading
+    from service.store import mlmodel
 
 
 def test_mlflow_reads_a_model_s_file_as_we_do(

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from service.core import manifest
 from service.core.errors import FetchFailedError
 from service.runtimes import model_folder as model_folder_module
 from service.runtimes.model_folder import ModelFolder, told
+from service.store import manifest
 
 LARGE = 2 * model_folder_module._COPIED_BYTES
 

@@ -14,11 +14,11 @@ from service.core.versions import StoredVersion
 from service.predictors.report import Report
 from service.runtimes.child import ChildThreads
 from service.runtimes.compilation import Compiled, Compiler
-from service.runtimes.compiled_files import CompiledFiles
 from service.runtimes.messages import AdoptReply, LoadReply
 from service.runtimes.pool import Pool
 from service.runtimes.starter import WorkerStarter
 from service.serving.compiling import CompileSteps, Compiling
+from service.store.compiled_files import CompiledFiles
 from tests.support.fake_models import POOL, no_description
 from tests.support.fake_source import a_version
 

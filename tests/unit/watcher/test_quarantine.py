@@ -1,7 +1,7 @@
 """How many refused versions are known."""
 
 from service.core.errors import RefusedError
-from service.registry.remembered import MOST_REFUSALS
+from service.store.pointer_state import MOST_REFUSALS
 from service.watcher.quarantine import Quarantine
 from tests.support.fake_source import a_version
 

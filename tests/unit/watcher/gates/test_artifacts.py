@@ -2,10 +2,10 @@ from pathlib import Path
 
 import pytest
 
-from service.core import manifest
 from service.core.errors import StoreCorruptError
 from service.core.verdicts import Outcome
 from service.core.versions import StoredVersion
+from service.store import manifest
 from service.watcher.gates.artifacts import ArtifactsGate, _size
 from service.watcher.gates.gate import Candidate
 from tests.support.fake_source import a_version

@@ -8,7 +8,7 @@ import pytest
 from service.core.described import Described
 from service.core.verdicts import Outcome
 from service.core.versions import StoredVersion
-from service.registry.describing import describe, requirement_lines
+from service.registry.inside.describing import describe, requirement_lines
 from service.registry.messages import DescribeRequest
 from service.watcher.gates.environment import EnvironmentGate, compare, installed_version
 from service.watcher.gates.gate import Candidate, Finding

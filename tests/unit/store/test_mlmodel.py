@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from service.core.mlmodel import MLMODEL, DocumentLimitError, read_mlmodel
+from service.store.mlmodel import MLMODEL, DocumentLimitError, read_mlmodel
 
 DESCRIBED = {"flavors": {"sklearn": {"code": None}}, "model_size_bytes": 7, "name": "ünï ✓"}
 

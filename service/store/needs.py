@@ -14,10 +14,10 @@ import msgspec
 import structlog
 
 from service.core.errors import LaterStateError, StateUnreadableError
-from service.registry import _files as files
-from service.registry.remembered import FOLDER as PINS_FOLDER
-from service.registry.remembered import memory_file, pointer_name
-from service.registry.state_file import MOST_BYTES, StateFile
+from service.store import _files as files
+from service.store.pointer_state import FOLDER as PINS_FOLDER
+from service.store.pointer_state import memory_file, pointer_name
+from service.store.state_file import MOST_BYTES, StateFile
 
 FOLDER = "needs"
 OLD_GOOD = "good.json"

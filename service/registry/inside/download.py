@@ -15,14 +15,14 @@ with warnings.catch_warnings():
     import mlflow
 
 from service.core.errors import FetchFailedError
-from service.core.mlmodel import MLMODEL, DocumentLimitError, read_mlmodel
 from service.core.redaction import redact
 from service.core.versions import ModelVersion
-from service.registry import artifacts
-from service.registry.faults import explain
-from service.registry.limits import ENTRY_BYTES, file_size_limited, folder_size_limited
+from service.registry.inside import artifacts
+from service.registry.inside.faults import explain
+from service.registry.inside.limits import ENTRY_BYTES, file_size_limited, folder_size_limited
+from service.registry.inside.numbers import milliseconds
 from service.registry.messages import DownloadReply, DownloadRequest
-from service.registry.numbers import milliseconds
+from service.store.mlmodel import MLMODEL, DocumentLimitError, read_mlmodel
 
 _WRITTEN_HERE = frozenset({"registered_model_meta"})
 """What MLflow's client adds to a download, and no listing knows."""

@@ -18,7 +18,7 @@ from anyio import CapacityLimiter
 from service.core.errors import LaterStateError, StateUnreadableError
 from service.core.verdicts import Verdict
 from service.core.versions import ModelVersion
-from service.registry.state_file import Signature, StateFile
+from service.store.state_file import Signature, StateFile
 
 FOLDER = "pointers"
 _LAYOUT = 2

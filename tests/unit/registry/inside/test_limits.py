@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from service.registry.limits import ENTRY_BYTES
+from service.registry.inside.limits import ENTRY_BYTES
 from tests.support.stub_http import Answer, serving
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 HELD = """
-from service.registry.limits import end_for_memory, limit_memory
+from service.registry.inside.limits import end_for_memory, limit_memory
 limit_memory(100 * 2**20)
 kept = bytearray(50 * 2**20)
 try:
@@ -21,7 +21,7 @@ except MemoryError:
 """
 READ = """
 import sys, requests
-from service.registry.limits import MAX_ANSWER_BYTES, AnswerTooLargeError, limit_answers
+from service.registry.inside.limits import MAX_ANSWER_BYTES, AnswerTooLargeError, limit_answers
 limit_answers()
 url = sys.argv[1]
 def read(path, **arguments):
@@ -37,7 +37,7 @@ print(read("/error", stream=True))
 """
 WRITTEN = """
 import sys
-from service.registry.limits import file_size_limited
+from service.registry.inside.limits import file_size_limited
 with file_size_limited(1000):
     try:
         with open(sys.argv[1], "wb") as file:
@@ -54,7 +54,7 @@ with file_size_limited(1000):
 FILLED = """
 import sys, time
 from pathlib import Path
-from service.registry.limits import folder_size_limited
+from service.registry.inside.limits import folder_size_limited
 folder, files, size, then_s = Path(sys.argv[1]), *map(int, sys.argv[2:])
 with folder_size_limited(folder, 40_000):
     for number in range(files):

@@ -7,7 +7,7 @@ import anyio
 import pytest
 
 from service.core.errors import FetchFailedError
-from service.registry.scout import Scout
+from service.registry.process import Scout
 from service.runtimes.child import ChildSpec, ChildThreads
 from service.runtimes.protocol import Nothing
 from service.runtimes.temp import TempFolder

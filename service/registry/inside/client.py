@@ -26,11 +26,12 @@ from service.core.errors import SourceUnavailableError
 from service.core.redaction import redact
 from service.core.text import NAME_CHARACTERS, bounded, presentable, printable
 from service.core.versions import ModelRef, ModelVersion, RefKind, version_number
-from service.registry.artifacts import list_run
-from service.registry.describing import describe
-from service.registry.download import download
-from service.registry.faults import causes, explain, is_absence
-from service.registry.limits import end_for_memory, limit_answers, limit_memory
+from service.registry.inside.artifacts import list_run
+from service.registry.inside.describing import describe
+from service.registry.inside.download import download
+from service.registry.inside.faults import causes, explain, is_absence
+from service.registry.inside.limits import end_for_memory, limit_answers, limit_memory
+from service.registry.inside.numbers import milliseconds
 from service.registry.messages import (
     DESCRIBE,
     DOWNLOAD,
@@ -44,7 +45,6 @@ from service.registry.messages import (
     TagReply,
     TagRequest,
 )
-from service.registry.numbers import milliseconds
 
 _NAME_CHARACTERS = 4_000
 """MLflow's own limits are 256 for a name and 500 for a place."""

@@ -15,7 +15,7 @@ with warnings.catch_warnings():
     from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
 from service.core.versions import ModelVersion
-from service.registry.faults import is_missing_endpoint
+from service.registry.inside.faults import is_missing_endpoint
 
 
 def artifact_uri(version: ModelVersion) -> str:

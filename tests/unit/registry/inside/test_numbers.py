@@ -1,6 +1,6 @@
 import pytest
 
-from service.registry.numbers import milliseconds
+from service.registry.inside.numbers import milliseconds
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 import pytest
 
 from service.core.errors import ServiceError, SpentWebhookError, UnsignedWebhookError
-from service.serving.webhook import Deliveries, is_of_another_model
+from service.registry.webhook import Deliveries, is_of_another_model
 
 SECRET = "s3cret"  # noqa: S105 - of this test alone
 ID = "5f8c6f0a-8f4e-4d0e-9a35-0f2f3b0c8a11"

@@ -2,7 +2,7 @@ import errno
 
 import pytest
 
-from service.registry.faults import explain, is_absence
+from service.registry.inside.faults import explain, is_absence
 
 
 class Fault(Exception):  # noqa: N818 - it stands for MlflowException

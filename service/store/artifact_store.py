@@ -32,8 +32,8 @@ from anyio import CapacityLimiter
 
 from service.core.errors import FetchFailedError, StateUnreadableError, StoreCorruptError
 from service.core.versions import ModelVersion, StoredVersion
-from service.registry import _files as files
-from service.registry import needs
+from service.store import _files as files
+from service.store import needs
 
 T = TypeVar("T")
 

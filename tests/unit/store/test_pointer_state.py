@@ -8,8 +8,8 @@ import filelock
 import pytest
 
 from service.core.versions import ModelVersion
-from service.registry import state_file
-from service.registry.remembered import Memory, Refusal, Remembered
+from service.store import state_file
+from service.store.pointer_state import Memory, Refusal, Remembered
 from tests.support.fake_source import a_version
 
 pytestmark = pytest.mark.anyio

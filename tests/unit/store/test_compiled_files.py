@@ -4,11 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from service.core import manifest
 from service.core.errors import StoreCorruptError
 from service.core.versions import StoredVersion
-from service.runtimes import compiled_files
-from service.runtimes.compiled_files import FILES, CompiledFiles, fingerprint, machine, verified
+from service.store import compiled_files, manifest
+from service.store.compiled_files import FILES, CompiledFiles, fingerprint, machine, verified
 from tests.support.fake_source import a_version
 
 STORED = StoredVersion(a_version(1), Path("nowhere"), "d1gest")

@@ -17,7 +17,7 @@ import filelock
 import msgspec
 
 from service.core.errors import LaterStateError, StateUnreadableError
-from service.registry import _files as files
+from service.store import _files as files
 
 T = TypeVar("T")
 

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from service.registry.formats import may_need_skops
+from service.store.formats import may_need_skops
 
 PICKLED = "flavors:\n  sklearn:\n    serialization_format: cloudpickle\n"
 SKOPS = "flavors:\n  sklearn:\n    serialization_format: skops\n"

@@ -12,11 +12,11 @@ import filelock
 import msgspec
 import pytest
 
-from service.core import manifest
 from service.core.errors import FetchFailedError, StateUnreadableError, StoreCorruptError
 from service.core.versions import ModelVersion
-from service.registry.remembered import Remembered
-from service.registry.store import ArtifactStore
+from service.store import manifest
+from service.store.artifact_store import ArtifactStore
+from service.store.pointer_state import Remembered
 from tests.support.fake_source import a_version
 
 pytestmark = pytest.mark.anyio
@@ -29,7 +29,7 @@ USE_IN_ANOTHER_PROCESS = """
 import sys, anyio, msgspec
 from pathlib import Path
 from service.core.versions import ModelVersion
-from service.registry.store import ArtifactStore
+from service.store.artifact_store import ArtifactStore
 
 async def main():
     async def fetch(version, folder): raise AssertionError("nothing to fetch")

@@ -45,7 +45,7 @@ class Scout:
         return self._child.pid if self._child else None
 
     async def ask(self, op: str, request: object, reply: type[T], timeout_s: float) -> T:
-        """Have the scout run an operation of `registry/client`; calls wait for each other.
+        """Have the scout run an operation of `registry/inside/client`; calls wait for each other.
 
         Raise the operation's own ServiceError, and `unanswered` where the scout gave no answer: it
         took longer than `timeout_s`, or it ended. A cancelled call ends the process, which is how

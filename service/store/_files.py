@@ -15,9 +15,9 @@ from typing import Any
 import filelock
 import msgspec
 
-from service.core import manifest
 from service.core.errors import FetchFailedError, StoreCorruptError
 from service.core.versions import ModelVersion
+from service.store import manifest
 
 USES = "uses.json"
 _RECORD = "version.json"

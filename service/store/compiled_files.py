@@ -17,9 +17,9 @@ from pathlib import Path
 
 import msgspec
 
-from service.core import manifest
 from service.core.errors import StoreCorruptError
 from service.core.versions import StoredVersion
+from service.store import manifest
 
 FILES = "files"
 _FORMAT = 2

@@ -12,9 +12,9 @@ from service.core.described import (
     REQUIREMENT_CHARACTERS,
     Described,
 )
-from service.core.mlmodel import MLMODEL, DocumentLimitError, read_mlmodel
 from service.core.text import bounded, presentable, printable
 from service.registry.messages import DescribeRequest
+from service.store.mlmodel import MLMODEL, DocumentLimitError, read_mlmodel
 
 _REQUIREMENTS = "requirements.txt"
 _REQUIREMENTS_BYTES = 1_000_000

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from service.core import manifest
 from service.core.errors import StoreCorruptError
+from service.store import manifest
 
 
 @pytest.fixture
