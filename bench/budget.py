@@ -24,13 +24,13 @@ from service.handlers.host_names import HostNames
 from service.handlers.naming import ReplyNames
 from service.handlers.predict import predict
 from service.handlers.request_id import RequestIds
-from service.runtimes.child import ChildSpec, ChildThreads, start_child
-from service.runtimes.cpus import spin_for_each_worker
-from service.runtimes.pool_worker import Worker
+from service.processes.child import ChildSpec, ChildThreads, start_child
 from service.serving.batcher import Batcher, BatchSettings
 from service.serving.dataplane import DataPlane, Prediction
 from service.settings import Settings
 from service.store.mlmodel import read_mlmodel
+from service.workers.cpus import spin_for_each_worker
+from service.workers.pool_worker import Worker
 
 _CALLS = 2_000
 _ANSWER = Predictions(1, [*forest.OUTPUTS], [bytes(8)] * 2, ["float64"] * 2, [[], []], [])

@@ -20,6 +20,7 @@ from litestar.exceptions import HTTPException
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin, YamlRenderPlugin
 
+from service.compiling.compilation import Compiler
 from service.core.errors import FetchFailedError, ServiceError, SourceUnavailableError
 from service.core.herald import Herald, Silence
 from service.core.versions import ModelVersion
@@ -30,6 +31,10 @@ from service.handlers.host_names import HostNames
 from service.handlers.naming import ReplyNames
 from service.handlers.request_id import RequestIds
 from service.predictors.answer_rules import AnswerRules
+from service.processes.child import ChildSpec, ChildThreads
+from service.processes.own_memory import hide_memory
+from service.processes.single_process import refuse_many_workers
+from service.processes.temp import TempFolder, require_writable
 from service.registry.descriptions import Descriptions
 from service.registry.finder import VersionFinder
 from service.registry.messages import (
@@ -51,14 +56,6 @@ from service.registry.process import Scout
 from service.registry.sources import ScoutSource
 from service.registry.webhook import Deliveries
 from service.registry.write_back import WriteBack
-from service.runtimes.child import ChildSpec, ChildThreads
-from service.runtimes.compilation import Compiler
-from service.runtimes.cpus import spin_for_each_worker, threads_for_each_worker
-from service.runtimes.own_memory import hide_memory
-from service.runtimes.pool_settings import PoolSettings
-from service.runtimes.starter import WorkerStarter
-from service.runtimes.temp import TempFolder, require_writable
-from service.runtimes.variables import REGISTRY_URI, TRACKING_URI, WorkerVariables
 from service.serving.batcher import BatchSettings
 from service.serving.dataplane import DataPlane
 from service.serving.desired import DesiredState
@@ -67,7 +64,6 @@ from service.serving.model import ModelHost
 from service.serving.slot import Slot
 from service.serving.sqlite_journal import SqliteJournal
 from service.settings import Settings, SettingsError, load_settings, read_dotenv
-from service.single_process import refuse_many_workers
 from service.store.artifact_store import ArtifactStore
 from service.store.compiled_files import CompiledFiles
 from service.store.pointer_state import Remembered
@@ -80,6 +76,10 @@ from service.watcher.probation import ProbationSettings
 from service.watcher.quarantine import Quarantine
 from service.watcher.reconciler import Reconciler
 from service.watcher.rollout import Rollout
+from service.workers.cpus import spin_for_each_worker, threads_for_each_worker
+from service.workers.factory import WorkerStarter
+from service.workers.pool_settings import PoolSettings
+from service.workers.variables import REGISTRY_URI, TRACKING_URI, WorkerVariables
 
 _COLLECT_AFTER = (20_000, 20, 100)
 """New objects until the young are looked at, and how many such looks until the older ones are."""

@@ -14,7 +14,7 @@ from service.app import Backstage, open_backstage
 from service.core.errors import RefusedError, ServiceError, SourceUnavailableError
 from service.core.redaction import redact
 from service.core.verdicts import Verdict
-from service.runtimes.temp import require_writable
+from service.processes.temp import require_writable
 from service.serving.model import LoadedModel
 from service.settings import Settings
 from service.store.artifact_store import InUse

@@ -22,21 +22,21 @@ def cli() -> None:
 @cli.command()
 def serve() -> None:
     """Follow the registry and serve what it promotes."""
-    from service.ignored_signals import ignore_signals  # noqa: PLC0415 - see the module's docstring
     from service.listening import (  # noqa: PLC0415 - see the module's docstring
         ListenError,
         listen,
     )
-    from service.runtimes.launch import start_fork_server  # noqa: PLC0415 - the same
-    from service.runtimes.own_memory import hide_memory  # noqa: PLC0415 - the same
-    from service.runtimes.temp import TempFolder, require_writable  # noqa: PLC0415 - the same
-    from service.runtimes.variables import WorkerVariables  # noqa: PLC0415 - the same
+    from service.processes.ignored_signals import ignore_signals  # noqa: PLC0415 - see the module's docstring
+    from service.processes.launch import start_fork_server  # noqa: PLC0415 - the same
+    from service.processes.own_memory import hide_memory  # noqa: PLC0415 - the same
+    from service.processes.temp import TempFolder, require_writable  # noqa: PLC0415 - the same
     from service.settings import (  # noqa: PLC0415 - the same
         SettingsError,
         load_settings,
         read_dotenv,
     )
     from service.store.formats import may_need_skops  # noqa: PLC0415 - the same
+    from service.workers.variables import WorkerVariables  # noqa: PLC0415 - the same
 
     ignore_signals()
     try:
@@ -87,14 +87,14 @@ def check() -> None:
     import anyio  # noqa: PLC0415 - see the module's docstring
 
     from service.check import check_promoted  # noqa: PLC0415 - the same
-    from service.runtimes.own_memory import hide_memory  # noqa: PLC0415 - the same
-    from service.runtimes.variables import WorkerVariables  # noqa: PLC0415 - the same
+    from service.processes.own_memory import hide_memory  # noqa: PLC0415 - the same
     from service.settings import (  # noqa: PLC0415 - the same
         SettingsError,
         load_settings,
         read_dotenv,
     )
     from service.telemetry.logging import configure_logging  # noqa: PLC0415 - the same
+    from service.workers.variables import WorkerVariables  # noqa: PLC0415 - the same
 
     colours = {"pass": "green", "skip": "yellow"}
 

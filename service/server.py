@@ -12,10 +12,10 @@ import structlog
 import uvicorn
 
 from service.app import create_app
-from service.exit_limit import end_within, limit_of_end
-from service.ignored_signals import tell_ignored_signals
 from service.listening import url_of
-from service.runtimes.temp import TempFolder
+from service.processes.exit_limit import end_within, limit_of_end
+from service.processes.ignored_signals import tell_ignored_signals
+from service.processes.temp import TempFolder
 from service.settings import Settings
 from service.wire.accepting import Accepting
 from service.wire.descriptors import connections_for, raise_descriptor_limit

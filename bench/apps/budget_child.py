@@ -11,7 +11,7 @@ from service.contracts.choose import contract_for
 from service.contracts.contract import Call, Predictions
 from service.demo import model as forest
 from service.predictors.compiling import compile_model, open_tuned
-from service.runtimes.bootstrap import Operations
+from service.processes.inside.bootstrap import Operations
 from service.store.mlmodel import read_mlmodel
 
 _CALLS = 2_000

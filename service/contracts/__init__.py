@@ -1,1 +1,1 @@
-"""What callers send and read: validation, columns, encoding."""
+"""What callers send and read, in the server process and in workers: types, columns, JSON."""

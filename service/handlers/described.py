@@ -14,7 +14,7 @@ from litestar.openapi.spec import (
     Schema,
 )
 
-from service.core.media import Media
+from service.codecs.media import Media
 from service.handlers.problems import MEDIA_TYPE
 
 

@@ -1,7 +1,7 @@
 """Which kind a body is of, and which kind of answer its caller wants (RFC 9110, section 12.5.1)."""
 
+from service.codecs.media import Media
 from service.core.errors import NotAcceptableError, UnsupportedContentTypeError
-from service.core.media import Media
 from service.core.text import presentable
 
 _ANY = frozenset({"", "*/*"})

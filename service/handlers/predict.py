@@ -9,7 +9,7 @@ from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import RawBody
 
-from service.core.media import Media
+from service.codecs.media import Media
 from service.handlers.described import PredictOperation, problem_responses
 from service.handlers.direct import PATH, RaiseAgain, caller_of
 from service.handlers.guards import plain_body

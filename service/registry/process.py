@@ -13,7 +13,7 @@ from service.core.errors import (
     FetchFailedError,
     SourceUnavailableError,
 )
-from service.runtimes.child import Child, ChildSpec, ChildThreads, start_child
+from service.processes.child import Child, ChildSpec, ChildThreads, start_child
 
 T = TypeVar("T")
 

@@ -23,9 +23,9 @@ from service.core.errors import (
     RequestTimeoutError,
     ServiceError,
 )
-from service.runtimes.messages import RawReply, RawRequest
 from service.serving.request_queue import QueuedRequest, RequestQueue, Share
 from service.serving.run_cost import RunCost
+from service.workers.messages import RawReply, RawRequest
 
 BATCH_TIMEOUT_SHARE = 1 / 3
 """Of a request's timeout: the most that a batch of several may take, or a body run again."""
@@ -44,7 +44,7 @@ _log = structlog.get_logger("batcher")
 
 
 class BatchWorker(Protocol):
-    """What a batch needs of its worker; `runtimes.pool_worker.Worker` is the real one."""
+    """What a batch needs of its worker; `workers.pool_worker.Worker` is the real one."""
 
     async def predict(self, call: Call, timeout_s: float) -> Predictions:
         """Answer, or raise ModelFailedError, ChildLostError, ChildTimeoutError.

@@ -31,12 +31,12 @@ from service.core.errors import (
     ServiceError,
     ShuttingDownError,
 )
-from service.runtimes.messages import RawRequest, Timing
 from service.serving.admission import Admission, QueueLimits
 from service.serving.batch_runs import PATIENCE_SHARE, BatchRuns, W
 from service.serving.gathering import Gathering
 from service.serving.request_queue import Answer, Caller, QueuedRequest, RequestQueue
 from service.serving.run_cost import RunCost
+from service.workers.messages import RawRequest, Timing
 
 _GATHER_SHARE = 0.5
 """Of the time in which a worker becomes free: who waits for company may wait so much longer."""
@@ -51,7 +51,7 @@ _SMALL_REQUESTS_WITHIN_S = 1.0
 
 
 class BatchWorkers(Protocol[W]):
-    """Where the batcher gets its workers; `runtimes.pool.Pool` is the real one."""
+    """Where the batcher gets its workers; `workers.pool.Pool` is the real one."""
 
     @property
     def count(self) -> int:

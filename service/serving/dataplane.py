@@ -4,6 +4,7 @@ import anyio.to_thread
 import msgspec
 from anyio import CapacityLimiter
 
+from service.codecs.media import Media
 from service.contracts.contract import Form
 from service.contracts.encoding import encode_in_pieces
 from service.core.errors import (
@@ -14,14 +15,13 @@ from service.core.errors import (
     RequestTimeoutError,
     ServiceError,
 )
-from service.core.media import Media
 from service.core.text import presentable
 from service.core.versions import ModelVersion
-from service.runtimes.messages import RawReply
 from service.serving.failed_request import FailedRequest, raw_request
 from service.serving.model import LoadedModel
 from service.serving.request_queue import Caller
 from service.serving.slot import Slot
+from service.workers.messages import RawReply
 
 EXPANSION = 8
 """How many times MAX_BODY_BYTES an Arrow stream may have once it is decoded."""

@@ -4,12 +4,12 @@ import hashlib
 
 import msgspec
 
+from service.codecs.media import Media
 from service.contracts.bounds import ReadingCost
 from service.contracts.contract import Call, Contract
 from service.core.errors import ServiceError
-from service.core.media import Media
 from service.core.versions import ModelVersion
-from service.runtimes.messages import RawRequest
+from service.workers.messages import RawRequest
 
 _TOLD_APART_BY_BYTES = 32_768
 """Of each end of a body: reading more of a large one would take too long on the event loop."""

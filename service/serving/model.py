@@ -9,20 +9,20 @@ import msgspec
 import structlog
 from anyio.abc import TaskStatus
 
+from service.compiling.compilation import Compiler
+from service.compiling.steps import CompileSteps, Compiling
 from service.contracts.bounds import ReadingCost
 from service.contracts.choose import contract_for
 from service.contracts.contract import Contract
 from service.core.errors import ServiceError
 from service.core.versions import ModelVersion, StoredVersion
-from service.runtimes.compilation import Compiler
-from service.runtimes.messages import LoadReply, Timing
-from service.runtimes.pool import Pool
-from service.runtimes.starter import WorkerStarter
-from service.runtimes.stored_files import Restore
 from service.serving.batcher import Batcher, BatchSettings
-from service.serving.compiling import CompileSteps, Compiling
 from service.serving.failed_request import FailedRequest
 from service.serving.record import Known, Record
+from service.workers.factory import WorkerStarter
+from service.workers.messages import LoadReply, Timing
+from service.workers.pool import Pool
+from service.workers.stored_files import Restore
 
 _log = structlog.get_logger("model")
 

@@ -8,7 +8,7 @@ import msgspec
 
 from service.contracts.contract import Call, Predictions
 from service.core.errors import CallerGoneError, ServiceError
-from service.runtimes.messages import RawReply, RawRequest
+from service.workers.messages import RawReply, RawRequest
 
 
 class Share(msgspec.Struct, frozen=True):

@@ -4,7 +4,7 @@ import math
 
 import msgspec
 
-from service.core.media import Media
+from service.codecs.media import Media
 from service.serving.cost_curve import CostCurve
 
 _WEIGHT = 1 / 8

@@ -6,11 +6,11 @@ import anyio
 
 from service.contracts.contract import Call
 from service.core.errors import ChildLostError, ServiceError
-from service.runtimes.messages import RawRequest
-from service.runtimes.pool_worker import Worker
 from service.serving.batch_runs import BATCH_TIMEOUT_SHARE, RERUN_TIMEOUT_SHARE
 from service.serving.failed_request import FailedRequest
 from service.serving.model import LoadedModel
+from service.workers.messages import RawRequest
+from service.workers.pool_worker import Worker
 
 _TYPICAL_RUNS = 10
 """A call may take this many times what the version's calls typically take."""

@@ -16,9 +16,9 @@ import yaml
 from service.core.errors import ServiceError, StoreCorruptError
 from service.core.text import printable
 from service.core.verdicts import Outcome, Verdict
+from service.processes.frames import FrameReader, framed
+from service.processes.protocol import Fault, Reply, to_error
 from service.registry.webhook import Deliveries, is_of_another_model
-from service.runtimes.frames import FrameReader, framed
-from service.runtimes.protocol import Fault, Reply, to_error
 from service.serving.sqlite_journal import SqliteJournal
 from service.settings import Settings, SettingsError, load_settings, read_dotenv
 from service.store import manifest

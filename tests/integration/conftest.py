@@ -10,9 +10,9 @@ import msgspec
 import pytest
 
 from service.core.versions import StoredVersion
+from service.processes.temp import TempFolder
 from service.registry.inside import client
-from service.runtimes.pool_settings import PoolSettings
-from service.runtimes.temp import TempFolder
+from service.workers.pool_settings import PoolSettings
 from tests.support import handmade_model
 from tests.support.fake_models import POOL
 from tests.support.guide import Guide, serve_guide

@@ -29,12 +29,12 @@ from service.core.errors import (
     ServiceError,
     SourceUnavailableError,
 )
-from service.runtimes import child as child_module
-from service.runtimes import launch as launch_module
-from service.runtimes import progress
-from service.runtimes.child import Child, ChildSpec, ChildThreads, start_child
-from service.runtimes.protocol import Nothing
-from service.runtimes.temp import TempFolder
+from service.processes import child as child_module
+from service.processes import launch as launch_module
+from service.processes import progress
+from service.processes.child import Child, ChildSpec, ChildThreads, start_child
+from service.processes.protocol import Nothing
+from service.processes.temp import TempFolder
 from tests.support.child_targets import Data, Number, Text
 from tests.support.waiting import is_gone, until
 

@@ -40,7 +40,7 @@ anyio.run(ask)
 UNTIL_THE_FORK_SERVER = """
 import os, sys
 from service.cli import cli
-from service.runtimes import launch
+from service.processes import launch
 
 class Enough(Exception):
     pass

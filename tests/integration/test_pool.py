@@ -24,13 +24,13 @@ from service.core.errors import (
     StoreCorruptError,
 )
 from service.core.versions import ModelVersion, StoredVersion
-from service.runtimes.child import ChildThreads
-from service.runtimes.pool import Pool
-from service.runtimes.pool_settings import PoolSettings
-from service.runtimes.starter import WorkerStarter
+from service.processes.child import ChildThreads
 from service.serving.batcher import BatchSettings
 from service.serving.model import LoadedModel, ModelHost
 from service.store import manifest
+from service.workers.factory import WorkerStarter
+from service.workers.pool import Pool
+from service.workers.pool_settings import PoolSettings
 from tests.support import handmade_model
 from tests.support.fake_workers import a_call
 from tests.support.handmade_model import HANGING, KILLING, RAISING

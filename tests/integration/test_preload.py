@@ -7,7 +7,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 PREDICT = """
 import sys
-import service.runtimes.preload
+import service.workers.inside.preload
 
 before = set(sys.modules)
 import pandas

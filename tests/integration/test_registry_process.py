@@ -7,10 +7,10 @@ import anyio
 import pytest
 
 from service.core.errors import FetchFailedError
+from service.processes.child import ChildSpec, ChildThreads
+from service.processes.protocol import Nothing
+from service.processes.temp import TempFolder
 from service.registry.process import Scout
-from service.runtimes.child import ChildSpec, ChildThreads
-from service.runtimes.protocol import Nothing
-from service.runtimes.temp import TempFolder
 from tests.support.child_targets import Number
 from tests.support.waiting import is_gone
 

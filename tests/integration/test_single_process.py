@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from service.single_process import SENTENCE, refuse_many_workers
+from service.processes.single_process import SENTENCE, refuse_many_workers
 
 ROOT = Path(__file__).parents[2]
 FACTORY = """
-from service.single_process import refuse_many_workers
+from service.processes.single_process import refuse_many_workers
 
 
 async def app(scope, receive, send):

@@ -22,8 +22,8 @@ from service.core.errors import (
     RequestTimeoutError,
     ServiceError,
 )
-from service.runtimes.messages import RawReply, RawRequest
 from service.serving.batcher import Batcher, BatchSettings
+from service.workers.messages import RawReply, RawRequest
 from tests.support.fake_workers import (
     HANGING,
     KILLING,

@@ -12,9 +12,10 @@ import pytest
 from service.contracts.contract import Predictions
 from service.contracts.fitting import misfit
 from service.core.errors import ServiceError
+from service.processes.frames import FrameReader, MalformedFrameError
+from service.processes.protocol import Fault, Place, Reply, UnreadableError, read_reply, read_result
 from service.registry.messages import DownloadReply, ResolveReply, TagReply
-from service.runtimes.frames import FrameReader, MalformedFrameError
-from service.runtimes.messages import (
+from service.workers.messages import (
     AdoptReply,
     CompileReply,
     LoadReply,
@@ -22,7 +23,6 @@ from service.runtimes.messages import (
     SmokeReply,
     SpeedReply,
 )
-from service.runtimes.protocol import Fault, Place, Reply, UnreadableError, read_reply, read_result
 
 SEED = 16
 ROUNDS = 200_000 if os.environ.get("HOTSWAP_LONG_FAULTS") == "1" else 4_000

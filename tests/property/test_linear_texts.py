@@ -23,10 +23,10 @@ from service.core.text import bounded, bounded_between, presentable, presentable
 from service.core.versions import InvalidModelUriError, ModelRef
 from service.handlers.media import kind_of_answer, kind_of_body
 from service.handlers.problems import problem
+from service.processes.output import LineSplitter
+from service.processes.protocol import Fault, to_error
 from service.registry.inside.describing import requirement_lines
 from service.registry.inside.faults import explain
-from service.runtimes.output import LineSplitter
-from service.runtimes.protocol import Fault, to_error
 from service.telemetry.logging import _make_presentable
 from service.watcher.gates.environment import compare
 

@@ -20,8 +20,8 @@ from unittest import mock
 import msgspec
 
 from service.core.errors import ContractViolationError, SourceUnavailableError
-from service.runtimes.bootstrap import Operations
-from service.runtimes.protocol import Nothing
+from service.processes.inside.bootstrap import Operations
+from service.processes.protocol import Nothing
 
 
 class Text(msgspec.Struct, frozen=True):

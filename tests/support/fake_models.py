@@ -9,23 +9,23 @@ import anyio
 import msgspec
 from anyio.abc import TaskStatus
 
+from service.codecs.media import Media
 from service.contracts.choose import contract_for
 from service.contracts.contract import Call, Predictions
 from service.core.described import Described
 from service.core.errors import ChildTimeoutError, ModelFailedError, ServiceError
-from service.core.media import Media
 from service.core.versions import ModelVersion, StoredVersion
-from service.runtimes.child import ChildThreads
-from service.runtimes.messages import LoadReply, SmokeReply
-from service.runtimes.pool import Pool
-from service.runtimes.pool_settings import PoolSettings
-from service.runtimes.pool_worker import Worker
-from service.runtimes.starter import WorkerStarter
+from service.processes.child import ChildThreads
 from service.serving.batcher import BatchSettings
 from service.serving.failed_request import FailedRequest
 from service.serving.model import LoadedModel, ModelHost
 from service.store.artifact_store import ArtifactStore, InUse
 from service.store.pointer_state import Memory, Refusal, Remembered
+from service.workers.factory import WorkerStarter
+from service.workers.messages import LoadReply, SmokeReply
+from service.workers.pool import Pool
+from service.workers.pool_settings import PoolSettings
+from service.workers.pool_worker import Worker
 
 POOL = PoolSettings(
     workers=1,

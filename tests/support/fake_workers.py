@@ -14,9 +14,9 @@ import anyio
 
 from service.contracts.contract import Call, Predictions
 from service.core.errors import ChildLostError, ChildTimeoutError, ModelFailedError
-from service.runtimes.child import MOST_CALLS
-from service.runtimes.messages import RawReply, RawRequest
+from service.processes.child import MOST_CALLS
 from service.serving.request_queue import Share
+from service.workers.messages import RawReply, RawRequest
 
 RAISING = -1.0
 KILLING = -2.0

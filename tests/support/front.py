@@ -6,8 +6,8 @@ from pathlib import Path
 
 import anyio
 
-from service.runtimes.child import ChildSpec, ChildThreads, start_child
-from service.runtimes.protocol import Nothing
+from service.processes.child import ChildSpec, ChildThreads, start_child
+from service.processes.protocol import Nothing
 from tests.support.child_targets import Number
 
 

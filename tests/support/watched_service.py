@@ -29,7 +29,7 @@ def _forbid_blocking() -> None:
     """Have every blocking call on an event loop raise, except for those that can't block here."""
     blocker = BlockBuster()
     # What has arrived from a pipe that the loop was told is readable.
-    blocker.functions["os.read"].can_block_in("service/runtimes/pipe.py", {"_read_arrived"})
+    blocker.functions["os.read"].can_block_in("service/processes/pipe.py", {"_read_arrived"})
     # A line of log, into the standard error that the operator gave us.
     for name in ("os.write", "io.TextIOWrapper.write", "io.BufferedWriter.write"):
         blocker.functions[name].can_block_in("logging/__init__.py", {"emit", "flush"})

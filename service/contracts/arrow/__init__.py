@@ -1,1 +1,1 @@
-"""Arrow IPC streams in and out. Imported in workers alone: the front has no pyarrow."""
+"""Arrow IPC streams in and out, in workers alone: the server process has no pyarrow."""

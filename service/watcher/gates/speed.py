@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from service.core.errors import ChildLostError, ChildRaisedError, ChildTimeoutError
 from service.core.verdicts import Outcome
-from service.runtimes.messages import Timing
 from service.serving.model import LoadedModel
 from service.watcher.gates.gate import Candidate, Finding, refuse_lost
+from service.workers.messages import Timing
 
 
 class SpeedGate:

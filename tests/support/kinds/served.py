@@ -11,16 +11,16 @@ import msgspec
 import pandas as pd
 import pyarrow as pa
 
+from service.codecs.media import Media
 from service.contracts.contract import Call, Contract, Form, Predictions
 from service.contracts.merge import merge
 from service.core.errors import NonFinitePredictionError, NotAcceptableError
-from service.core.media import Media
 from service.predictors.answer_rules import AnswerRules
 from service.predictors.compiling import compile_model
-from service.runtimes.messages import AdoptRequest, LoadRequest, RawReply, RawRequest
-from service.runtimes.worker import Worker
 from service.store import manifest
 from service.store.compiled_files import FILES
+from service.workers.inside.worker import Worker
+from service.workers.messages import AdoptRequest, LoadRequest, RawReply, RawRequest
 from tests.support.arrow_bodies import stream, table_of
 from tests.support.kinds.kind import ARROW, COLUMNS, Kind
 

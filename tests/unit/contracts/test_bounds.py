@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from service.codecs.media import Media
 from service.contracts.arrow.request import ArrowRequests
 from service.contracts.bounds import (
     LOOP_VALUES,
@@ -19,9 +20,8 @@ from service.contracts.cells import with_written_cells
 from service.contracts.choose import contract_for
 from service.contracts.contract import Contract, Predictions
 from service.core.errors import AnswerTooLargeError, BodyTooLargeError, ServiceError
-from service.core.media import Media
-from service.runtimes.bodies import Bodies
-from service.runtimes.messages import RawRequest
+from service.workers.inside.bodies import Bodies
+from service.workers.messages import RawRequest
 from tests.support.arrow_bodies import stream
 
 MAX_BODY_BYTES = 33_554_432

@@ -9,6 +9,7 @@ import anyio.lowlevel
 import msgspec
 import pytest
 
+from service.codecs.media import Media
 from service.contracts.contract import Call, Predictions
 from service.core.errors import (
     CallerGoneError,
@@ -21,8 +22,6 @@ from service.core.errors import (
     ServiceError,
     ShuttingDownError,
 )
-from service.core.media import Media
-from service.runtimes.messages import RawReply, RawRequest
 from service.serving.batch_runs import (
     BATCH_TIMEOUT_SHARE,
     PATIENCE_SHARE,
@@ -30,6 +29,7 @@ from service.serving.batch_runs import (
     W,
 )
 from service.serving.batcher import Batcher, BatchSettings, BatchWorkers
+from service.workers.messages import RawReply, RawRequest
 from tests.support.fake_workers import (
     HANGING,
     KILLING,

@@ -9,19 +9,19 @@ from typing import Any
 import anyio
 import pytest
 
+from service.codecs.media import Media
 from service.core.errors import ContractViolationError, ModelFailedError
-from service.core.media import Media
 from service.core.versions import ModelVersion, StoredVersion
-from service.runtimes.child import ChildThreads
-from service.runtimes.messages import LoadReply, RawReply, RawRequest
-from service.runtimes.pool import Pool
-from service.runtimes.starter import WorkerStarter
+from service.processes.child import ChildThreads
 from service.serving.batcher import Batcher
 from service.serving.dataplane import DataPlane, Prediction
 from service.serving.failed_request import FailedRequest
 from service.serving.model import LoadedModel
 from service.serving.record import Known
 from service.serving.slot import Slot
+from service.workers.factory import WorkerStarter
+from service.workers.messages import LoadReply, RawReply, RawRequest
+from service.workers.pool import Pool
 from tests.support.fake_models import BATCHING, CONTRACT, POOL
 from tests.support.fake_workers import RAISING, FakeWorker, FakeWorkers
 

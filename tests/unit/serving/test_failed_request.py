@@ -2,11 +2,11 @@
 
 import pytest
 
+from service.codecs.media import Media
 from service.contracts.contract import Call
 from service.core.errors import ContractViolationError, ModelFailedError
-from service.core.media import Media
-from service.runtimes.messages import RawRequest
 from service.serving.failed_request import FailedRequest
+from service.workers.messages import RawRequest
 from tests.support.fake_models import CONTRACT
 from tests.support.fake_source import a_version
 

@@ -13,8 +13,8 @@ import pytest
 
 from service.contracts.contract import Call
 from service.core.errors import OverloadedError, QueueTimeoutError, ServiceError
-from service.runtimes.messages import RawRequest
 from service.serving.batcher import Batcher, BatchSettings
+from service.workers.messages import RawRequest
 from tests.support.fake_workers import FakeWorkers, a_call
 from tests.support.virtual_time import VirtualTimeLoop
 

@@ -6,8 +6,8 @@ import msgspec
 import pytest
 
 from service.contracts.contract import Call, Filled
-from service.runtimes.messages import RawRequest
 from service.serving.request_queue import QueuedRequest, RequestQueue
+from service.workers.messages import RawRequest
 from tests.support.fake_workers import a_call
 
 pytestmark = pytest.mark.anyio

@@ -5,9 +5,9 @@ import pytest
 
 from service.core.errors import NoVersionError
 from service.core.versions import StoredVersion
-from service.runtimes.messages import LoadReply
 from service.serving.model import LoadedModel
 from service.serving.slot import Slot
+from service.workers.messages import LoadReply
 from tests.support.fake_models import BATCHING, CONTRACT, FakePool, Fate
 from tests.support.fake_source import a_version
 

@@ -6,10 +6,10 @@ import pytest
 from service.contracts.choose import contract_for
 from service.core.verdicts import Outcome
 from service.core.versions import StoredVersion
-from service.runtimes.messages import LoadReply
 from service.serving.model import LoadedModel
 from service.watcher.gates.contract import ContractGate
 from service.watcher.gates.gate import Candidate, Finding
+from service.workers.messages import LoadReply
 from tests.support.fake_models import BATCHING, FakePool, Fate
 from tests.support.fake_source import a_version
 

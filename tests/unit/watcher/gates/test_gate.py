@@ -17,11 +17,11 @@ from service.core.errors import (
 )
 from service.core.verdicts import Outcome, Verdict
 from service.core.versions import StoredVersion
-from service.runtimes.messages import LoadReply, SmokeReply
 from service.serving.model import LoadedModel
 from service.watcher.gates.gate import Candidate, Finding, pass_gates
 from service.watcher.gates.load import LoadGate
 from service.watcher.gates.smoke import SmokeGate
+from service.workers.messages import LoadReply, SmokeReply
 from tests.support.fake_models import BATCHING, CONTRACT, FakePool, Fate
 from tests.support.fake_source import a_version
 

@@ -5,10 +5,10 @@ import pytest
 from service.core.errors import ChildLostError, ChildRaisedError, ChildTimeoutError
 from service.core.verdicts import Outcome
 from service.core.versions import StoredVersion
-from service.runtimes.messages import LoadReply, SpeedReply, Timing
 from service.serving.model import LoadedModel
 from service.watcher.gates.gate import Candidate, Finding
 from service.watcher.gates.speed import SpeedGate
+from service.workers.messages import LoadReply, SpeedReply, Timing
 from tests.support.fake_models import BATCHING, CONTRACT, FakePool, Fate
 from tests.support.fake_source import a_version
 

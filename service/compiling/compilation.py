@@ -1,0 +1,168 @@
+"""Have a version compiled in a process of its own, and its files kept for the next start."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import anyio.to_thread
+import msgspec
+from anyio import CapacityLimiter
+
+from service.core.described import Described
+from service.core.errors import ServiceError
+from service.core.versions import StoredVersion
+from service.predictors.flavours import may_be_dissected
+from service.predictors.report import Report
+from service.processes.child import Child, ChildSpec, ChildThreads, start_child
+from service.processes.progress import end_if_it_stands_still
+from service.processes.temp import remove_folder
+from service.store.compiled_files import CompiledFiles
+from service.workers.messages import CompileReply, CompileRequest, LoadRequest
+from service.workers.pool_settings import PoolSettings
+
+T = TypeVar("T")
+
+_TIMEOUT_S = 3600.0
+"""A compiler gets what CPU time is left: on a busy machine that takes long, and nobody waits."""
+
+
+class CompilationError(ServiceError):
+    """A version that could not be compiled, for which it goes on as it was."""
+
+    code = "not-compiled"
+
+
+class Compiled(msgspec.Struct, frozen=True):
+    """What a compiler made: the folder with the files, and its report."""
+
+    folder: str
+    report: Report
+
+
+class Compiler:
+    """Compiles versions, one at a time: what is measured at once measures each other.
+
+    What is ready at once does not wait for another version's rest, which may take minutes.
+    """
+
+    def __init__(
+        self,
+        files: CompiledFiles,
+        pool: PoolSettings,
+        threads: ChildThreads,
+        describe: Callable[[StoredVersion], Awaitable[Described]],
+    ) -> None:
+        self._files = files
+        self._describe = describe
+        self._pool = pool
+        self._threads = threads
+        self._limiter = CapacityLimiter(2)
+        self._one_first = anyio.Lock()
+        self._one_rest = anyio.Lock()
+
+    async def kept(self, stored: StoredVersion) -> str:
+        """Return the folder of a version that was compiled before, '' where there is none.
+
+        The first that was ready, where the rest never was.
+        """
+
+        def find() -> str:
+            places = (self._files.place(stored, self._pool.threads, first=x) for x in (False, True))
+            return next((str(place) for place in places if place.is_dir()), "")
+
+        return await self._run(find)
+
+    async def may_succeed(self, stored: StoredVersion) -> bool:
+        """Tell whether a version is of a kind that may be called in another way than MLflow's.
+
+        Raise ServiceError where its files can't be read.
+        """
+        return may_be_dissected(await self._describe(stored))
+
+    @asynccontextmanager
+    async def compiled(
+        self, stored: StoredVersion, *, first: bool = False
+    ) -> AsyncIterator[Compiled]:
+        """Compile a version and keep the files; then there is time to use them.
+
+        `first` is for what is ready at once, within a second or so. Raise ServiceError where it
+        fails. What compiled ends last, which takes longer than to use what it made. Cancelling ends
+        it, too, and leaves nothing behind.
+        """
+        one = self._one_first if first else self._one_rest
+        own = self._pool.new_folder()
+        async with one, self._child(stored, own) as child:
+            yield await self._kept(stored, child, own, first=first)
+
+    async def _kept(
+        self, stored: StoredVersion, child: Child, own: Path, *, first: bool
+    ) -> Compiled:
+        filled = self._files.new()
+        try:
+            report = await self._filled(stored, child, filled, own, first=first)
+            place = await self._run(
+                partial(self._files.place, stored, self._pool.threads, first=first)
+            )
+            await self._run(self._files.keep, filled, place)
+        except BaseException as error:
+            # One that was killed may still be writing there.
+            await child.end()
+            if isinstance(error, OSError):
+                raise CompilationError(f"the disk does not let it be kept: {error}") from error
+            raise
+        finally:
+            with anyio.CancelScope(shield=True):
+                await self._run(self._files.drop, filled)
+        return Compiled(str(place), report)
+
+    @asynccontextmanager
+    async def _child(self, stored: StoredVersion, own: Path) -> AsyncIterator[Child]:
+        """Start a compiler, whose model gets its files in a folder of its own."""
+        version, settings = stored.version, self._pool
+        spec = ChildSpec(
+            target="service.compiling.inside.compiler:operations",
+            name=f"compiler-{version.version}",
+            arguments=b"",
+            temp_dir=settings.temp_dir,
+            environment=settings.environment,
+            log_fields={"model": version.name, "version": version.version},
+        )
+        child = await start_child(spec, self._threads, settings.start_timeout_s)
+        try:
+            yield child
+        finally:
+            try:
+                await child.end()
+            finally:
+                await remove_folder(own)
+
+    async def _filled(
+        self, stored: StoredVersion, child: Child, folder: Path, own: Path, *, first: bool
+    ) -> Report:
+        settings = self._pool
+        load = LoadRequest(
+            path=str(stored.path),
+            digest=stored.digest,
+            name=stored.version.name,
+            refuse_unknown=settings.refuse_unknown,
+            threads=settings.threads,
+            own_folder=str(own),
+        )
+        request = CompileRequest(load, str(folder), self._files.rtol, first)
+        failure: ServiceError | None = None
+        async with anyio.create_task_group() as watch:
+            watch.start_soon(end_if_it_stands_still, child, settings.start_timeout_s)
+            try:
+                reply = await child.call("compile", request, CompileReply, timeout_s=_TIMEOUT_S)
+            except ServiceError as error:
+                # Not raised through the group, which would wrap it.
+                failure = error
+            watch.cancel_scope.cancel()
+        if failure is not None:
+            raise failure
+        return reply.report
+
+    async def _run(self, function: Callable[..., T], *arguments: object) -> T:
+        return await anyio.to_thread.run_sync(partial(function, *arguments), limiter=self._limiter)

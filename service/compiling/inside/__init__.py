@@ -1,0 +1,1 @@
+"""What runs in a compiler process, with the lowest priority."""

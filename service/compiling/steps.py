@@ -1,0 +1,140 @@
+"""Compile a version in two steps, and take into use what came of each."""
+
+import anyio
+import structlog
+
+from service.compiling.compilation import Compiled, Compiler
+from service.core.errors import ServiceError
+from service.predictors.report import Report
+from service.workers.messages import LoadReply
+from service.workers.pool import Pool
+
+_log = structlog.get_logger("compiler")
+
+
+class Compiling:
+    """How far it is with a version, for people."""
+
+    def __init__(self, loaded: LoadReply) -> None:
+        adopted = loaded.adopted
+        self.pyfunc_only = loaded.pyfunc_only
+        """Why there is nothing to compile, '' where there may be."""
+        self.report: Report | None = adopted.report
+        """What its workers answer by; None while that is pyfunc alone."""
+        self.state = "pyfunc"
+        self.reason = adopted.reason or loaded.pyfunc_only
+        self.settled = anyio.Event()
+        """Set once what is compiled at once is in use, or is known not to be."""
+        if adopted.report is not None:
+            self.adopted(adopted.report)
+        if adopted.report is not None or loaded.pyfunc_only:
+            self.settled.set()
+
+    def began(self) -> None:
+        """Note that a compiler is at work."""
+        self.state = "compiling"
+
+    def adopted(self, report: Report) -> None:
+        """Note that workers answer by what this report found best."""
+        self.report, self.reason = report, ""
+        self.state = "compiling" if report.first else "tuned"
+
+    def failed(self, reason: str) -> None:
+        """Note that it stays as it is."""
+        self.state = "pyfunc" if self.report is None else "tuned"
+        self.reason = reason
+
+
+class CompileSteps:
+    """Compiles a version in two steps, and has its workers answer by what came of each.
+
+    Whatever fails here is a line in the log: the version serves on as it did.
+    """
+
+    def __init__(self, compiler: Compiler, pool: Pool) -> None:
+        self._compiler = compiler
+        self._pool = pool
+        self._log = _log.bind(version=pool.stored.version.version)
+        self._has_begun = False
+        self._at_once: Compiled | None = None
+        """What came of the first step, None where it failed."""
+        self._first_is_over = anyio.Event()
+
+    async def compile_first(self) -> None:
+        """Compile what is ready at once, while the version is loaded: behind the worker that does.
+
+        Nothing is taken into use, and nothing is raised.
+        """
+        self._has_begun = True
+        stored = self._pool.stored
+        try:
+            await self._pool.loading.wait()
+            if not await self._compiler.may_succeed(stored):
+                return
+            async with self._compiler.compiled(stored, first=True) as self._at_once:
+                self._first_is_over.set()
+        except ServiceError as error:
+            self._log.warning("first predictors not compiled", reason=str(error))
+        except Exception:  # noqa: BLE001 - the version serves on
+            self._log.exception("first predictors not compiled")
+        finally:
+            self._first_is_over.set()
+
+    async def compile_and_adopt(
+        self, compiling: Compiling, proved: anyio.Event, serves: anyio.Event
+    ) -> None:
+        """Adopt what is ready at once, then compile all the rest and adopt that.
+
+        The first once the version is `proved`, the rest once it `serves`. Nothing is compiled that
+        was compiled before. Raise nothing.
+        """
+        known = compiling.report
+        if known is not None and not known.first:
+            await serves.wait()
+            self._tell(known)
+            return
+        if compiling.pyfunc_only:
+            return
+        try:
+            compiling.began()
+            self._log.info("compiling predictors")
+            if known is None:
+                await self._adopt_first(compiling, proved)
+            compiling.settled.set()
+            await serves.wait()
+            compiling.began()
+            async with self._compiler.compiled(self._pool.stored) as compiled:
+                await self._adopt(compiled, compiling)
+        except ServiceError as error:
+            compiling.failed(str(error))
+            self._log.warning("predictors not compiled", reason=str(error))
+        except Exception as error:  # noqa: BLE001 - the version serves on
+            compiling.failed(f"{type(error).__name__}: {error}")
+            self._log.exception("predictors not compiled")
+        finally:
+            compiling.settled.set()
+
+    async def _adopt_first(self, compiling: Compiling, proved: anyio.Event) -> None:
+        if not self._has_begun:
+            # What was kept of it was of no use.
+            await self.compile_first()
+        await self._first_is_over.wait()
+        await proved.wait()
+        if self._at_once is not None and not self._at_once.report.is_pyfunc_alone:
+            await self._adopt(self._at_once, compiling)
+
+    async def _adopt(self, compiled: Compiled, compiling: Compiling) -> None:
+        """Have workers answer by it, and tell."""
+        pool = self._pool
+        reply = await pool.adopt(compiled.folder, pool.settings.load_timeout_s)
+        if reply.reason:
+            compiling.failed(reply.reason)
+            self._log.warning("compiled predictors not used", reason=reply.reason)
+            return
+        report = reply.report or compiled.report
+        compiling.adopted(report)
+        self._tell(report)
+
+    def _tell(self, report: Report) -> None:
+        best = ", ".join(f"{rows}: {name}" for rows, name in sorted(report.best.items()))
+        self._log.info("predictors tuned", best=best, compiled_s=report.took_s)

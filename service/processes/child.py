@@ -1,0 +1,382 @@
+"""One child process seen from the front: start, warm, call, heartbeat, deadline, kill.
+
+Whatever blocks, may fail, and isn't ours runs in one of these, where it can be killed. A child's
+health is its pipe and its heartbeat, never `Process.is_alive()`, which turns false for living
+children when the fork server ends.
+"""
+
+import asyncio
+import contextlib
+import os
+import threading
+import time
+from functools import partial
+from multiprocessing.process import BaseProcess
+from multiprocessing.util import Finalize
+from pathlib import Path
+from typing import TypeVar
+
+import anyio.to_thread
+import msgspec
+import structlog
+from anyio import CapacityLimiter
+
+from service.core.errors import ChildLostError, ChildStartError, ChildTimeoutError
+from service.core.text import presentable
+from service.processes import termination, windows_job
+from service.processes.guardian import end_marked
+from service.processes.in_flight import Lane, SentCall
+from service.processes.launch import guard, interrupt_first_start, launch
+from service.processes.output import OutputReader
+from service.processes.pipe import ChildPipe
+from service.processes.protocol import (
+    PING,
+    WARM_ID,
+    Nothing,
+    Reply,
+    UnreadableError,
+    encode_request,
+    read_reply,
+    read_result,
+)
+from service.processes.start_thread import run_start
+
+T = TypeVar("T")
+
+END_TIMEOUT_S = 5.0
+_STATUS_TIMEOUT_S = 3.0
+_TOLD_LINES = 3
+_SIGKILL = 9
+
+MOST_CALLS = 2
+"""That a child has at once: one that it answers, and one that it finds in its pipe next.
+
+One more beside them where that is answered in steps.
+"""
+
+_log = structlog.get_logger("child")
+
+
+class ChildSpec(msgspec.Struct, frozen=True):
+    """What a child is to run.
+
+    `target` is `module:function`, imported there and never here; `arguments` is what it is called
+    with, encoded by msgpack; `environment` is set there before that; `log_fields` tag each line
+    that it prints; `spin_s` is how long it may look out for a call before it sleeps.
+    """
+
+    target: str
+    name: str
+    arguments: bytes
+    temp_dir: Path
+    environment: dict[str, str] = {}
+    log_fields: dict[str, str] = {}
+    spin_s: float = 0.0
+
+
+class ChildThreads:
+    """Threads for what blocks on children: one start at a time, and joins beside it."""
+
+    def __init__(self) -> None:
+        self.starting = CapacityLimiter(1)
+        self.joining = CapacityLimiter(64)
+        self.given_up = threading.Event()
+        self.has_started_one = False
+
+    def give_up_first_start(self) -> None:
+        """Have the first start fail where it is still under way. Blocks for a moment."""
+        if not self.has_started_one:
+            self.given_up.set()
+            interrupt_first_start()
+
+
+class Child:
+    """A running child process; answers one call after another, and takes MOST_CALLS at once.
+
+    A call that times out or is cancelled leaves a child in an unknown state: it is killed.
+    Made by `start_child`; must be ended by `end`.
+    """
+
+    def __init__(self, spec: ChildSpec, threads: ChildThreads) -> None:
+        self.name = spec.name
+        self.pid = 0
+        self.last_seen = time.monotonic()
+        """Monotonic seconds at which it last gave a sign of life."""
+        self.lost = asyncio.Event()
+        """Set once its pipe is closed, which is when it can never answer again."""
+        self.killed = False
+        """Whether it was told to end, which it may not have done yet."""
+        self.ended = asyncio.Event()
+        """Set once nothing is left of it."""
+        self.exit_code: int | None = None
+        """How it ended: a status, or the negative number of a signal; None where nobody knows."""
+        self._spec = spec
+        self._log_fields = spec.log_fields
+        self._threads = threads
+        self._loop = asyncio.get_running_loop()
+        self._process: BaseProcess | None = None
+        self._pidfd: int | None = None
+        self._mark = guard.new_mark()
+        self._pipe = ChildPipe(spec.name, self._deliver, self._lose)
+        self._output = OutputReader(self._log_line)
+        self._ids = WARM_ID
+        self._calls = Lane(MOST_CALLS, self._expire)
+        self._in_steps = Lane(1, self._expire)
+        """The call between whose steps others are answered."""
+        self._output_thread: threading.Thread | None = None
+        self._finalizer: Finalize | None = None
+        self._losses: list[ChildLostError] = []
+        """What was raised for its end, before anyone knew how it ended."""
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it can be called; it may be busy, or hang."""
+        return not (self.killed or self.lost.is_set())
+
+    @property
+    def last_lines(self) -> tuple[str, ...]:
+        """What it printed last, oldest first."""
+        return tuple(self._output.last_lines)
+
+    async def start(self, start_timeout_s: float) -> None:
+        """Start the process and wait until it is warm.
+
+        Raise ChildStartError where it can't be started, ends before that, or takes longer; the
+        time that starting the fork server takes does not count.
+        """
+        try:
+            async with self._threads.starting:
+                await run_start(partial(self._launch, start_timeout_s), f"{self.name}-start")
+        except (OSError, EOFError) as error:
+            raise ChildStartError(f"{self.name} could not be started: {error}") from error
+        finally:
+            # Also where the start was cancelled: its end is to be seen.
+            if self._process is not None:
+                self._open()
+        warm = SentCall(WARM_ID, "start", start_timeout_s, self._loop.create_future())
+        self._calls.add(warm)
+        try:
+            await self._answer(warm)
+        except (ChildLostError, ChildTimeoutError) as error:
+            lines = "; ".join(self.last_lines[-_TOLD_LINES:])
+            raise ChildStartError(f"{self.name} did not start: {error} {lines}") from error
+
+    async def call(
+        self,
+        op: str,
+        body: object,
+        reply: type[T],
+        *,
+        timeout_s: float,
+        tail: bytes = b"",
+        in_steps: bool = False,
+    ) -> T:
+        """Run an operation in the child and return its result.
+
+        `tail` is sent as the last field of `body`; see `protocol.encode_request`. `in_steps` is for
+        one that answers other calls between its steps. Raise the operation's own ServiceError,
+        ChildRaisedError for any other exception there, ChildTimeoutError past `timeout_s` (the time
+        that a call before this one takes does not count), ChildLostError where the process ends.
+        """
+        if not self.is_alive:
+            raise self._loss()
+        lane = self._in_steps if in_steps else self._calls
+        if lane.is_full:
+            raise RuntimeError(f"{self.name} has {len(lane.calls)} calls already")
+        self._ids += 1
+        # First what may raise: nobody waits for an answer then.
+        request = encode_request(self._ids, op, body, tail)
+        call = SentCall(self._ids, op, timeout_s, self._loop.create_future())
+        self._pipe.send(request, follows=bool(self._calls.calls or self._in_steps.calls))
+        lane.add(call)
+        answered = await self._answer(call)
+        try:
+            return read_result(answered, reply)
+        except UnreadableError as error:
+            raise self.give_up_on(f"its answer to {op} can't be read: {error}") from error
+
+    def give_up_on(self, reason: str) -> ChildLostError:
+        """End a child that answered what can't be, and return the error for who asked."""
+        self.kill()
+        _log.error("child answered what can't be", child=self.name, reason=reason)
+        return ChildLostError(f"{self.name} was ended: {presentable(reason)}", self.last_lines)
+
+    def rename(self, name: str, log_fields: dict[str, str]) -> None:
+        """Give what stood by its name, and the tags of all that it prints from now on."""
+        self.name, self._log_fields = name, log_fields
+
+    async def ping(self, timeout_s: float) -> None:
+        """Ask for a sign of life. Raise as `call` does."""
+        await self.call(PING, Nothing(), Nothing, timeout_s=timeout_s)
+
+    def kill(self) -> None:
+        """End the process, and what it has started, at once."""
+        if self._process is None or self.lost.is_set():
+            return
+        self.killed = True
+        termination.kill(self.pid, self._pidfd, self._mark, self._process)
+
+    async def end(self) -> None:
+        """Kill the process and wait until it, its pipes and its threads are gone."""
+        self.kill()
+        process = self._process
+        if self.ended.is_set():
+            return
+        if process is None:
+            self._close_unstarted()
+            return
+        with anyio.CancelScope(shield=True):
+            with anyio.move_on_after(END_TIMEOUT_S) as scope:
+                await self.lost.wait()
+            if scope.cancelled_caught:
+                _log.error("child did not end", child=self.name, pid=self.pid)
+                return
+            await anyio.to_thread.run_sync(self._join, process, limiter=self._threads.joining)
+            for loss in self._losses:
+                loss.killed_from_outside = self.was_killed_from_outside
+                # All of them: what it printed may be read later than its end is seen.
+                loss.last_lines = self.last_lines
+            self.ended.set()
+
+    @property
+    def was_killed_from_outside(self) -> bool:
+        """Whether somebody else killed it; known once it has ended."""
+        return not self.killed and self.exit_code == -_SIGKILL
+
+    def _launch(self, timeout_s: float, given_up: threading.Event) -> None:
+        windows_job.hold_children()
+        process = launch(
+            self._spec.target,
+            self._spec.name,
+            self._pipe.child_end,
+            self._output.end,
+            self._spec.arguments,
+            {**self._spec.environment, "TMPDIR": str(self._spec.temp_dir)},
+            self._spec.spin_s,
+            self._mark,
+            timeout_s,
+            lambda: given_up.is_set() or self._threads.given_up.is_set(),
+        )
+        self._threads.has_started_one = True
+        self.pid = process.pid or 0
+        if hasattr(os, "pidfd_open"):
+            with contextlib.suppress(OSError):
+                self._pidfd = os.pidfd_open(self.pid)
+        # For an exit that skips the service's shutdown.
+        self._finalizer = Finalize(
+            *(None, termination.kill, (self.pid, self._pidfd, self._mark, process)),
+            exitpriority=100,
+        )
+        # Ours must be the child's last copies, or their closing would not be seen here.
+        self._pipe.child_end.close()
+        self._output.end.close()
+        self._process = process
+
+    def _close_unstarted(self) -> None:
+        """Close all pipes: it could not be started, or its start was given up before it began."""
+        self.lost.set()
+        self._pipe.close()
+        with contextlib.suppress(OSError):
+            self._output.end.close()
+        self._output.close()
+        self.ended.set()
+
+    async def _answer(self, call: SentCall) -> Reply:
+        """Wait for the reply; kill the child where it does not come or is not waited for."""
+        try:
+            return await call.answer
+        except asyncio.CancelledError:
+            self.kill()
+            raise
+
+    def _expire(self, call: SentCall) -> None:
+        if not call.answer.done():
+            # Killed first: whoever sees the error may rely on the process being on its way out.
+            self.kill()
+            call.answer.set_exception(
+                ChildTimeoutError(
+                    f"{self.name} gave no answer to {call.op} within {call.timeout_s:.3g} s"
+                )
+            )
+
+    def _deliver(self, frame: bytes) -> None:
+        self.last_seen = time.monotonic()
+        try:
+            reply = read_reply(frame)
+        except UnreadableError as error:
+            _log.error("child sent what is no reply", child=self.name, reason=str(error))
+            self.kill()
+            return
+        if self._calls.answer(reply) or self._in_steps.answer(reply) or self.killed:
+            return
+        # Nothing was asked that this could answer.
+        _log.error("child answered what was not asked", child=self.name)
+        self.kill()
+
+    def _open(self) -> None:
+        """Begin to read what it says, and have the end of the process itself be told.
+
+        What it has started may hold its pipe open.
+        """
+        self._output_thread = threading.Thread(
+            target=self._output.read_lines, name=f"{self.name}-output", daemon=True
+        )
+        self._output_thread.start()
+        self._pipe.open()
+        if self._pidfd is not None:
+            with contextlib.suppress(NotImplementedError):
+                self._loop.add_reader(self._pidfd, self._note_end, self._pidfd)
+
+    def _note_end(self, pidfd: int) -> None:
+        self._loop.remove_reader(pidfd)
+        self._pipe.finish()
+
+    def _lose(self) -> None:
+        if self._pidfd is not None:
+            with contextlib.suppress(NotImplementedError):
+                self._loop.remove_reader(self._pidfd)
+        if self._process is not None:
+            # What closed its pipe without ending is of no use.
+            termination.kill(self.pid, self._pidfd, self._mark, self._process)
+        self.lost.set()
+        self._calls.fail(self._loss)
+        self._in_steps.fail(self._loss)
+
+    def _loss(self) -> ChildLostError:
+        loss = ChildLostError(f"{self.name} ended", self.last_lines)
+        loss.ended = self.ended
+        self._losses.append(loss)
+        return loss
+
+    def _join(self, process: BaseProcess) -> None:
+        termination.await_end(self._pidfd, END_TIMEOUT_S)
+        if self._mark and (left := end_marked((self._mark,), END_TIMEOUT_S)):
+            _log.error("what a child has started did not end", child=self.name, processes=left)
+        # Told by the fork server, which may hang.
+        process.join(_STATUS_TIMEOUT_S)
+        if self._output_thread is not None:
+            self._output_thread.join(END_TIMEOUT_S)
+        self._pipe.close()
+        if self._finalizer is not None:
+            self._finalizer.cancel()
+        if self._pidfd is not None:
+            os.close(self._pidfd)
+            self._pidfd = None
+        self.exit_code = process.exitcode
+        if self.exit_code is not None:
+            process.close()
+
+    def _log_line(self, line: str) -> None:
+        _log.info(line, child=self.name, **self._log_fields)
+
+
+async def start_child(spec: ChildSpec, threads: ChildThreads, start_timeout_s: float) -> Child:
+    """Start a child and wait until it is warm; nothing of it is left where that fails."""
+    child = Child(spec, threads)
+    try:
+        await child.start(start_timeout_s)
+    except BaseException:
+        await child.end()
+        raise
+    _log.info("child started", child=child.name, pid=child.pid, **spec.log_fields)
+    return child

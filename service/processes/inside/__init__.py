@@ -1,0 +1,1 @@
+"""What runs in every child process: it is tied to the server process and answers calls."""

@@ -1,0 +1,156 @@
+"""The first and the last code that a child process runs: tie it to the front, then serve calls.
+
+Imported by the front too, for the name of `run` alone: so nothing heavy may be imported here.
+"""
+
+import contextlib
+import importlib
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import Callable, Generator, Mapping
+from multiprocessing import parent_process
+from multiprocessing.connection import Connection
+from types import GeneratorType
+from typing import Any
+
+import msgspec
+
+from service.processes import guardian
+from service.processes.inside.busy_polling import SpinningReceiver, offer_cpu
+from service.processes.inside.model_processes import GROUP_SIGNALS, allow_processes
+from service.processes.output import OutputEnd
+from service.processes.protocol import PING, WARM_ID, Nothing, Reply, Request, to_fault
+
+Operation = tuple[type[Any], Callable[[Any], Any]]
+"""An operation's argument type, and the function that takes it.
+
+One that may take long can be a generator: what it returns is its result, and at each `yield` it
+lets another call be answered.
+"""
+Operations = Mapping[str, Operation]
+
+
+def run(
+    target: str,
+    connection: Connection,
+    output: OutputEnd,
+    arguments: bytes,
+    environment: dict[str, str],
+    spin_s: float,
+    mark: int,
+) -> None:
+    """Be a child: import `target` (`module:function`), call it for its operations, serve them.
+
+    Ends when the front closes the connection, or with the front.
+    """
+    if sys.platform != "win32":
+        os.setpgid(0, 0)
+    guardian.take_mark(mark)
+    allow_processes(connection)
+    end_with_parent()
+    output.take_over()
+    sys.dont_write_bytecode = True
+    os.environ.update(environment, PYTHONDONTWRITEBYTECODE="1")
+    tempfile.tempdir = environment.get("TMPDIR")
+    module, _, function = target.partition(":")
+    operations: Operations = getattr(importlib.import_module(module), function)(arguments)
+    connection.send_bytes(_reply(WARM_ID, Nothing()))
+    # Bound now: a model may bring modules of the same names as ours, and imports come from it then.
+    _Answers(connection, operations, spin_s).serve()
+
+
+def ignore_group_signals() -> None:
+    """Leave Ctrl-C and a service manager's signals to the server process. In the fork server."""
+    for number in GROUP_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    if sys.platform != "win32":
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, GROUP_SIGNALS)
+
+
+def end_with_parent() -> None:
+    """Have the kernel end this process when the front ends, however it ends.
+
+    The parent's sentinel is a pipe whose other end only the front holds: its closing raises SIGIO
+    here, whose default action ends the process even while C code holds the GIL, and with it what
+    the model has started (the whole process group). On Windows the front's job object does this.
+    """
+    if sys.platform == "win32":
+        return
+    import fcntl  # noqa: PLC0415 - POSIX only
+    import select  # noqa: PLC0415
+
+    parent = parent_process()
+    if parent is None:
+        return
+    sentinel = parent.sentinel
+    signal.signal(signal.SIGIO, signal.SIG_DFL)
+    fcntl.fcntl(sentinel, fcntl.F_SETOWN, -os.getpgrp())
+    flags = fcntl.fcntl(sentinel, fcntl.F_GETFL)
+    fcntl.fcntl(sentinel, fcntl.F_SETFL, flags | os.O_ASYNC)
+    # The front may have ended before the signal was armed: then it will never come.
+    poll = select.poll()
+    poll.register(sentinel, select.POLLIN)
+    if poll.poll(0):
+        os._exit(1)
+
+
+class _Answers:
+    """Answers calls by the operations of a child."""
+
+    def __init__(self, connection: Connection, operations: Operations, spin_s: float) -> None:
+        self._connection = connection
+        self._receiver = SpinningReceiver(connection, spin_s)
+        self._operations = operations
+        self._decode_request = msgspec.msgpack.Decoder(Request).decode
+        self._decoders = {
+            op: msgspec.msgpack.Decoder(kind).decode for op, (kind, _) in operations.items()
+        }
+
+    def serve(self) -> None:
+        """Answer calls one by one until the connection ends."""
+        while True:
+            try:
+                frame = self._receiver.receive()
+            except (EOFError, OSError):
+                return
+            self._answer(frame)
+
+    def _answer(self, frame: bytes) -> None:
+        request = self._decode_request(frame)
+        try:
+            reply = _reply(request.id, self._result(request))
+        except BaseException as error:  # noqa: BLE001 - a model may raise SystemExit, too
+            reply = _reply(request.id, to_fault(error), ok=False)
+        # A reply that finds the front gone has nobody to tell.
+        with contextlib.suppress(BrokenPipeError):
+            self._connection.send_bytes(reply)
+
+    def _result(self, request: Request) -> object:
+        if request.op == PING:
+            return Nothing()
+        argument = self._decoders[request.op](request.body)
+        result = self._operations[request.op][1](argument)
+        return self._finished(result) if isinstance(result, GeneratorType) else result
+
+    def _finished(self, steps: Generator[None, None, object]) -> object:
+        """Go on to the end; between two steps a call that has come is answered.
+
+        So is whoever else waits for the CPU, the front before all: what has steps is not urgent.
+        """
+        while True:
+            try:
+                next(steps)
+            except StopIteration as end:
+                return end.value
+            if not self._receiver.has_frame():
+                offer_cpu()
+            # One and no more: who has few steps left must not wait for all who come meanwhile.
+            if self._receiver.has_frame():
+                self._answer(self._connection.recv_bytes())
+
+
+def _reply(request_id: int, body: object, *, ok: bool = True) -> bytes:
+    encoded = msgspec.Raw(msgspec.msgpack.encode(body))
+    return msgspec.msgpack.encode(Reply(request_id, ok, encoded))

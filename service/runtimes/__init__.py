@@ -1,1 +1,0 @@
-"""Where a loaded model lives: child processes and pools of them."""

@@ -1,0 +1,116 @@
+"""Start workers. One that is warm and has no version yet stands by for whoever needs one next.
+
+To fork a process and make it ready takes tens of milliseconds of a CPU, and seconds where children
+are spawned. Done beforehand, that is no part of a promotion's time, and takes no CPU from requests
+meanwhile.
+"""
+
+import anyio
+import structlog
+
+from service.core.errors import ChildLostError, ServiceError
+from service.processes.child import Child, ChildSpec, ChildThreads, start_child
+from service.workers.pool_settings import PoolSettings
+
+_QUIET_S = 1.0
+"""For how long nobody must have started a worker before the next one is made ready."""
+_SIGN_OF_LIFE_S = 1.0
+"""A worker that stands by and gives none within this is ended, and another one started."""
+_FIRST_BACKOFF_S = 5.0
+_LONGEST_BACKOFF_S = 300.0
+
+_log = structlog.get_logger("starter")
+
+
+class WorkerStarter:
+    """Starts the workers of all versions: the same process, until it loads one."""
+
+    def __init__(self, settings: PoolSettings, threads: ChildThreads) -> None:
+        self.threads = threads
+        self.settings = settings
+        self._spare: Child | None = None
+        self._standing_by = anyio.CancelScope()
+        self._used = anyio.Event()
+        """Set whenever a worker is started; before the first one none is made ready."""
+
+    async def start(self, name: str, log_fields: dict[str, str]) -> Child:
+        """Return a warm worker: the spare one, or else one that is started now.
+
+        Raise as `start_child` does.
+        """
+        self._used.set()
+        spare = await self._take_spare()
+        if spare is None:
+            spec = self._spec(name, log_fields)
+            return await start_child(spec, self.threads, self.settings.start_timeout_s)
+        spare.rename(name, log_fields)
+        _log.info("child started", child=name, pid=spare.pid, stood_by=True, **log_fields)
+        return spare
+
+    async def keep_spare(self) -> None:
+        """Have a spare worker whenever nobody has needed one for a while. Ends it if cancelled."""
+        backoff_s = _FIRST_BACKOFF_S
+        await self._until_quiet()
+        while True:
+            try:
+                await self._stand_by()
+            except ServiceError as error:
+                _log.warning("no worker stands by", reason=str(error), retry_in_s=backoff_s)
+            except Exception:  # noqa: BLE001 - all versions live beside this: they do without
+                _log.exception("no worker stands by", retry_in_s=backoff_s)
+            else:
+                backoff_s = _FIRST_BACKOFF_S
+                await self._until_quiet()
+                continue
+            await anyio.sleep(backoff_s)
+            backoff_s = min(2 * backoff_s, _LONGEST_BACKOFF_S)
+
+    async def _until_quiet(self) -> None:
+        """Return once a worker was started, and after it none for a while."""
+        await self._used.wait()
+        while self._used.is_set():
+            self._used = anyio.Event()
+            with anyio.move_on_after(_QUIET_S):
+                await self._used.wait()
+
+    async def _stand_by(self) -> None:
+        """Start a worker and keep it until it is taken. Raise where it can't be or is lost."""
+        child = await start_child(
+            self._spec("spare-worker", {}), self.threads, self.settings.start_timeout_s
+        )
+        self._spare = child
+        try:
+            with anyio.CancelScope() as self._standing_by:
+                await child.lost.wait()
+                raise ChildLostError(f"{child.name} ended", child.last_lines)
+        finally:
+            if self._spare is child:
+                self._spare = None
+                await child.end()
+
+    async def _take_spare(self) -> Child | None:
+        """Return the worker that stands by, if there is one and it gives a sign of life."""
+        spare, self._spare = self._spare, None
+        if spare is None:
+            return None
+        self._standing_by.cancel()
+        try:
+            await spare.ping(_SIGN_OF_LIFE_S)
+        except BaseException as error:
+            await spare.end()
+            if not isinstance(error, ServiceError):
+                raise
+            _log.warning("the worker that stood by is of no use", reason=str(error))
+            return None
+        return spare
+
+    def _spec(self, name: str, log_fields: dict[str, str]) -> ChildSpec:
+        return ChildSpec(
+            target="service.workers.inside.worker:operations",
+            name=name,
+            arguments=b"",
+            temp_dir=self.settings.temp_dir,
+            environment=self.settings.environment,
+            log_fields=log_fields,
+            spin_s=self.settings.spin_s,
+        )

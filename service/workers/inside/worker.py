@@ -1,0 +1,192 @@
+"""What runs in a worker process: load one version, then answer calls with it.
+
+Everything of ours is imported before the model is: a model may bring modules of the same names,
+and from then on those names are its own.
+"""
+
+import platform
+import time
+import traceback
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from mlflow.version import VERSION as MLFLOW_VERSION
+
+from service.contracts.cells import with_written_cells
+from service.contracts.contract import Call, Contract, Predictions
+from service.core.errors import ModelFailedError, ServiceError
+from service.core.text import presentable
+from service.predictors import trial
+from service.predictors.answer_rules import AnswerRules
+from service.predictors.compiled.anatomy import why_pyfunc_only
+from service.predictors.compiling import open_tuned
+from service.predictors.predictor import Predictor
+from service.predictors.pyfunc import PyfuncPredictor
+from service.processes.inside.bootstrap import Operations
+from service.processes.own_memory import show_memory
+from service.processes.protocol import Nothing, describe
+from service.store.compiled_files import verified
+from service.workers.inside.bodies import Bodies, Steps
+from service.workers.inside.loading import load_model
+from service.workers.inside.model_folder import ModelFolder, told
+from service.workers.messages import (
+    AdoptReply,
+    AdoptRequest,
+    BodyPiece,
+    LoadReply,
+    LoadRequest,
+    RawReply,
+    RawRequest,
+    SmokeReply,
+    SmokeRequest,
+    SpeedReply,
+    SpeedRequest,
+    Timing,
+    Writes,
+)
+
+
+class Worker:
+    """One loaded version."""
+
+    def __init__(self) -> None:
+        self._path: Path
+        self._threads: int
+        self._model: Any
+        self._contract: Contract
+        self._predictor: Predictor
+        self._bodies: Bodies
+        self._answers: AnswerRules
+        self._folder: ModelFolder | None
+        self._told_writes = ""
+        self._pieces: list[bytes] = []
+        """What has come of a body."""
+        self._lone_s: list[float] = []
+        """What calls of one row took when it was tried on its example."""
+
+    def load(self, request: LoadRequest) -> LoadReply:
+        """Load the model from its folder.
+
+        Raise StoreCorruptError for files that are not those that were fetched, SignatureError for
+        a model that does not say what it takes, and whatever the model raises.
+        """
+        started = time.perf_counter()
+        self._path, self._threads = Path(request.path), request.threads
+        self._model, self._contract, self._folder = load_model(request)
+        self._bodies = Bodies(self._contract, self.predict)
+        self._answers = request.answers
+        self._predictor = PyfuncPredictor(
+            self._model, self._contract, any_rows=self._answers.any_rows
+        )
+        adopted = AdoptReply(None)
+        if request.compiled:
+            adopted = self.adopt(AdoptRequest(request.compiled))
+        return LoadReply(
+            signature=self._contract.signature,
+            mlflow_version=MLFLOW_VERSION,
+            python_version=platform.python_version(),
+            load_s=time.perf_counter() - started,
+            adopted=adopted,
+            pyfunc_only=presentable(why_pyfunc_only(self._model, self._contract)),
+            writes=self._new_writes(),
+        )
+
+    def adopt(self, request: AdoptRequest) -> AdoptReply:
+        """Answer with compiled predictors from now on; where they can't be opened, as before."""
+        try:
+            files = verified(Path(request.compiled))
+            self._predictor, report = open_tuned(self._model, self._contract, files, self._threads)
+        except Exception as error:  # noqa: BLE001 - it is no loss: pyfunc goes on
+            return AdoptReply(None, f"they can't be opened: {describe(error)}")
+        return AdoptReply(report)
+
+    def smoke(self, request: SmokeRequest) -> SmokeReply:
+        """Predict on an example or on made-up rows, and find out whether it is row-wise."""
+        rows = self._rows_to_try(request.incumbent_path)
+        watched = trial.Watched(self.predict)
+        answered = trial.try_to_answer(
+            self._contract, watched, rows, any_rows=self._answers.any_rows
+        )
+        self._lone_s = watched.lone_s
+        return SmokeReply(
+            rows_from=presentable(answered.whose),
+            rows=answered.rows,
+            refusal=presentable(answered.refusal),
+            row_wise=answered.row_wise,
+            row_wise_why=presentable(answered.why),
+            writes=self._new_writes(),
+        )
+
+    def speed(self, request: SpeedRequest) -> SpeedReply:
+        """Time calls on the same rows."""
+        rows = self._rows_to_try(request.incumbent_path)
+        timed = trial.time_calls(self._contract, self._predictor.predict, rows, self._lone_s)
+        return SpeedReply(
+            tuple(Timing(rows, seconds * 1000, runs) for rows, seconds, runs in timed)
+        )
+
+    def predict_small(self, call: Call) -> Predictions:
+        """Answer a call, and learn from it what small ones take. Raise as `predict` does."""
+        predictions = self.predict(call)
+        self._bodies.pace.note_call(predictions.took_s)
+        return with_written_cells(predictions)
+
+    def predict(self, call: Call) -> Predictions:
+        """Answer a call. Raise ModelFailedError for whatever the model raises."""
+        started = time.perf_counter()
+        try:
+            predictions = self._predictor.predict(call)
+        except ServiceError:
+            raise
+        except BaseException as error:
+            raise ModelFailedError(
+                f"the model raised {describe(error)}", traceback.format_exc()
+            ) from error
+        taken = time.perf_counter() - started
+        if predictions.non_finite and self._answers.non_finite_is_null:
+            # What is no number is null in whatever is made of it; only this list makes it an error.
+            return msgspec.structs.replace(predictions, took_s=taken, non_finite=[])
+        return msgspec.structs.replace(predictions, took_s=taken)
+
+    def _rows_to_try(self, incumbent_path: str) -> trial.Rows:
+        incumbent = Path(incumbent_path) if incumbent_path else None
+        return trial.rows_to_try(self._contract, self._path, incumbent)
+
+    def _new_writes(self) -> Writes:
+        """Tell what the model has changed beside its artifacts, once for what was told before."""
+        if self._folder is None:
+            return Writes()
+        writes = told(self._folder.changes)
+        if writes == self._told_writes:
+            return Writes()
+        self._told_writes = writes
+        return Writes(writes, self._folder.has_reached_the_store)
+
+    def take_piece(self, piece: BodyPiece) -> Nothing:
+        """Keep a piece of a body that is to be answered in steps."""
+        self._pieces.append(piece.piece)
+        return Nothing()
+
+    def predict_raw(self, request: RawRequest) -> RawReply | Steps:
+        """Decode, answer and encode a whole body here, where its size holds up nobody."""
+        if request.in_steps:
+            body = b"".join((*self._pieces, request.body))
+            self._pieces.clear()
+            return self._bodies.answer_in_steps(msgspec.structs.replace(request, body=body))
+        return self._bodies.answer(request)
+
+
+def operations(_: bytes) -> Operations:
+    """Return what a worker can be asked for."""
+    show_memory()
+    worker = Worker()
+    return {
+        "load": (LoadRequest, worker.load),
+        "smoke": (SmokeRequest, worker.smoke),
+        "speed": (SpeedRequest, worker.speed),
+        "adopt": (AdoptRequest, worker.adopt),
+        "predict": (Call, worker.predict_small),
+        "take_piece": (BodyPiece, worker.take_piece),
+        "predict_raw": (RawRequest, worker.predict_raw),
+    }

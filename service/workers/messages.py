@@ -1,0 +1,166 @@
+"""What the front and a worker say to each other, beside Call and Predictions."""
+
+from typing import Any
+
+import msgspec
+
+from service.codecs.media import Media
+from service.core.text import Sentence
+from service.predictors.answer_rules import AnswerRules
+from service.predictors.report import Report
+
+
+class LoadRequest(msgspec.Struct, frozen=True):
+    """Load the model in `path`, if its files' manifest still has this digest.
+
+    `name` is the registered model's, which may have a contract of its own; `threads` is how many
+    the worker's numeric libraries may use. `compiled` is the folder of the version's compiled
+    predictors, '' where there is none. `own_folder` is where the model gets its files, '' where
+    it gets those in `path`; `copied` is whether it may share none of them.
+    """
+
+    path: str
+    digest: str
+    name: str
+    refuse_unknown: bool
+    threads: int
+    compiled: str = ""
+    answers: AnswerRules = AnswerRules()
+    own_folder: str = ""
+    copied: bool = False
+
+
+class AdoptRequest(msgspec.Struct, frozen=True):
+    """Answer with the compiled predictors in this folder from now on."""
+
+    compiled: str
+
+
+class AdoptReply(msgspec.Struct, frozen=True):
+    """The report of the compiled predictors that were taken into use, or why none were."""
+
+    report: Report | None
+    reason: Sentence = ""
+
+
+class CompileRequest(msgspec.Struct, frozen=True):
+    """Compile the version that `load` names, within `rtol`, into a folder that does not exist.
+
+    `first` is for what is ready at once.
+    """
+
+    load: LoadRequest
+    folder: str
+    rtol: float
+    first: bool = False
+
+
+class CompileReply(msgspec.Struct, frozen=True):
+    """What came of it."""
+
+    report: Report
+
+
+class Writes(msgspec.Struct, frozen=True):
+    """What a model has changed beside its artifacts.
+
+    `told` says so for people, '' where it changed nothing; `reached_store` is whether that was a
+    file that it shared with the store.
+    """
+
+    told: str = ""
+    reached_store: bool = False
+
+
+class LoadReply(msgspec.Struct, frozen=True):
+    """What was loaded: the parsed signature, and the versions that matter to people.
+
+    `adopted` is what came of the compiled predictors that were asked for; `pyfunc_only` says why
+    there can't be any, '' where there may be.
+    """
+
+    signature: dict[str, Any]
+    mlflow_version: Sentence
+    python_version: Sentence
+    load_s: float
+    adopted: AdoptReply = AdoptReply(None)
+    pyfunc_only: Sentence = ""
+    writes: Writes = Writes()
+
+
+class SmokeRequest(msgspec.Struct, frozen=True):
+    """Predict on the model's own input example, on the incumbent's, or on rows that are made up.
+
+    `incumbent_path` is the folder of the version that serves, '' where none does.
+    """
+
+    incumbent_path: str = ""
+
+
+class SmokeReply(msgspec.Struct, frozen=True):
+    """What came of it.
+
+    `rows_from` says whose rows they were; `refusal` is '' where the answers are of the right shape
+    and finite; `row_wise` is whether rows alone are answered as rows together, which `row_wise_why`
+    explains.
+    """
+
+    rows_from: Sentence
+    rows: int
+    refusal: Sentence
+    row_wise: bool
+    row_wise_why: Sentence
+    writes: Writes = Writes()
+
+
+class SpeedRequest(msgspec.Struct, frozen=True):
+    """Time calls on the rows that a SmokeRequest would find."""
+
+    incumbent_path: str = ""
+
+
+class Timing(msgspec.Struct, frozen=True):
+    """What one call with so many rows took: the median of `runs`."""
+
+    rows: int
+    ms: float
+    runs: int
+
+
+class SpeedReply(msgspec.Struct, frozen=True):
+    """The timings, by rows; none where the model raises on what it could be timed with."""
+
+    timings: tuple[Timing, ...]
+
+
+class RawRequest(msgspec.Struct, frozen=True, array_like=True):
+    """Answer an undecoded body of one kind by an answer of one kind.
+
+    An Arrow stream may have so many bytes once it is decoded; `metadata` goes into the schema of
+    one that is answered. `in_steps` is for one between whose steps other calls are answered. The
+    body stands last: see `protocol.encode_request`.
+    """
+
+    kind: Media = Media.JSON
+    answer: Media = Media.JSON
+    max_decoded_bytes: int = 0
+    metadata: dict[str, str] = {}
+    in_steps: bool = False
+    body: bytes = b""
+
+
+class BodyPiece(msgspec.Struct, frozen=True, array_like=True):
+    """The next piece of a body whose last one comes with its RawRequest."""
+
+    piece: bytes = b""
+
+
+class RawReply(msgspec.Struct, frozen=True):
+    """The encoded answers to a raw body, empty where a row is not finite.
+
+    `predictions` is a JSON value, or a whole Arrow stream.
+    """
+
+    rows: int
+    predictions: bytes
+    non_finite_row: int | None

@@ -1,0 +1,90 @@
+"""One worker of a pool, as the front calls it; what runs in its process is `worker`'s."""
+
+import asyncio
+from pathlib import Path
+
+import msgspec
+
+from service.codecs.json_chunks import PIECE_BYTES
+from service.contracts.contract import Call, Predictions
+from service.contracts.fitting import misfit
+from service.processes.child import Child
+from service.processes.protocol import Nothing
+from service.processes.temp import remove_folder
+from service.workers.messages import (
+    AdoptReply,
+    AdoptRequest,
+    BodyPiece,
+    RawReply,
+    RawRequest,
+)
+
+
+class Worker:
+    """A child that has loaded the version."""
+
+    def __init__(
+        self, child: Child, folder: Path, compiled: str = "", *, any_rows: bool = False
+    ) -> None:
+        self.child = child
+        self._any_rows = any_rows
+        self.folder = folder
+        """Where its model's files are; it goes with the worker."""
+        self.compiled = compiled
+        """The folder of the compiled predictors that it answers by, '' where it does without."""
+
+    async def predict(self, call: Call, timeout_s: float) -> Predictions:
+        """Answer a call. Raise ModelFailedError, or ChildLostError and ChildTimeoutError.
+
+        A child whose answer does not fit together is lost, too.
+        """
+        predictions = await self.child.call("predict", call, Predictions, timeout_s=timeout_s)
+        if wrong := misfit(predictions, None if self._any_rows else call.rows):
+            raise self.child.give_up_on(f"its answer does not fit together: {wrong}")
+        return predictions
+
+    async def adopt(self, compiled: str, timeout_s: float) -> AdoptReply:
+        """Answer by compiled predictors from now on. Raise as `predict` does."""
+        request = AdoptRequest(compiled)
+        reply = await self.child.call("adopt", request, AdoptReply, timeout_s=timeout_s)
+        if reply.report is not None:
+            self.compiled = compiled
+        return reply
+
+    async def predict_raw(self, request: RawRequest, timeout_s: float) -> RawReply:
+        """Decode, answer and encode a body there. Raise as `predict` does, and for a bad body."""
+        body, sent = request.body, 0
+        loop = asyncio.get_running_loop()
+        # One limit for all of it, however many pieces it comes in.
+        over_s = loop.time() + timeout_s
+        # While a large frame is on its way through the pipe, no other call comes through.
+        while request.in_steps and len(body) - sent > PIECE_BYTES:
+            await self.child.call(
+                *("take_piece", BodyPiece(), Nothing),
+                timeout_s=over_s - loop.time(),
+                tail=body[sent : sent + PIECE_BYTES],
+                in_steps=True,
+            )
+            sent += PIECE_BYTES
+        return await self.child.call(
+            *("predict_raw", msgspec.structs.replace(request, body=b""), RawReply),
+            timeout_s=over_s - loop.time(),
+            # As it is, and no copy, where nothing of it was sent.
+            tail=body[sent:],
+            in_steps=request.in_steps,
+        )
+
+    async def ping(self, timeout_s: float) -> None:
+        """Wait for a sign of life. Raise ChildLostError and ChildTimeoutError."""
+        await self.child.ping(timeout_s)
+
+    async def end(self) -> None:
+        """End the process, and wait until nothing is left of it, nor of its files."""
+        try:
+            await self.child.end()
+        finally:
+            await remove_folder(self.folder)
+
+    def kill(self) -> None:
+        """End the process; a call under way raises ChildLostError."""
+        self.child.kill()

@@ -1,0 +1,127 @@
+"""How a child waits for its next call."""
+
+import multiprocessing
+import os
+import sys
+import threading
+import time
+
+import pytest
+
+from service.processes.inside import busy_polling
+from service.processes.inside.busy_polling import SpinningReceiver
+
+LONG_S = 5.0
+WITHIN_S = 10.0
+posix = pytest.mark.skipif(sys.platform == "win32", reason="there it sleeps at once")
+
+
+@pytest.fixture
+def yields(monkeypatch: pytest.MonkeyPatch) -> list[None]:
+    """Count how often a CPU was offered to others."""
+    seen: list[None] = []
+    monkeypatch.setattr(os, "sched_yield", lambda: seen.append(None), raising=False)
+    return seen
+
+
+@pytest.mark.parametrize("spin_s", [0.0, 1e-6, LONG_S])
+def test_every_frame_is_received_in_order(spin_s: float) -> None:
+    """However it waited for it, and whether it came before or after."""
+    here, there = multiprocessing.Pipe()
+    receiver = SpinningReceiver(here, spin_s)
+    there.send_bytes(b"first")
+    there.send_bytes(b"second")
+    assert [receiver.receive(), receiver.receive()] == [b"first", b"second"]
+    late = threading.Timer(0.05, there.send_bytes, (b"third" * 100_000,))
+    late.start()
+    assert receiver.receive() == b"third" * 100_000
+    late.join(WITHIN_S)
+
+
+@pytest.mark.parametrize("spin_s", [0.0, LONG_S])
+def test_the_other_end_s_closing_ends_the_wait(spin_s: float) -> None:
+    """A front that is gone is noticed awake, too."""
+    here, there = multiprocessing.Pipe()
+    receiver = SpinningReceiver(here, spin_s)
+    there.send_bytes(b"only")
+    receiver.receive()
+    threading.Timer(0.05, there.close).start()
+    with pytest.raises(EOFError):
+        receiver.receive()
+
+
+@posix
+def test_who_was_called_closely_stays_awake(yields: list[None]) -> None:
+    """After a call that came within the time, and not before."""
+    here, there = multiprocessing.Pipe()
+    receiver = SpinningReceiver(here, LONG_S)
+    first = threading.Timer(0.05, there.send_bytes, (b"first",))
+    first.start()
+    receiver.receive()
+    assert not yields
+    second = threading.Timer(0.05, there.send_bytes, (b"second",))
+    second.start()
+    assert receiver.receive() == b"second"
+    assert yields
+    first.join(WITHIN_S)
+    second.join(WITHIN_S)
+
+
+@posix
+def test_who_is_called_rarely_sleeps(yields: list[None]) -> None:
+    """The first long wait is tried awake, up to the limit; those after it are not."""
+    here, there = multiprocessing.Pipe()
+    receiver = SpinningReceiver(here, 0.001)
+    there.send_bytes(b"close")
+    receiver.receive()
+    for number in range(3):
+        late = threading.Timer(0.05, there.send_bytes, (b"late",))
+        late.start()
+        assert receiver.receive() == b"late"
+        late.join(WITHIN_S)
+        if number == 0:
+            assert yields
+            yields.clear()
+    assert not yields
+
+
+def test_without_a_time_it_never_stays_awake(yields: list[None]) -> None:
+    """What WORKER_SPIN_US=0 asks for."""
+    here, there = multiprocessing.Pipe()
+    receiver = SpinningReceiver(here, 0.0)
+    for _ in range(3):
+        there.send_bytes(b"close")
+        receiver.receive()
+    assert not yields
+
+
+@posix
+def test_who_offers_a_cpu_that_is_wanted_sleeps_for_a_while(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It comes back late, as from behind a model that loads; after the while it is tried again."""
+    offered: list[None] = []
+
+    def come_back_late() -> None:
+        offered.append(None)
+        began = time.perf_counter()
+        while time.perf_counter() - began < 0.002:
+            pass
+
+    def offered_in_two_late_calls(rest_s: float) -> int:
+        monkeypatch.setattr(busy_polling, "_REST_S", rest_s)
+        offered.clear()
+        here, there = multiprocessing.Pipe()
+        receiver = SpinningReceiver(here, LONG_S)
+        there.send_bytes(b"close")
+        receiver.receive()
+        for _ in range(2):
+            late = threading.Timer(0.02, there.send_bytes, (b"late",))
+            late.start()
+            assert receiver.receive() == b"late"
+            late.join(WITHIN_S)
+        return len(offered)
+
+    monkeypatch.setattr(os, "sched_yield", come_back_late, raising=False)
+    assert offered_in_two_late_calls(rest_s=LONG_S) == 1
+    assert offered_in_two_late_calls(rest_s=0.0) == 2
