@@ -25,7 +25,7 @@ from service.handlers.naming import ReplyNames
 from service.handlers.predict import predict
 from service.handlers.request_id import RequestIds
 from service.processes.child import ChildSpec, ChildThreads, start_child
-from service.serving.batcher import Batcher, BatchSettings
+from service.serving.batching.batcher import Batcher, BatchSettings
 from service.serving.dataplane import DataPlane, Prediction
 from service.settings import Settings
 from service.store.mlmodel import read_mlmodel

@@ -21,6 +21,11 @@ from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin, YamlRenderPlugin
 
 from service.compiling.compilation import Compiler
+from service.control.desired import DesiredState
+from service.control.journal import Journal
+from service.control.monitor import StateMonitor
+from service.control.quarantine import Quarantine
+from service.control.sqlite_journal import SqliteJournal
 from service.core.errors import FetchFailedError, ServiceError, SourceUnavailableError
 from service.core.herald import Herald, Silence
 from service.core.versions import ModelVersion
@@ -56,24 +61,19 @@ from service.registry.process import Scout
 from service.registry.sources import ScoutSource
 from service.registry.webhook import Deliveries
 from service.registry.write_back import WriteBack
-from service.serving.batcher import BatchSettings
+from service.serving.batching.batcher import BatchSettings
 from service.serving.dataplane import DataPlane
-from service.serving.desired import DesiredState
-from service.serving.journal import Journal
 from service.serving.model import ModelHost
 from service.serving.slot import Slot
-from service.serving.sqlite_journal import SqliteJournal
 from service.settings import Settings, SettingsError, load_settings, read_dotenv
 from service.store.artifact_store import ArtifactStore
 from service.store.compiled_files import CompiledFiles
 from service.store.pointer_state import Remembered
 from service.telemetry.logging import configure_logging
-from service.telemetry.monitor import StateMonitor
 from service.watcher.gates.gate import Gate
 from service.watcher.gates.row import row_of_gates
 from service.watcher.loop import watch
 from service.watcher.probation import ProbationSettings
-from service.watcher.quarantine import Quarantine
 from service.watcher.reconciler import Reconciler
 from service.watcher.rollout import Rollout
 from service.workers.cpus import spin_for_each_worker, threads_for_each_worker

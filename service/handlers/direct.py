@@ -16,8 +16,8 @@ from service.core.errors import OverloadedError
 from service.handlers import problems
 from service.handlers.naming import ReplyNames
 from service.handlers.request_id import bind_request_id
+from service.serving.batching.request_queue import Caller
 from service.serving.dataplane import DataPlane
-from service.serving.request_queue import Caller
 
 PATH = "/predict"
 _JSON = b"application/json"

@@ -7,14 +7,14 @@ from litestar import Response, get
 from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
 
+from service.control.journal import Journal
+from service.control.monitor import StateMonitor
 from service.core.redaction import redact
 from service.core.versions import ModelRef
 from service.handlers.guards import ANY_HOST
-from service.serving.journal import Journal
 from service.serving.model import LoadedModel
 from service.serving.slot import Slot
 from service.settings import Settings
-from service.telemetry.monitor import StateMonitor
 
 
 @get("/health/live", opt={ANY_HOST: True}, tags=["health"], summary="Is the process alive?")

@@ -7,11 +7,11 @@ from litestar import get
 from litestar.di import NamedDependency
 from litestar.params import QueryParameter
 
+from service.control.journal import KEPT_PROMOTIONS, Journal
 from service.core.events import Promotion
 from service.core.redaction import redact
 from service.core.text import LISTED_CHARACTERS, presentable
 from service.core.verdicts import Verdict
-from service.serving.journal import KEPT_PROMOTIONS, Journal
 
 Limit = Annotated[
     int, QueryParameter(ge=1, le=KEPT_PROMOTIONS, description="How many promotions at most")

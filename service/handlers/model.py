@@ -9,6 +9,9 @@ from litestar import Request, delete, get, post
 from litestar.di import NamedDependency
 from litestar.params import RawBody
 
+from service.control.desired import DesiredState, Wish
+from service.control.journal import Journal
+from service.control.monitor import StateMonitor
 from service.core.errors import (
     ContractViolationError,
     MalformedBodyError,
@@ -20,12 +23,9 @@ from service.core.versions import ModelRef, ModelVersion
 from service.handlers.described import problem_responses
 from service.handlers.guards import administrators, plain_body, require_json
 from service.handlers.journal import told
-from service.serving.desired import DesiredState, Wish
-from service.serving.journal import Journal
 from service.serving.model import LoadedModel
 from service.serving.slot import Slot
 from service.settings import Settings
-from service.telemetry.monitor import StateMonitor
 
 _SHOWN_PROMOTIONS = 20
 _SHOWN_REFUSALS = 20

@@ -8,12 +8,12 @@ from litestar import Request, post
 from litestar.di import NamedDependency
 from litestar.params import RawBody
 
+from service.control.desired import DesiredState
 from service.core.events import Trigger
 from service.core.versions import ModelRef
 from service.handlers.described import problem_responses
 from service.handlers.guards import ANY_HOST, plain_body
 from service.registry.webhook import Deliveries, is_of_another_model
-from service.serving.desired import DesiredState
 
 _MAX_BODY_BYTES = 1_048_576
 """Events have some hundred bytes; a description within one may be long."""

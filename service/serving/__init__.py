@@ -1,1 +1,1 @@
-"""What requests see."""
+"""What requests see, in the server process: from the data plane to a worker."""

@@ -17,9 +17,9 @@ from service.core.errors import (
 )
 from service.core.text import presentable
 from service.core.versions import ModelVersion
+from service.serving.batching.request_queue import Caller
 from service.serving.failed_request import FailedRequest, raw_request
 from service.serving.model import LoadedModel
-from service.serving.request_queue import Caller
 from service.serving.slot import Slot
 from service.workers.messages import RawReply
 

@@ -16,7 +16,7 @@ from service.contracts.choose import contract_for
 from service.contracts.contract import Contract
 from service.core.errors import ServiceError
 from service.core.versions import ModelVersion, StoredVersion
-from service.serving.batcher import Batcher, BatchSettings
+from service.serving.batching.batcher import Batcher, BatchSettings
 from service.serving.failed_request import FailedRequest
 from service.serving.record import Known, Record
 from service.workers.factory import WorkerStarter

@@ -1,1 +1,1 @@
-"""What operators see: logs, and the state of every version."""
+"""What operators see of every process: the log."""

@@ -5,8 +5,8 @@ import random
 import anyio
 import structlog
 
-from service.serving.desired import DesiredState
-from service.telemetry.monitor import StateMonitor
+from service.control.desired import DesiredState
+from service.control.monitor import StateMonitor
 from service.watcher.reconciler import Reconciler
 
 _JITTER = 0.1

@@ -4,10 +4,10 @@ from datetime import UTC, datetime
 
 import msgspec
 
+from service.control.journal import Journal
 from service.core.events import Ending, Promotion
 from service.core.text import presentable
 from service.core.verdicts import Verdict
-from service.serving.journal import Journal
 
 
 class PromotionRecorder:

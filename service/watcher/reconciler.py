@@ -9,6 +9,9 @@ import msgspec
 import structlog
 from anyio.abc import TaskGroup
 
+from service.control.desired import DesiredState, Pin, Unpin, Wish
+from service.control.monitor import StateMonitor
+from service.control.quarantine import Quarantine
 from service.core.errors import (
     FetchFailedError,
     NothingPromotedError,
@@ -22,13 +25,10 @@ from service.core.events import Trigger
 from service.core.versions import ModelVersion
 from service.registry.finder import VersionFinder
 from service.registry.sources import Source
-from service.serving.desired import DesiredState, Pin, Unpin, Wish
 from service.serving.slot import Slot
 from service.store.artifact_store import ArtifactStore
 from service.store.pointer_state import Remembered
-from service.telemetry.monitor import StateMonitor
 from service.watcher.policy import Action, Cancel, Keep, Load, Snapshot, Unload, next_action
-from service.watcher.quarantine import Quarantine
 from service.watcher.rollout import Rollout
 
 _FIRST_BACKOFF_S = 1.0

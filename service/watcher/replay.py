@@ -6,7 +6,7 @@ import anyio
 
 from service.contracts.contract import Call
 from service.core.errors import ChildLostError, ServiceError
-from service.serving.batch_runs import BATCH_TIMEOUT_SHARE, RERUN_TIMEOUT_SHARE
+from service.serving.batching.batch_runs import BATCH_TIMEOUT_SHARE, RERUN_TIMEOUT_SHARE
 from service.serving.failed_request import FailedRequest
 from service.serving.model import LoadedModel
 from service.workers.messages import RawRequest

@@ -13,6 +13,9 @@ import anyio.lowlevel
 import structlog
 from anyio.abc import TaskGroup, TaskStatus
 
+from service.control.journal import Journal
+from service.control.monitor import Life, StateMonitor
+from service.control.quarantine import Quarantine
 from service.core.errors import RefusedError, ServiceError
 from service.core.events import Ending, Promotion, Trigger
 from service.core.herald import Herald, Silence
@@ -20,16 +23,13 @@ from service.core.states import State
 from service.core.text import presentable
 from service.core.verdicts import Verdict
 from service.core.versions import ModelVersion
-from service.serving.journal import Journal
 from service.serving.model import LoadedModel, ModelHost
 from service.serving.record import Known
 from service.serving.slot import Slot
 from service.store.artifact_store import ArtifactStore, InUse
-from service.telemetry.monitor import Life, StateMonitor
 from service.watcher.gates.gate import Candidate, Gate, pass_gates
 from service.watcher.probation import Probation, ProbationSettings
 from service.watcher.promotion_recorder import PromotionRecorder
-from service.watcher.quarantine import Quarantine
 
 _LOAD_GATE = "load"
 _SILENCE = Silence()

@@ -13,13 +13,13 @@ import anyio
 import msgspec
 import yaml
 
+from service.control.sqlite_journal import SqliteJournal
 from service.core.errors import ServiceError, StoreCorruptError
 from service.core.text import printable
 from service.core.verdicts import Outcome, Verdict
 from service.processes.frames import FrameReader, framed
 from service.processes.protocol import Fault, Reply, to_error
 from service.registry.webhook import Deliveries, is_of_another_model
-from service.serving.sqlite_journal import SqliteJournal
 from service.settings import Settings, SettingsError, load_settings, read_dotenv
 from service.store import manifest
 from service.store.mlmodel import safe_load

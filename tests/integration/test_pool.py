@@ -25,7 +25,7 @@ from service.core.errors import (
 )
 from service.core.versions import ModelVersion, StoredVersion
 from service.processes.child import ChildThreads
-from service.serving.batcher import BatchSettings
+from service.serving.batching.batcher import BatchSettings
 from service.serving.model import LoadedModel, ModelHost
 from service.store import manifest
 from service.workers.factory import WorkerStarter

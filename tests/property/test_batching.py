@@ -22,7 +22,7 @@ from service.core.errors import (
     RequestTimeoutError,
     ServiceError,
 )
-from service.serving.batcher import Batcher, BatchSettings
+from service.serving.batching.batcher import Batcher, BatchSettings
 from service.workers.messages import RawReply, RawRequest
 from tests.support.fake_workers import (
     HANGING,

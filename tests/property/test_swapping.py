@@ -15,9 +15,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from service.control.desired import Wish
 from service.core.errors import ChildLostError, FetchFailedError, NoVersionError, ServiceError
 from service.core.versions import ModelVersion
-from service.serving.desired import Wish
 from service.serving.model import LoadedModel
 from service.serving.slot import Slot
 from tests.support.fake_models import FakePool, Fate

@@ -16,7 +16,7 @@ from service.core.described import Described
 from service.core.errors import ChildTimeoutError, ModelFailedError, ServiceError
 from service.core.versions import ModelVersion, StoredVersion
 from service.processes.child import ChildThreads
-from service.serving.batcher import BatchSettings
+from service.serving.batching.batcher import BatchSettings
 from service.serving.failed_request import FailedRequest
 from service.serving.model import LoadedModel, ModelHost
 from service.store.artifact_store import ArtifactStore, InUse

@@ -7,18 +7,18 @@ from typing import Literal
 import anyio
 from anyio.abc import TaskGroup
 
+from service.control.desired import DesiredState
+from service.control.journal import MemoryJournal
+from service.control.monitor import StateMonitor
+from service.control.quarantine import Quarantine
 from service.core.events import Ending
 from service.core.versions import ModelRef
 from service.registry.finder import VersionFinder
-from service.serving.desired import DesiredState
-from service.serving.journal import MemoryJournal
 from service.serving.slot import Slot
-from service.telemetry.monitor import StateMonitor
 from service.watcher.gates.contract import ContractGate
 from service.watcher.gates.load import LoadGate
 from service.watcher.gates.smoke import SmokeGate
 from service.watcher.probation import ProbationSettings
-from service.watcher.quarantine import Quarantine
 from service.watcher.reconciler import Reconciler
 from service.watcher.rollout import Rollout
 from tests.support.fake_models import FakeRemembered, FakeStore, Fates, a_host

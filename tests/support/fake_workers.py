@@ -15,7 +15,7 @@ import anyio
 from service.contracts.contract import Call, Predictions
 from service.core.errors import ChildLostError, ChildTimeoutError, ModelFailedError
 from service.processes.child import MOST_CALLS
-from service.serving.request_queue import Share
+from service.serving.batching.request_queue import Share
 from service.workers.messages import RawReply, RawRequest
 
 RAISING = -1.0

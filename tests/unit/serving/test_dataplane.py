@@ -13,7 +13,7 @@ from service.codecs.media import Media
 from service.core.errors import ContractViolationError, ModelFailedError
 from service.core.versions import ModelVersion, StoredVersion
 from service.processes.child import ChildThreads
-from service.serving.batcher import Batcher
+from service.serving.batching.batcher import Batcher
 from service.serving.dataplane import DataPlane, Prediction
 from service.serving.failed_request import FailedRequest
 from service.serving.model import LoadedModel

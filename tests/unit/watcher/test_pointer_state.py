@@ -2,6 +2,7 @@
 
 import pytest
 
+from service.control.desired import Wish
 from service.core.errors import (
     PinUnknownError,
     RefusedError,
@@ -12,7 +13,6 @@ from service.core.errors import (
 from service.core.events import Ending, Trigger
 from service.core.versions import ModelVersion
 from service.registry.finder import VersionFinder
-from service.serving.desired import Wish
 from service.watcher.probation import ProbationSettings
 from tests.support.fake_models import Fate, a_failure
 from tests.support.fake_source import a_version

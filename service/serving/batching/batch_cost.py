@@ -5,7 +5,7 @@ import math
 import msgspec
 
 from service.codecs.media import Media
-from service.serving.cost_curve import CostCurve
+from service.serving.batching.cost_curve import CostCurve
 
 _WEIGHT = 1 / 8
 """Of the newest run in an average."""

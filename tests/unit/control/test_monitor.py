@@ -1,7 +1,7 @@
 import pytest
 
+from service.control.monitor import KEPT_LIVES, Life, StateMonitor
 from service.core.states import IllegalTransitionError, State
-from service.telemetry.monitor import KEPT_LIVES, Life, StateMonitor
 from tests.support.fake_source import a_version
 
 UP = (State.FETCHING, State.LOADING, State.GATING, State.READY)

@@ -23,8 +23,8 @@ from service.core.errors import (
     RequestTimeoutError,
     ServiceError,
 )
-from service.serving.request_queue import QueuedRequest, RequestQueue, Share
-from service.serving.run_cost import RunCost
+from service.serving.batching.batch_cost import RunCost
+from service.serving.batching.request_queue import QueuedRequest, RequestQueue, Share
 from service.workers.messages import RawReply, RawRequest
 
 BATCH_TIMEOUT_SHARE = 1 / 3

@@ -6,9 +6,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from service.control.journal import KEPT_PROMOTIONS, Journal, MemoryJournal
+from service.control.sqlite_journal import SqliteJournal
 from service.core.events import Ending
-from service.serving.journal import KEPT_PROMOTIONS, Journal, MemoryJournal
-from service.serving.sqlite_journal import SqliteJournal
 from tests.support.promotions import a_promotion
 
 pytestmark = pytest.mark.anyio

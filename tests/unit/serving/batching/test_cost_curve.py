@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from service.serving.cost_curve import CostCurve
+from service.serving.batching.cost_curve import CostCurve
 
 
 def of(*runs: tuple[int, float], at_s: float = 0.0) -> CostCurve:

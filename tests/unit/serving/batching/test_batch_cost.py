@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from service.serving.run_cost import WAY_S, RunCost
+from service.serving.batching.batch_cost import WAY_S, RunCost
 
 
 def seen(*runs: tuple[int, float], at_s: float = 0.0) -> RunCost:

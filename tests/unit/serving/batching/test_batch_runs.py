@@ -9,9 +9,9 @@ import pytest
 
 from service.contracts.bounds import LOOP_VALUES
 from service.contracts.contract import Call, Predictions
-from service.serving.batch_runs import BatchRuns
-from service.serving.request_queue import QueuedRequest, RequestQueue, Share
-from service.serving.run_cost import RunCost
+from service.serving.batching.batch_cost import RunCost
+from service.serving.batching.batch_runs import BatchRuns
+from service.serving.batching.request_queue import QueuedRequest, RequestQueue, Share
 from service.workers.messages import RawReply, RawRequest
 from tests.support.fake_workers import a_call
 

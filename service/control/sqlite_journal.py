@@ -11,10 +11,10 @@ import anyio.to_thread
 import msgspec
 import structlog
 
+from service.control import _journal_file
+from service.control.journal import KEPT_PROMOTIONS, MemoryJournal
 from service.core.events import Ending, Promotion
 from service.core.text import presentable
-from service.serving import _journal_file
-from service.serving.journal import KEPT_PROMOTIONS, MemoryJournal
 
 T = TypeVar("T")
 

@@ -22,13 +22,13 @@ from service.core.errors import (
     ServiceError,
     ShuttingDownError,
 )
-from service.serving.batch_runs import (
+from service.serving.batching.batch_runs import (
     BATCH_TIMEOUT_SHARE,
     PATIENCE_SHARE,
     RERUN_TIMEOUT_SHARE,
     W,
 )
-from service.serving.batcher import Batcher, BatchSettings, BatchWorkers
+from service.serving.batching.batcher import Batcher, BatchSettings, BatchWorkers
 from service.workers.messages import RawReply, RawRequest
 from tests.support.fake_workers import (
     HANGING,

@@ -2,8 +2,8 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
+from service.control.journal import KEPT_PROMOTIONS, Journal, MemoryJournal
 from service.core.events import Ending, Promotion, Trigger
-from service.serving.journal import KEPT_PROMOTIONS, Journal, MemoryJournal
 from tests.support.fake_source import a_version
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)

@@ -1,6 +1,6 @@
 """How many requests the next batch waits for, learnt from who came back."""
 
-from service.serving.gathering import Gathering
+from service.serving.batching.batch_delay import Gathering
 
 IN_TIME_S = 0.005
 

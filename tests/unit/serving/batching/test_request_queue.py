@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from service.contracts.contract import Call, Filled
-from service.serving.request_queue import QueuedRequest, RequestQueue
+from service.serving.batching.request_queue import QueuedRequest, RequestQueue
 from service.workers.messages import RawRequest
 from tests.support.fake_workers import a_call
 

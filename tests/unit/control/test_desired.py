@@ -2,9 +2,9 @@ import anyio
 import pytest
 from anyio.lowlevel import checkpoint
 
+from service.control.desired import DesiredState
 from service.core.errors import SupersededError
 from service.core.events import Trigger
-from service.serving.desired import DesiredState
 from tests.support.fake_source import a_version
 
 pytestmark = pytest.mark.anyio

@@ -14,8 +14,8 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from service.core.errors import OverloadedError
-from service.serving.request_queue import QueuedRequest, RequestQueue
-from service.serving.run_cost import RunCost
+from service.serving.batching.batch_cost import RunCost
+from service.serving.batching.request_queue import QueuedRequest, RequestQueue
 
 WAIT_SHARE = 0.85
 """Of a request's timeout: what its answer may take by what is known, which is never exact."""

@@ -1,11 +1,12 @@
 """Answer together the requests that wait together.
 
 A lone request never waits: it goes to an idle worker at once. While all workers are busy, requests
-gather, and the next worker takes as many as fit, or as make a batch large enough (`run_cost`, and a
-share of all that are under way): more would only keep it from beginning while the front is still at
-work on others. For the same reason a batch that is large enough goes into the pipe of a worker that
-has not answered the one before. A batch waits up to MAX_BATCH_WAIT_MS, or half of the time in which
-a worker becomes free, for the callers of the one before it, if most of such came back so soon.
+gather, and the next worker takes as many as fit, or as make a batch large enough (`batch_cost`, and
+a share of all that are under way): more would only keep it from beginning while the front is still
+at work on others. For the same reason a batch that is large enough goes into the pipe of a worker
+that has not answered the one before. A batch waits up to MAX_BATCH_WAIT_MS, or half of the time in
+which a worker becomes free, for the callers of the one before it, if most of such came back so
+soon.
 
 A body that a worker decodes holds it for as long as thousands of rows take. While small requests
 come, one worker is left to them; where there is no other, it answers a body in steps, and calls
@@ -31,11 +32,11 @@ from service.core.errors import (
     ServiceError,
     ShuttingDownError,
 )
-from service.serving.admission import Admission, QueueLimits
-from service.serving.batch_runs import PATIENCE_SHARE, BatchRuns, W
-from service.serving.gathering import Gathering
-from service.serving.request_queue import Answer, Caller, QueuedRequest, RequestQueue
-from service.serving.run_cost import RunCost
+from service.serving.batching.admission import Admission, QueueLimits
+from service.serving.batching.batch_cost import RunCost
+from service.serving.batching.batch_delay import Gathering
+from service.serving.batching.batch_runs import PATIENCE_SHARE, BatchRuns, W
+from service.serving.batching.request_queue import Answer, Caller, QueuedRequest, RequestQueue
 from service.workers.messages import RawRequest, Timing
 
 _GATHER_SHARE = 0.5

@@ -15,10 +15,10 @@ import pytest
 import structlog
 from anyio.lowlevel import checkpoint
 
+from service.control import _journal_file
+from service.control.journal import KEPT_PROMOTIONS, Journal
+from service.control.sqlite_journal import SqliteJournal
 from service.core.events import Ending
-from service.serving import _journal_file
-from service.serving.journal import KEPT_PROMOTIONS, Journal
-from service.serving.sqlite_journal import SqliteJournal
 from tests.support.promotions import a_promotion
 from tests.support.waiting import until
 
@@ -155,7 +155,7 @@ async def test_a_journal_that_cannot_be_written_is_logged_once_and_tried_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It goes on in memory; once the disk lets it, what was recorded meanwhile is written."""
-    monkeypatch.setattr("service.serving.sqlite_journal._FIRST_PAUSE_S", 0.02)
+    monkeypatch.setattr("service.control.sqlite_journal._FIRST_PAUSE_S", 0.02)
     file = tmp_path / "later" / "journal.db"
     with structlog.testing.capture_logs() as logs:
         async with opened(file) as journal:

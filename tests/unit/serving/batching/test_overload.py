@@ -13,7 +13,7 @@ import pytest
 
 from service.contracts.contract import Call
 from service.core.errors import OverloadedError, QueueTimeoutError, ServiceError
-from service.serving.batcher import Batcher, BatchSettings
+from service.serving.batching.batcher import Batcher, BatchSettings
 from service.workers.messages import RawRequest
 from tests.support.fake_workers import FakeWorkers, a_call
 from tests.support.virtual_time import VirtualTimeLoop
