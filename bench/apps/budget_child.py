@@ -10,7 +10,7 @@ import msgspec
 from service.contracts.choose import contract_for
 from service.contracts.contract import Call, Predictions
 from service.demo import model as forest
-from service.predictors.compiling import compile_model, open_tuned
+from service.predictors.choosing.compiling import compile_model, open_tuned
 from service.processes.inside.bootstrap import Operations
 from service.store.mlmodel import read_mlmodel
 

@@ -1,1 +1,1 @@
-"""How a loaded model is called, in workers."""
+"""How a loaded model is called, in workers and in the compiler."""

@@ -5,16 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from service.predictors import tuning
+from service.predictors.choosing import tuning
 from tests.support.model_zoo import ZOO, fitted, rows
 from tests.support.wrapped import by_name, wrap
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # MLflow's own, at import
-    from service.predictors.compiled.anatomy import dissect
-    from service.predictors.equality import difference
+    from service.predictors.choosing.engine_builder import way
+    from service.predictors.choosing.equality import difference
+    from service.predictors.engines.model_parts import dissect
     from service.predictors.pyfunc import PyfuncPredictor
-    from service.predictors.workshop import way
 
 
 @pytest.fixture(autouse=True)

@@ -17,16 +17,16 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, OrdinalEncoder, StandardScaler
 
-from service.predictors import tuning
+from service.predictors.choosing import tuning
 from tests.support.wrapped import Wrapped, wrap
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # MLflow's own, at import
-    from service.predictors.compiled.anatomy import dissect
-    from service.predictors.compiled.recipe import BeyondError
-    from service.predictors.equality import difference
+    from service.predictors.choosing.engine_builder import way
+    from service.predictors.choosing.equality import difference
+    from service.predictors.engines.engine import BeyondError
+    from service.predictors.engines.model_parts import dissect
     from service.predictors.pyfunc import PyfuncPredictor
-    from service.predictors.workshop import way
 
 COLORS = ["red", "green", "blue", "a color of many words", ""]
 

@@ -18,7 +18,7 @@ with warnings.catch_warnings():
     from mlflow.sklearn import _SklearnModelWrapper
     from mlflow.xgboost import _XGBModelWrapper
 
-    from service.predictors.compiling import compile_model
+    from service.predictors.choosing.compiling import compile_model
     from service.predictors.report import Outcome, Report
 
 _WRAPPERS = {

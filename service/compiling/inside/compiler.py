@@ -6,7 +6,7 @@ import sys
 import warnings
 from pathlib import Path
 
-from service.predictors.compiling import compile_model, drop_unchosen
+from service.predictors.choosing.compiling import compile_model, drop_unchosen
 from service.processes.inside.bootstrap import Operations
 from service.processes.own_memory import show_memory
 from service.store import manifest

@@ -17,11 +17,11 @@ from service.contracts.cells import with_written_cells
 from service.contracts.contract import Call, Contract, Predictions
 from service.core.errors import ModelFailedError, ServiceError
 from service.core.text import presentable
-from service.predictors import trial
 from service.predictors.answer_rules import AnswerRules
-from service.predictors.compiled.anatomy import why_pyfunc_only
-from service.predictors.compiling import open_tuned
+from service.predictors.choosing.compiling import open_tuned
+from service.predictors.engines.model_parts import why_pyfunc_only
 from service.predictors.predictor import Predictor
+from service.predictors.proving import trial
 from service.predictors.pyfunc import PyfuncPredictor
 from service.processes.inside.bootstrap import Operations
 from service.processes.own_memory import show_memory

@@ -16,7 +16,7 @@ from service.contracts.contract import Call, Contract, Form, Predictions
 from service.contracts.merge import merge
 from service.core.errors import NonFinitePredictionError, NotAcceptableError
 from service.predictors.answer_rules import AnswerRules
-from service.predictors.compiling import compile_model
+from service.predictors.choosing.compiling import compile_model
 from service.store import manifest
 from service.store.compiled_files import FILES
 from service.workers.inside.worker import Worker

@@ -1,0 +1,156 @@
+"""Convert a model in every way there is, admit what is right, time it; open it again from files."""
+
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from service.contracts.contract import Call, Contract
+from service.contracts.filling import with_all_columns
+from service.core.text import presentable
+from service.predictors.choosing.engine_builder import Workshop, place_of, way, why
+from service.predictors.choosing.probes import probes_of
+from service.predictors.choosing.tuned import TunedPredictor
+from service.predictors.choosing.tuning import choose, time_few, time_sizes
+from service.predictors.choosing.verification import (
+    Reference,
+    TooFewRowsError,
+    refer,
+    refer_to_more,
+    why_not,
+)
+from service.predictors.engines.model_parts import NotDissectedError, dissect
+from service.predictors.predictor import Predictor
+from service.predictors.proving.rows import example_call, made_up_call
+from service.predictors.pyfunc import PyfuncPredictor
+from service.predictors.report import ADMITTED, REFUSED, SKIPPED, Outcome, Report
+
+REPORT = "report.json"
+_OTHERS = "all others"
+
+
+class _Found:
+    """What is known so far."""
+
+    def __init__(self) -> None:
+        self.admitted: dict[str, Predictor] = {}
+        self.others: list[Outcome] = []
+        self.steps = ""
+        self.steps_tried: list[Outcome] = []
+        self.probe_rows = 0
+
+
+def compile_model(
+    model: Any,
+    contract: Contract,
+    model_dir: Path,
+    folder: Path,
+    threads: int,
+    rtol: float,
+    *,
+    first: bool = False,
+) -> Report:
+    """Try every way to call a model; write what they need, and the report, into an empty folder.
+
+    Or only those that are ready at once, which are compared with the model as all others are.
+    """
+    began = time.perf_counter()
+    pyfunc = PyfuncPredictor(model, contract)
+    rows = example_call(contract, model_dir).call or made_up_call(contract)
+    if rows is not None:
+        # What is compiled reads all columns; a call that lacks some goes to pyfunc.
+        rows = with_all_columns(contract.inputs, rows)
+    found = _Found()
+    if rows is None:
+        found.others.append(Outcome(_OTHERS, SKIPPED, "no row can be made up from its signature"))
+    else:
+        try:
+            anatomy = dissect(model, contract)
+            usual, odd = probes_of(anatomy, rows)
+            # First without thresholds: what turns them into rows is tried on rows that are
+            # answered.
+            known = refer(pyfunc, usual, odd)
+            rows = known.usual
+            workshop = Workshop(anatomy, rows, folder, threads, first=first)
+            known = refer_to_more(pyfunc, known, workshop.threshold_calls())
+            _try_all(workshop, known, rtol, found)
+        except (NotDissectedError, TooFewRowsError) as error:
+            found.others.append(Outcome(_OTHERS, SKIPPED, presentable(str(error))))
+    timed, best = _time(pyfunc, found.admitted, rows, first=first)
+    report = Report(
+        predictors=(*timed, *found.others),
+        best=best,
+        steps=found.steps,
+        steps_tried=tuple(found.steps_tried),
+        probe_rows=found.probe_rows,
+        rtol=rtol,
+        threads=threads,
+        took_s=round(time.perf_counter() - began, 3),
+        first=first,
+    )
+    (folder / REPORT).write_bytes(msgspec.json.format(msgspec.json.encode(report)))
+    return report
+
+
+def drop_unchosen(folder: Path, report: Report) -> None:
+    """Remove the files of the ways that no size takes: each load would read and check them."""
+    ways = {*report.best.values(), report.steps}
+    kept = {folder / REPORT, *(place_of(folder, way) for way in ways)}
+    for place in folder.iterdir():
+        if place not in kept:
+            # What an open engine does not let go of, on Windows, stays and harms nobody.
+            shutil.rmtree(place, ignore_errors=True)
+
+
+def _try_all(workshop: Workshop, reference: Reference, rtol: float, found: _Found) -> None:
+    """Find out which ways are right."""
+    found.steps, found.steps_tried = workshop.steps, workshop.tried
+    found.probe_rows = reference.rows.rows
+    for name in workshop.names():
+        try:
+            predictor = workshop.make(name)
+            reason = workshop.wrong_near_thresholds(name, rtol)
+            reason = reason or why_not(predictor, reference, rtol)
+        except Exception as error:  # noqa: BLE001 - a converter may raise anything
+            found.others.append(Outcome(name, SKIPPED, why(error)))
+            continue
+        if reason:
+            found.others.append(Outcome(name, REFUSED, presentable(reason)))
+        else:
+            found.admitted[name] = predictor
+
+
+def open_tuned(
+    model: Any, contract: Contract, folder: Path, threads: int
+) -> tuple[TunedPredictor, Report]:
+    """Open what `compile_model` wrote, for the same model; only what some size takes is opened.
+
+    Raise whatever opening it raises.
+    """
+    report = msgspec.json.decode((folder / REPORT).read_bytes(), type=Report)
+    pyfunc = PyfuncPredictor(model, contract)
+    wanted = set(report.best.values()) - {pyfunc.name}
+    others: dict[str, Predictor] = {}
+    if wanted:
+        anatomy = dissect(model, contract)
+        for name in wanted:
+            others[name] = way(name, anatomy, folder, threads, report.steps)
+    return TunedPredictor(pyfunc, others, report.best), report
+
+
+def _time(
+    pyfunc: Predictor, admitted: dict[str, Predictor], rows: Call | None, *, first: bool
+) -> tuple[list[Outcome], dict[int, str]]:
+    """Time all that may answer. Without a row to time them with, pyfunc answers all."""
+    predictors = [pyfunc, *admitted.values()]
+    timings: dict[str, dict[int, float]]
+    if rows is None:
+        timings = {predictor.name: {} for predictor in predictors}
+    elif first:
+        timings = time_few(pyfunc, list(admitted.values()), rows)
+    else:
+        timings = {predictor.name: time_sizes(predictor, rows) for predictor in predictors}
+    timed = [Outcome(name, ADMITTED, "", ms=ms) for name, ms in timings.items()]
+    return timed, choose(timings, list(timings))

@@ -1,0 +1,147 @@
+"""Answer for a forest by machine code of our own: the same bits as scikit-learn's, sooner."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from service.predictors.engines.engine import Array, Estimate, SkippedError
+from service.predictors.engines.forest import Forest, as_float32, check_size, forest_of
+from service.predictors.engines.libraries import require
+from service.predictors.engines.model_parts import Anatomy
+from service.predictors.engines.tree_walk import (
+    WORDS,
+    compile_walk,
+    link_walk,
+    machine_name,
+    ordered,
+)
+from service.predictors.engines.trees import Trees
+
+_Sum = Callable[[Array], Array]
+"""Features of shape (rows, features) become sums of shape (rows, outputs x classes)."""
+
+
+class LlvmForest:
+    """In one thread; see Recipe."""
+
+    name = "llvm forest"
+
+    def convert(self, anatomy: Anatomy, folder: Path) -> None:
+        """Write the code; see Recipe."""
+        require("llvmlite")
+        forest = forest_of(anatomy)
+        check_size(forest)
+        _code_file(folder).write_bytes(_code(forest))
+
+    def open(self, anatomy: Anatomy, folder: Path, threads: int) -> Estimate:
+        """Return the forest; see Recipe."""
+        del threads
+        forest = forest_of(anatomy)
+        return _estimating(forest, _summing(forest, folder), Trees().open(anatomy, folder, 1))
+
+
+class LlvmForestInThreads(LlvmForest):
+    """Rows shared among threads; see Recipe."""
+
+    name = "llvm forest in threads"
+
+    def open(self, anatomy: Anatomy, folder: Path, threads: int) -> Estimate:
+        """Return the forest; see Recipe."""
+        if threads == 1:
+            raise SkippedError("its worker has one thread")
+        forest = forest_of(anatomy)
+        sum_rows = _summing(forest, folder)
+        pool = ThreadPoolExecutor(threads, "forest")
+
+        def sum_shares(features: Array) -> Array:
+            return np.concatenate(list(pool.map(sum_rows, np.array_split(features, threads))))
+
+        return _estimating(forest, sum_shares, Trees().open(anatomy, folder, 1))
+
+
+class _Tables(NamedTuple):
+    """A forest as `tree_walk` reads it."""
+
+    nodes: Array
+    roots: Array
+    values: Array
+
+
+def _estimating(forest: Forest, sum_rows: _Sum, with_nan: Estimate) -> Estimate:
+    """Return the forest; where a feature is missing, trees know by themselves which way to go."""
+    takes_nan = forest.takes_nan
+
+    def estimate(matrix: Array) -> Any:
+        features = as_float32(matrix, takes_nan=takes_nan)
+        if takes_nan and np.isnan(features).any():
+            return with_nan(features)
+        return forest.answer(sum_rows(features))
+
+    return estimate
+
+
+def _code_file(folder: Path) -> Path:
+    """Return where the code for this kind of CPU is: what was made elsewhere is not found here."""
+    return folder / f"{machine_name()}.o"
+
+
+def _code(forest: Forest) -> bytes:
+    return compile_walk(int(forest.estimator.n_features_in_), _width(forest))
+
+
+def _width(forest: Forest) -> int:
+    """Return how many numbers a tree answers with."""
+    return forest.outputs * max(forest.classes)
+
+
+def _summing(forest: Forest, folder: Path) -> _Sum:
+    tables = _tables(forest)
+    file = _code_file(folder)
+    outputs, trees = tables.values.shape[1], len(tables.roots)
+    expected = int(forest.estimator.n_features_in_)
+    walk = link_walk(file.read_bytes() if file.is_file() else _code(forest))
+    nodes, roots, values = (table.ctypes.data for table in tables)
+
+    def sum_rows(features: Array) -> Array:
+        rows, width = features.shape
+        if width != expected:
+            # The code reads where it is told to: nothing but this stops it at a row's end.
+            raise ValueError(f"{width} features for a forest of {expected}")
+        matrix = ordered(features)
+        sums = np.zeros((rows, outputs))
+        walk(matrix.ctypes.data, rows, nodes, roots, trees, values, sums.ctypes.data)
+        return sums
+
+    # An array is read by its address, which keeps no array alive.
+    sum_rows.tables = tables  # type: ignore[attr-defined]
+    return sum_rows
+
+
+def _tables(forest: Forest) -> _Tables:
+    counts = [tree.node_count for tree in forest.trees]
+    outputs = _width(forest)
+    nodes = np.zeros(sum(counts), [("threshold", "i4"), ("feature", "i4"), ("onward", "i4", (2,))])
+    values = np.empty((len(nodes), outputs))
+    starts = np.cumsum([0, *counts[:-1]])
+    for tree, start in zip(forest.trees, starts, strict=True):
+        part = slice(start, start + tree.node_count)
+        values[part] = tree.value.reshape(tree.node_count, outputs)
+        here = np.arange(tree.node_count)
+        leaf = tree.children_left < 0
+        nodes["threshold"][part] = np.where(leaf, 0, ordered(_single(tree.threshold)))
+        nodes["feature"][part] = np.where(leaf, 0, tree.feature)
+        for way, children in enumerate((tree.children_left, tree.children_right)):
+            nodes["onward"][part, way] = (start + np.where(leaf, here, children)) * WORDS
+    return _Tables(nodes, (starts * WORDS).astype(np.int32), values)
+
+
+def _single(thresholds: Array) -> Array:
+    """Return the greatest floats that are not greater: every float is compared as before."""
+    with np.errstate(over="ignore"):
+        single: Array = thresholds.astype(np.float32)
+    above = single > thresholds
+    single[above] = np.nextafter(single[above], np.float32(-np.inf))
+    return single

@@ -1,0 +1,1 @@
+"""What a worker finds out of a model before it serves: it answers, row by row, how fast."""

@@ -1,0 +1,131 @@
+"""Rows for the checks at load time: the model's own example, made-up ones, and what they show."""
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from service.contracts.contract import Call, Contract, Layout, Predictions
+from service.contracts.merge import take
+from service.core.errors import ContractViolationError, MalformedBodyError
+from service.predictors.outputs import RowCountError
+from service.predictors.proving._example_json import NoExampleError, read_example
+from service.predictors.proving._probe_values import PROBE_ROWS, distinct, made_up, varied
+from service.predictors.proving.tolerance import unlike
+
+EXAMPLE_ROWS = 16
+_STRINGS = ("a", "2024-01-01")
+
+Predict = Callable[[Call], Predictions]
+
+
+class Example(NamedTuple):
+    """A model's own input example, or why there is none that can be used."""
+
+    call: Call | None
+    reason: str
+
+
+def example_call(contract: Contract, model_dir: Path) -> Example:
+    """Return up to EXAMPLE_ROWS rows of the example that was logged with the model."""
+    try:
+        body = read_example(contract, model_dir)
+        body["instances"] = body["instances"][:EXAMPLE_ROWS]
+        call = contract.decode(json.dumps(body).encode())
+    except NoExampleError as error:
+        return Example(None, str(error))
+    except (ContractViolationError, MalformedBodyError) as error:
+        return Example(None, f"the input example breaks the model's own signature: {error}")
+    return Example(call, f"{call.rows} rows of the input example")
+
+
+def probe_calls(contract: Contract, example: Call | None) -> list[Call]:
+    """Return calls of distinct rows, the boldest first, the example's own rows last.
+
+    Those that come later are for a model that raises on the earlier ones. Without an example the
+    rows come from the signature alone. A call whose rows are all the same shows nothing, and is
+    left out.
+    """
+    base = example or made_up_call(contract)
+    if base is None:
+        return []
+    calls = [
+        varied(contract, base, bold=True, nulls=True),
+        varied(contract, base, bold=True, nulls=False),
+        varied(contract, base, bold=False, nulls=False),
+    ]
+    if example is not None:
+        calls.append(take(example, range(min(example.rows, PROBE_ROWS))))
+    return [call for call in calls if distinct(call) > 1]
+
+
+def judge_row_wise(predict: Predict, calls: Sequence[Call]) -> tuple[bool, str]:
+    """Tell whether the model is row-wise, by the first of the calls on which it does not raise.
+
+    Raise RowCountError where it answers a part of that call with another number of rows.
+    """
+    reason = "there are no two different rows to try"
+    for call in calls:
+        try:
+            together = predict(call)
+        except Exception as error:  # noqa: BLE001 - a model may raise anything
+            reason = _raised("the probe rows", error)
+            continue
+        return _compare(predict, call, together)
+    return False, f"not shown to be row-wise: {reason}"
+
+
+def is_row_wise(predict: Predict, call: Call) -> tuple[bool, str]:
+    """Tell whether rows answered together, apart and in reverse get the same answers."""
+    if distinct(call) < 2:  # noqa: PLR2004 - a pair
+        return False, "not shown to be row-wise: there are no two different rows to try"
+    return judge_row_wise(predict, [call])
+
+
+def _compare(predict: Predict, call: Call, together: Predictions) -> tuple[bool, str]:
+    for rows, how in _partings(call.rows):
+        try:
+            apart = predict(take(call, rows))
+        except RowCountError:
+            raise
+        except Exception as error:  # noqa: BLE001
+            return False, _raised(how, error)
+        if difference := unlike(together, rows, apart, range(len(rows))):
+            return False, f"{how} gets another answer than among others: {difference}"
+    return True, f"{call.rows} rows got the same answers together, apart and in reverse"
+
+
+def _partings(rows: int) -> list[tuple[Sequence[int], str]]:
+    """Return parts of a call that show together what each row alone would, in fewer calls.
+
+    Every other row, in reverse, and the rest of them: whatever a row takes from all others
+    (a mean, a largest value, a count), from its neighbours or from its place is another then. One
+    alone, too, since a single row is a case of its own for many a model.
+    """
+    backwards = range(rows - 1, -1, -1)
+    some, rest = backwards[::2], backwards[1::2]
+    what = "every other row, in reverse,"
+    return [(some, what), (rest, what), ([0], "a row alone"), ([rows - 1], "a row alone")]
+
+
+def _raised(what: str, error: Exception) -> str:
+    # What a model raises may come wrapped into an error of ours.
+    return f"the model raised {type(error.__cause__ or error).__name__} on {what}"
+
+
+def made_up_call(contract: Contract) -> Call | None:
+    """Return one row made of the signature alone, where the contract takes it."""
+    for string in _STRINGS:
+        values = made_up(contract.signature["inputs"], string)
+        instance = (
+            dict(zip((spec.name for spec in contract.inputs), values, strict=True))
+            if contract.layout in {Layout.COLUMNS, Layout.TENSORS}
+            else values[0]
+            if contract.layout is Layout.TENSOR
+            else values
+        )
+        try:
+            return contract.decode(json.dumps({"instances": [instance]}).encode())
+        except (ContractViolationError, MalformedBodyError):
+            continue
+    return None
