@@ -18,10 +18,10 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
+from service.commands.demo import model as forest
 from service.contracts.arrow.answer import encode_stream
 from service.contracts.arrow.request import ArrowRequests
 from service.contracts.choose import contract_for
-from service.demo import model as forest
 from service.predictors.inputs import to_model_input
 from service.predictors.pyfunc import PyfuncPredictor
 from tests.support import mlflow_server, running_service

@@ -15,19 +15,19 @@ from bench.loads import Bodies
 from bench.page import ranged, table
 from bench.results import Results, Spread, Timing
 from bench.wrk import drive
+from service.commands.demo import model as forest
 from service.contracts.choose import contract_for
 from service.contracts.contract import Predictions
 from service.core.versions import ModelRef, ModelVersion
-from service.demo import model as forest
-from service.handlers.direct import DirectAnswers
 from service.handlers.host_names import HostNames
 from service.handlers.naming import ReplyNames
-from service.handlers.predict import predict
+from service.handlers.predictions.direct import DirectAnswers
+from service.handlers.predictions.predict import predict
 from service.handlers.request_id import RequestIds
 from service.processes.child import ChildSpec, ChildThreads, start_child
 from service.serving.batching.batcher import Batcher, BatchSettings
 from service.serving.dataplane import DataPlane, Prediction
-from service.settings import Settings
+from service.settings.settings import Settings
 from service.store.mlmodel import read_mlmodel
 from service.workers.cpus import spin_for_each_worker
 from service.workers.pool_worker import Worker

@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 
 from bench.rows import Table, records, table
-from service.demo.model import OUTPUTS
+from service.commands.demo.model import OUTPUTS
 
 JSON = "application/json"
 ARROW = "application/vnd.apache.arrow.stream"

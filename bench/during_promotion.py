@@ -12,7 +12,7 @@ from bench.ground import MONTHS, Ground, register_forest
 from bench.loads import Bodies
 from bench.results import Results, Spread, Window
 from bench.wrk import Driven, Target, drive
-from service.demo import model as forest
+from service.commands.demo import model as forest
 
 _BEFORE = "before"
 _DURING = "during"

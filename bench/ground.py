@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from service.demo import model as forest
+from service.commands.demo import model as forest
 from tests.support import mlflow_server
 from tests.support.mlflow_server import MlflowServer
 

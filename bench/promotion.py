@@ -25,7 +25,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from service.demo import model as forest
+from service.commands.demo import model as forest
 from tests.support import mlflow_server, running_service, watched_service
 from tests.support.load import Hammer
 from tests.support.running_service import RunningService

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from service.demo.model import generate
+from service.commands.demo.model import generate
 
 _MONTHS = 60
 _FIRST_SEED = 5

@@ -27,13 +27,15 @@ from service.control.monitor import StateMonitor
 from service.control.quarantine import Quarantine
 from service.control.sqlite_journal import SqliteJournal
 from service.core.errors import FetchFailedError, ServiceError, SourceUnavailableError
-from service.core.herald import Herald, Silence
+from service.core.status_reporter import Herald, Silence
 from service.core.versions import ModelVersion
-from service.handlers import health, journal, model, predict, problems, webhooks
-from service.handlers.direct import DirectAnswers
+from service.handlers import problems
+from service.handlers.control import health, journal, model, webhooks
 from service.handlers.guards import known_names
 from service.handlers.host_names import HostNames
 from service.handlers.naming import ReplyNames
+from service.handlers.predictions import predict
+from service.handlers.predictions.direct import DirectAnswers
 from service.handlers.request_id import RequestIds
 from service.predictors.answer_rules import AnswerRules
 from service.processes.child import ChildSpec, ChildThreads
@@ -65,13 +67,13 @@ from service.serving.batching.batcher import BatchSettings
 from service.serving.dataplane import DataPlane
 from service.serving.model import ModelHost
 from service.serving.slot import Slot
-from service.settings import Settings, SettingsError, load_settings, read_dotenv
+from service.settings.settings import Settings, SettingsError, load_settings, read_dotenv
 from service.store.artifact_store import ArtifactStore
 from service.store.compiled_files import CompiledFiles
 from service.store.pointer_state import Remembered
 from service.telemetry.logging import configure_logging
+from service.watcher.gates.chain import row_of_gates
 from service.watcher.gates.gate import Gate
-from service.watcher.gates.row import row_of_gates
 from service.watcher.loop import watch
 from service.watcher.probation import ProbationSettings
 from service.watcher.reconciler import Reconciler

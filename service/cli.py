@@ -22,20 +22,20 @@ def cli() -> None:
 @cli.command()
 def serve() -> None:
     """Follow the registry and serve what it promotes."""
-    from service.listening import (  # noqa: PLC0415 - see the module's docstring
-        ListenError,
-        listen,
-    )
     from service.processes.ignored_signals import ignore_signals  # noqa: PLC0415 - see the module's docstring
     from service.processes.launch import start_fork_server  # noqa: PLC0415 - the same
     from service.processes.own_memory import hide_memory  # noqa: PLC0415 - the same
     from service.processes.temp import TempFolder, require_writable  # noqa: PLC0415 - the same
-    from service.settings import (  # noqa: PLC0415 - the same
+    from service.settings.settings import (  # noqa: PLC0415 - the same
         SettingsError,
         load_settings,
         read_dotenv,
     )
     from service.store.formats import may_need_skops  # noqa: PLC0415 - the same
+    from service.wire.listening import (  # noqa: PLC0415 - see the module's docstring
+        ListenError,
+        listen,
+    )
     from service.workers.variables import WorkerVariables  # noqa: PLC0415 - the same
 
     ignore_signals()
@@ -76,7 +76,7 @@ def serve() -> None:
 )
 def demo(port: int, mlflow_port: int, folder: Path) -> None:
     """Start an MLflow server, two versions of a model and the service, all on this machine."""
-    from service.demo.command import run_demo  # noqa: PLC0415 - see the module's docstring
+    from service.commands.demo.command import run_demo  # noqa: PLC0415 - see the module's docstring
 
     sys.exit(run_demo(port=port, mlflow_port=mlflow_port, folder=folder.absolute()))
 
@@ -86,9 +86,9 @@ def check() -> None:
     """Say whether the promoted version would load and pass, without serving it."""
     import anyio  # noqa: PLC0415 - see the module's docstring
 
-    from service.check import check_promoted  # noqa: PLC0415 - the same
+    from service.commands.check import check_promoted  # noqa: PLC0415 - the same
     from service.processes.own_memory import hide_memory  # noqa: PLC0415 - the same
-    from service.settings import (  # noqa: PLC0415 - the same
+    from service.settings.settings import (  # noqa: PLC0415 - the same
         SettingsError,
         load_settings,
         read_dotenv,
@@ -129,8 +129,8 @@ def unpin() -> None:
 
 def _call_service(method: str, body: dict[str, str] | None) -> NoReturn:
     """Call `/model/pin` of the service that these settings start; print what it says, and end."""
-    from service.remote import ServiceUnreachableError, call_pin  # noqa: PLC0415 - see above
-    from service.settings import (  # noqa: PLC0415 - the same
+    from service.commands.remote import ServiceUnreachableError, call_pin  # noqa: PLC0415 - see above
+    from service.settings.settings import (  # noqa: PLC0415 - the same
         SettingsError,
         load_settings,
         read_dotenv,

@@ -12,14 +12,14 @@ import structlog
 import uvicorn
 
 from service.app import create_app
-from service.listening import url_of
 from service.processes.exit_limit import end_within, limit_of_end
 from service.processes.ignored_signals import tell_ignored_signals
 from service.processes.temp import TempFolder
-from service.settings import Settings
+from service.settings.settings import Settings
 from service.wire.accepting import Accepting
 from service.wire.descriptors import connections_for, raise_descriptor_limit
 from service.wire.limits import WireLimits
+from service.wire.listening import url_of
 from service.wire.watch import Watch
 
 _HEALTH_PATHS = frozenset({b"/health", b"/health/live", b"/health/ready"})

@@ -7,9 +7,9 @@ from typing import Any
 import mlflow.pyfunc
 import msgspec
 
+from service.commands.demo import model as forest
 from service.contracts.choose import contract_for
 from service.contracts.contract import Call, Predictions
-from service.demo import model as forest
 from service.predictors.choosing.compiling import compile_model, open_tuned
 from service.processes.inside.bootstrap import Operations
 from service.store.mlmodel import read_mlmodel

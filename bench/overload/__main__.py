@@ -26,7 +26,7 @@ from bench.overload.cases import Case
 from bench.overload.measure import Row, Server
 from bench.page import table
 from bench.processes import ProcessTree, running
-from service.demo import model as forest
+from service.commands.demo import model as forest
 from tests.support import mlflow_server
 from tests.support.mlflow_server import MlflowServer, free_port
 from tests.support.python_models import register_python_model

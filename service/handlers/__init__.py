@@ -1,1 +1,1 @@
-"""What HTTP sees."""
+"""What HTTP sees, in the server process: a package for each protocol, one for control."""

@@ -10,7 +10,7 @@ from service.codecs.media import Media
 from service.core.errors import ForbiddenError, UnauthorizedError, UnsupportedContentTypeError
 from service.handlers.host_names import HostNames, is_loopback
 from service.handlers.media import check_encoding
-from service.settings import Settings
+from service.settings.settings import Settings
 
 ANY_HOST = "any_host"
 """The option of a call that may come under any name: a probe of `/health`, a signed delivery."""

@@ -5,7 +5,7 @@ import stat
 import sys
 from pathlib import Path
 
-from service.settings import SettingsError
+from service.settings.settings import SettingsError
 
 _OTHERS = 0o077
 _PRIVATE = 0o700

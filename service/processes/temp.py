@@ -16,7 +16,7 @@ import anyio.to_thread
 import filelock
 
 from service.processes.own_folder import own_folder
-from service.settings import SettingsError
+from service.settings.settings import SettingsError
 
 _PRIVATE = 0o700
 _LONGEST_SOCKET_FOLDER = 60

@@ -1,7 +1,7 @@
 """What a service follows, named so that no other one behind the same CACHE_DIR has that name."""
 
 from service.core.redaction import redact
-from service.settings import Settings
+from service.settings.settings import Settings
 
 
 def registry_of(settings: Settings) -> str:

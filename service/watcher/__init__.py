@@ -1,1 +1,1 @@
-"""What promotions see."""
+"""What promotions see, in the server process."""

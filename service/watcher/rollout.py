@@ -18,8 +18,8 @@ from service.control.monitor import Life, StateMonitor
 from service.control.quarantine import Quarantine
 from service.core.errors import RefusedError, ServiceError
 from service.core.events import Ending, Promotion, Trigger
-from service.core.herald import Herald, Silence
 from service.core.states import State
+from service.core.status_reporter import Herald, Silence
 from service.core.text import presentable
 from service.core.verdicts import Verdict
 from service.core.versions import ModelVersion

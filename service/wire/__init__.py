@@ -1,1 +1,1 @@
-"""The HTTP protocol of `hotswap serve`: what a connection may hold, and for how long."""
+"""HTTP's connections in the server process: where callers come in, and what one may hold."""

@@ -15,7 +15,6 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.server import ServerState
 
-from service.joined_writes import JoiningProtocol
 from service.wire.cycle import Cycle
 from service.wire.heads import announced_bytes, head_size, head_without_upgrade
 from service.wire.limits import (
@@ -33,6 +32,7 @@ from service.wire.refusals import (
     Refusal,
 )
 from service.wire.watch import Watch
+from service.wire.write_coalescing import JoiningProtocol
 
 _BETWEEN, _IN_HEAD, _IN_BODY, _ENDED = range(4)
 """Where in a message the next byte belongs; after the end, nothing is looked at any more."""

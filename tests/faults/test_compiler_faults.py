@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from service.demo import model as demo
+from service.commands.demo import model as demo
 from tests.faults.conftest import Rig
 from tests.support import followed, footprint, running_service
 from tests.support.followed import ALIAS

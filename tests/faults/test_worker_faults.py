@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from service.settings import Settings
+from service.settings.settings import Settings
 from tests.support import followed, footprint
 from tests.support.followed import ALIAS
 from tests.support.footprint import Footprint

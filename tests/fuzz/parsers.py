@@ -20,7 +20,7 @@ from service.core.verdicts import Outcome, Verdict
 from service.processes.frames import FrameReader, framed
 from service.processes.protocol import Fault, Reply, to_error
 from service.registry.webhook import Deliveries, is_of_another_model
-from service.settings import Settings, SettingsError, load_settings, read_dotenv
+from service.settings.settings import Settings, SettingsError, load_settings, read_dotenv
 from service.store import manifest
 from service.store.mlmodel import safe_load
 from service.store.pointer_state import Refusal, Remembered

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from service.demo.model import NAME, OUTPUTS
+from service.commands.demo.model import NAME, OUTPUTS
 from tests.support.arrow_bodies import ARROW, JSON, stream, table_of
 from tests.support.guide import Guide
 from tests.support.mlflow_server import MlflowServer, unique_name

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from service.listening import listen
-from service.settings import Settings
+from service.settings.settings import Settings
+from service.wire.listening import listen
 
 ROOT = Path(__file__).parents[2]
 

@@ -11,7 +11,7 @@ import numpy as np
 import psutil
 import pytest
 
-from service.demo.model import NAME, OUTPUTS, generate
+from service.commands.demo.model import NAME, OUTPUTS, generate
 from tests.support import running_service
 from tests.support.guide import register_guide
 from tests.support.mlflow_server import MlflowServer

@@ -12,7 +12,7 @@ import httpx
 import psutil
 import pytest
 
-from service.demo.story import EXAMPLE
+from service.commands.demo.story import EXAMPLE
 from tests.support.mlflow_server import free_port
 
 ROOT = Path(__file__).parents[2]

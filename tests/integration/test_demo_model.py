@@ -1,6 +1,6 @@
 import numpy as np
 
-from service.demo.model import OUTPUTS, generate, train
+from service.commands.demo.model import OUTPUTS, generate, train
 
 
 def test_rows_keep_the_rules_of_the_contract() -> None:

@@ -8,7 +8,7 @@ import psutil
 import pytest
 from rich.console import Console
 
-from service.demo.processes import Crashed, Stopped, started, until_stopped
+from service.commands.demo.processes import Crashed, Stopped, started, until_stopped
 
 CHILD = "import time; time.sleep(60)"
 PARENT = (

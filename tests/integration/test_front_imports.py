@@ -20,7 +20,7 @@ MAKE = """
 import sys
 from pathlib import Path
 from service.app import create_app
-from service.settings import Settings
+from service.settings.settings import Settings
 app = create_app(Settings(cache_dir=Path(sys.argv[1])))
 """
 ASK = """

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from service.demo.model import NAME, OUTPUTS
+from service.commands.demo.model import NAME, OUTPUTS
 from tests.support.guide import Guide
 from tests.support.mlflow_server import MlflowServer
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from service.demo.model import register, train
+from service.commands.demo.model import register, train
 from tests.support import running_service
 from tests.support.mlflow_server import MlflowServer, unique_name
 from tests.support.running_service import RunningService

@@ -8,8 +8,8 @@ import pytest
 
 from service.core.errors import OverloadedError
 from service.core.versions import ModelRef
-from service.handlers.direct import DirectAnswers
 from service.handlers.naming import ReplyNames
+from service.handlers.predictions.direct import DirectAnswers
 from tests.support.wire_server import LIMITS, echo, serve
 
 pytestmark = pytest.mark.anyio

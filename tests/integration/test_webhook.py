@@ -11,7 +11,7 @@ import pytest
 from service.app import create_app
 from service.core.events import Trigger
 from service.registry.webhook import Deliveries
-from service.settings import Settings
+from service.settings.settings import Settings
 from tests.support import mlflow_server as mlflow_server_module
 from tests.support import running_service
 from tests.support.mlflow_server import MlflowServer, free_port

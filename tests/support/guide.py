@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from service.demo.model import NAME, OUTPUTS, generate, train
+from service.commands.demo.model import NAME, OUTPUTS, generate, train
 from tests.support.mlflow_server import MlflowServer, unique_name
 from tests.support.running_service import RunningService, start
 

@@ -1,1 +1,1 @@
-"""What a candidate must pass before it sees traffic: one gate a file, in order in `row`."""
+"""What a candidate passes before it sees traffic, in the server process: see `chain`."""

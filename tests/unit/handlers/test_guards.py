@@ -14,7 +14,7 @@ from service.core.errors import ServiceError
 from service.handlers import problems
 from service.handlers.guards import ANY_HOST, administrators, known_names
 from service.handlers.host_names import HostNames
-from service.settings import Settings, load_settings
+from service.settings.settings import Settings, load_settings
 
 TOKEN = "let-me-in-0123456789"  # noqa: S105 - of this test alone
 LOCAL, AFAR = ("127.0.0.1", 50_000), ("192.0.2.7", 50_000)

@@ -9,7 +9,7 @@ import pytest
 
 from service.processes.own_folder import own_folder
 from service.processes.temp import TempFolder, require_writable
-from service.settings import SettingsError
+from service.settings.settings import SettingsError
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="has rights of another kind")
 ANOTHER_USER = 54_321

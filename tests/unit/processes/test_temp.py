@@ -9,7 +9,7 @@ import filelock
 import pytest
 
 from service.processes.temp import TempFolder, require_writable
-from service.settings import SettingsError
+from service.settings.settings import SettingsError
 
 _KILLED = """
 import os, signal, sys

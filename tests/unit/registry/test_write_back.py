@@ -9,7 +9,7 @@ import pytest
 import structlog
 
 from service.core.errors import SourceUnavailableError
-from service.core.herald import Herald
+from service.core.status_reporter import Herald
 from service.registry.messages import TagReply, TagRequest
 from service.registry.write_back import WriteBack
 from tests.support.fake_source import a_version

@@ -10,10 +10,10 @@ from service.core.verdicts import Outcome
 from service.core.versions import StoredVersion
 from service.predictors.report import Report
 from service.serving.model import LoadedModel
-from service.settings import Settings
+from service.settings.settings import Settings
+from service.watcher.gates.chain import row_of_gates
 from service.watcher.gates.gate import Candidate, Finding
 from service.watcher.gates.predictors import PredictorsGate
-from service.watcher.gates.row import row_of_gates
 from service.workers.messages import AdoptReply, LoadReply
 from tests.support.fake_models import BATCHING, CONTRACT, FakePool, Fate, no_description
 from tests.support.fake_source import a_version

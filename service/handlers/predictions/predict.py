@@ -11,10 +11,10 @@ from litestar.params import RawBody
 
 from service.codecs.media import Media
 from service.handlers.described import PredictOperation, problem_responses
-from service.handlers.direct import PATH, RaiseAgain, caller_of
 from service.handlers.guards import plain_body
 from service.handlers.media import kind_of_answer, kind_of_body
 from service.handlers.naming import ReplyNames, version_headers
+from service.handlers.predictions.direct import PATH, RaiseAgain, caller_of
 from service.serving.dataplane import DataPlane
 
 

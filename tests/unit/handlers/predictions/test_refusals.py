@@ -7,8 +7,8 @@ import pytest
 
 from service.core.errors import OverloadedError
 from service.core.versions import ModelRef, ModelVersion
-from service.handlers.direct import DirectAnswers
 from service.handlers.naming import ReplyNames
+from service.handlers.predictions.direct import DirectAnswers
 
 pytestmark = pytest.mark.anyio
 

@@ -15,10 +15,10 @@ import msgspec
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from service.demo.processes import Crashed, Stopped, started, until_stopped
-from service.demo.story import story
-from service.listening import ListenError, listen
-from service.settings import Settings
+from service.commands.demo.processes import Crashed, Stopped, started, until_stopped
+from service.commands.demo.story import story
+from service.settings.settings import Settings
+from service.wire.listening import ListenError, listen
 
 NAME = "archive-forecast-rf"
 ALIAS = "champion"
@@ -62,7 +62,11 @@ def _run(console: Console, port: int, mlflow_port: int, folder: Path) -> None:
     service = f"http://{_HOST}:{port}"
     environ = _environ(folder, port, mlflow)
     registered = folder / "registered"
-    train = ([sys.executable, "-m", "service.demo.model", mlflow], environ, folder / "train.log")
+    train = (
+        [sys.executable, "-m", "service.commands.demo.model", mlflow],
+        environ,
+        folder / "train.log",
+    )
     serve = ([sys.executable, "-m", "service", "serve"], environ, folder / "service.log")
     with ExitStack() as stack:
         server = stack.enter_context(
@@ -106,7 +110,7 @@ def _environ(folder: Path, port: int, mlflow: str) -> Mapping[str, str]:
     """Our environment, in which the demo's own settings replace any of the caller's."""
     names = {field.name.upper() for field in msgspec.structs.fields(Settings)}
     kept = {name: value for name, value in os.environ.items() if name.upper() not in names}
-    package_root = str(Path(__file__).resolve().parents[2])
+    package_root = str(Path(__file__).resolve().parents[3])
     return kept | {
         "MODEL_NAME": NAME,
         "MODEL_ALIAS": ALIAS,

@@ -2,7 +2,7 @@ import socket
 
 import pytest
 
-from service.listening import ListenError, PortInUseError, listen, url_of
+from service.wire.listening import ListenError, PortInUseError, listen, url_of
 
 
 def test_callers_can_connect_as_soon_as_it_listens() -> None:

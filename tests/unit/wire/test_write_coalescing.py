@@ -3,7 +3,7 @@ from collections.abc import Iterable
 
 import pytest
 
-from service.joined_writes import JoiningTransport
+from service.wire.write_coalescing import JoiningTransport
 
 pytestmark = pytest.mark.anyio
 

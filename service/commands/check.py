@@ -16,7 +16,7 @@ from service.core.redaction import redact
 from service.core.verdicts import Verdict
 from service.processes.temp import require_writable
 from service.serving.model import LoadedModel
-from service.settings import Settings
+from service.settings.settings import Settings
 from service.store.artifact_store import InUse
 from service.watcher.gates.gate import Candidate, pass_gates
 

@@ -1,7 +1,7 @@
 """The model of the demo, the tests and the benchmark: `archive-forecast-rf` on generated data.
 
 It is built from scikit-learn alone, so that a worker can load it without any code of ours. Run as
-`python -m service.demo.model TRACKING_URI` it registers two versions that differ.
+`python -m service.commands.demo.model TRACKING_URI` it registers two versions that differ.
 """
 
 import sys

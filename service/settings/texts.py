@@ -9,7 +9,7 @@ import msgspec
 
 from service.core.redaction import redact
 from service.core.text import printable
-from service.core.written import read_bool, read_float, read_int, without_quotes
+from service.settings.written import read_bool, read_float, read_int, without_quotes
 
 TOKEN = r"^[!-~]*\Z"  # noqa: S105 - what one looks like
 HOSTS = r"^[A-Za-z0-9*.,:_\[\] -]*\Z"

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 
 from service.core.described import Described
 from service.core.versions import StoredVersion
-from service.settings import Settings
+from service.settings.settings import Settings
 from service.watcher.gates.artifacts import ArtifactsGate
 from service.watcher.gates.contract import ContractGate
 from service.watcher.gates.environment import EnvironmentGate

@@ -20,12 +20,12 @@ from service.core.errors import (
 from service.core.redaction import redact
 from service.core.text import LISTED_CHARACTERS, bounded
 from service.core.versions import ModelRef, ModelVersion
+from service.handlers.control.journal import told
 from service.handlers.described import problem_responses
 from service.handlers.guards import administrators, plain_body, require_json
-from service.handlers.journal import told
 from service.serving.model import LoadedModel
 from service.serving.slot import Slot
-from service.settings import Settings
+from service.settings.settings import Settings
 
 _SHOWN_PROMOTIONS = 20
 _SHOWN_REFUSALS = 20

@@ -14,7 +14,7 @@ from service.core.versions import ModelRef
 from service.handlers.guards import ANY_HOST
 from service.serving.model import LoadedModel
 from service.serving.slot import Slot
-from service.settings import Settings
+from service.settings.settings import Settings
 
 
 @get("/health/live", opt={ANY_HOST: True}, tags=["health"], summary="Is the process alive?")

@@ -7,7 +7,7 @@ import pytest
 
 from service.core.errors import ChildLostError, FetchFailedError, ServiceError
 from service.core.events import Trigger
-from service.core.herald import Herald, Silence
+from service.core.status_reporter import Herald, Silence
 from service.core.versions import ModelVersion
 from tests.support.fake_models import Fate
 from tests.support.fake_source import a_version

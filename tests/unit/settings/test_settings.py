@@ -8,11 +8,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from service import settings as settings_module
 from service.core.versions import ModelRef
-from service.settings import Settings, SettingsError, load_settings, read_dotenv
+from service.settings import settings as settings_module
+from service.settings.settings import Settings, SettingsError, load_settings, read_dotenv
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 FIELDS = msgspec.structs.fields(Settings)
 MAY_BE_TINY = {
     "drain_timeout_s",

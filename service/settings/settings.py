@@ -12,7 +12,7 @@ from dotenv import load_dotenv
 from msgspec import Meta
 
 from service.core.versions import InvalidModelUriError, ModelRef, is_model_name
-from service.setting_texts import HOSTS, TOKEN, VARIABLES, WrongTextError, convert, show
+from service.settings.texts import HOSTS, TOKEN, VARIABLES, WrongTextError, convert, show
 
 _DAY_S = 86_400
 _SECRETS = frozenset({"admin_token", "webhook_secret"})

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from service.settings import Settings
+from service.settings.settings import Settings
 
 _SLACK_S = 10.0
 """Over LOAD_TIMEOUT_S, after which the service itself says that it takes longer."""

@@ -1,0 +1,1 @@
+"""Control and health: what operators, probes and webhooks call."""

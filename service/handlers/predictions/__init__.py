@@ -1,0 +1,1 @@
+"""`/predict`: rows or columns in, predictions out, as JSON or Arrow."""
