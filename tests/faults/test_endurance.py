@@ -19,7 +19,7 @@ from tests.support.stepping_clock import STEP_S
 
 CLIENTS = 2
 FACTORS = {"1": 2.0, "2": 3.0}
-SWAPS = 100 if os.environ.get("HOTSWAP_LONG_FAULTS") else 12
+SWAPS = 100 if os.environ.get("HOTSWAP_LONG_FAULTS") else 9
 WARM_UP_SWAPS = 5
 GROWTH = 1.10
 

@@ -16,7 +16,7 @@ SEED = 20_261_129
 def test_a_reader_of_ours_only_says_what_is_wrong(parser: type[Target]) -> None:
     """It raises its own errors alone, and is done soon, whatever it is given."""
     tally = Tally(SEED, print)
-    run_cases([parser()], tally, 40 if parser.name == "state-files" else 300)
+    run_cases([parser()], tally, 20 if parser.name == "state-files" else 200)
     assert not tally.faults, tally.table()
 
 
@@ -27,7 +27,7 @@ def test_a_service_is_as_before_whatever_it_is_sent(
     tally = Tally(SEED, print)
     with served(tmp_path, mlflow_server) as targets:
         for target in targets:
-            run_cases([target], tally, 1 if target.name == "starts" else 80)
+            run_cases([target], tally, 1 if target.name == "starts" else 50)
     assert not tally.faults, tally.table()
     # Enough of what is sent gets as far as the model.
     assert tally.outcomes["json"]["200"] >= 10

@@ -25,7 +25,7 @@ with warnings.catch_warnings():
 
 ALL = os.environ.get("HOTSWAP_LONG_FAULTS") == "1"
 SIZES = (2, 1, 5, 3, 1, 2, 17, 1, 4, 8, 1, 3, 2, 33, 1, 6, 2, 1, 12, 3)
-FEW = 4
+FEW = 3
 _COMPILED_OF = 1 if ALL else 4
 """One in so many is compiled."""
 
