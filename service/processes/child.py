@@ -199,7 +199,7 @@ class Child:
         """End a child that answered what can't be, and return the error for who asked."""
         self.kill()
         _log.error("child answered what can't be", child=self.name, reason=reason)
-        return ChildLostError(f"{self.name} was ended: {presentable(reason)}", self.last_lines)
+        return self._loss(f"{self.name} was ended: {presentable(reason)}")
 
     def rename(self, name: str, log_fields: dict[str, str]) -> None:
         """Give what stood by its name, and the tags of all that it prints from now on."""
@@ -232,11 +232,9 @@ class Child:
                 _log.error("child did not end", child=self.name, pid=self.pid)
                 return
             await anyio.to_thread.run_sync(self._join, process, limiter=self._threads.joining)
-            for loss in self._losses:
-                loss.killed_from_outside = self.was_killed_from_outside
-                # All of them: what it printed may be read later than its end is seen.
-                loss.last_lines = self.last_lines
             self.ended.set()
+            for loss in self._losses:
+                self._complete(loss)
 
     @property
     def was_killed_from_outside(self) -> bool:
@@ -342,11 +340,18 @@ class Child:
         self._calls.fail(self._loss)
         self._in_steps.fail(self._loss)
 
-    def _loss(self) -> ChildLostError:
-        loss = ChildLostError(f"{self.name} ended", self.last_lines)
+    def _loss(self, message: str = "") -> ChildLostError:
+        """Return what is raised for its end, which is complete once that has come."""
+        loss = ChildLostError(message or f"{self.name} ended")
         loss.ended = self.ended
         self._losses.append(loss)
+        self._complete(loss)
         return loss
+
+    def _complete(self, loss: ChildLostError) -> None:
+        # Both are known late: what it printed may be read after its end was seen.
+        loss.last_lines = self.last_lines
+        loss.killed_from_outside = self.was_killed_from_outside
 
     def _join(self, process: BaseProcess) -> None:
         termination.await_end(self._pidfd, END_TIMEOUT_S)

@@ -236,10 +236,9 @@ class Pool:
             async with self.acquire() as worker:
                 try:
                     return await worker.child.call(op, request, reply, timeout_s=timeout_s)
-                except ChildLostError as error:
+                except ChildLostError:
+                    # Then the error tells how, and what it printed last.
                     await worker.child.ended.wait()
-                    error.last_lines = worker.child.last_lines
-                    error.killed_from_outside = worker.child.was_killed_from_outside
                     raise
         raise ChildTimeoutError(f"no worker answered its example within {timeout_s:.3g} s")
 
@@ -285,12 +284,9 @@ class Pool:
             loaded = await child.call(
                 "load", request, LoadReply, timeout_s=self.settings.load_timeout_s
             )
-        except BaseException as error:
+        except BaseException:
+            # With it a ChildLostError is complete.
             await Worker(child, folder).end()
-            if isinstance(error, ChildLostError):
-                # Its pipe may have closed before the last of its lines was read.
-                error.last_lines = child.last_lines
-                error.killed_from_outside = child.was_killed_from_outside
             raise
         if loaded.adopted.reason:
             self.adoption.drop(loaded.adopted.reason)
