@@ -191,7 +191,7 @@ def _weight(dtype: str, shape: list[int], rows: int) -> int:
     """Return how many numbers take as long to write as so many rows of a buffer."""
     if dtype.startswith("datetime64"):
         rows *= _WRITTEN_MOMENT_VALUES
-    return rows * math.prod(shape) if shape else rows
+    return rows * math.prod(shape)
 
 
 def _count_up_to(most: int, values: Iterable[Any]) -> int:
@@ -226,9 +226,7 @@ def _count(predictions: Predictions, rows: int) -> int:
 def _values_of(column: bytes | list[Any], shape: list[int], rows: int) -> int:
     """Count the values of so many rows; of a list, by what its first and last one hold."""
     if not isinstance(column, list):
-        for size in shape:
-            rows *= size
-        return rows
+        return rows * math.prod(shape)
     if not column:
         return 0
     return rows * max(_inside(column[0]), _inside(column[-1]), _inside(column[len(column) // 2]))

@@ -4,8 +4,9 @@ The server process would read and write each in one step of the interpreter, dur
 else of it runs, not even where a thread takes that step. JSON that is there already is only copied.
 """
 
+import math
+
 import msgspec
-import numpy as np
 
 from service.contracts.bounds import WRITTEN, holds_much
 from service.contracts.contract import Predictions
@@ -21,7 +22,7 @@ def with_written_cells(predictions: Predictions) -> Predictions:
         return predictions
     columns, dtypes = list(predictions.columns), list(predictions.dtypes)
     for index, (column, shape) in enumerate(zip(columns, predictions.shapes, strict=True)):
-        if isinstance(column, list) or np.prod(shape, dtype=float) >= _NARROW:
+        if isinstance(column, list) or math.prod(shape) >= _NARROW:
             values = values_of(column, dtypes[index], shape, 0, predictions.rows)
             columns[index], dtypes[index] = list(map(write, values)), WRITTEN
     return msgspec.structs.replace(predictions, columns=columns, dtypes=dtypes)
