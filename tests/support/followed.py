@@ -1,7 +1,7 @@
 """A registered model with an alias, and a service that follows the alias."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +14,20 @@ ALIAS = "champion"
 
 def register_tiny(server: MlflowServer, stem: str, *factors: float) -> str:
     """Register a tiny version for each factor, and promote the first one; return the name."""
-    name = unique_name(stem)
-    for factor in factors:
-        server.register_tiny(name, factor)
-    server.set_alias(name, ALIAS, 1)
-    return name
+    return _registered(server, stem, server.register_tiny, factors)
 
 
 def register_unruly(server: MlflowServer, stem: str, *factors: float) -> str:
     """Do so with versions that do as their rows say."""
+    return _registered(server, stem, server.register_unruly, factors)
+
+
+def _registered(
+    server: MlflowServer, stem: str, register: Callable[[str, float], str], factors: Iterable[float]
+) -> str:
     name = unique_name(stem)
     for factor in factors:
-        server.register_unruly(name, factor)
+        register(name, factor)
     server.set_alias(name, ALIAS, 1)
     return name
 
