@@ -24,13 +24,7 @@ from service.wire.limits import (
     SPARE_CONNECTIONS,
     UNCOUNTED_BYTES,
 )
-from service.wire.refusals import (
-    BODIES_FULL,
-    CONNECTIONS_FULL,
-    HEAD_TOO_LARGE,
-    MALFORMED,
-    Refusal,
-)
+from service.wire.refusals import BODIES_FULL, CONNECTIONS_FULL, HEAD_TOO_LARGE, MALFORMED, Refusal
 from service.wire.watch import Watch
 from service.wire.write_coalescing import JoiningProtocol
 
@@ -381,10 +375,9 @@ class BoundedProtocol(JoiningProtocol):
 
     def _check_head(self) -> None:
         """Measure a head that came in several reads, or in a large one with other things."""
-        size = head_size(self.url, self.headers)
         self._release_head()
         self._watch.heads.pop(self, None)
-        if size > HEAD_BYTES:
+        if head_size(self.url, self.headers) > HEAD_BYTES:
             self._stop(HEAD_TOO_LARGE)
 
     def _release_head(self) -> None:
