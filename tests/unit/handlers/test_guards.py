@@ -257,7 +257,7 @@ async def test_a_service_that_listens_beyond_loopback_is_read_under_any_name() -
 
 @pytest.mark.anyio
 async def test_every_call_that_takes_a_body_refuses_an_encoded_one(tmp_path: Path) -> None:
-    """Whatever its bytes are, and before they are read; whoever adds a call adds the guard, too."""
+    """Whatever its bytes are, and before they are read; a new call needs the guard, too."""
     app = create_app(Settings(cache_dir=tmp_path, webhook_secret="s"))  # noqa: S106 - opens nothing
     taking = [
         route.path

@@ -175,7 +175,7 @@ def test_a_model_whose_answers_change_their_type_is_asked_for_all_rows_at_once()
 
 @pytest.mark.parametrize("answered", [0, 99, 101])
 def test_another_number_of_rows_is_refused_as_it_is_of_a_call(answered: int) -> None:
-    """In each form of body and of answer, by one sentence, whoever decodes it."""
+    """In each form of body and of answer, by one sentence, in the server and in the worker."""
     contract = contract_for("any", SIGNATURE, refuse_unknown=False)
 
     def predict(call: Call) -> Predictions:
