@@ -2,14 +2,15 @@
 
     python -m bench.peers [--parts peers,promotion,...] [--rounds 5] [--resume]
     python -m bench.peers --short
-    python -m bench.peers --against REV [--rounds 11]
+    python -m bench.peers --against REV [--rounds 12] [--starts 4]
     python -m bench.peers --render FILE
 
 Builds the model, starts each contender, measures, and writes tables and charts into
 docs/performance.md. What was measured is kept as it comes in the file `--results`, where each part
 that is measured again replaces what was there; with `--resume` the rounds go on where they ended.
 `--render` only writes the page again. `--against` measures this tree and another revision of this
-service in turns, prints the ratios of their paired rounds, and writes no page.
+service in turns, prints the ratios of their paired rounds, and writes no page. `--starts` starts
+both anew so many times: where the scheduler places a process lasts as long as the process does.
 """
 
 import argparse
@@ -88,11 +89,15 @@ def _compare(chosen: argparse.Namespace) -> int:
     """Measure this tree and another revision. Return 1 where a round of either is missing."""
     path: Path = chosen.results.with_name("against.json")
     results = Results.begun()
-    results.rounds, results.seconds = chosen.rounds, chosen.seconds
+    results.seconds = chosen.seconds
     with prepared(chosen.environments) as ground:
         bodies = Bodies(ground.folder / "bodies", ground.load())
         pair = against.pair(chosen.against, ground.folder / "before")
-        Rounds(ground, bodies, results, lambda: results.write(path)).run(pair, against.LOADS)
+        rounds = Rounds(ground, bodies, results, lambda: results.write(path))
+        for start in range(1, chosen.starts + 1):
+            # Rounds that earlier starts measured are not measured again.
+            results.rounds = chosen.rounds * start // chosen.starts
+            rounds.run(pair, against.LOADS)
     print(f"kept in {path}\n", flush=True)
     print(against.table_of(results, *pair), flush=True)
     return int(not _is_whole(results))
@@ -143,6 +148,7 @@ def _arguments() -> argparse.Namespace:
     keys = ",".join(contender.key for contender in contenders.ALL)
     parser.add_argument("--short", action="store_true", help="one round, to see that it works")
     parser.add_argument("--against", metavar="REV", help="only beside that revision")
+    parser.add_argument("--starts", type=int, default=1, help="of both, with --against")
     parser.add_argument("--parts", type=lambda text: text.split(","), default=list(_PARTS))
     parser.add_argument("--contenders", default="", help=f"some of {keys}")
     parser.add_argument("--rounds", type=int, default=5)
