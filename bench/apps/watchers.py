@@ -28,6 +28,7 @@ def main(tracking_uri: str, model_uri: str, watchers: int, seconds: float) -> No
     from service.core.errors import SourceUnavailableError  # noqa: PLC0415 - after the environment
     from service.core.versions import ModelRef  # noqa: PLC0415 - the same
     from service.registry.inside import client  # noqa: PLC0415 - the same
+    from service.registry.inside.resolving import resolve  # noqa: PLC0415 - the same
     from service.registry.messages import ResolveRequest  # noqa: PLC0415 - the same
 
     client.configure(_TIMEOUT_S)
@@ -40,7 +41,7 @@ def main(tracking_uri: str, model_uri: str, watchers: int, seconds: float) -> No
     def poll() -> None:
         began = time.monotonic()
         try:
-            client.resolve(request)
+            resolve(request)
         except SourceUnavailableError as error:
             failures.append(str(error))
         else:

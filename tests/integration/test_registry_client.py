@@ -15,6 +15,7 @@ import pytest
 from service.core.errors import FetchFailedError, SourceUnavailableError
 from service.core.versions import ModelRef, ModelVersion
 from service.registry.inside import artifacts, client, download
+from service.registry.inside.resolving import resolve
 from service.registry.messages import DownloadRequest, ResolveReply, ResolveRequest
 from tests.support.fault_proxy import Fault, FaultProxy
 from tests.support.mlflow_server import MlflowServer, free_port, unique_name
@@ -32,7 +33,7 @@ def server(mlflow_server: MlflowServer, monkeypatch: pytest.MonkeyPatch) -> Mlfl
 
 def ask(uri: str) -> ResolveReply:
     """Resolve a model URI."""
-    return client.resolve(ResolveRequest(ModelRef.parse(uri)))
+    return resolve(ResolveRequest(ModelRef.parse(uri)))
 
 
 def number(uri: str) -> str | None:
@@ -161,7 +162,7 @@ def test_names_may_hold_nearly_anything(server: MlflowServer, tmp_path: Path, st
         ModelRef.for_stage(name, "1"),
         ModelRef.parse(f"models:/{name}@champion"),
     ):
-        version = client.resolve(ResolveRequest(ref)).version
+        version = resolve(ResolveRequest(ref)).version
         assert version is not None
         assert (version.name, version.version) == (name, "1")
     assert (fetch(found(ref.uri), tmp_path / "new") / "MLmodel").is_file()
@@ -387,11 +388,11 @@ def test_the_users_own_patience_counts(monkeypatch: pytest.MonkeyPatch) -> None:
 _OPERATIONS = """
 import sys
 import msgspec
-from service.registry.inside import client, download
+from service.registry.inside import client, download, resolving
 from service.registry.messages import DownloadRequest, ResolveRequest, ScoutSettings
 
 served = client.operations(msgspec.msgpack.encode(ScoutSettings(5.0)))
-wanted = {"resolve": (ResolveRequest, client.resolve)}
+wanted = {"resolve": (ResolveRequest, resolving.resolve)}
 wanted["download"] = (DownloadRequest, download.download)
 for name, (kind, operation) in wanted.items():
     assert served[name][0] is kind

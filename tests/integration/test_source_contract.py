@@ -9,7 +9,7 @@ import pytest
 
 from service.core.errors import SourceUnavailableError
 from service.core.versions import ModelRef
-from service.registry.inside import client
+from service.registry.inside.resolving import resolve
 from service.registry.messages import ResolveReply, ResolveRequest
 from service.registry.sources import ScoutSource, Source
 from tests.support.fake_source import FakeSource, a_version
@@ -63,7 +63,7 @@ class FakeRegistry:
 class RealRegistry:
     def __init__(self, name: str, server: MlflowServer) -> None:
         async def ask(request: ResolveRequest) -> ResolveReply:
-            return await anyio.to_thread.run_sync(client.resolve, request)
+            return await anyio.to_thread.run_sync(resolve, request)
 
         self.source = ScoutSource(ModelRef.for_alias(name, "champion"), ask)
         self._name = name

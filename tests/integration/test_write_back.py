@@ -8,6 +8,7 @@ import pytest
 from service.core.errors import SourceUnavailableError
 from service.core.versions import ModelRef, ModelVersion
 from service.registry.inside import client
+from service.registry.inside.resolving import resolve
 from service.registry.messages import ResolveRequest, TagRequest
 from tests.support import running_service
 from tests.support.mlflow_server import MlflowServer, unique_name
@@ -24,7 +25,7 @@ def promoted(server: MlflowServer, name: str) -> ModelVersion:
     """Return a registered version as the front knows it."""
     server.register_tiny(name)
     with server.active():
-        version = client.resolve(ResolveRequest(ModelRef.parse(f"models:/{name}/1"))).version
+        version = resolve(ResolveRequest(ModelRef.parse(f"models:/{name}/1"))).version
     assert version is not None
     return version
 

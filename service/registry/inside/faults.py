@@ -6,6 +6,7 @@ Free of MLflow, so that it can be tried on any error: it looks at `error_code`, 
 import errno
 import re
 from collections.abc import Iterator
+from urllib.parse import urlsplit
 
 from service.core.text import presentable
 
@@ -66,6 +67,14 @@ def is_absence(error: Exception, *, alias: str = "", over_http: bool) -> bool:
         "INVALID_PARAMETER_VALUE",
         f"Registered model alias {alias} not found.",
     )
+
+
+def is_over_http(uri: str) -> bool:
+    """Whether MLflow's client asks what is at this address by HTTP."""
+    scheme = urlsplit(uri).scheme
+    # Databricks is named without a scheme; a single letter is a drive of Windows.
+    is_folder = scheme == "file" or (len(scheme) <= 1 and not uri.startswith("databricks"))
+    return not is_folder and "sql" not in scheme
 
 
 def is_missing_endpoint(error: Exception) -> bool:
