@@ -8,6 +8,7 @@ from service.core.versions import ModelRef, ModelVersion
 SCOUT_TARGET = "service.registry.inside.client:operations"
 """What a scout's process runs; its argument is a ScoutSettings."""
 RESOLVE = "resolve"
+SEARCH = "search"
 DOWNLOAD = "download"
 TAG = "tag"
 DESCRIBE = "describe"
@@ -38,6 +39,23 @@ class ResolveReply(msgspec.Struct, frozen=True):
 
     version: ModelVersion | None
     note: Sentence = ""
+
+
+class SearchRequest(msgspec.Struct, frozen=True):
+    """Ask what several pointers mean now, by one search."""
+
+    refs: tuple[ModelRef, ...]
+
+
+class SearchReply(msgspec.Struct, frozen=True):
+    """What each pointer means, in the order of the request, as far as a search can say it.
+
+    None says nothing: it may be absent, or the search may not show it. `refused` says why the
+    registry searches for no models by name, where that is so.
+    """
+
+    replies: tuple[ResolveReply | None, ...]
+    refused: Sentence = ""
 
 
 class TagRequest(msgspec.Struct, frozen=True):

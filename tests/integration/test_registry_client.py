@@ -388,15 +388,18 @@ def test_the_users_own_patience_counts(monkeypatch: pytest.MonkeyPatch) -> None:
 _OPERATIONS = """
 import sys
 import msgspec
-from service.registry.inside import client, download, resolving
-from service.registry.messages import DownloadRequest, ResolveRequest, ScoutSettings
+from service.registry.inside import client, download, searching
+from service.registry.messages import DownloadRequest, ResolveRequest
+from service.registry.messages import ScoutSettings, SearchRequest
 
 served = client.operations(msgspec.msgpack.encode(ScoutSettings(5.0)))
-wanted = {"resolve": (ResolveRequest, resolving.resolve)}
+wanted = {"resolve": (ResolveRequest, searching.Searches.resolve)}
+wanted["search"] = (SearchRequest, searching.Searches.search)
 wanted["download"] = (DownloadRequest, download.download)
 for name, (kind, operation) in wanted.items():
     assert served[name][0] is kind
-    assert served[name][1].__wrapped__ is operation
+    serves = served[name][1].__wrapped__
+    assert getattr(serves, "__func__", serves) is operation
 print(*sorted(served))
 """
 
@@ -407,7 +410,7 @@ def test_a_registry_process_serves_its_operations() -> None:
         [sys.executable, "-Wignore", "-c", _OPERATIONS], capture_output=True, text=True, check=False
     )
     assert (ran.returncode, ran.stderr) == (0, "")
-    assert ran.stdout.split() == ["describe", "download", "resolve", "tag"]
+    assert ran.stdout.split() == ["describe", "download", "resolve", "search", "tag"]
 
 
 # -- downloads ---------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 """Everything that is asked of MLflow's client; runs in scouts alone, where it can be killed.
 
-`operations` is what such a child serves: `resolve`, `download`, `describe` and `tag`.
+`operations` is what such a child serves: `resolve`, `search`, `download`, `describe` and `tag`.
 """
 
 import functools
@@ -27,16 +27,18 @@ from service.registry.inside.download import download
 from service.registry.inside.faults import causes, explain, is_absence, is_over_http
 from service.registry.inside.limits import end_for_memory, limit_answers, limit_memory
 from service.registry.inside.numbers import milliseconds
-from service.registry.inside.resolving import resolve
+from service.registry.inside.searching import Searches
 from service.registry.messages import (
     DESCRIBE,
     DOWNLOAD,
     RESOLVE,
+    SEARCH,
     TAG,
     DescribeRequest,
     DownloadRequest,
     ResolveRequest,
     ScoutSettings,
+    SearchRequest,
     TagReply,
     TagRequest,
 )
@@ -48,8 +50,10 @@ def operations(arguments: bytes) -> Mapping[str, tuple[type[Any], Callable[[Any]
     configure(settings.request_timeout_s, retries=settings.retries)
     limit_answers()
     limit_memory(settings.memory_bytes)
+    searches = Searches()
     return {
-        RESOLVE: (ResolveRequest, _within_memory(resolve)),
+        RESOLVE: (ResolveRequest, _within_memory(searches.resolve)),
+        SEARCH: (SearchRequest, _within_memory(searches.search)),
         DOWNLOAD: (DownloadRequest, _within_memory(download)),
         DESCRIBE: (DescribeRequest, _within_memory(describe)),
         TAG: (TagRequest, _within_memory(tag)),

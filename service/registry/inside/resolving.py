@@ -30,7 +30,7 @@ def resolve(request: ResolveRequest) -> ResolveReply:
     """
     ref = request.ref
     try:
-        return _short(_RESOLVERS[ref.kind](ref, mlflow.MlflowClient()))
+        return short(_RESOLVERS[ref.kind](ref, mlflow.MlflowClient()))
     except SourceUnavailableError:
         raise
     except Exception as error:
@@ -39,7 +39,7 @@ def resolve(request: ResolveRequest) -> ResolveReply:
             error, alias=alias, over_http=is_over_http(_uri(ref))
         ):
             return ResolveReply(None, presentable(f"the registry says: {error.message}"))
-        raise SourceUnavailableError(explain(error, f"the registry at {_place(ref)}")) from error
+        raise SourceUnavailableError(explain(error, f"the registry at {place(ref)}")) from error
 
 
 def _by_stage(ref: ModelRef, client: Any) -> ResolveReply:
@@ -48,22 +48,22 @@ def _by_stage(ref: ModelRef, client: Any) -> ResolveReply:
     heads = [head for head in _heads(ref, client) if head.current_stage == ref.target]
     if not heads:
         return ResolveReply(None, f"no version of {ref.name} is in the stage {ref.target}")
-    return _registered(ref, max(heads, key=_number))
+    return registered(ref, max(heads, key=_number))
 
 
 def _by_latest(ref: ModelRef, client: Any) -> ResolveReply:
     heads = _heads(ref, client)
     if not heads:
         return ResolveReply(None, f"{ref.name} has no versions")
-    return _registered(ref, max(heads, key=_number))
+    return registered(ref, max(heads, key=_number))
 
 
 def _by_alias(ref: ModelRef, client: Any) -> ResolveReply:
-    return _registered(ref, client.get_model_version_by_alias(ref.name, ref.target))
+    return registered(ref, client.get_model_version_by_alias(ref.name, ref.target))
 
 
 def _by_version(ref: ModelRef, client: Any) -> ResolveReply:
-    return _registered(ref, client.get_model_version(ref.name, ref.target))
+    return registered(ref, client.get_model_version(ref.name, ref.target))
 
 
 def _by_logged_model(ref: ModelRef, client: Any) -> ResolveReply:
@@ -74,7 +74,7 @@ def _by_logged_model(ref: ModelRef, client: Any) -> ResolveReply:
         raise _unready(ref.uri, str(model.status))
     return ResolveReply(
         ModelVersion(
-            registry=_place(ref),
+            registry=place(ref),
             workspace=_workspace(),
             name=model.name or ref.target,
             version=ref.target,
@@ -96,7 +96,7 @@ def _by_run(ref: ModelRef, client: Any) -> ResolveReply:
         return ResolveReply(None, f"the run {ref.target} has nothing at {path}")
     return ResolveReply(
         ModelVersion(
-            registry=_place(ref),
+            registry=place(ref),
             workspace=_workspace(),
             name=path.rpartition("/")[2],
             version=ref.target,
@@ -129,7 +129,11 @@ def _number(version: Any) -> int:
     return int(version.version)
 
 
-def _registered(ref: ModelRef, found: Any) -> ResolveReply:
+def registered(ref: ModelRef, found: Any) -> ResolveReply:
+    """Read a registered version out of an answer.
+
+    Raise SourceUnavailableError where it is another model's, not ready, or named at length.
+    """
     # An int from a SQL store, text over REST; '' in an answer that is none of MLflow's.
     number = version_number(str(found.version))
     if found.name != ref.name or number is None:
@@ -138,7 +142,7 @@ def _registered(ref: ModelRef, found: Any) -> ResolveReply:
         raise _unready(f"version {number} of {ref.name}", str(found.status))
     return ResolveReply(
         ModelVersion(
-            registry=_place(ref),
+            registry=place(ref),
             workspace=_workspace(),
             name=found.name,
             version=number,
@@ -149,7 +153,7 @@ def _registered(ref: ModelRef, found: Any) -> ResolveReply:
     )
 
 
-def _short(reply: ResolveReply) -> ResolveReply:
+def short(reply: ResolveReply) -> ResolveReply:
     """Return a reply whose names are no longer than MLflow's may be.
 
     Raise SourceUnavailableError for others: they are kept, logged and shown everywhere.
@@ -170,7 +174,8 @@ def _uri(ref: ModelRef) -> str:
     return str(mlflow.get_tracking_uri() if of_tracking else mlflow.get_registry_uri())
 
 
-def _place(ref: ModelRef) -> str:
+def place(ref: ModelRef) -> str:
+    """Return where a pointer is asked for, without credentials."""
     return redact(_uri(ref))
 
 
@@ -181,7 +186,7 @@ def _workspace() -> str:
 
 def _malformed(ref: ModelRef) -> SourceUnavailableError:
     return SourceUnavailableError(
-        f"the registry at {_place(ref)} answered something else than what {ref.uri} is; "
+        f"the registry at {place(ref)} answered something else than what {ref.uri} is; "
         "check that the address is MLflow's own"
     )
 
