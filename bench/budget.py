@@ -25,12 +25,14 @@ from service.handlers.predictions.direct import DirectAnswers
 from service.handlers.predictions.predict import predict
 from service.handlers.request_id import RequestIds
 from service.processes.child import ChildSpec, ChildThreads, start_child
+from service.processes.launch import preload
 from service.serving.batching.batcher import Batcher, BatchSettings
 from service.serving.dataplane import DataPlane, Prediction
 from service.settings.settings import Settings
 from service.store.mlmodel import read_mlmodel
 from service.workers.cpus import spin_for_each_worker
 from service.workers.pool_worker import Worker
+from service.workers.preloaded import PRELOADED
 
 _CALLS = 2_000
 _ANSWER = Predictions(1, [*forest.OUTPUTS], [bytes(8)] * 2, ["float64"] * 2, [[], []], [])
@@ -93,6 +95,7 @@ async def _steps(signature: dict[str, Any], ground: Ground, body: bytes) -> dict
         ground.environ(),
         spin_s=spin_for_each_worker(Settings().worker_spin_us / 1e6, 1),
     )
+    preload(PRELOADED)
     child = await start_child(spec, ChildThreads(), 120)
     try:
         worker = Worker(child, ground.folder / "none")

@@ -20,6 +20,7 @@ from litestar.exceptions import HTTPException
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin, YamlRenderPlugin
 
+from service.cache_dir import require_writable, temp_folder
 from service.compiling.compilation import Compiler
 from service.control.desired import DesiredState
 from service.control.journal import Journal
@@ -41,7 +42,7 @@ from service.predictors.answer_rules import AnswerRules
 from service.processes.child import ChildSpec, ChildThreads
 from service.processes.own_memory import hide_memory
 from service.processes.single_process import refuse_many_workers
-from service.processes.temp import TempFolder, require_writable
+from service.processes.temp import TempFolder
 from service.registry.descriptions import Descriptions
 from service.registry.finder import VersionFinder
 from service.registry.messages import (
@@ -119,7 +120,7 @@ async def open_backstage(
     """
     threads = ChildThreads()
     if temp is None:
-        temp = await anyio.to_thread.run_sync(TempFolder.below, settings.cache_dir)
+        temp = await anyio.to_thread.run_sync(temp_folder, settings.cache_dir)
         temp.use()
     temp_dir = temp.path
     patience_s = settings.registry_timeout_s * _POLL_SHARE

@@ -22,10 +22,10 @@ def cli() -> None:
 @cli.command()
 def serve() -> None:
     """Follow the registry and serve what it promotes."""
-    from service.processes.ignored_signals import ignore_signals  # noqa: PLC0415 - see the module's docstring
+    from service.cache_dir import require_writable, temp_folder  # noqa: PLC0415 - see the module's docstring
+    from service.processes.ignored_signals import ignore_signals  # noqa: PLC0415 - the same
     from service.processes.launch import start_fork_server  # noqa: PLC0415 - the same
     from service.processes.own_memory import hide_memory  # noqa: PLC0415 - the same
-    from service.processes.temp import TempFolder, require_writable  # noqa: PLC0415 - the same
     from service.settings.settings import (  # noqa: PLC0415 - the same
         SettingsError,
         load_settings,
@@ -36,6 +36,7 @@ def serve() -> None:
         ListenError,
         listen,
     )
+    from service.workers.preloaded import preloaded  # noqa: PLC0415 - the same
     from service.workers.variables import WorkerVariables  # noqa: PLC0415 - the same
 
     ignore_signals()
@@ -47,10 +48,10 @@ def serve() -> None:
         credentials = WorkerVariables(settings.worker_env).withhold()
         with listen(settings.host, settings.port) as listener:
             require_writable(settings.cache_dir)
-            temp = TempFolder.below(settings.cache_dir)
+            temp = temp_folder(settings.cache_dir)
             temp.use()
             # What it imports takes seconds, which go by while all that follows is imported here.
-            start_fork_server(skops=may_need_skops(settings.cache_dir))
+            start_fork_server(preloaded(skops=may_need_skops(settings.cache_dir)))
             from service.telemetry.logging import configure_logging  # noqa: PLC0415 - the same
 
             configure_logging(settings.log_level, settings.log_format)

@@ -11,10 +11,10 @@ from types import MappingProxyType
 import anyio
 
 from service.app import Backstage, open_backstage
+from service.cache_dir import require_writable
 from service.core.errors import RefusedError, ServiceError, SourceUnavailableError
 from service.core.redaction import redact
 from service.core.verdicts import Verdict
-from service.processes.temp import require_writable
 from service.serving.model import LoadedModel
 from service.settings.settings import Settings
 from service.store.artifact_store import InUse

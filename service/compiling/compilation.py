@@ -19,6 +19,7 @@ from service.processes.child import Child, ChildSpec, ChildThreads, start_child
 from service.processes.progress import end_if_it_stands_still
 from service.processes.temp import remove_folder
 from service.store.compiled_files import CompiledFiles
+from service.workers.errors import WORKER_ERRORS
 from service.workers.messages import CompileReply, CompileRequest, LoadRequest
 from service.workers.pool_settings import PoolSettings
 
@@ -128,6 +129,7 @@ class Compiler:
             temp_dir=settings.temp_dir,
             environment=settings.environment,
             log_fields={"model": version.name, "version": version.version},
+            errors=WORKER_ERRORS,
         )
         child = await start_child(spec, self._threads, settings.start_timeout_s)
         try:

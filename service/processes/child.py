@@ -32,6 +32,7 @@ from service.processes.pipe import ChildPipe
 from service.processes.protocol import (
     PING,
     WARM_ID,
+    Errors,
     Nothing,
     Reply,
     UnreadableError,
@@ -62,7 +63,8 @@ class ChildSpec(msgspec.Struct, frozen=True):
 
     `target` is `module:function`, imported there and never here; `arguments` is what it is called
     with, encoded by msgpack; `environment` is set there before that; `log_fields` tag each line
-    that it prints; `spin_s` is how long it may look out for a call before it sleeps.
+    that it prints; `spin_s` is how long it may look out for a call before it sleeps; `errors` are
+    those of ours that its operations may raise.
     """
 
     target: str
@@ -72,6 +74,7 @@ class ChildSpec(msgspec.Struct, frozen=True):
     environment: dict[str, str] = {}
     log_fields: dict[str, str] = {}
     spin_s: float = 0.0
+    errors: Errors = {}
 
 
 class ChildThreads:
@@ -191,7 +194,7 @@ class Child:
         lane.add(call)
         answered = await self._answer(call)
         try:
-            return read_result(answered, reply)
+            return read_result(answered, reply, self._spec.errors)
         except UnreadableError as error:
             raise self.give_up_on(f"its answer to {op} can't be read: {error}") from error
 

@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
@@ -24,7 +24,6 @@ from service.processes.output import OutputEnd
 if sys.platform != "win32":
     from multiprocessing import forkserver
 
-_PRELOADED = ["service.workers.inside.preload", "service.workers.inside.preload_skops"]
 _ATTEMPTS = 20
 _PAUSE_S = 0.1
 _HANGING_FORK_SERVERS = 2
@@ -35,15 +34,23 @@ _one_at_a_time = threading.Lock()
 guard = Guard()
 
 
-def start_fork_server(*, skops: bool) -> None:
-    """Have the fork server begin to import what children need; a first child waits for it less.
+def preload(modules: Sequence[str]) -> None:
+    """Have the next fork server import these modules before it starts its first child.
 
-    Returns at once. Without `skops`, a version in that format imports it itself. Does nothing where
-    children are spawned.
+    Does nothing where children are spawned.
+    """
+    if sys.platform == "linux":
+        forkserver.set_forkserver_preload(list(modules))
+
+
+def start_fork_server(modules: Sequence[str]) -> None:
+    """Have the fork server begin to import these modules; a first child waits for it less.
+
+    Returns immediately. Does nothing where children are spawned.
     """
     if sys.platform != "linux":
         return
-    forkserver.set_forkserver_preload(_PRELOADED if skops else _PRELOADED[:1])
+    preload(modules)
     with _one_at_a_time, _main_not_imported(), _group_signals_blocked():
         guard.ensure_running()
         forkserver.ensure_running()
@@ -69,8 +76,6 @@ def launch(
     process, TimeoutError where both hang, ConnectionAbortedError once the start is given up.
     """
     context = multiprocessing.get_context("forkserver" if sys.platform == "linux" else "spawn")
-    if sys.platform == "linux":
-        context.set_forkserver_preload(_PRELOADED)
     process: BaseProcess = context.Process(  # type: ignore[attr-defined]
         target=bootstrap.run,
         name=name,

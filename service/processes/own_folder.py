@@ -5,17 +5,19 @@ import stat
 import sys
 from pathlib import Path
 
-from service.settings.settings import SettingsError
-
 _OTHERS = 0o077
 _PRIVATE = 0o700
 
 
+class FolderError(Exception):
+    """A folder that can't be used as it is, in one line: what is wrong, and what is allowed."""
+
+
 def own_folder(folder: Path) -> str:
-    """Make CACHE_DIR where it is missing, and take other users' rights on it away.
+    """Make a folder where it is missing, and take other users' rights on it away.
 
     Return a caution where it belongs to somebody else, who may change what is loaded; else ''.
-    Raise SettingsError where every user may write to it and it is not ours to close; OSError where
+    Raise FolderError where every user may write to it and it is not ours to close; OSError where
     the disk does not let us.
     """
     folder.mkdir(mode=_PRIVATE, parents=True, exist_ok=True)
@@ -27,8 +29,8 @@ def own_folder(folder: Path) -> str:
             folder.chmod(_PRIVATE)
         return _parent_caution(folder)
     if found.st_mode & stat.S_IWOTH:
-        raise SettingsError(
-            f"CACHE_DIR: {folder} belongs to another user and everyone may write to it; allowed "
+        raise FolderError(
+            f"{folder} belongs to another user and everyone may write to it; allowed "
             "is a folder of this user's own"
         )
     if found.st_uid == 0 and not found.st_mode & stat.S_IWGRP:
@@ -41,5 +43,5 @@ def _parent_caution(folder: Path) -> str:
     parent = folder.resolve().parent
     mode = parent.stat().st_mode
     if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
-        return f"{parent}, where CACHE_DIR is, can be written to by every user"
+        return f"{parent}, where {folder.name} is, can be written to by every user"
     return ""

@@ -7,24 +7,12 @@ and a model's own class could run code there.
 import functools
 import struct
 import traceback
+from collections.abc import Callable, Mapping
 from typing import Any, NoReturn, TypeVar
 
 import msgspec
 
-from service.core.errors import (
-    AnswerTooLargeError,
-    BodyTooLargeError,
-    ChildRaisedError,
-    ContractViolationError,
-    FetchFailedError,
-    MalformedBodyError,
-    ModelFailedError,
-    NotAcceptableError,
-    ServiceError,
-    SignatureError,
-    SourceUnavailableError,
-    StoreCorruptError,
-)
+from service.core.errors import ChildRaisedError, ServiceError
 from service.core.text import presentable, presentable_lines, printable
 
 T = TypeVar("T")
@@ -70,31 +58,33 @@ class Reply(msgspec.Struct, frozen=True, array_like=True):
     body: msgspec.Raw
 
 
-class Place(msgspec.Struct, frozen=True):
-    """Where a request breaks the contract; see ContractViolationError."""
-
-    path: str
-    row: int | None
-    expected: str
-    got: str
-
-    @classmethod
-    def of(cls, error: ContractViolationError) -> "Place":
-        """Return an error's own."""
-        path, expected, got = map(printable, (error.path, error.expected, error.got))
-        return cls(path, error.row, expected, got)
-
-
 class Fault(msgspec.Struct, frozen=True):
     """An exception as plain data; `detail` is the traceback, for the log.
 
-    Its texts are cut and hold no credentials: they were made so before they left the child.
+    `extras` are the error's own, as far as they are texts and numbers. The texts are cut and hold
+    no credentials: they were made so before they left the child.
     """
 
     code: str
     message: str
     detail: str
-    place: Place | None = None
+    extras: dict[str, str | int | None] = {}
+
+
+Errors = Mapping[str, Callable[[Fault], ServiceError]]
+"""What a child may raise that is raised here as what it was: a function for each code.
+
+It gets a fault whose texts are safe to show, and may raise ValueError for one that can't be.
+"""
+
+
+def by_message(*kinds: type[ServiceError]) -> Errors:
+    """Return the functions for errors that are made of their message alone."""
+    return {kind.code: functools.partial(_of_message, kind) for kind in kinds}
+
+
+def _of_message(kind: type[ServiceError], fault: Fault) -> ServiceError:
+    return kind(fault.message)
 
 
 class Nothing(msgspec.Struct, frozen=True):
@@ -135,7 +125,7 @@ def read_reply(frame: bytes) -> Reply:
         raise UnreadableError(presentable(str(error))) from None
 
 
-def read_result(reply: Reply, kind: type[T]) -> T:
+def read_result(reply: Reply, kind: type[T], errors: Errors) -> T:
     """Return an operation's result, in the front, or raise the error that it is told to have met.
 
     Raise UnreadableError where it is neither.
@@ -144,34 +134,26 @@ def read_result(reply: Reply, kind: type[T]) -> T:
         if reply.ok:
             result: T = _decoder_for(kind)(reply.body)
             return result
-        fault = _decode_fault(reply.body)
+        told = to_error(_decode_fault(reply.body), errors)
     except _UNREADABLE as error:
         raise UnreadableError(presentable(str(error))) from None
-    raise to_error(fault)
-
-
-_PLAIN: dict[str, type[ServiceError]] = {
-    cls.code: cls
-    for cls in (
-        MalformedBodyError,
-        BodyTooLargeError,
-        AnswerTooLargeError,
-        NotAcceptableError,
-        SourceUnavailableError,
-        FetchFailedError,
-        StoreCorruptError,
-        SignatureError,
-    )
-}
+    raise told
 
 
 def to_fault(error: BaseException) -> Fault:
     """Turn an exception into data. In the child."""
     detail = presentable_lines("".join(traceback.format_exception(error)))
     if isinstance(error, ServiceError):
-        place = Place.of(error) if isinstance(error, ContractViolationError) else None
-        return Fault(error.code, presentable(str(error)), detail, place)
+        return Fault(error.code, presentable(str(error)), detail, _plain(error.extras()))
     return Fault(ChildRaisedError.code, describe(error), detail)
+
+
+def _plain(extras: Mapping[str, Any]) -> dict[str, str | int | None]:
+    return {
+        key: printable(value) if isinstance(value, str) else value
+        for key, value in extras.items()
+        if value is None or isinstance(value, str | int)
+    }
 
 
 def describe(error: BaseException) -> str:
@@ -185,15 +167,13 @@ def describe(error: BaseException) -> str:
         return presentable(type(error).__name__)
 
 
-def to_error(fault: Fault) -> ServiceError:
-    """Turn data back into one of our own errors. In the front."""
-    message = presentable(fault.message)
-    if fault.code == ContractViolationError.code and fault.place is not None:
-        place = fault.place
-        return ContractViolationError(place.path, place.row, place.expected, place.got)
-    if fault.code in _PLAIN:
-        return _PLAIN[fault.code](message)
-    detail = presentable_lines(fault.detail)
-    if fault.code == ModelFailedError.code:
-        return ModelFailedError(message, detail)
-    return ChildRaisedError(message, detail)
+def to_error(fault: Fault, errors: Errors) -> ServiceError:
+    """Turn data back into an error of ours; ChildRaisedError for a code that is not in `errors`.
+
+    In the front. Raise ValueError or msgspec's errors where the data of a known code is wrong.
+    """
+    told = msgspec.structs.replace(
+        fault, message=presentable(fault.message), detail=presentable_lines(fault.detail)
+    )
+    revive = errors.get(fault.code)
+    return revive(told) if revive else ChildRaisedError(told.message, told.detail)

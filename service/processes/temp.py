@@ -2,38 +2,24 @@
 
 import contextlib
 import errno
-import os
 import shutil
 import sys
 import tempfile
 import uuid
 from functools import partial
 from pathlib import Path
-from typing import Self
 
 import anyio
 import anyio.to_thread
 import filelock
 
-from service.processes.own_folder import own_folder
-from service.settings.settings import SettingsError
+from service.processes.own_folder import FolderError
 
 _PRIVATE = 0o700
 _LONGEST_SOCKET_FOLDER = 60
 """Characters: a Unix socket's path holds 107, and multiprocessing adds two random names to ours."""
 
 _TRIES = 20
-_FOLDERS = (
-    "compiled",
-    "locks",
-    "locks/in-use",
-    "needs",
-    "pointers",
-    "temp",
-    "tmp",
-    "versions",
-)
-"""What a service has below CACHE_DIR."""
 
 
 class TempFolder:
@@ -44,7 +30,7 @@ class TempFolder:
     """
 
     def __init__(self, root: Path) -> None:
-        """Make the folder. Raise SettingsError where that can't be done."""
+        """Make the folder. Raise FolderError where that can't be done."""
         try:
             root.mkdir(mode=_PRIVATE, parents=True, exist_ok=True)
             _remove_left_behind(root)
@@ -53,15 +39,10 @@ class TempFolder:
             self.path = Path(self._lock.lock_file).with_suffix("")
             self.path.mkdir(mode=_PRIVATE)
         except OSError as error:
-            raise SettingsError(
-                f"CACHE_DIR: no folder for temporary files can be made in {root} "
+            raise FolderError(
+                f"no folder for temporary files can be made in {root} "
                 f"({error.strerror or error}); allowed is a folder that this user may write to"
             ) from None
-
-    @classmethod
-    def below(cls, cache_dir: Path) -> Self:
-        """Make the folder where a service has its own."""
-        return cls(cache_dir / "temp")
 
     def use(self) -> None:
         """Have this process put its temporary files there, unless a socket's path is too long."""
@@ -74,32 +55,6 @@ async def remove_folder(folder: Path) -> None:
     with anyio.CancelScope(shield=True):
         # What can't be removed now goes with the rest at the next start.
         await anyio.to_thread.run_sync(partial(shutil.rmtree, folder, ignore_errors=True))
-
-
-def require_writable(cache_dir: Path) -> str:
-    """Make CACHE_DIR this user's own. Return a caution, or '' where nothing is wrong with it.
-
-    Raise SettingsError where nothing can be written there, or everyone may write to it.
-    """
-    try:
-        caution = own_folder(cache_dir)
-        with tempfile.TemporaryFile(dir=cache_dir):
-            pass
-        for name in _FOLDERS:
-            if os.path.lexists(cache_dir / name):
-                # Raise the right error for whatever else is in its place.
-                (cache_dir / name).mkdir(exist_ok=True)
-    except FileExistsError as error:
-        raise SettingsError(
-            f"CACHE_DIR: {error.filename} is no folder; allowed is a folder that is empty, or that "
-            "this service has filled"
-        ) from None
-    except OSError as error:
-        raise SettingsError(
-            f"CACHE_DIR: {cache_dir} can't be written to ({error.strerror}); allowed is a folder "
-            "that this user may write to"
-        ) from None
-    return caution
 
 
 def _new_lock(root: Path) -> filelock.BaseFileLock:

@@ -2,11 +2,22 @@
 
 import msgspec
 
+from service.core.errors import (
+    AnswerTooLargeError,
+    FetchFailedError,
+    SourceUnavailableError,
+    StoreCorruptError,
+)
 from service.core.text import Sentence
 from service.core.versions import ModelRef, ModelVersion
+from service.processes.protocol import Errors, by_message
 
 SCOUT_TARGET = "service.registry.inside.client:operations"
 """What a scout's process runs; its argument is a ScoutSettings."""
+SCOUT_ERRORS: Errors = by_message(
+    SourceUnavailableError, FetchFailedError, StoreCorruptError, AnswerTooLargeError
+)
+"""What its operations may raise."""
 RESOLVE = "resolve"
 SEARCH = "search"
 DOWNLOAD = "download"

@@ -3,6 +3,7 @@
 from typing import TypeVar
 
 import anyio
+import msgspec
 import structlog
 
 from service.core.errors import (
@@ -14,6 +15,7 @@ from service.core.errors import (
     SourceUnavailableError,
 )
 from service.processes.child import Child, ChildSpec, ChildThreads, start_child
+from service.registry.messages import SCOUT_ERRORS
 
 T = TypeVar("T")
 
@@ -33,7 +35,7 @@ class Scout:
         unanswered: type[SourceUnavailableError | FetchFailedError],
     ) -> None:
         self._unanswered = unanswered
-        self._spec = spec
+        self._spec = msgspec.structs.replace(spec, errors=SCOUT_ERRORS)
         self._threads = threads
         self._start_timeout_s = start_timeout_s
         self._child: Child | None = None

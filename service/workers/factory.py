@@ -10,7 +10,10 @@ import structlog
 
 from service.core.errors import ChildLostError, ServiceError
 from service.processes.child import Child, ChildSpec, ChildThreads, start_child
+from service.processes.launch import preload
+from service.workers.errors import WORKER_ERRORS
 from service.workers.pool_settings import PoolSettings
+from service.workers.preloaded import PRELOADED
 
 _QUIET_S = 1.0
 """For how long nobody must have started a worker before the next one is made ready."""
@@ -26,6 +29,7 @@ class WorkerStarter:
     """Starts the workers of all versions: the same process, until it loads one."""
 
     def __init__(self, settings: PoolSettings, threads: ChildThreads) -> None:
+        preload(PRELOADED)
         self.threads = threads
         self.settings = settings
         self._spare: Child | None = None
@@ -113,4 +117,5 @@ class WorkerStarter:
             environment=self.settings.environment,
             log_fields=log_fields,
             spin_s=self.settings.spin_s,
+            errors=WORKER_ERRORS,
         )

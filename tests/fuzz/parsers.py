@@ -24,6 +24,7 @@ from service.settings.settings import Settings, SettingsError, load_settings, re
 from service.store import manifest
 from service.store.mlmodel import safe_load
 from service.store.pointer_state import Refusal, Remembered
+from service.workers.errors import WORKER_ERRORS
 from tests.fuzz.limited import limited
 from tests.fuzz.nonsense import TEXTS, json_text, mutated, pieces, value
 from tests.support.fake_source import a_version
@@ -76,7 +77,7 @@ class Frames(_Parser):
                         replies += 1
                         if not reply.ok:
                             fault = msgspec.msgpack.decode(reply.body, type=Fault)
-                            assert isinstance(to_error(fault), ServiceError)
+                            assert isinstance(to_error(fault, WORKER_ERRORS), ServiceError)
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
                 return type(error).__name__
             except ValueError as error:
@@ -255,7 +256,7 @@ def _damage(rng: Random, file: Path) -> None:
 
 
 def _reply(rng: Random) -> bytes:
-    fault = Fault("model-failed", rng.choice(TEXTS[:3]), "Traceback", None)
+    fault = Fault("model-failed", rng.choice(TEXTS[:3]), "Traceback")
     body: Any = rng.choice([fault, {"a": rng.random()}, None])
     encoded = msgspec.Raw(msgspec.msgpack.encode(body))
     return msgspec.msgpack.encode(Reply(rng.randrange(2**31), body is not fault, encoded))

@@ -10,14 +10,22 @@ import msgspec
 import pytest
 
 from service.core.versions import StoredVersion
+from service.processes.launch import preload
 from service.processes.temp import TempFolder
 from service.registry.inside import client
 from service.workers.pool_settings import PoolSettings
+from service.workers.preloaded import PRELOADED
 from tests.support import handmade_model
 from tests.support.fake_models import POOL
 from tests.support.guide import Guide, serve_guide
 from tests.support.handmade_model import CONTROL
 from tests.support.mlflow_server import MlflowServer
+
+
+@pytest.fixture(scope="session", autouse=True)
+def preloaded_fork_server() -> None:
+    """Have the fork server of these tests import what a service's would."""
+    preload(PRELOADED)
 
 
 @pytest.fixture(scope="session")

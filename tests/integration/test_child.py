@@ -35,7 +35,7 @@ from service.processes import progress
 from service.processes.child import Child, ChildSpec, ChildThreads, start_child
 from service.processes.protocol import Nothing
 from service.processes.temp import TempFolder
-from tests.support.child_targets import Data, Number, Text
+from tests.support.child_targets import ERRORS, Data, Number, Text
 from tests.support.waiting import is_gone, until
 
 pytestmark = pytest.mark.anyio
@@ -92,6 +92,7 @@ async def a_child(
         temp_dir,
         environment={"SET_FOR_IT": "yes"},
         log_fields={"version": "7"},
+        errors=ERRORS,
     )
     child = await start_child(spec, ChildThreads(), START_S)
     try:

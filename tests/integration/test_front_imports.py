@@ -45,7 +45,7 @@ from service.processes import launch
 class Enough(Exception):
     pass
 
-def stop_here(**_):
+def stop_here(*_):
     raise Enough
 
 launch.start_fork_server = stop_here

@@ -13,8 +13,9 @@ from service.contracts.contract import Predictions
 from service.contracts.fitting import misfit
 from service.core.errors import ServiceError
 from service.processes.frames import FrameReader, MalformedFrameError
-from service.processes.protocol import Fault, Place, Reply, UnreadableError, read_reply, read_result
+from service.processes.protocol import Fault, Reply, UnreadableError, read_reply, read_result
 from service.registry.messages import DownloadReply, ResolveReply, TagReply
+from service.workers.errors import WORKER_ERRORS
 from service.workers.messages import (
     AdoptReply,
     CompileReply,
@@ -31,6 +32,12 @@ KINDS: tuple[Any, ...] = (
     *(Predictions, RawReply, LoadReply, SmokeReply, SpeedReply, AdoptReply, CompileReply),
     *(ResolveReply, DownloadReply, TagReply),
 )
+PLACE: dict[str, str | int | None] = {
+    "path": "instances[0].a",
+    "row": 0,
+    "expected": "a number",
+    "got": "null",
+}
 GOOD: list[Any] = [
     Predictions(2, ["y"], [bytes(16)], ["float64"], [[]], [1], 0.1),
     Predictions(1, ["y"], [[{"a": [1, None]}]], [""], [[]], []),
@@ -38,7 +45,7 @@ GOOD: list[Any] = [
     LoadReply({"inputs": [{"type": "double"}]}, "3", "3.11", 0.1),
     SmokeReply("its example", 5, "", row_wise=True, row_wise_why="it is"),
     Fault("model-failed", "it raised", "Traceback"),
-    Fault("contract-violation", "it is wrong", "", Place("instances[0].a", 0, "a number", "null")),
+    Fault("contract-violation", "it is wrong", "", PLACE),
     TagReply("no"),
 ]
 NONSENSE: tuple[bytes, ...] = (
@@ -79,7 +86,7 @@ def mutated(data: bytes, chance: random.Random) -> bytes:
 def read(body: bytes, kind: Any, *, ok: bool) -> None:
     """Read a body as an answer of a kind; raise what nobody expects."""
     with contextlib.suppress(UnreadableError, ServiceError):
-        found = read_result(Reply(1, ok, msgspec.Raw(body)), kind)
+        found = read_result(Reply(1, ok, msgspec.Raw(body)), kind, WORKER_ERRORS)
         if isinstance(found, Predictions):
             misfit(found, 2)
 

@@ -29,6 +29,7 @@ from service.registry.inside.describing import requirement_lines
 from service.registry.inside.faults import explain
 from service.telemetry.logging import _make_presentable
 from service.watcher.gates.environment import compare
+from service.workers.errors import WORKER_ERRORS
 
 LONG = os.environ.get("HOTSWAP_LONG_FAULTS") == "1"
 SMALL, LARGE = (100_000, 1_000_000) if LONG else (4_000, 40_000)
@@ -126,7 +127,7 @@ FUNCTIONS: dict[str, Callable[[str], object]] = {
         None, "", {"event": text, "exception": text, text: [text, {text: text}]}
     ),
     "a problem": lambda text: problem(500, "", "", text, {"got": text}, {}),  # type: ignore[arg-type]
-    "a child's fault": lambda text: to_error(Fault("model-failed", text, text)),
+    "a child's fault": lambda text: to_error(Fault("model-failed", text, text), WORKER_ERRORS),
     "a contract violation": lambda text: ContractViolationError(text, None, text, text),
     "lines that are printed": lambda text: list(
         itertools.chain.from_iterable(

@@ -21,7 +21,7 @@ import msgspec
 
 from service.core.errors import ContractViolationError, SourceUnavailableError
 from service.processes.inside.bootstrap import Operations
-from service.processes.protocol import Nothing
+from service.processes.protocol import Errors, Fault, Nothing, by_message
 
 
 class Text(msgspec.Struct, frozen=True):
@@ -40,6 +40,24 @@ class Number(msgspec.Struct, frozen=True):
     """A number."""
 
     number: float
+
+
+def _violation(fault: Fault) -> ContractViolationError:
+    place = fault.extras
+    row = place["row"]
+    return ContractViolationError(
+        str(place["path"]),
+        None if row is None else int(row),
+        str(place["expected"]),
+        str(place["got"]),
+    )
+
+
+ERRORS: Errors = {
+    **by_message(SourceUnavailableError),
+    ContractViolationError.code: _violation,
+}
+"""What comes back as itself, as a service says for its own operations."""
 
 
 class OnlyHereError(Exception):

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from service.processes.own_folder import own_folder
-from service.processes.temp import TempFolder, require_writable
-from service.settings.settings import SettingsError
+from service.cache_dir import require_writable, temp_folder
+from service.processes.own_folder import FolderError, own_folder
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="has rights of another kind")
 ANOTHER_USER = 54_321
@@ -25,7 +24,7 @@ def test_a_new_folder_is_private_and_so_is_what_is_below(tmp_path: Path) -> None
     before = os.umask(0o022)
     try:
         assert require_writable(tmp_path / "new" / "cache") == ""
-        temp = TempFolder.below(tmp_path / "new" / "cache")
+        temp = temp_folder(tmp_path / "new" / "cache")
     finally:
         os.umask(before)
     assert rights(tmp_path / "new" / "cache") == rights(temp.path) == 0o700
@@ -56,7 +55,7 @@ def test_a_folder_of_somebody_else_that_all_may_write_to_is_refused(tmp_path: Pa
     """Anyone on the machine could put a model there."""
     tmp_path.chmod(0o777)
     os.chown(tmp_path, ANOTHER_USER, -1)
-    with pytest.raises(SettingsError, match="is a folder of this user's own"):
+    with pytest.raises(FolderError, match="is a folder of this user's own"):
         own_folder(tmp_path)
 
 

@@ -18,12 +18,19 @@ from service.core.text import DETAIL_CHARACTERS, SENTENCE_CHARACTERS
 from service.processes.protocol import (
     Fault,
     Nothing,
+    Reply,
     Request,
+    UnreadableError,
     encode_request,
+    read_result,
     to_error,
     to_fault,
 )
+from service.registry.messages import SCOUT_ERRORS
+from service.workers.errors import WORKER_ERRORS
 from service.workers.messages import RawRequest
+
+ERRORS = {**WORKER_ERRORS, **SCOUT_ERRORS}
 
 
 class SilentError(Exception):
@@ -37,7 +44,7 @@ def travelled(error: BaseException) -> ServiceError:
     with pytest.raises(BaseException) as raised:
         _raise(error)
     frame = msgspec.msgpack.encode(to_fault(raised.value))
-    return to_error(msgspec.msgpack.decode(frame, type=Fault))
+    return to_error(msgspec.msgpack.decode(frame, type=Fault), ERRORS)
 
 
 def _raise(error: BaseException) -> None:
@@ -101,6 +108,25 @@ def test_anything_else_is_told_in_words(raised: BaseException, sentence: str) ->
     assert type(raised).__name__ in error.detail
 
 
+def test_a_child_raises_only_what_its_kind_may() -> None:
+    """A code that was not agreed on is an error without a class here."""
+    told = to_error(Fault("model-failed", "it raised", "where"), SCOUT_ERRORS)
+    assert type(told) is ChildRaisedError
+    assert told.detail == "where"
+
+
+@pytest.mark.parametrize(
+    "extras", [{}, {"path": 1, "row": 0, "expected": "a", "got": "b"}, {"path": None}]
+)
+def test_an_error_without_what_belongs_to_it_is_unreadable(
+    extras: dict[str, str | int | None],
+) -> None:
+    """A contract violation has a place, whatever a child sends."""
+    fault = msgspec.msgpack.encode(Fault("contract-violation", "wrong", "", extras))
+    with pytest.raises(UnreadableError):
+        read_result(Reply(1, ok=False, body=msgspec.Raw(fault)), Nothing, WORKER_ERRORS)
+
+
 def test_a_long_traceback_is_cut_between_its_ends() -> None:
     """What was called stands at the beginning, what raised at the end."""
     error = travelled(ValueError("x" * 2 * DETAIL_CHARACTERS + "the end"))
@@ -116,7 +142,7 @@ def test_what_a_child_tells_holds_no_credentials_and_nothing_that_a_terminal_obe
     raised = ValueError("at http://u:s3cret@h \x1b[31m\n")
     told = travelled(raised)
     sent = Fault("model-failed", f"{raised}" * 1000, f"{raised}" * 100_000)
-    for error in (told, to_error(sent)):
+    for error in (told, to_error(sent, ERRORS)):
         assert isinstance(error, ChildRaisedError | ModelFailedError)
         for text in (str(error), error.detail):
             assert "s3cret" not in text

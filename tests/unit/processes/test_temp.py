@@ -8,8 +8,8 @@ from typing import Any
 import filelock
 import pytest
 
-from service.processes.temp import TempFolder, require_writable
-from service.settings.settings import SettingsError
+from service.processes.own_folder import FolderError
+from service.processes.temp import TempFolder
 
 _KILLED = """
 import os, signal, sys
@@ -60,10 +60,8 @@ def test_temporary_files_go_there_if_a_socket_fits(tmp_path: Path) -> None:
 def test_a_file_in_the_way_is_told_in_one_line(tmp_path: Path) -> None:
     """No traceback ends a start."""
     (tmp_path / "temp").touch()
-    with pytest.raises(SettingsError, match="CACHE_DIR: no folder for temporary files"):
-        TempFolder.below(tmp_path)
-    with pytest.raises(SettingsError, match="temp is no folder"):
-        require_writable(tmp_path)
+    with pytest.raises(FolderError, match=r"^no folder for temporary files"):
+        TempFolder(tmp_path / "temp")
 
 
 def test_a_new_lock_that_another_service_removes_is_made_anew(
@@ -95,7 +93,7 @@ def test_locks_that_others_always_hold_end_in_one_line(
         raise filelock.Timeout(str(lock.lock_file))
 
     monkeypatch.setattr(filelock.FileLock, "acquire", hold)
-    with pytest.raises(SettingsError, match="other services remove each new folder"):
+    with pytest.raises(FolderError, match="other services remove each new folder"):
         TempFolder(tmp_path)
 
 

@@ -1,0 +1,48 @@
+"""What workers and compilers raise that the server process treats as if it were raised there."""
+
+import msgspec
+
+from service.core.errors import (
+    AnswerTooLargeError,
+    BodyTooLargeError,
+    ContractViolationError,
+    MalformedBodyError,
+    ModelFailedError,
+    NotAcceptableError,
+    ServiceError,
+    SignatureError,
+    StoreCorruptError,
+)
+from service.processes.protocol import Errors, Fault, by_message
+
+
+class _Place(msgspec.Struct, frozen=True):
+    """Where a request breaks the contract; see ContractViolationError."""
+
+    path: str
+    row: int | None
+    expected: str
+    got: str
+
+
+def _violation(fault: Fault) -> ServiceError:
+    place = msgspec.convert(fault.extras, _Place)
+    return ContractViolationError(place.path, place.row, place.expected, place.got)
+
+
+def _model_failure(fault: Fault) -> ServiceError:
+    return ModelFailedError(fault.message, fault.detail)
+
+
+WORKER_ERRORS: Errors = {
+    **by_message(
+        MalformedBodyError,
+        BodyTooLargeError,
+        AnswerTooLargeError,
+        NotAcceptableError,
+        StoreCorruptError,
+        SignatureError,
+    ),
+    ContractViolationError.code: _violation,
+    ModelFailedError.code: _model_failure,
+}
