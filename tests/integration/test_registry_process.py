@@ -11,8 +11,9 @@ from service.processes.child import ChildSpec, ChildThreads
 from service.processes.protocol import Nothing
 from service.processes.temp import TempFolder
 from service.registry.process import Scout
+from service.registry.process_pool import ProcessPool
 from tests.support.child_targets import Number
-from tests.support.waiting import is_gone
+from tests.support.waiting import is_gone, until
 
 pytestmark = pytest.mark.anyio
 
@@ -56,3 +57,28 @@ async def test_a_call_that_is_cancelled(scout: Scout) -> None:
         await scout.ask("sleep", HANGING, Nothing, CALL_S)
     assert scope.cancelled_caught
     assert is_gone(pid)
+
+
+async def test_real_processes_of_a_pool(tmp_path: Path) -> None:
+    """Calls run beside each other; the idle end, and so does one whose call is cancelled."""
+    threads = ChildThreads()
+    spec = ChildSpec("tests.support.child_targets:operations", "pooled", b"", tmp_path)
+    pool = ProcessPool(2, lambda each: Scout(each, threads, START_S, FetchFailedError), SOON_S)
+    pids: set[float] = set()
+
+    async def ask() -> None:
+        await pool.ask(spec, "sleep", Number(0.1), Nothing, CALL_S)
+        pids.update(pool.pids)
+
+    async with anyio.create_task_group() as calls:
+        calls.start_soon(ask)
+        calls.start_soon(ask)
+    assert len(pids) == 2
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(pool.run)
+        await until(lambda: not pool.pids, CALL_S)
+        assert all(is_gone(int(pid)) for pid in pids)
+        with anyio.move_on_after(2 * SOON_S):
+            await pool.ask(spec, "sleep", HANGING, Nothing, CALL_S)
+        assert not pool.pids
+        tasks.cancel_scope.cancel()
