@@ -1,16 +1,19 @@
 """What every Source promises, held against the fake that other tests use and the real thing."""
 
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Protocol
 
+import anyio
 import anyio.to_thread
 import pytest
 
 from service.core.errors import SourceUnavailableError
 from service.core.versions import ModelRef
+from service.registry.group_look import FEW, GroupLook
 from service.registry.inside.resolving import resolve
-from service.registry.messages import ResolveReply, ResolveRequest
+from service.registry.inside.searching import Searches
+from service.registry.messages import ResolveReply, ResolveRequest, SearchReply, SearchRequest
 from service.registry.sources import ScoutSource, Source
 from tests.support.fake_source import FakeSource, a_version
 from tests.support.mlflow_server import MlflowServer, free_port, unique_name
@@ -60,11 +63,61 @@ class FakeRegistry:
         self.source.outage = ""
 
 
-class RealRegistry:
-    def __init__(self, name: str, server: MlflowServer) -> None:
-        async def ask(request: ResolveRequest) -> ResolveReply:
-            return await anyio.to_thread.run_sync(resolve, request)
+async def ask_by_name(request: ResolveRequest) -> ResolveReply:
+    """Ask for one pointer."""
+    return await anyio.to_thread.run_sync(resolve, request)
 
+
+class AskedWithOthers:
+    """Asks for a pointer while others ask for theirs: a search answers all."""
+
+    def __init__(self) -> None:
+        self._searches = Searches()
+        self.searched = 0
+
+    async def ask(self, request: ResolveRequest) -> ResolveReply:
+        """Ask for one pointer among some."""
+        got: list[ResolveReply | SourceUnavailableError] = []
+        look = GroupLook(self._ask, self._search, 10)
+
+        async def resolve_one(each: ModelRef) -> None:
+            outcome: ResolveReply | SourceUnavailableError
+            try:
+                outcome = await look.resolve(ResolveRequest(each))
+            except SourceUnavailableError as error:
+                outcome = error
+            if each == request.ref:
+                got.append(outcome)
+
+        async with anyio.create_task_group() as tasks:
+            async with anyio.create_task_group() as callers:
+                for number in range(FEW):
+                    callers.start_soon(resolve_one, ModelRef.for_alias(f"none{number}", "x"))
+                callers.start_soon(resolve_one, request.ref)
+                await anyio.lowlevel.checkpoint()
+                tasks.start_soon(look.run)
+            tasks.cancel_scope.cancel()
+        assert self.searched
+        (outcome,) = got
+        if isinstance(outcome, SourceUnavailableError):
+            raise outcome
+        return outcome
+
+    async def _ask(self, request: ResolveRequest) -> ResolveReply:
+        return await anyio.to_thread.run_sync(self._searches.resolve, request)
+
+    async def _search(self, request: SearchRequest) -> SearchReply:
+        self.searched += 1
+        return await anyio.to_thread.run_sync(self._searches.search, request)
+
+
+class RealRegistry:
+    def __init__(
+        self,
+        name: str,
+        server: MlflowServer,
+        ask: Callable[[ResolveRequest], Awaitable[ResolveReply]],
+    ) -> None:
         self.source = ScoutSource(ModelRef.for_alias(name, "champion"), ask)
         self._name = name
         self._server = server
@@ -95,7 +148,7 @@ def name() -> str:
     return unique_name("contract")
 
 
-@pytest.fixture(params=["fake", "real"])
+@pytest.fixture(params=["fake", "real", "real-with-others"])
 async def registry(
     request: pytest.FixtureRequest, name: str, scout_environment: Iterator[None]
 ) -> AsyncIterator[Registry]:
@@ -104,7 +157,9 @@ async def registry(
     if request.param == "fake":
         yield FakeRegistry(name)
     else:
-        yield RealRegistry(name, request.getfixturevalue("mlflow_server"))
+        server = request.getfixturevalue("mlflow_server")
+        alone = request.param == "real"
+        yield RealRegistry(name, server, ask_by_name if alone else AskedWithOthers().ask)
 
 
 async def test_nothing_promoted_is_none(registry: Registry, name: str) -> None:
