@@ -18,7 +18,7 @@ from bench.wrk import drive
 from service.commands.demo import model as forest
 from service.contracts.choose import contract_for
 from service.contracts.contract import Predictions
-from service.core.versions import ModelRef, ModelVersion
+from service.core.versions import ModelVersion
 from service.handlers.host_names import HostNames
 from service.handlers.naming import ReplyNames
 from service.handlers.predictions.direct import DirectAnswers
@@ -28,7 +28,8 @@ from service.processes.child import ChildSpec, ChildThreads, start_child
 from service.processes.launch import preload
 from service.serving.batching.batcher import Batcher, BatchSettings
 from service.serving.dataplane import DataPlane, Prediction
-from service.settings.settings import Settings
+from service.serving.slot import Slot
+from service.settings.service import ServiceSettings
 from service.store.mlmodel import read_mlmodel
 from service.workers.cpus import spin_for_each_worker
 from service.workers.pool_worker import Worker
@@ -93,7 +94,7 @@ async def _steps(signature: dict[str, Any], ground: Ground, body: bytes) -> dict
         msgspec.msgpack.encode(str(ground.model)),
         ground.folder,
         ground.environ(),
-        spin_s=spin_for_each_worker(Settings().worker_spin_us / 1e6, 1),
+        spin_s=spin_for_each_worker(ServiceSettings().worker_spin_us / 1e6, 1),
     )
     preload(PRELOADED)
     child = await start_child(spec, ChildThreads(), 120)
@@ -115,18 +116,24 @@ async def _steps(signature: dict[str, Any], ground: Ground, body: bytes) -> dict
 
 async def _route_ms(body: bytes) -> float:
     """Time the application around a data plane that answers at once."""
-    names = ReplyNames(ModelRef.parse(f"models:/{forest.NAME}@{forest.ALIAS}"))
+    names, deployed = ReplyNames(), _Deployed()
     at_once = _AtOnce()
     app = Litestar(
         route_handlers=[predict],
         dependencies={
             "dataplane": Provide(lambda: at_once, sync_to_thread=False),
+            "deployment": Provide(lambda: deployed, sync_to_thread=False),
             "names": Provide(lambda: names, sync_to_thread=False),
         },
         logging_config=None,
     )
     app.asgi_handler = DirectAnswers(
-        RequestIds(app.asgi_handler), at_once, names, 2**20, HostNames("127.0.0.1").may_call
+        RequestIds(app.asgi_handler),
+        lambda _: deployed,
+        at_once,
+        names,
+        2**20,
+        HostNames("127.0.0.1").may_call,
     )
     headers = [
         *((b"host", b"127.0.0.1:8000"), (b"content-type", b"application/json")),
@@ -159,6 +166,12 @@ async def _route_ms(body: bytes) -> float:
         await app(scope, receive, send)
 
     return await _awaited_ms(ask)
+
+
+class _Deployed:
+    """A deployment with nothing behind it."""
+
+    slot, label = Slot(), f"@{forest.ALIAS}"
 
 
 class _AtOnce(DataPlane):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from service.processes.own_folder import FolderError, own_folder
 from service.processes.temp import TempFolder
-from service.settings.settings import SettingsError
+from service.settings.errors import SettingsError
 
 _FOLDERS = (
     "compiled",

@@ -26,11 +26,11 @@ def serve() -> None:
     from service.processes.ignored_signals import ignore_signals  # noqa: PLC0415 - the same
     from service.processes.launch import start_fork_server  # noqa: PLC0415 - the same
     from service.processes.own_memory import hide_memory  # noqa: PLC0415 - the same
-    from service.settings.settings import (  # noqa: PLC0415 - the same
-        SettingsError,
+    from service.settings.environment import (  # noqa: PLC0415 - the same
         load_settings,
         read_dotenv,
     )
+    from service.settings.errors import SettingsError  # noqa: PLC0415 - the same
     from service.store.formats import may_need_skops  # noqa: PLC0415 - the same
     from service.wire.listening import (  # noqa: PLC0415 - see the module's docstring
         ListenError,
@@ -43,18 +43,19 @@ def serve() -> None:
     try:
         read_dotenv()
         settings = load_settings()
+        service = settings.service
         # Before any other process is started: none of them is to have what is taken here.
         hide_memory()
-        credentials = WorkerVariables(settings.worker_env).withhold()
-        with listen(settings.host, settings.port) as listener:
-            require_writable(settings.cache_dir)
-            temp = temp_folder(settings.cache_dir)
+        credentials = WorkerVariables(service.worker_env).withhold()
+        with listen(service.host, service.port) as listener:
+            require_writable(service.cache_dir)
+            temp = temp_folder(service.cache_dir)
             temp.use()
             # What it imports takes seconds, which go by while all that follows is imported here.
-            start_fork_server(preloaded(skops=may_need_skops(settings.cache_dir)))
+            start_fork_server(preloaded(skops=may_need_skops(service.cache_dir)))
             from service.telemetry.logging import configure_logging  # noqa: PLC0415 - the same
 
-            configure_logging(settings.log_level, settings.log_format)
+            configure_logging(service.log_level, service.log_format)
             from service.server import serve as run  # noqa: PLC0415 - the same
 
             status = run(settings, listener, temp, credentials)
@@ -82,18 +83,25 @@ def demo(port: int, mlflow_port: int, folder: Path) -> None:
     sys.exit(run_demo(port=port, mlflow_port=mlflow_port, folder=folder.absolute()))
 
 
+_model = click.option("--model", default="", metavar="NAME", help="Which one, where several are.")
+
+
 @cli.command()
-def check() -> None:
-    """Say whether the promoted version would load and pass, without serving it."""
+@_model
+def check(model: str) -> None:
+    """Say whether the promoted version would load and pass, without serving it.
+
+    Of every model, where several are served and none is named.
+    """
     import anyio  # noqa: PLC0415 - see the module's docstring
 
     from service.commands.check import check_promoted  # noqa: PLC0415 - the same
     from service.processes.own_memory import hide_memory  # noqa: PLC0415 - the same
-    from service.settings.settings import (  # noqa: PLC0415 - the same
-        SettingsError,
+    from service.settings.environment import (  # noqa: PLC0415 - the same
         load_settings,
         read_dotenv,
     )
+    from service.settings.errors import SettingsError  # noqa: PLC0415 - the same
     from service.telemetry.logging import configure_logging  # noqa: PLC0415 - the same
     from service.workers.variables import WorkerVariables  # noqa: PLC0415 - the same
 
@@ -106,10 +114,10 @@ def check() -> None:
     try:
         read_dotenv()
         settings = load_settings()
-        configure_logging("error", settings.log_format)
+        configure_logging("error", settings.service.log_format)
         hide_memory()
-        credentials = WorkerVariables(settings.worker_env).withhold()
-        status = anyio.run(check_promoted, settings, say, credentials)
+        credentials = WorkerVariables(settings.service.worker_env).withhold()
+        status = anyio.run(check_promoted, settings, say, credentials, model)
     except SettingsError as error:
         _end(str(error), WRONG_SETTING)
     sys.exit(status)
@@ -117,29 +125,31 @@ def check() -> None:
 
 @cli.command()
 @click.argument("version")
-def pin(version: str) -> None:
+@_model
+def pin(version: str, model: str) -> None:
     """Have the service serve VERSION, whatever the registry says."""
-    _call_service("POST", {"version": version})
+    _call_service("POST", {"version": version}, model)
 
 
 @cli.command()
-def unpin() -> None:
+@_model
+def unpin(model: str) -> None:
     """Have the service follow the registry again."""
-    _call_service("DELETE", None)
+    _call_service("DELETE", None, model)
 
 
-def _call_service(method: str, body: dict[str, str] | None) -> NoReturn:
-    """Call `/model/pin` of the service that these settings start; print what it says, and end."""
+def _call_service(method: str, body: dict[str, str] | None, model: str) -> NoReturn:
+    """Call `pin` of the service that these settings start; print what it says, and end."""
     from service.commands.remote import ServiceUnreachableError, call_pin  # noqa: PLC0415 - see above
-    from service.settings.settings import (  # noqa: PLC0415 - the same
-        SettingsError,
+    from service.settings.environment import (  # noqa: PLC0415 - the same
         load_settings,
         read_dotenv,
     )
+    from service.settings.errors import SettingsError  # noqa: PLC0415 - the same
 
     try:
         read_dotenv()
-        said = call_pin(load_settings(), method, body)
+        said = call_pin(load_settings(), method, body, model)
     except SettingsError as error:
         _end(str(error), WRONG_SETTING)
     except ServiceUnreachableError as error:

@@ -12,6 +12,7 @@ import structlog
 import uvicorn
 
 from service.app import create_app
+from service.deployments import Deployments
 from service.processes.exit_limit import end_within, limit_of_end
 from service.processes.ignored_signals import tell_ignored_signals
 from service.processes.temp import TempFolder
@@ -79,6 +80,7 @@ def serve(
     `credentials` are for the processes that ask the registry. Raise SettingsError where a
     setting does not fit the others.
     """
+    service = settings.service
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     # uvicorn passes a signal on once it has done its part. Its default would end us without what
     # is left to do at exit: nobody would remove the fork server's socket.
@@ -86,7 +88,10 @@ def serve(
     tell_ignored_signals(_tell_ignored)
     descriptors = raise_descriptor_limit()
     # First: a start that a setting forbids says so in one line, and nothing else.
-    app = create_app(settings, temp, credentials)
+    deployments = Deployments(settings, temp, lambda: credentials)
+    app = create_app(deployments)
+    if service.models_file and hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, lambda *_: deployments.read_again())
     limits, backlog = _limits(settings, descriptors)
     # Callers can connect already; they are answered as soon as the loop runs.
     structlog.get_logger(__name__).info(
@@ -109,9 +114,9 @@ def serve(
             timeout_graceful_shutdown=math.ceil(settings.drain_timeout_s),
         ),
         watch,
-        app.state.monitor.begin_draining,
-        settings.drain_lead_s,
-        limit_of_end(settings.drain_lead_s, settings.drain_timeout_s),
+        deployments.begin_draining,
+        service.drain_lead_s,
+        limit_of_end(service.drain_lead_s, settings.drain_timeout_s),
     )
     try:
         server.run(sockets=[listener])
@@ -127,8 +132,10 @@ def _tell_ignored(name: str) -> None:
 
 def _limits(settings: Settings, descriptors: int | None) -> tuple[WireLimits, int]:
     """Return what connections may take, and how many may wait to be accepted."""
-    connections, backlog = connections_for(descriptors, settings.workers, settings.max_connections)
-    if connections < settings.max_connections:
+    service = settings.service
+    workers = sum(one.workers for one in settings.deployments.values())
+    connections, backlog = connections_for(descriptors, workers, service.max_connections)
+    if connections < service.max_connections:
         structlog.get_logger(__name__).warning(
             "MAX_CONNECTIONS is more than the limit of descriptors allows",
             descriptors=descriptors,
@@ -136,10 +143,10 @@ def _limits(settings: Settings, descriptors: int | None) -> tuple[WireLimits, in
         )
     limits = WireLimits(
         max_connections=connections,
-        max_bodies_bytes=max(settings.max_bodies_bytes, settings.max_body_bytes),
-        max_body_bytes=settings.max_body_bytes,
-        head_timeout_s=settings.head_timeout_s,
-        body_timeout_s=settings.body_timeout_s,
+        max_bodies_bytes=max(service.max_bodies_bytes, service.max_body_bytes),
+        max_body_bytes=service.max_body_bytes,
+        head_timeout_s=service.head_timeout_s,
+        body_timeout_s=service.body_timeout_s,
         keep_alive_s=_KEEP_ALIVE_S,
         health_paths=_HEALTH_PATHS,
     )

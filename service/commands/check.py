@@ -10,13 +10,16 @@ from types import MappingProxyType
 
 import anyio
 
-from service.app import Backstage, open_backstage
 from service.cache_dir import require_writable
 from service.core.errors import RefusedError, ServiceError, SourceUnavailableError
 from service.core.redaction import redact
 from service.core.verdicts import Verdict
+from service.deployment import Deployment
+from service.platform import open_platform
 from service.serving.model import LoadedModel
+from service.settings.errors import SettingsError
 from service.settings.settings import Settings
+from service.settings.texts import show
 from service.store.artifact_store import InUse
 from service.watcher.gates.gate import Candidate, pass_gates
 
@@ -28,60 +31,75 @@ Say = Callable[[str, str, str], None]
 
 
 async def check_promoted(
-    settings: Settings, say: Say, credentials: Mapping[str, str] = MappingProxyType({})
+    settings: Settings,
+    say: Say,
+    credentials: Mapping[str, str] = MappingProxyType({}),
+    model: str = "",
 ) -> int:
-    """Check settings, registry, and the promoted version; return the exit status.
+    """Check settings, registry, and the promoted version of a model, or of all; return status.
 
     `credentials` are for the processes that ask the registry. Raise SettingsError where CACHE_DIR
-    can't be written to.
+    can't be written to, or no model has this name.
     """
-    require_writable(settings.cache_dir)
-    uri = redact(settings.mlflow_registry_uri or settings.mlflow_tracking_uri)
-    say("settings", "pass", f"{settings.ref.uri} at {uri}")
-    async with open_backstage(settings, None, credentials) as backstage:
-        try:
-            version = await backstage.source.resolve()
-        except SourceUnavailableError as error:
-            say("registry", "fail", str(error))
-            return NOT_GOOD
-        if version is None:
-            say("registry", "fail", backstage.source.note or "nothing is promoted there")
-            return NOT_GOOD
-        say("registry", "pass", f"version {version.version} of {version.name} is promoted")
-        try:
-            in_use = await backstage.store.ensure_in_use(version)
-        except ServiceError as error:
-            say("fetch", "fail", redact(str(error)))
-            return NOT_GOOD
-        say("fetch", "pass", f"its files are in {in_use.stored.path}")
-        try:
-            await _prove(backstage, in_use, say)
-        except ServiceError as error:
-            # A gate's refusal was told as its verdict.
-            if not isinstance(error, RefusedError):
-                say("check", "fail", str(error))
-            return NOT_GOOD
+    if model and model not in settings.deployments:
+        names = ", ".join(settings.deployments)
+        raise SettingsError(f"--model {show(model)} is wrong: allowed is one of {names}")
+    require_writable(settings.service.cache_dir)
+    status = GOOD
+    async with open_platform(settings.service, None, credentials) as platform:
+        for name in [model] if model else settings.deployments:
+            deployment = Deployment(name, settings.deployments[name], platform)
+            status = max(status, await _check(deployment, say))
+    return status
+
+
+async def _check(deployment: Deployment, say: Say) -> int:
+    """Check one deployment's promoted version; return the exit status."""
+    place = deployment.address.place
+    say("settings", "pass", f"{deployment.ref.uri} at {place}")
+    await deployment.store.open()
+    try:
+        version = await deployment.source.resolve()
+    except SourceUnavailableError as error:
+        say("registry", "fail", str(error))
+        return NOT_GOOD
+    if version is None:
+        say("registry", "fail", deployment.source.note or "nothing is promoted there")
+        return NOT_GOOD
+    say("registry", "pass", f"version {version.version} of {version.name} is promoted")
+    try:
+        in_use = await deployment.store.ensure_in_use(version)
+    except ServiceError as error:
+        say("fetch", "fail", redact(str(error)))
+        return NOT_GOOD
+    say("fetch", "pass", f"its files are in {in_use.stored.path}")
+    try:
+        await _prove(deployment, in_use, say)
+    except ServiceError as error:
+        # A gate's refusal was told as its verdict.
+        if not isinstance(error, RefusedError):
+            say("check", "fail", str(error))
+        return NOT_GOOD
     return GOOD
 
 
-async def _prove(backstage: Backstage, in_use: InUse, say: Say) -> None:
+async def _prove(deployment: Deployment, in_use: InUse, say: Say) -> None:
     """Open the version, pass it through the gates, and close it."""
 
     def tell(verdict: Verdict) -> None:
         say(verdict.gate, str(verdict.outcome), verdict.reason)
 
+    host = await deployment.host()
     failure: ServiceError | None = None
     async with in_use, anyio.create_task_group() as nursery:
 
         async def open_model() -> LoadedModel:
-            opened: LoadedModel = await nursery.start(
-                functools.partial(backstage.host.run, in_use.stored)
-            )
+            opened: LoadedModel = await nursery.start(functools.partial(host.run, in_use.stored))
             return opened
 
         candidate = Candidate(in_use.stored, lambda: None, open_model)
         try:
-            await pass_gates(backstage.gates, candidate, tell)
+            await pass_gates(deployment.gates, candidate, tell)
         except ServiceError as error:
             # Raised below: the task group would wrap it.
             failure = error

@@ -4,6 +4,7 @@ import ipaddress
 import urllib.error
 import urllib.request
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 
@@ -24,21 +25,23 @@ class Said(msgspec.Struct, frozen=True):
     sentence: str
 
 
-def call_pin(settings: Settings, method: str, body: dict[str, str] | None) -> Said:
-    """Call `/model/pin` of the service at HOST and PORT, with ADMIN_TOKEN where there is one.
+def call_pin(settings: Settings, method: str, body: dict[str, str] | None, model: str) -> Said:
+    """Call `pin` of a model, '' for the default one, in the service at HOST and PORT.
 
-    Raise ServiceUnreachableError where it can't be reached.
+    With ADMIN_TOKEN where there is one. Raise ServiceUnreachableError where it can't be reached.
     """
-    url = f"http://{_reachable(settings.host)}:{settings.port}/model/pin"
+    service = settings.service
+    path = f"/models/{quote(model, safe='')}/pin" if model else "/model/pin"
+    url = f"http://{_reachable(service.host)}:{service.port}{path}"
     headers = {"content-type": "application/json"}
-    if settings.admin_token:
-        headers["authorization"] = f"Bearer {settings.admin_token}"
+    if service.admin_token:
+        headers["authorization"] = f"Bearer {service.admin_token}"
     data = None if body is None else msgspec.json.encode(body)
     request = urllib.request.Request(url, data, headers, method=method)
     # No proxy: the service is on this machine or on its network.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with opener.open(request, timeout=settings.load_timeout_s + _SLACK_S) as answer:
+        with opener.open(request, timeout=_limit_s(settings, model)) as answer:
             said: dict[str, Any] = msgspec.json.decode(answer.read())
             return Said(good=True, sentence=str(said["message"]))
     except urllib.error.HTTPError as error:
@@ -48,6 +51,12 @@ def call_pin(settings: Settings, method: str, body: dict[str, str] | None) -> Sa
         raise ServiceUnreachableError(
             f"no service answers at {url} ({reason}): is it running, with this HOST and PORT?"
         ) from None
+
+
+def _limit_s(settings: Settings, model: str) -> float:
+    """Return how long the service may take: what is named may have come after these settings."""
+    known = settings.deployments.get(model or settings.default, settings.defaults)
+    return known.load_timeout_s + _SLACK_S
 
 
 def _reachable(host: str) -> str:

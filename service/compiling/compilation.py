@@ -42,11 +42,20 @@ class Compiled(msgspec.Struct, frozen=True):
     report: Report
 
 
-class Compiler:
-    """Compiles versions, one at a time: what is measured at once measures each other.
+class CompileTurns:
+    """Has all compilers of a service take turns: two that measure together measure each other.
 
-    What is ready at once does not wait for another version's rest, which may take minutes.
+    A first step does not wait for another version's rest, which may take minutes.
     """
+
+    def __init__(self) -> None:
+        self.first = anyio.Lock()
+        self.rest = anyio.Lock()
+        self.limiter = CapacityLimiter(2)
+
+
+class Compiler:
+    """Compiles the versions of one deployment, as its workers will call them."""
 
     def __init__(
         self,
@@ -54,14 +63,13 @@ class Compiler:
         pool: PoolSettings,
         threads: ChildThreads,
         describe: Callable[[StoredVersion], Awaitable[Described]],
+        turns: CompileTurns,
     ) -> None:
         self._files = files
         self._describe = describe
         self._pool = pool
         self._threads = threads
-        self._limiter = CapacityLimiter(2)
-        self._one_first = anyio.Lock()
-        self._one_rest = anyio.Lock()
+        self._turns = turns
 
     async def kept(self, stored: StoredVersion) -> str:
         """Return the folder of a version that was compiled before, '' where there is none.
@@ -92,8 +100,8 @@ class Compiler:
         fails. What compiled ends last, which takes longer than to use what it made. Cancelling ends
         it, too, and leaves nothing behind.
         """
-        one = self._one_first if first else self._one_rest
-        own = self._pool.new_folder()
+        one = self._turns.first if first else self._turns.rest
+        own = self._pool.process.new_folder()
         async with one, self._child(stored, own) as child:
             yield await self._kept(stored, child, own, first=first)
 
@@ -121,7 +129,7 @@ class Compiler:
     @asynccontextmanager
     async def _child(self, stored: StoredVersion, own: Path) -> AsyncIterator[Child]:
         """Start a compiler, whose model gets its files in a folder of its own."""
-        version, settings = stored.version, self._pool
+        version, settings = stored.version, self._pool.process
         spec = ChildSpec(
             target="service.compiling.inside.compiler:operations",
             name=f"compiler-{version.version}",
@@ -155,7 +163,7 @@ class Compiler:
         request = CompileRequest(load, str(folder), self._files.rtol, first)
         failure: ServiceError | None = None
         async with anyio.create_task_group() as watch:
-            watch.start_soon(end_if_it_stands_still, child, settings.start_timeout_s)
+            watch.start_soon(end_if_it_stands_still, child, settings.process.start_timeout_s)
             try:
                 reply = await child.call("compile", request, CompileReply, timeout_s=_TIMEOUT_S)
             except ServiceError as error:
@@ -167,4 +175,6 @@ class Compiler:
         return reply.report
 
     async def _run(self, function: Callable[..., T], *arguments: object) -> T:
-        return await anyio.to_thread.run_sync(partial(function, *arguments), limiter=self._limiter)
+        return await anyio.to_thread.run_sync(
+            partial(function, *arguments), limiter=self._turns.limiter
+        )

@@ -60,8 +60,6 @@ class StateMonitor:
         """What is wrong with what is kept on the disk, a sentence each."""
         self.refused: Mapping[ModelVersion, str] = {}
         """The versions that are not to be tried again, and why."""
-        self.draining = False
-        """Whether the service is about to end, and wants no new callers."""
         self.passes_failed = 0
         """How many passes in a row the watcher could not finish."""
 
@@ -91,10 +89,6 @@ class StateMonitor:
     def look_failed(self, error: str) -> None:
         """Note that the registry could not be asked."""
         self.registry_error = presentable(error)
-
-    def begin_draining(self) -> None:
-        """Note that the service is about to end."""
-        self.draining = True
 
     @property
     def has_looked(self) -> bool:

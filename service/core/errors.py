@@ -8,11 +8,12 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from service.core.text import bounded
+from service.core.text import bounded, presentable
 from service.core.verdicts import Verdict
 from service.core.versions import ModelVersion
 
 _PLACE_CHARACTERS = 400
+_NAME_CHARACTERS = 200
 
 
 class ServiceError(Exception):
@@ -104,6 +105,32 @@ class SpentWebhookError(ServiceError):
     """A delivery that was signed for us, and is stale or was accepted before."""
 
     code = "webhook-spent"
+
+
+class UnknownModelError(ServiceError):
+    """No model is served under the name that was asked for; it has the names that there are."""
+
+    code = "unknown-model"
+
+    def __init__(self, name: str, names: Sequence[str]) -> None:
+        super().__init__(f"no model is served as {presentable(name, _NAME_CHARACTERS)!r}")
+        self.names = names
+
+    def extras(self) -> dict[str, Any]:
+        """Return the names that there are."""
+        return {"models": list(self.names)}
+
+
+class NoDefaultModelError(UnknownModelError):
+    """No model was named, and several are served of which none is the default."""
+
+    code = "no-default-model"
+
+    def __init__(self, names: Sequence[str]) -> None:
+        super().__init__("", names)
+        self.args = (
+            "several models are served: name one by /models/NAME, or set DEFAULT_MODEL to one",
+        )
 
 
 class NoVersionError(ServiceError):

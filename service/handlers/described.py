@@ -17,6 +17,8 @@ from litestar.openapi.spec import (
 from service.codecs.media import Media
 from service.handlers.problems import MEDIA_TYPE
 
+NOT_FOUND = "No such model, or none is named and there is no default: `models` has the names"
+
 
 class Problem(msgspec.Struct):
     """Problem details (RFC 9457). Some types have more members, such as `path` and `row`."""

@@ -10,7 +10,7 @@ from service.codecs.media import Media
 from service.core.errors import ForbiddenError, UnauthorizedError, UnsupportedContentTypeError
 from service.handlers.host_names import HostNames, is_loopback
 from service.handlers.media import check_encoding
-from service.settings.settings import Settings
+from service.settings.service import ServiceSettings
 
 ANY_HOST = "any_host"
 """The option of a call that may come under any name: a probe of `/health`, a signed delivery."""
@@ -48,7 +48,7 @@ def administrators(connection: Connection, _: BaseRouteHandler) -> None:
     tells on it by `Origin`, `Sec-Fetch-Site` or `Host`. Raise UnauthorizedError where a token is
     wanted, and ForbiddenError where a web page may have made the call.
     """
-    settings: Settings = connection.app.state.settings
+    settings: ServiceSettings = connection.app.state.settings
     if settings.admin_token:
         if not _has_token(connection, settings.admin_token):
             raise UnauthorizedError("'Authorization: Bearer ...' with the ADMIN_TOKEN is wanted")
@@ -72,7 +72,7 @@ def known_names(connection: Connection, handler: BaseRouteHandler) -> None:
     hosts = values(connection, b"host")
     if all(names.may_call(host) for host in hosts):
         return
-    settings: Settings = connection.app.state.settings
+    settings: ServiceSettings = connection.app.state.settings
     if settings.admin_token and _has_token(connection, settings.admin_token):
         return
     raise ForbiddenError(

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from service.core.errors import SourceUnavailableError, UnknownVersionError
 from service.core.versions import ModelRef, ModelVersion, version_number
 from service.registry.messages import ResolveReply, ResolveRequest
-from service.registry.sources import ScoutSource
+from service.registry.sources import RegistrySource
 from service.store.artifact_store import ArtifactStore
 
 _SHOWN = 40
@@ -44,7 +44,7 @@ class VersionFinder:
         ref = ModelRef.for_stage(self._ref.name, number)
         unavailable: SourceUnavailableError | None = None
         try:
-            found = await ScoutSource(ref, self._ask).resolve()
+            found = await RegistrySource(ref, self._ask).resolve()
         except SourceUnavailableError as error:
             found, unavailable = None, error
         if found is not None:

@@ -35,8 +35,8 @@ class Source(Protocol):
         ...
 
 
-class ScoutSource:
-    """A Source that has its registry asked by a scout, the child process that `ask` sends to."""
+class RegistrySource:
+    """A Source whose registry is asked by `ask`, in a process that may fail or hang."""
 
     def __init__(
         self, ref: ModelRef, ask: Callable[[ResolveRequest], Awaitable[ResolveReply]]
@@ -61,7 +61,7 @@ class ScoutSource:
         return self._note
 
     async def resolve(self) -> ModelVersion | None:
-        """Ask the scout. Raise SourceUnavailableError, also where the scout itself fails."""
+        """Ask. Raise SourceUnavailableError, also where asking itself fails."""
         try:
             reply = await self._ask(ResolveRequest(self._ref))
         except SourceUnavailableError:

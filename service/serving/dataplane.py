@@ -48,21 +48,20 @@ class Prediction(msgspec.Struct, frozen=True):
 
 
 class DataPlane:
-    """What every protocol calls."""
+    """What every protocol calls, for whichever deployment's versions."""
 
-    def __init__(self, slot: Slot, raw_body_bytes: int, max_body_bytes: int) -> None:
-        self._slot = slot
+    def __init__(self, raw_body_bytes: int, max_body_bytes: int) -> None:
         self._raw_body_bytes = raw_body_bytes
         self._max_decoded_bytes = EXPANSION * max_body_bytes
         self._encoding = CapacityLimiter(2)
 
-    def refusal(self, body_bytes: int) -> OverloadedError | None:
+    def refusal(self, slot: Slot, body_bytes: int) -> OverloadedError | None:
         """Say why a request with a body of this size would be refused, None where it would not.
 
         Ask it with nothing but a request's head: what is refused need not be read. It costs about
         a microsecond; see `Batcher.refusal`.
         """
-        model = self._slot.current
+        model = slot.current
         if model is None:
             return None
         refusal = model.batcher.refusal(body_bytes, is_body=body_bytes > self._raw_body_bytes)
@@ -72,6 +71,7 @@ class DataPlane:
 
     async def infer(
         self,
+        slot: Slot,
         body: bytes,
         kind: Media = Media.JSON,
         answer: Media = Media.JSON,
@@ -85,7 +85,7 @@ class DataPlane:
         always belong together. Raise what `Contract.decode` and `Batcher.submit` raise, with the
         version in `answered_by`, and NoVersionError.
         """
-        with self._slot.lease() as model:
+        with slot.lease() as model:
             try:
                 prediction = await self._infer(model, body, kind, answer, caller)
             except ServiceError as error:

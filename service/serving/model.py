@@ -19,9 +19,10 @@ from service.core.versions import ModelVersion, StoredVersion
 from service.serving.batching.batcher import Batcher, BatchSettings
 from service.serving.failed_request import FailedRequest
 from service.serving.record import Known, Record
-from service.workers.factory import WorkerStarter
+from service.workers.factory import WorkerFactory
 from service.workers.messages import LoadReply, Timing
 from service.workers.pool import Pool
+from service.workers.pool_settings import PoolSettings
 from service.workers.stored_files import Restore
 
 _log = structlog.get_logger("model")
@@ -136,9 +137,10 @@ class LoadedModel:
 
 
 class ModelHost(msgspec.Struct, frozen=True):
-    """What it takes to open any version."""
+    """What it takes to open any version of a deployment."""
 
-    starter: WorkerStarter
+    factory: WorkerFactory
+    pool: PoolSettings
     batching: BatchSettings
     compiler: Compiler | None = None
     """None where models are called through pyfunc alone."""
@@ -152,7 +154,7 @@ class ModelHost(msgspec.Struct, frozen=True):
         nothing is raised: what fails then must not take down what else serves.
         """
         kept = await self.compiler.kept(stored) if self.compiler is not None else ""
-        pool = Pool(stored, self.starter, kept, self.restore)
+        pool = Pool(stored, self.factory, self.pool, kept, self.restore)
         model: LoadedModel | None = None
         failure: ServiceError | None = None
         try:
@@ -186,5 +188,5 @@ class ModelHost(msgspec.Struct, frozen=True):
             raise failure
 
     def _contract(self, stored: StoredVersion, loaded: LoadReply) -> Contract:
-        name, unknown = stored.version.name, self.starter.settings.refuse_unknown
+        name, unknown = stored.version.name, self.pool.refuse_unknown
         return contract_for(name, loaded.signature, refuse_unknown=unknown)

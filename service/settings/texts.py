@@ -9,8 +9,11 @@ import msgspec
 
 from service.core.redaction import redact
 from service.core.text import printable
+from service.settings.errors import SettingsError
 from service.settings.written import read_bool, read_float, read_int, without_quotes
 
+SECRETS = frozenset({"admin_token", "webhook_secret"})
+"""Settings whose values are never shown."""
 TOKEN = r"^[!-~]*\Z"  # noqa: S105 - what one looks like
 HOSTS = r"^[A-Za-z0-9*.,:_\[\] -]*\Z"
 VARIABLES = r"^(\s*-?[A-Za-z_][A-Za-z0-9_]*\*?\s*(,|\Z))*\Z"
@@ -22,6 +25,15 @@ _IN_WORDS = {
 }
 _SHOWN, _LOOKED_AT = 80, 400
 """Characters of a wrong value that are shown, and that are looked at for that."""
+
+
+_LONGEST_TEXT = 2048
+"""Characters of a path, an address or a list."""
+_LONGEST = {
+    "models": 65_536,
+    **dict.fromkeys(("model_name", "model_stage", "model_alias", "default_model"), 256),
+}
+"""Characters of a list of models, and of a name in MLflow."""
 
 
 class WrongTextError(ValueError):
@@ -53,6 +65,23 @@ def convert(kind: Any, text: str, longest: int) -> Any:
         if not isinstance(converted, float) or math.isfinite(converted):
             return converted
     raise WrongTextError(_allowed(info))
+
+
+def convert_setting(name: str, kind: Any, text: str) -> Any:
+    """Convert a setting's text to its field's type.
+
+    Raises:
+        SettingsError: it is no such value; one line says what is allowed.
+    """
+    try:
+        return convert(kind, text, _LONGEST.get(name, _LONGEST_TEXT))
+    except WrongTextError as error:
+        raise SettingsError(f"{shown_setting(name, text)} is wrong: allowed is {error}") from None
+
+
+def shown_setting(name: str, text: str) -> str:
+    """Show a setting with its value, cut short, unless the value is a secret."""
+    return name.upper() if name in SECRETS else f"{name.upper()}={show(text)}"
 
 
 def show(text: str) -> str:

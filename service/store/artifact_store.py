@@ -75,7 +75,7 @@ class ArtifactStore:
     `fetch(version, folder)` brings a version's artifacts into a new folder and returns the one
     that holds its MLmodel file. `lock_limit_s` is how long to wait for another service that is at
     work on a version, which is to be longer than a fetch may take. Every method works on files in
-    threads of the store's own, and raises FetchFailedError where the disk does not let it.
+    `threads`, or a few of its own, and raises FetchFailedError where the disk does not let it.
     """
 
     def __init__(
@@ -84,12 +84,13 @@ class ArtifactStore:
         keep_versions: int,
         fetch: Callable[[ModelVersion, Path], Awaitable[Path]],
         lock_limit_s: float = 960.0,
+        threads: CapacityLimiter | None = None,
     ) -> None:
         self.cache_dir = cache_dir
         self._keep_versions = keep_versions
         self._fetch = fetch
         self._lock_limit_s = lock_limit_s
-        self._limiter = CapacityLimiter(_THREADS)
+        self._limiter = threads or CapacityLimiter(_THREADS)
         self._versions = cache_dir / "versions"
         self._compiled = cache_dir / "compiled"
         self._tmp = cache_dir / "tmp"

@@ -1,4 +1,4 @@
-"""Start workers. One that is warm and has no version yet stands by for whoever needs one next.
+"""Start workers. One that is warm and has no version yet stands by for the next that is needed.
 
 To fork a process and make it ready takes tens of milliseconds of a CPU, and seconds where children
 are spawned. Done beforehand, that is no part of a promotion's time, and takes no CPU from requests
@@ -12,7 +12,7 @@ from service.core.errors import ChildLostError, ServiceError
 from service.processes.child import Child, ChildSpec, ChildThreads, start_child
 from service.processes.launch import preload
 from service.workers.errors import WORKER_ERRORS
-from service.workers.pool_settings import PoolSettings
+from service.workers.pool_settings import ProcessSettings
 from service.workers.preloaded import PRELOADED
 
 _QUIET_S = 1.0
@@ -25,28 +25,33 @@ _LONGEST_BACKOFF_S = 300.0
 _log = structlog.get_logger("starter")
 
 
-class WorkerStarter:
+class WorkerFactory:
     """Starts the workers of all versions: the same process, until it loads one."""
 
-    def __init__(self, settings: PoolSettings, threads: ChildThreads) -> None:
+    def __init__(self, threads: ChildThreads) -> None:
         preload(PRELOADED)
         self.threads = threads
-        self.settings = settings
         self._spare: Child | None = None
+        self._last: ProcessSettings | None = None
+        """What the last worker was started with: the one that stands by is started so, too."""
+        self._spare_settings: ProcessSettings | None = None
         self._standing_by = anyio.CancelScope()
         self._used = anyio.Event()
         """Set whenever a worker is started; before the first one none is made ready."""
 
-    async def start(self, name: str, log_fields: dict[str, str]) -> Child:
-        """Return a warm worker: the spare one, or else one that is started now.
+    async def start(
+        self, name: str, log_fields: dict[str, str], settings: ProcessSettings
+    ) -> Child:
+        """Return a warm worker: the spare one where it was started so, or one that is started now.
 
         Raise as `start_child` does.
         """
+        self._last = settings
         self._used.set()
-        spare = await self._take_spare()
+        spare = await self._take_spare(settings)
         if spare is None:
-            spec = self._spec(name, log_fields)
-            return await start_child(spec, self.threads, self.settings.start_timeout_s)
+            spec = _spec(name, log_fields, settings)
+            return await start_child(spec, self.threads, settings.start_timeout_s)
         spare.rename(name, log_fields)
         _log.info("child started", child=name, pid=spare.pid, stood_by=True, **log_fields)
         return spare
@@ -79,10 +84,11 @@ class WorkerStarter:
 
     async def _stand_by(self) -> None:
         """Start a worker and keep it until it is taken. Raise where it can't be or is lost."""
-        child = await start_child(
-            self._spec("spare-worker", {}), self.threads, self.settings.start_timeout_s
-        )
-        self._spare = child
+        settings = self._last
+        assert settings is not None  # noqa: S101 - set by whatever ended `_until_quiet`
+        spec = _spec("spare-worker", {}, settings)
+        child = await start_child(spec, self.threads, settings.start_timeout_s)
+        self._spare, self._spare_settings = child, settings
         try:
             with anyio.CancelScope() as self._standing_by:
                 await child.lost.wait()
@@ -92,12 +98,15 @@ class WorkerStarter:
                 self._spare = None
                 await child.end()
 
-    async def _take_spare(self) -> Child | None:
-        """Return the worker that stands by, if there is one and it gives a sign of life."""
+    async def _take_spare(self, settings: ProcessSettings) -> Child | None:
+        """Return the worker that stands by, if one does for these settings, and it answers."""
         spare, self._spare = self._spare, None
         if spare is None:
             return None
         self._standing_by.cancel()
+        if self._spare_settings != settings:
+            await spare.end()
+            return None
         try:
             await spare.ping(_SIGN_OF_LIFE_S)
         except BaseException as error:
@@ -108,14 +117,15 @@ class WorkerStarter:
             return None
         return spare
 
-    def _spec(self, name: str, log_fields: dict[str, str]) -> ChildSpec:
-        return ChildSpec(
-            target="service.workers.inside.worker:operations",
-            name=name,
-            arguments=b"",
-            temp_dir=self.settings.temp_dir,
-            environment=self.settings.environment,
-            log_fields=log_fields,
-            spin_s=self.settings.spin_s,
-            errors=WORKER_ERRORS,
-        )
+
+def _spec(name: str, log_fields: dict[str, str], settings: ProcessSettings) -> ChildSpec:
+    return ChildSpec(
+        target="service.workers.inside.worker:operations",
+        name=name,
+        arguments=b"",
+        temp_dir=settings.temp_dir,
+        environment=settings.environment,
+        log_fields=log_fields,
+        spin_s=settings.spin_s,
+        errors=WORKER_ERRORS,
+    )

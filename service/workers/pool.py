@@ -21,7 +21,7 @@ from service.core.errors import (
 from service.core.text import presentable
 from service.core.versions import StoredVersion
 from service.workers.activation import Adoption
-from service.workers.factory import WorkerStarter
+from service.workers.factory import WorkerFactory
 from service.workers.messages import (
     AdoptReply,
     LoadReply,
@@ -31,6 +31,7 @@ from service.workers.messages import (
     SpeedReply,
     SpeedRequest,
 )
+from service.workers.pool_settings import PoolSettings
 from service.workers.pool_worker import Worker
 from service.workers.stored_files import Restore, StoredFiles
 
@@ -49,14 +50,15 @@ class Pool:
     def __init__(
         self,
         stored: StoredVersion,
-        starter: WorkerStarter,
+        factory: WorkerFactory,
+        settings: PoolSettings,
         compiled: str = "",
         restore: Restore | None = None,
     ) -> None:
         self.stored = stored
         self._files = StoredFiles(stored, restore)
-        self.settings = starter.settings
-        self._starter = starter
+        self.settings = settings
+        self._factory = factory
         self._workers: set[Worker] = set()
         self._idle: deque[Worker] = deque()
         self._busy: set[Worker] = set()
@@ -79,7 +81,9 @@ class Pool:
     @property
     def size(self) -> int:
         """How many workers can answer now: all but those that owe a heartbeat for too long."""
-        overdue = time.monotonic() - _OVERDUE_HEARTBEATS * self.settings.heartbeat_interval_s
+        overdue = (
+            time.monotonic() - _OVERDUE_HEARTBEATS * self.settings.process.heartbeat_interval_s
+        )
         return sum(
             worker.child.is_alive
             and (
@@ -263,12 +267,13 @@ class Pool:
     async def _load_with(self, compiled: str) -> tuple[Worker, LoadReply]:
         version = self.stored.version
         self._started += 1
-        child = await self._starter.start(
+        child = await self._factory.start(
             f"worker-{version.version}-{self._started}",
             {"model": version.name, "version": version.version},
+            self.settings.process,
         )
         self.loading.set()
-        folder = self.settings.new_folder()
+        folder = self.settings.process.new_folder()
         request = LoadRequest(
             path=str(self.stored.path),
             digest=self.stored.digest,
@@ -341,7 +346,7 @@ class Pool:
 
     async def _watch(self, worker: Worker) -> None:
         """Return once the worker is lost; an idle one is asked for its heartbeat."""
-        interval_s = self.settings.heartbeat_interval_s
+        interval_s = self.settings.process.heartbeat_interval_s
         while True:
             with anyio.move_on_after(interval_s):
                 await worker.child.lost.wait()
@@ -351,7 +356,7 @@ class Pool:
                 continue
             self._idle.remove(worker)
             try:
-                await worker.child.ping(self.settings.heartbeat_timeout_s)
+                await worker.child.ping(self.settings.process.heartbeat_timeout_s)
             except (ChildLostError, ChildTimeoutError) as error:
                 self._log.warning("worker gave no heartbeat", reason=str(error))
             else:

@@ -1,4 +1,4 @@
-"""What the workers of every version have in common."""
+"""What worker processes have in common, and what the workers of one version have."""
 
 import uuid
 from pathlib import Path
@@ -7,25 +7,38 @@ import msgspec
 
 from service.predictors.answer_rules import AnswerRules
 
+_HEARTBEATS_OWED = 10
 
-class PoolSettings(msgspec.Struct, frozen=True):
-    """How many workers, with how many threads each, and what may take how long (seconds).
 
-    `spin_s` is how long a worker may look out for its next call before it sleeps.
+class ProcessSettings(msgspec.Struct, frozen=True):
+    """What a worker or compiler process needs before it knows of a version; durations in seconds.
+
+    `environment` is what it gets beside the server process's own variables. `spin_s` is how long a
+    worker may look out for its next call before it sleeps.
     """
 
-    workers: int
-    threads: int
-    start_timeout_s: float
-    load_timeout_s: float
-    heartbeat_interval_s: float
-    heartbeat_timeout_s: float
-    refuse_unknown: bool
     temp_dir: Path
     environment: dict[str, str]
+    start_timeout_s: float
+    heartbeat_interval_s: float
     spin_s: float = 0.0
-    answers: AnswerRules = AnswerRules()
+
+    @property
+    def heartbeat_timeout_s(self) -> float:
+        """How long a worker may owe a heartbeat before it is replaced."""
+        return _HEARTBEATS_OWED * self.heartbeat_interval_s
 
     def new_folder(self) -> Path:
         """Name a folder, not made yet, for a process that is to have files of its own."""
         return self.temp_dir / "models" / uuid.uuid4().hex[:12]
+
+
+class PoolSettings(msgspec.Struct, frozen=True):
+    """How many workers a version gets, with how many threads each, and how they answer."""
+
+    workers: int
+    threads: int
+    load_timeout_s: float
+    refuse_unknown: bool
+    process: ProcessSettings
+    answers: AnswerRules = AnswerRules()

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from service.settings.settings import Settings
+from service.settings.service import ServiceSettings
 from tests.support import followed, footprint
 from tests.support.followed import ALIAS
 from tests.support.footprint import Footprint
@@ -191,7 +191,7 @@ def _large_body(service: RunningService, hammer: Hammer) -> Iterator[Callable[[]
     ]
     with ThreadPoolExecutor(1) as caller:
         body = json.dumps({"instances": rows}).encode()
-        assert len(body) > Settings().raw_body_bytes
+        assert len(body) > ServiceSettings().raw_body_bytes
         before, meanwhile = len(hammer.all), list[int]()
         answer = caller.submit(service.post, "/predict", body)
         answer.add_done_callback(lambda _: meanwhile.append(len(hammer.all) - before))

@@ -20,7 +20,9 @@ from service.core.verdicts import Outcome, Verdict
 from service.processes.frames import FrameReader, framed
 from service.processes.protocol import Fault, Reply, to_error
 from service.registry.webhook import Deliveries, is_of_another_model
-from service.settings.settings import Settings, SettingsError, load_settings, read_dotenv
+from service.settings.environment import load_settings, read_dotenv
+from service.settings.errors import SettingsError
+from service.settings.settings import FIELDS
 from service.store import manifest
 from service.store.mlmodel import safe_load
 from service.store.pointer_state import Refusal, Remembered
@@ -30,7 +32,7 @@ from tests.fuzz.nonsense import TEXTS, json_text, mutated, pieces, value
 from tests.support.fake_source import a_version
 
 _SECRET = "a-secret-of-the-fuzz-run"  # noqa: S105 - of this run alone
-_FIELDS = [field.name.upper() for field in msgspec.structs.fields(Settings)]
+_FIELDS = [field.name.upper() for field in FIELDS]
 _USUAL_SETTINGS = (
     *("1", ".5", "1e3", "true", "off", "latest", "a,-B*"),
     *("models:/m@a", "runs:/1/m", "http://127.0.0.1:5000"),
@@ -157,7 +159,8 @@ class SettingTexts(_Parser):
             except SettingsError as error:
                 return self._told(error)
             assert len(repr(settings)) < 20_000
-            assert printable(settings.ref.uri) == settings.ref.uri
+            for deployment in settings.deployments.values():
+                assert printable(deployment.ref.uri) == deployment.ref.uri
         return "read"
 
     @staticmethod

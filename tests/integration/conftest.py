@@ -13,7 +13,7 @@ from service.core.versions import StoredVersion
 from service.processes.launch import preload
 from service.processes.temp import TempFolder
 from service.registry.inside import client
-from service.workers.pool_settings import PoolSettings
+from service.workers.pool_settings import PoolSettings, ProcessSettings
 from service.workers.preloaded import PRELOADED
 from tests.support import handmade_model
 from tests.support.fake_models import POOL
@@ -64,8 +64,10 @@ def pool_settings(tmp_path: Path) -> PoolSettings:
     return msgspec.structs.replace(
         POOL,
         load_timeout_s=60,
-        heartbeat_interval_s=0.1,
-        heartbeat_timeout_s=1,
-        temp_dir=tmp_path,
-        environment={CONTROL: str(tmp_path)},
+        process=ProcessSettings(
+            temp_dir=tmp_path,
+            environment={CONTROL: str(tmp_path)},
+            start_timeout_s=60,
+            heartbeat_interval_s=0.1,
+        ),
     )

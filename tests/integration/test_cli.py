@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from service.settings.settings import Settings
+from service.settings.settings import FIELDS
 from service.wire.listening import listen
 
 ROOT = Path(__file__).parents[2]
@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 
 def hotswap(folder: Path, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
     """Run the command in a folder of its own until it ends."""
-    names = {name.upper() for name in Settings.__struct_fields__}
+    names = {field.name.upper() for field in FIELDS}
     kept = {name: value for name, value in os.environ.items() if name not in names}
     return subprocess.run(
         [sys.executable, "-m", "service", *arguments],

@@ -18,10 +18,10 @@ HEAVY = (
 )
 MAKE = """
 import sys
-from pathlib import Path
 from service.app import create_app
-from service.settings.settings import Settings
-app = create_app(Settings(cache_dir=Path(sys.argv[1])))
+from service.deployments import Deployments
+from service.settings.environment import load_settings
+app = create_app(Deployments(load_settings({"CACHE_DIR": sys.argv[1]})))
 """
 ASK = """
 import anyio, httpx

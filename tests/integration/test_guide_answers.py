@@ -99,6 +99,9 @@ def test_health_tells_what_serves(guide: Guide, mlflow_server: MlflowServer) -> 
             "registry_error": None,
             "pinned_version": None,
             "degraded": None,
+            "models": {
+                NAME: {"status": "healthy", "model_loaded": True, "model_version": guide.version}
+            },
         }
     assert guide.service.get("/health/live").json() == {"status": "alive"}
 

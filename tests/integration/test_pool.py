@@ -28,7 +28,7 @@ from service.processes.child import ChildThreads
 from service.serving.batching.batcher import BatchSettings
 from service.serving.model import LoadedModel, ModelHost
 from service.store import manifest
-from service.workers.factory import WorkerStarter
+from service.workers.factory import WorkerFactory
 from service.workers.pool import Pool
 from service.workers.pool_settings import PoolSettings
 from tests.support import handmade_model
@@ -48,7 +48,7 @@ SOON_S = 60.0
 
 def a_pool(stored: StoredVersion, settings: PoolSettings) -> Pool:
     """Return the pool of a version, with no spare worker."""
-    return Pool(stored, WorkerStarter(settings, ChildThreads()))
+    return Pool(stored, WorkerFactory(ChildThreads()), settings)
 
 
 @asynccontextmanager
@@ -174,7 +174,8 @@ async def test_no_worker_that_has_just_ended_is_handed_out(
     stored: StoredVersion, pool_settings: PoolSettings
 ) -> None:
     """A request would lose it for nothing."""
-    settings = msgspec.structs.replace(pool_settings, heartbeat_interval_s=60.0)
+    process = msgspec.structs.replace(pool_settings.process, heartbeat_interval_s=60.0)
+    settings = msgspec.structs.replace(pool_settings, process=process)
     async with running(stored, settings) as pool:
         async with pool.acquire() as worker:
             pass
@@ -262,7 +263,7 @@ async def test_a_model_that_changes_a_large_file_in_place(
         return stored
 
     (tmp_path / "change").touch()
-    pool = Pool(stored, WorkerStarter(pool_settings, ChildThreads()), restore=restore)
+    pool = Pool(stored, WorkerFactory(ChildThreads()), pool_settings, restore=restore)
     async with anyio.create_task_group() as host:
         await host.start(pool.run)
         manifest.verify_stored(stored.path, stored.digest)
@@ -309,7 +310,7 @@ async def test_a_load_that_is_cut_short_while_the_store_is_restored(
         await anyio.sleep_forever()
         return stored
 
-    pool = Pool(stored, WorkerStarter(pool_settings, ChildThreads()), restore=restore)
+    pool = Pool(stored, WorkerFactory(ChildThreads()), pool_settings, restore=restore)
     async with anyio.create_task_group() as host:
         host.start_soon(host.start, pool.run)
         with anyio.fail_after(SOON_S):
@@ -324,8 +325,8 @@ async def test_a_load_that_is_cut_short_while_the_store_is_restored(
 @asynccontextmanager
 async def hosted(stored: StoredVersion, settings: PoolSettings) -> AsyncIterator[LoadedModel]:
     """Host a whole model: pool, contract and batcher."""
-    starter = WorkerStarter(settings, ChildThreads())
-    host = ModelHost(starter, BatchSettings(100, 0.002, CALL_S))
+    factory = WorkerFactory(ChildThreads())
+    host = ModelHost(factory, settings, BatchSettings(100, 0.002, CALL_S))
     async with anyio.create_task_group() as nursery:
         model: LoadedModel = await nursery.start(partial(host.run, stored))
         await until(lambda: model.can_answer, SOON_S)

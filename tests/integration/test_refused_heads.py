@@ -7,9 +7,9 @@ from typing import Any, cast
 import pytest
 
 from service.core.errors import OverloadedError
-from service.core.versions import ModelRef
 from service.handlers.naming import ReplyNames
 from service.handlers.predictions.direct import DirectAnswers
+from service.serving.slot import Slot
 from tests.support.wire_server import LIMITS, echo, serve
 
 pytestmark = pytest.mark.anyio
@@ -27,7 +27,7 @@ BODY = (GET * 12_000)[:300_000]
 class Full:
     """A data plane that takes nothing more."""
 
-    def refusal(self, _body_bytes: int) -> OverloadedError:
+    def refusal(self, _slot: object, _body_bytes: int) -> OverloadedError:
         """Refuse it, whatever it is."""
         return OverloadedError("too much is asked", 2.2)
 
@@ -38,12 +38,20 @@ def anyio_backend() -> tuple[str, dict[str, bool]]:
     return "asyncio", {"use_uvloop": sys.platform != "win32"}
 
 
+class Deployed:
+    """A deployment with nothing behind it."""
+
+    slot, label = Slot(), "@champion"
+
+
 @pytest.fixture
 def app() -> Any:
     """Answer `/predict` as the service does that is full, and everything else by an echo."""
-    names = ReplyNames(ModelRef.parse("models:/m@champion"))
+    names = ReplyNames()
     plane, most = cast("Any", Full()), LIMITS.max_body_bytes
-    return DirectAnswers(cast("Any", echo), plane, names, most, lambda _: True)
+    return DirectAnswers(
+        cast("Any", echo), lambda _: Deployed(), plane, names, most, lambda _: True
+    )
 
 
 @pytest.mark.parametrize("kind", [JSON, ARROW])

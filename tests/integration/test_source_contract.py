@@ -14,7 +14,7 @@ from service.registry.group_look import FEW, GroupLook
 from service.registry.inside.resolving import resolve
 from service.registry.inside.searching import Searches
 from service.registry.messages import ResolveReply, ResolveRequest, SearchReply, SearchRequest
-from service.registry.sources import ScoutSource, Source
+from service.registry.sources import RegistrySource, Source
 from tests.support.fake_source import FakeSource, a_version
 from tests.support.mlflow_server import MlflowServer, free_port, unique_name
 
@@ -118,7 +118,7 @@ class RealRegistry:
         server: MlflowServer,
         ask: Callable[[ResolveRequest], Awaitable[ResolveReply]],
     ) -> None:
-        self.source = ScoutSource(ModelRef.for_alias(name, "champion"), ask)
+        self.source = RegistrySource(ModelRef.for_alias(name, "champion"), ask)
         self._name = name
         self._server = server
         for factor in (1.0, 2.0):

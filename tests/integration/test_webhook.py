@@ -10,8 +10,9 @@ import pytest
 
 from service.app import create_app
 from service.core.events import Trigger
+from service.deployments import Deployments
 from service.registry.webhook import Deliveries
-from service.settings.settings import Settings
+from service.settings.environment import load_settings
 from tests.support import mlflow_server as mlflow_server_module
 from tests.support import running_service
 from tests.support.mlflow_server import MlflowServer, free_port
@@ -148,5 +149,6 @@ def test_a_delivery_that_is_not_to_be_believed_changes_nothing(hooked: Hooked) -
 def test_without_a_secret_the_call_does_not_exist(tmp_path: Path) -> None:
     """There is nothing to be believed by."""
     for secret, exists in ((SECRET, True), ("", False)):
-        app = create_app(Settings(cache_dir=tmp_path, webhook_secret=secret))
+        settings = load_settings({"CACHE_DIR": str(tmp_path), "WEBHOOK_SECRET": secret})
+        app = create_app(Deployments(settings))
         assert (PATH in {route.path for route in app.routes}) is exists

@@ -15,7 +15,7 @@ from service.core.versions import StoredVersion
 from service.processes import child as child_module
 from service.processes.child import Child, ChildSpec, ChildThreads, start_child
 from service.workers import factory as starter_module
-from service.workers.factory import WorkerStarter
+from service.workers.factory import WorkerFactory
 from service.workers.pool import Pool
 from service.workers.pool_settings import PoolSettings
 from tests.support.fake_workers import a_call
@@ -38,9 +38,9 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @asynccontextmanager
-async def keeping(settings: PoolSettings) -> AsyncIterator[WorkerStarter]:
+async def keeping() -> AsyncIterator[WorkerFactory]:
     """Have a starter keep a spare worker; nothing is left of it afterwards."""
-    starter = WorkerStarter(settings, ChildThreads())
+    starter = WorkerFactory(ChildThreads())
     async with anyio.create_task_group() as host:
         host.start_soon(starter.keep_spare)
         yield starter
@@ -51,12 +51,14 @@ async def keeping(settings: PoolSettings) -> AsyncIterator[WorkerStarter]:
         assert not psutil.pid_exists(spare.pid)
 
 
-async def started(starter: WorkerStarter, name: str = "worker-1-1") -> Child:
+async def started(
+    starter: WorkerFactory, settings: PoolSettings, name: str = "worker-1-1"
+) -> Child:
     """Start a worker as a pool would."""
-    return await starter.start(name, {"version": "1"})
+    return await starter.start(name, {"version": "1"}, settings.process)
 
 
-async def the_spare(starter: WorkerStarter) -> Child:
+async def the_spare(starter: WorkerFactory) -> Child:
     """Wait until a worker stands by."""
     await until(lambda: starter._spare is not None, SOON_S)
     assert starter._spare is not None
@@ -65,10 +67,10 @@ async def the_spare(starter: WorkerStarter) -> Child:
 
 async def test_none_stands_by_until_a_worker_was_needed(pool_settings: PoolSettings) -> None:
     """The first version's workers are not to wait for it."""
-    async with keeping(pool_settings) as starter:
+    async with keeping() as starter:
         await anyio.sleep(0.3)
         assert starter._spare is None
-        await (await started(starter)).end()
+        await (await started(starter, pool_settings)).end()
         await the_spare(starter)
 
 
@@ -76,10 +78,10 @@ async def test_who_needs_a_worker_takes_the_one_that_stands_by(
     pool_settings: PoolSettings,
 ) -> None:
     """Under its new name; and after that another one stands by."""
-    async with keeping(pool_settings) as starter:
-        first = await started(starter)
+    async with keeping() as starter:
+        first = await started(starter, pool_settings)
         spare = await the_spare(starter)
-        taken = await started(starter, "worker-2-1")
+        taken = await started(starter, pool_settings, "worker-2-1")
         assert taken is spare is not first
         assert taken.name == "worker-2-1"
         another = await the_spare(starter)
@@ -93,10 +95,10 @@ async def test_a_pool_loads_its_version_in_the_worker_that_stands_by(
     pool_settings: PoolSettings, stored: StoredVersion
 ) -> None:
     """And so does the successor of one that was lost."""
-    async with keeping(pool_settings) as starter, anyio.create_task_group() as host:
-        await (await started(starter)).end()
+    async with keeping() as starter, anyio.create_task_group() as host:
+        await (await started(starter, pool_settings)).end()
         spare = await the_spare(starter)
-        pool = Pool(stored, starter)
+        pool = Pool(stored, starter, pool_settings)
         await host.start(pool.run)
         await until(lambda: pool.pids == [spare.pid], SOON_S)
         another = await the_spare(starter)
@@ -113,13 +115,13 @@ async def test_one_that_is_lost_or_hangs_is_replaced(
 ) -> None:
     """A candidate is never refused for what stood by in vain."""
     monkeypatch.setattr(starter_module, "_SIGN_OF_LIFE_S", 0.2)
-    async with keeping(pool_settings) as starter:
-        await (await started(starter)).end()
+    async with keeping() as starter:
+        await (await started(starter, pool_settings)).end()
         spare = await the_spare(starter)
         os.kill(spare.pid, how)
         if how is signal.SIGKILL:
             await until(lambda: starter._spare not in {spare, None}, SOON_S)
-        taken = await started(starter)
+        taken = await started(starter, pool_settings)
         assert taken.pid != spare.pid
         await taken.ping(CALL_S)
         assert not psutil.pid_exists(spare.pid)
@@ -139,8 +141,8 @@ async def test_workers_are_started_though_none_can_stand_by(
         return await real(spec, threads, start_timeout_s)
 
     monkeypatch.setattr(starter_module, "start_child", failing)
-    async with keeping(pool_settings) as starter:
-        child = await started(starter)
+    async with keeping() as starter:
+        child = await started(starter, pool_settings)
         await the_spare(starter)
         assert failures == []
         await child.end()
@@ -150,8 +152,8 @@ async def test_a_wish_that_is_given_up_leaves_no_worker(
     pool_settings: PoolSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A promotion may be superseded while its worker is asked for a sign of life."""
-    async with keeping(pool_settings) as starter:
-        await (await started(starter)).end()
+    async with keeping() as starter:
+        await (await started(starter, pool_settings)).end()
         spare = await the_spare(starter)
         asked = anyio.Event()
 
@@ -162,7 +164,7 @@ async def test_a_wish_that_is_given_up_leaves_no_worker(
 
         monkeypatch.setattr(child_module.Child, "ping", never)
         async with anyio.create_task_group() as wishes:
-            wishes.start_soon(started, starter)
+            wishes.start_soon(started, starter, pool_settings)
             await asked.wait()
             wishes.cancel_scope.cancel()
         await until(lambda: not psutil.pid_exists(spare.pid), SOON_S)

@@ -21,22 +21,20 @@ from service.serving.failed_request import FailedRequest
 from service.serving.model import LoadedModel, ModelHost
 from service.store.artifact_store import ArtifactStore, InUse
 from service.store.pointer_state import Memory, Refusal, Remembered
-from service.workers.factory import WorkerStarter
+from service.workers.factory import WorkerFactory
 from service.workers.messages import LoadReply, SmokeReply
 from service.workers.pool import Pool
-from service.workers.pool_settings import PoolSettings
+from service.workers.pool_settings import PoolSettings, ProcessSettings
 from service.workers.pool_worker import Worker
 
 POOL = PoolSettings(
     workers=1,
     threads=1,
-    start_timeout_s=60,
     load_timeout_s=300,
-    heartbeat_interval_s=1,
-    heartbeat_timeout_s=10,
     refuse_unknown=False,
-    temp_dir=Path("nowhere"),
-    environment={},
+    process=ProcessSettings(
+        temp_dir=Path("nowhere"), environment={}, start_timeout_s=60, heartbeat_interval_s=1
+    ),
 )
 BATCHING = BatchSettings(100, 0.002, 30)
 CONTRACT = contract_for(
@@ -192,7 +190,7 @@ class FakePool(Pool):
     """A pool without workers: alive while it is hosted."""
 
     def __init__(self, stored: StoredVersion, fate: Fate) -> None:
-        super().__init__(stored, WorkerStarter(POOL, ChildThreads()))
+        super().__init__(stored, WorkerFactory(ChildThreads()), POOL)
         self.alive = True
         self.proved = False
         """Whether it has ever answered its example rightly."""
@@ -268,7 +266,7 @@ class FakeHost(ModelHost, frozen=True):
 
 def a_host(fates: Fates) -> FakeHost:
     """Return a host of versions with these fates."""
-    return FakeHost(WorkerStarter(POOL, ChildThreads()), BATCHING, fates=fates)
+    return FakeHost(WorkerFactory(ChildThreads()), POOL, BATCHING, fates=fates)
 
 
 def fail(model: LoadedModel, number: int = 0, error: ServiceError | None = None) -> None:

@@ -40,6 +40,7 @@ class Hammer:
     clients: int
     instance: Callable[[float], dict[str, Any]] = field(default=lambda number: {"a": number})
     output: str = "y"
+    path: str = "/predict"
     pause_s: float = 0.0
     """Between two requests of a client."""
 
@@ -111,7 +112,7 @@ class Hammer:
                         if connection is not None:
                             connection.close()
                         connection = await _connect(self.url)
-                    status, answer = await connection.post("/predict", body)
+                    status, answer = await connection.post(self.path, body)
             except (OSError, EOFError, TimeoutError) as error:
                 why = f"{type(error).__name__}: {error}"
                 seen.append(Seen(0, "", number, None, why, fresh))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from service.cache_dir import require_writable, temp_folder
-from service.settings.settings import SettingsError
+from service.settings.errors import SettingsError
 
 
 def test_a_file_in_the_way_is_told_in_one_line(tmp_path: Path) -> None:

@@ -11,13 +11,12 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-import msgspec
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from service.commands.demo.processes import Crashed, Stopped, started, until_stopped
 from service.commands.demo.story import story
-from service.settings.settings import Settings
+from service.settings.settings import FIELDS
 from service.wire.listening import ListenError, listen
 
 NAME = "archive-forecast-rf"
@@ -108,7 +107,7 @@ def _server(folder: Path, port: int) -> list[str]:
 
 def _environ(folder: Path, port: int, mlflow: str) -> Mapping[str, str]:
     """Our environment, in which the demo's own settings replace any of the caller's."""
-    names = {field.name.upper() for field in msgspec.structs.fields(Settings)}
+    names = {field.name.upper() for field in FIELDS}
     kept = {name: value for name, value in os.environ.items() if name.upper() not in names}
     package_root = str(Path(__file__).resolve().parents[3])
     return kept | {

@@ -1,5 +1,6 @@
-"""`GET /model/journal`: every promotion that was noticed, and what came of it."""
+"""`GET /model/journal`, and each model's: every promotion that was noticed, and its outcome."""
 
+from http import HTTPStatus
 from typing import Annotated, Any
 
 import msgspec
@@ -7,21 +8,30 @@ from litestar import get
 from litestar.di import NamedDependency
 from litestar.params import QueryParameter
 
-from service.control.journal import KEPT_PROMOTIONS, Journal
+from service.control.journal import KEPT_PROMOTIONS
 from service.core.events import Promotion
 from service.core.redaction import redact
 from service.core.text import LISTED_CHARACTERS, presentable
 from service.core.verdicts import Verdict
+from service.deployment import Deployment
+from service.handlers.described import NOT_FOUND, problem_responses
 
 Limit = Annotated[
     int, QueryParameter(ge=1, le=KEPT_PROMOTIONS, description="How many promotions at most")
 ]
 
 
-@get("/model/journal", tags=["model"], summary="What was promoted, and what came of it")
-async def journal_entries(journal: NamedDependency[Journal], limit: Limit = 50) -> dict[str, Any]:
+@get(
+    ["/model/journal", "/models/{name:str}/journal"],
+    tags=["model"],
+    summary="What was promoted, and what came of it",
+    responses=problem_responses({HTTPStatus.NOT_FOUND: NOT_FOUND}),
+)
+async def journal_entries(
+    deployment: NamedDependency[Deployment], limit: Limit = 50
+) -> dict[str, Any]:
     """Answer with the promotions of the pointer that is followed, the newest first."""
-    return {"promotions": [told(promotion) for promotion in journal.last(limit)]}
+    return {"promotions": [told(promotion) for promotion in deployment.journal.last(limit)]}
 
 
 def told(promotion: Promotion) -> dict[str, Any]:

@@ -8,9 +8,8 @@ from litestar import Request, post
 from litestar.di import NamedDependency
 from litestar.params import RawBody
 
-from service.control.desired import DesiredState
 from service.core.events import Trigger
-from service.core.versions import ModelRef
+from service.deployments import Deployments
 from service.handlers.described import problem_responses
 from service.handlers.guards import ANY_HOST, plain_body
 from service.registry.webhook import Deliveries, is_of_another_model
@@ -20,7 +19,7 @@ _MAX_BODY_BYTES = 1_048_576
 
 
 class WebhookReply(msgspec.Struct):
-    """What a delivery led to: `looking` at the registry now, or `ignored` as another model's."""
+    """What a delivery led to: `looking` at the registry now, or `ignored`: no model of ours."""
 
     status: str
 
@@ -46,8 +45,7 @@ async def mlflow_webhook(
     request: Request[Any, Any, Any],
     body: RawBody,
     deliveries: NamedDependency[Deliveries],
-    desired: NamedDependency[DesiredState],
-    ref: NamedDependency[ModelRef],
+    deployments: NamedDependency[Deployments],
 ) -> WebhookReply:
     """Look at the registry now, if MLflow signed this, just now, and for the first time.
 
@@ -58,7 +56,7 @@ async def mlflow_webhook(
         for name in ("delivery-id", "timestamp", "signature")
     )
     deliveries.accept(delivery_id, timestamp, signature, body)
-    if is_of_another_model(body, ref.name):
-        return WebhookReply("ignored")
-    desired.wake(Trigger.WEBHOOK)
-    return WebhookReply("looking")
+    moved = [one for one in deployments.values() if not is_of_another_model(body, one.ref.name)]
+    for deployment in moved:
+        deployment.desired.wake(Trigger.WEBHOOK)
+    return WebhookReply("looking" if moved else "ignored")

@@ -1,4 +1,4 @@
-"""The usual request of `/predict`, answered before the framework prepares for any other.
+"""The usual request for predictions, answered before the framework prepares for any other.
 
 Litestar's routing, and its handling of parameters, dependencies and responses, take longer than all
 else that the front does for a small request (docs/decisions, 11). A request that says in the usual
@@ -7,6 +7,7 @@ and so does whatever is to be known of the call: its description, its other meth
 """
 
 from collections.abc import Callable
+from typing import Protocol
 
 from litestar.enums import ScopeType
 from litestar.middleware import ASGIMiddleware
@@ -18,29 +19,49 @@ from service.handlers.naming import ReplyNames
 from service.handlers.request_id import bind_request_id
 from service.serving.batching.request_queue import Caller
 from service.serving.dataplane import DataPlane
+from service.serving.slot import Slot
 
 PATH = "/predict"
+NAMED_PATH = "/models/{name:str}/predict"
+_NAMED_BEGIN, _NAMED_END = "/models/", PATH
 _JSON = b"application/json"
 _ANY = (b"*/*", _JSON)
 _ERROR = "direct_error"
 _MOST_DIGITS = 15
 
 
+class Answering(Protocol):
+    """A deployment, as far as an answer needs it."""
+
+    @property
+    def slot(self) -> Slot:
+        """Which of its versions answers."""
+        ...
+
+    @property
+    def label(self) -> str:
+        """The pointer that it follows, as people write it."""
+        ...
+
+
 class DirectAnswers:
     """Answers a JSON body of a known length, which nobody wants in another form, by JSON.
 
-    `app` is Litestar's own handler, which gets everything else.
+    `app` is Litestar's own handler, which gets everything else. `find` returns the deployment of a
+    name, '' for the default one, and None where there is none.
     """
 
     def __init__(
         self,
         app: ASGIApp,
+        find: Callable[[str], Answering | None],
         dataplane: DataPlane,
         names: ReplyNames,
         max_body_bytes: int,
         may_call: Callable[[bytes], bool],
     ) -> None:
         self._app = app
+        self._find = find
         self._dataplane = dataplane
         self._names = names
         self._max_body_bytes = max_body_bytes
@@ -51,12 +72,14 @@ class DirectAnswers:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, or pass the request on, with the error that `DataPlane.infer` raised if any."""
-        if scope["path"] != PATH or scope.get("method") != "POST":
+        deployment = self._deployment(scope["path"])
+        if deployment is None or scope.get("method") != "POST":
             await self._app(scope, receive, send)
             return
+        slot = deployment.slot
         body_bytes, is_usual = self._read_head(scope)
         # Before the body is read, which may be large, or slow to come.
-        refusal = self._dataplane.refusal(body_bytes)
+        refusal = self._dataplane.refusal(slot, body_bytes)
         if refusal is not None:
             await self._refuse(scope, send, refusal)
             return
@@ -68,7 +91,7 @@ class DirectAnswers:
             return
         named = bind_request_id(scope)
         try:
-            prediction = await self._dataplane.infer(body, caller=caller_of(receive))
+            prediction = await self._dataplane.infer(slot, body, caller=caller_of(receive))
         except OverloadedError as error:
             await self._refuse(scope, send, error)
             return
@@ -76,7 +99,7 @@ class DirectAnswers:
             scope["state"][_ERROR] = error
             await self._app(scope, receive, send)
             return
-        reply = self._names.reply(prediction)
+        reply = self._names.reply(prediction, deployment.label)
         start: HTTPResponseStartEvent = {
             "type": "http.response.start",
             "status": 200,
@@ -89,6 +112,17 @@ class DirectAnswers:
         }
         await send(start)
         await send({"type": "http.response.body", "body": reply, "more_body": False})
+
+    def _deployment(self, path: str) -> Answering | None:
+        """Return the deployment that a path asks for predictions; None for any other path.
+
+        And where there is no such deployment: the handler says what there is.
+        """
+        if path == PATH:
+            return self._find("")
+        if path.startswith(_NAMED_BEGIN) and path.endswith(_NAMED_END):
+            return self._find(path[len(_NAMED_BEGIN) : -len(_NAMED_END)] or "/")
+        return None
 
     async def _refuse(self, scope: Scope, send: Send, error: OverloadedError) -> None:
         """Answer a request that is one too many, for less than the framework takes."""

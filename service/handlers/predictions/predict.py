@@ -1,4 +1,7 @@
-"""`POST /predict`: rows or columns in, predictions out. Usual requests are answered by `direct`."""
+"""`POST /predict`, and each model's: rows or columns in, predictions out.
+
+Usual requests are answered by `direct`.
+"""
 
 from http import HTTPStatus
 from typing import Any
@@ -10,11 +13,12 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import RawBody
 
 from service.codecs.media import Media
-from service.handlers.described import PredictOperation, problem_responses
+from service.deployment import Deployment
+from service.handlers.described import NOT_FOUND, PredictOperation, problem_responses
 from service.handlers.guards import plain_body
 from service.handlers.media import kind_of_answer, kind_of_body
 from service.handlers.naming import ReplyNames, version_headers
-from service.handlers.predictions.direct import PATH, RaiseAgain, caller_of
+from service.handlers.predictions.direct import NAMED_PATH, PATH, RaiseAgain, caller_of
 from service.serving.dataplane import DataPlane
 
 
@@ -29,6 +33,7 @@ class PredictReply(msgspec.Struct):
 
 _FAULTS = {
     HTTPStatus.BAD_REQUEST: "Malformed, or not what the served version takes: `path` and `row`",
+    HTTPStatus.NOT_FOUND: NOT_FOUND,
     HTTPStatus.NOT_ACCEPTABLE: "Neither JSON nor Arrow is accepted",
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "Over MAX_BODY_BYTES, or 8 times that once decoded",
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "Neither JSON nor Arrow, or with a Content-Encoding",
@@ -39,7 +44,7 @@ _FAULTS = {
 
 
 @post(
-    PATH,
+    [PATH, NAMED_PATH],
     status_code=200,
     guards=[plain_body],
     tags=["predict"],
@@ -54,6 +59,7 @@ _FAULTS = {
 async def predict(
     request: Request[Any, Any, Any],
     body: RawBody,
+    deployment: NamedDependency[Deployment],
     dataplane: NamedDependency[DataPlane],
     names: NamedDependency[ReplyNames],
 ) -> Response[bytes]:
@@ -64,10 +70,12 @@ async def predict(
     """
     kind = kind_of_body(request.headers.get("content-type"))
     wanted = kind_of_answer(", ".join(request.headers.getall("accept", [])), kind)
-    prediction = await dataplane.infer(body, kind, wanted, caller_of(request.receive))
+    prediction = await dataplane.infer(
+        deployment.slot, body, kind, wanted, caller_of(request.receive)
+    )
     in_arrow = prediction.kind is Media.ARROW
     return Response(
-        content=prediction.predictions if in_arrow else names.reply(prediction),
+        content=prediction.predictions if in_arrow else names.reply(prediction, deployment.label),
         media_type=prediction.kind.value,
         headers=version_headers(prediction.version),
     )

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 
 from service.core.described import Described
 from service.core.versions import StoredVersion
-from service.settings.settings import Settings
+from service.settings.deployment import DeploymentSettings
 from service.watcher.gates.artifacts import ArtifactsGate
 from service.watcher.gates.contract import ContractGate
 from service.watcher.gates.environment import EnvironmentGate
@@ -15,8 +15,8 @@ from service.watcher.gates.smoke import SmokeGate
 from service.watcher.gates.speed import SpeedGate
 
 
-def row_of_gates(
-    settings: Settings, describe: Callable[[StoredVersion], Awaitable[Described]]
+def gate_chain(
+    settings: DeploymentSettings, describe: Callable[[StoredVersion], Awaitable[Described]]
 ) -> tuple[Gate, ...]:
     """Return every gate, the cheapest first: what refuses early spares the rest.
 

@@ -10,7 +10,7 @@ import anyio
 import msgspec
 import pytest
 
-from service.compiling.compilation import CompilationError, Compiled, Compiler
+from service.compiling.compilation import CompilationError, Compiled, Compiler, CompileTurns
 from service.core.errors import ChildLostError
 from service.core.versions import StoredVersion
 from service.predictors.report import Report
@@ -45,7 +45,7 @@ class FakeCompiler(Compiler):
     def __init__(self, folder: Path, error: Exception | None = None) -> None:
         (folder / "aside").mkdir()
         self.files = CompiledFiles(folder / "compiled", folder / "aside", 1e-12)
-        super().__init__(self.files, POOL, ChildThreads(), no_description)
+        super().__init__(self.files, POOL, ChildThreads(), no_description, CompileTurns())
         self.error = error
         self.hangs = False
         self.at_work = 0

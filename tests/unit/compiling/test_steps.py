@@ -9,14 +9,14 @@ import msgspec
 import pytest
 from structlog.testing import capture_logs
 
-from service.compiling.compilation import Compiled, Compiler
+from service.compiling.compilation import Compiled, Compiler, CompileTurns
 from service.compiling.steps import CompileSteps, Compiling
 from service.core.errors import ChildLostError, ServiceError
 from service.core.versions import StoredVersion
 from service.predictors.report import Report
 from service.processes.child import ChildThreads
 from service.store.compiled_files import CompiledFiles
-from service.workers.factory import WorkerStarter
+from service.workers.factory import WorkerFactory
 from service.workers.messages import AdoptReply, LoadReply
 from service.workers.pool import Pool
 from tests.support.fake_models import POOL, no_description
@@ -40,7 +40,11 @@ class FakeCompiler(Compiler):
         promising: bool = True,
     ) -> None:
         super().__init__(
-            CompiledFiles(Path("a"), Path("b"), 0.0), POOL, ChildThreads(), no_description
+            CompiledFiles(Path("a"), Path("b"), 0.0),
+            POOL,
+            ChildThreads(),
+            no_description,
+            CompileTurns(),
         )
         self.error = error
         self.first = first
@@ -73,7 +77,7 @@ class FakePool(Pool):
     """A pool whose workers say what they are told to."""
 
     def __init__(self, reply: AdoptReply, first: AdoptReply = AdoptReply(FIRST)) -> None:  # noqa: B008 - frozen
-        super().__init__(STORED, WorkerStarter(POOL, ChildThreads()))
+        super().__init__(STORED, WorkerFactory(ChildThreads()), POOL)
         self.loading.set()
         self.reply = reply
         self.first = first

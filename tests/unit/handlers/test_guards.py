@@ -11,10 +11,11 @@ from litestar.routes import HTTPRoute
 
 from service.app import create_app
 from service.core.errors import ServiceError
+from service.deployments import Deployments
 from service.handlers import problems
 from service.handlers.guards import ANY_HOST, administrators, known_names
 from service.handlers.host_names import HostNames
-from service.settings.settings import Settings, load_settings
+from service.settings.environment import load_settings
 
 TOKEN = "let-me-in-0123456789"  # noqa: S105 - of this test alone
 LOCAL, AFAR = ("127.0.0.1", 50_000), ("192.0.2.7", 50_000)
@@ -52,7 +53,7 @@ async def ask(
 ) -> int:
     """Ask as uvicorn would have the application asked, with HOST=`bound`; return the status."""
     given_settings = {"HOST": bound, **{key.upper(): value for key, value in variables.items()}}
-    settings = load_settings(given_settings)
+    settings = load_settings(given_settings).service
     app = Litestar(
         [change, read, health],
         guards=[known_names],
@@ -258,7 +259,8 @@ async def test_a_service_that_listens_beyond_loopback_is_read_under_any_name() -
 @pytest.mark.anyio
 async def test_every_call_that_takes_a_body_refuses_an_encoded_one(tmp_path: Path) -> None:
     """Whatever its bytes are, and before they are read; a new call needs the guard, too."""
-    app = create_app(Settings(cache_dir=tmp_path, webhook_secret="s"))  # noqa: S106 - opens nothing
+    settings = load_settings({"CACHE_DIR": str(tmp_path), "WEBHOOK_SECRET": "s"})
+    app = create_app(Deployments(settings))
     taking = [
         route.path
         for route in app.routes
@@ -266,7 +268,7 @@ async def test_every_call_that_takes_a_body_refuses_an_encoded_one(tmp_path: Pat
         for handler in route.route_handlers
         if "body" in handler.parsed_fn_signature.parameters
     ]
-    assert len(taking) == 3
+    assert len(taking) == 5
     kind = {"content-type": "application/json"}
     transport = httpx.ASGITransport(app, client=LOCAL)  # type: ignore[arg-type]
     async with httpx.AsyncClient(transport=transport, base_url=f"http://{HOME}") as client:

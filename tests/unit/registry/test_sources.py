@@ -7,7 +7,7 @@ import pytest
 from service.core.errors import ChildLostError, FetchFailedError, SourceUnavailableError
 from service.core.versions import ModelRef
 from service.registry.messages import ResolveReply, ResolveRequest
-from service.registry.sources import ScoutSource
+from service.registry.sources import RegistrySource
 from tests.support.fake_source import a_version
 
 pytestmark = pytest.mark.anyio
@@ -23,7 +23,7 @@ async def test_the_scouts_answer_is_the_sources() -> None:
         asked.append(request)
         return ResolveReply(a_version(3), "told")
 
-    source = ScoutSource(REF, ask)
+    source = RegistrySource(REF, ask)
     assert await source.resolve() == a_version(3)
     assert (source.ref, source.immutable, source.note) == (REF, False, "told")
     assert asked == [ResolveRequest(REF)]
@@ -46,7 +46,7 @@ async def test_whatever_fails_on_the_way_is_an_outage(fault: Exception) -> None:
         raise fault
 
     with pytest.raises(SourceUnavailableError, match="registry down"):
-        await ScoutSource(REF, ask).resolve()
+        await RegistrySource(REF, ask).resolve()
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_a_pinned_pointer_is_immutable(uri: str, immutable: bool) -> None:  # no
     async def ask(_: ResolveRequest) -> ResolveReply:
         raise AssertionError
 
-    assert ScoutSource(ModelRef.parse(uri), ask).immutable is immutable
+    assert RegistrySource(ModelRef.parse(uri), ask).immutable is immutable
 
 
 def test_the_fronts_side_of_the_registry_imports_no_mlflow() -> None:

@@ -19,7 +19,7 @@ from service.serving.failed_request import FailedRequest
 from service.serving.model import LoadedModel
 from service.serving.record import Known
 from service.serving.slot import Slot
-from service.workers.factory import WorkerStarter
+from service.workers.factory import WorkerFactory
 from service.workers.messages import LoadReply, RawReply, RawRequest
 from service.workers.pool import Pool
 from tests.support.fake_models import BATCHING, CONTRACT, POOL
@@ -49,12 +49,24 @@ class Recording(FakeWorkers):
         self._idle = [Keeping(self)]
 
 
+class SlotPlane:
+    """A data plane that is asked for one deployment's versions alone."""
+
+    def __init__(self, slot: Slot) -> None:
+        self._plane = DataPlane(RAW_BODY_BYTES, max_body_bytes=1_000)
+        self._slot = slot
+
+    async def infer(self, *request: Any) -> Prediction:
+        """Answer as the data plane does."""
+        return await self._plane.infer(self._slot, *request)
+
+
 @asynccontextmanager
-async def serving(workers: FakeWorkers) -> AsyncIterator[tuple[DataPlane, LoadedModel]]:
+async def serving(workers: FakeWorkers) -> AsyncIterator[tuple["SlotPlane", LoadedModel]]:
     """Serve a version by these workers."""
     stored = StoredVersion(VERSION, Path("nowhere"), "")
     loaded = LoadReply(CONTRACT.signature, "", "", 0.0)
-    pool = Pool(stored, WorkerStarter(POOL, ChildThreads()))
+    pool = Pool(stored, WorkerFactory(ChildThreads()), POOL)
     model = LoadedModel(stored, CONTRACT, loaded, pool, BATCHING)
     batcher: Any = Batcher(workers, BATCHING, row_wise=True)
     model.batcher = batcher
@@ -62,7 +74,7 @@ async def serving(workers: FakeWorkers) -> AsyncIterator[tuple[DataPlane, Loaded
     slot.swap(model)
     async with anyio.create_task_group() as host:
         host.start_soon(batcher.run)
-        yield DataPlane(slot, RAW_BODY_BYTES, max_body_bytes=1_000), model
+        yield SlotPlane(slot), model
         host.cancel_scope.cancel()
 
 

@@ -9,11 +9,15 @@ import msgspec
 import pytest
 
 from service.core.versions import ModelRef
-from service.settings import settings as settings_module
-from service.settings.settings import Settings, SettingsError, load_settings, read_dotenv
+from service.settings import deployment as deployment_module
+from service.settings import service as service_module
+from service.settings.deployment import DeploymentSettings
+from service.settings.environment import load_settings, read_dotenv
+from service.settings.errors import SettingsError
+from service.settings.service import ServiceSettings
+from service.settings.settings import FIELDS, Settings
 
 ROOT = Path(__file__).parents[3]
-FIELDS = msgspec.structs.fields(Settings)
 MAY_BE_TINY = {
     "drain_timeout_s",
     "drain_lead_s",
@@ -28,12 +32,16 @@ MAY_BE_TINY = {
 
 def documented() -> dict[str, tuple[str, str]]:
     """Return each variable's default, as one writes it, and the docstring under its field."""
-    module = ast.parse(inspect.getsource(settings_module))
-    body = next(
-        node.body
-        for node in module.body
-        if isinstance(node, ast.ClassDef) and node.name == "Settings"
-    )
+    body = [
+        statement
+        for module, name in (
+            (deployment_module, "DeploymentSettings"),
+            (service_module, "ServiceSettings"),
+        )
+        for node in ast.parse(inspect.getsource(module)).body
+        if isinstance(node, ast.ClassDef) and node.name == name
+        for statement in node.body
+    ]
     found = {}
     defaults = {field.name: field.default for field in FIELDS}
     for field, text in itertools.pairwise(body):
@@ -49,6 +57,19 @@ def documented() -> dict[str, tuple[str, str]]:
             shown = shown.lower() if isinstance(default, bool) else shown
             found[name.upper()] = (shown, " ".join(str(text.value.value).split()))
     return found
+
+
+def the_one(settings: Settings) -> DeploymentSettings:
+    """Return the settings of the only deployment."""
+    (deployment,) = settings.deployments.values()
+    return deployment
+
+
+def value_of(name: str, settings: Settings) -> object:
+    """Return a setting's value, whether it is the service's or the only deployment's."""
+    if hasattr(settings.service, name):
+        return getattr(settings.service, name)
+    return getattr(the_one(settings), name)
 
 
 def refused(**values: str) -> str:
@@ -88,13 +109,14 @@ def test_the_readme_table_has_every_setting() -> None:
 def test_an_empty_environment_gives_the_defaults() -> None:
     """Nothing has to be set."""
     settings = load_settings({})
-    assert settings == Settings()
-    assert settings.ref == ModelRef.parse("models:/archive-forecast-rf/Production")
+    assert settings.service == ServiceSettings()
+    assert dict(settings.deployments) == {settings.default: DeploymentSettings()}
+    assert the_one(settings).ref == ModelRef.parse("models:/archive-forecast-rf/Production")
 
 
 def test_empty_variables_count_as_unset() -> None:
     """An empty or blank text is no value."""
-    assert load_settings({field.name.upper(): " " for field in FIELDS}) == Settings()
+    assert load_settings({field.name.upper(): " " for field in FIELDS}) == load_settings({})
 
 
 def test_values_are_read_by_the_type_of_their_field() -> None:
@@ -109,26 +131,27 @@ def test_values_are_read_by_the_type_of_their_field() -> None:
             "ADMIN_TOKEN": " abc ",
         }
     )
-    assert settings.port == 0
-    assert settings.poll_interval_s == 0.5
-    assert settings.keep_warm is False
-    assert settings.log_level == "debug"
-    assert settings.cache_dir == Path("/var/cache/x").absolute()
-    assert settings.admin_token == "abc"  # noqa: S105 - of this test alone
+    service, deployment = settings.service, the_one(settings)
+    assert service.port == 0
+    assert deployment.poll_interval_s == 0.5
+    assert deployment.keep_warm is False
+    assert service.log_level == "debug"
+    assert service.cache_dir == Path("/var/cache/x").absolute()
+    assert service.admin_token == "abc"  # noqa: S105 - of this test alone
 
 
 def test_the_cache_folder_is_absolute() -> None:
     """A relative folder is meant from where the service was started."""
-    assert Settings().cache_dir == Path.cwd() / ".hotswap"
+    assert ServiceSettings().cache_dir == Path.cwd() / ".hotswap"
 
 
 def test_the_cache_folder_may_be_in_a_home_folder() -> None:
     """Whether a text says so or code does; where there is no such home, both are told."""
-    at_home = Settings(cache_dir=Path("~/models"))
+    at_home = ServiceSettings(cache_dir=Path("~/models"))
     assert at_home.cache_dir == Path.home() / "models"
-    assert load_settings({"CACHE_DIR": "~/models"}) == at_home
+    assert load_settings({"CACHE_DIR": "~/models"}).service == at_home
     with pytest.raises(SettingsError, match="no home folder is known for its '~'"):
-        Settings(cache_dir=Path("~nobody-has-this-name/x"))
+        ServiceSettings(cache_dir=Path("~nobody-has-this-name/x"))
 
 
 @pytest.mark.parametrize(
@@ -194,7 +217,7 @@ def test_a_wrong_value_names_variable_value_and_what_is_allowed(
 )
 def test_values_are_taken_as_people_write_them(name: str, text: str, value: object) -> None:
     """Numbers without a digit on one side, with a sign or a power; truth in other words."""
-    assert getattr(load_settings({name.upper(): text}), name) == value
+    assert value_of(name, load_settings({name.upper(): text})) == value
 
 
 @pytest.mark.parametrize("field", FIELDS, ids=lambda field: field.name)
@@ -222,7 +245,7 @@ def test_no_setting_takes_nonsense_or_shows_it_as_it_is(
 ) -> None:
     """Whatever the field: one short line that can be printed, or a value that is within bounds."""
     try:
-        value = getattr(load_settings({field.name.upper(): text}), field.name)
+        value = value_of(field.name, load_settings({field.name.upper(): text}))
     except SettingsError as error:
         line = str(error)
         assert line.isprintable()
@@ -285,7 +308,7 @@ def test_a_uri_without_host_is_refused_without_its_password() -> None:
 )
 def test_the_pointer_is_read_in_each_of_its_forms(values: dict[str, str], uri: str) -> None:
     """A URI, or a name with a stage or an alias; the same meaning twice is fine."""
-    assert load_settings(values).ref == ModelRef.parse(uri)
+    assert the_one(load_settings(values)).ref == ModelRef.parse(uri)
 
 
 @pytest.mark.parametrize(
@@ -338,7 +361,7 @@ def test_the_reported_name_is_the_pointers_or_the_one_given(
     values: dict[str, str], name: str
 ) -> None:
     """A run is named by MODEL_NAME, and never by that variable's default."""
-    assert load_settings(values).reported_name == name
+    assert the_one(load_settings(values)).reported_name == name
 
 
 def test_a_dotenv_file_fills_in_but_never_overrides(

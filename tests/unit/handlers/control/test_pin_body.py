@@ -1,7 +1,7 @@
 import pytest
 
 from service.core.errors import ContractViolationError, MalformedBodyError
-from service.handlers.control.model import pin_wish
+from service.handlers.control.changes import pin_wish
 
 
 @pytest.mark.parametrize("body", [b'{"version": "12"}', b'{"version": 12}'])

@@ -6,9 +6,10 @@ from typing import Any, cast
 import pytest
 
 from service.core.errors import OverloadedError
-from service.core.versions import ModelRef, ModelVersion
+from service.core.versions import ModelVersion
 from service.handlers.naming import ReplyNames
 from service.handlers.predictions.direct import DirectAnswers
+from service.serving.slot import Slot
 
 pytestmark = pytest.mark.anyio
 
@@ -22,12 +23,23 @@ class Full:
     def __init__(self) -> None:
         self.asked: list[int] = []
 
-    def refusal(self, body_bytes: int) -> OverloadedError:
+    def refusal(self, _slot: object, body_bytes: int) -> OverloadedError:
         """Refuse it, whatever it is."""
         self.asked.append(body_bytes)
         refusal = OverloadedError("too much is asked", 2.2)
         refusal.answered_by = VERSION
         return refusal
+
+
+class Deployed:
+    """A deployment with nothing behind it."""
+
+    slot, label = Slot(), "@champion"
+
+
+def found(_name: str) -> Deployed:
+    """Return it, whatever its name."""
+    return Deployed()
 
 
 async def not_called(*_: Any) -> None:
@@ -43,9 +55,9 @@ async def test_a_refused_body_is_never_read(kind: bytes) -> None:
     async def send(message: Any) -> None:
         sent.append(message)
 
-    names = ReplyNames(ModelRef.parse("models:/m@champion"))
+    names = ReplyNames()
     app = DirectAnswers(
-        cast("Any", not_called), cast("Any", full), names, 2 * BODY_BYTES, lambda _: True
+        cast("Any", not_called), found, cast("Any", full), names, 2 * BODY_BYTES, lambda _: True
     )
     scope = {
         "type": "http",
@@ -69,7 +81,7 @@ async def test_a_refused_body_is_never_read(kind: bytes) -> None:
 class Free:
     """A data plane that takes everything, and is not to be asked for an answer."""
 
-    def refusal(self, _: int) -> None:
+    def refusal(self, _slot: object, _: int) -> None:
         """Let it in."""
 
     async def infer(self, _: bytes, caller: object = None) -> Any:
@@ -88,9 +100,14 @@ async def test_a_host_that_may_not_call_is_left_to_the_guard(host: bytes) -> Non
     async def receive() -> Any:
         return {"type": "http.request", "body": b"{}", "more_body": False}
 
-    names = ReplyNames(ModelRef.parse("models:/m@champion"))
+    names = ReplyNames()
     app = DirectAnswers(
-        framework, cast("Any", Free()), names, BODY_BYTES, lambda value: value == b"localhost"
+        framework,
+        found,
+        cast("Any", Free()),
+        names,
+        BODY_BYTES,
+        lambda value: value == b"localhost",
     )
     usual, other = (b"host", b"localhost"), (b"host", host)
     for hosts, is_direct in (([other], False), ([usual], True), ([other], False)):

@@ -10,8 +10,8 @@ from service.core.verdicts import Outcome
 from service.core.versions import StoredVersion
 from service.predictors.report import Report
 from service.serving.model import LoadedModel
-from service.settings.settings import Settings
-from service.watcher.gates.chain import row_of_gates
+from service.settings.deployment import DeploymentSettings
+from service.watcher.gates.chain import gate_chain
 from service.watcher.gates.gate import Candidate, Finding
 from service.watcher.gates.predictors import PredictorsGate
 from service.workers.messages import AdoptReply, LoadReply
@@ -106,5 +106,7 @@ def test_it_stands_in_the_row_where_it_is_asked_for(
     compiled: str, wait_s: float, *, waits: bool
 ) -> None:
     """Compiling delays no promotion unless someone wants that."""
-    settings = msgspec.structs.replace(Settings(), compiled=compiled, compiled_wait_s=wait_s)
-    assert (row_of_gates(settings, no_description)[-1].name == "predictors") is waits
+    settings = msgspec.structs.replace(
+        DeploymentSettings(), compiled=compiled, compiled_wait_s=wait_s
+    )
+    assert (gate_chain(settings, no_description)[-1].name == "predictors") is waits

@@ -1,0 +1,226 @@
+"""One followed pointer: what is wanted, what serves, and how the one becomes the other."""
+
+import platform as machine
+from pathlib import Path
+
+import anyio
+import anyio.to_thread
+import msgspec
+from anyio.abc import TaskGroup, TaskStatus
+
+from service.compiling.compilation import Compiler
+from service.control.desired import DesiredState
+from service.control.monitor import StateMonitor
+from service.control.quarantine import Quarantine
+from service.control.sqlite_journal import SqliteJournal
+from service.core.status_reporter import Herald, Silence
+from service.core.versions import ModelRef, ModelVersion
+from service.platform import Platform
+from service.predictors.answer_rules import AnswerRules
+from service.registry.address import RegistryAddress, pointer_of
+from service.registry.finder import VersionFinder
+from service.registry.messages import ResolveReply, ResolveRequest
+from service.registry.registry import Registry
+from service.registry.sources import RegistrySource
+from service.registry.write_back import WriteBack
+from service.serving.batching.batcher import BatchSettings
+from service.serving.model import ModelHost
+from service.serving.slot import Slot
+from service.settings.deployment import DeploymentSettings
+from service.store.artifact_store import ArtifactStore
+from service.store.compiled_files import CompiledFiles
+from service.store.pointer_state import Remembered
+from service.watcher.gates.chain import gate_chain
+from service.watcher.gates.gate import Gate
+from service.watcher.loop import watch
+from service.watcher.probation import ProbationSettings
+from service.watcher.reconciler import Reconciler
+from service.watcher.rollout import Rollout
+from service.workers.cpus import spin_for_each_worker, threads_for_each_worker
+from service.workers.pool_settings import PoolSettings
+
+_LOCK_SLACK_S = 60.0
+"""Over FETCH_TIMEOUT_S, for which a version's lock is waited for."""
+_QUEUED_BODIES = 8
+"""Of the largest size: so many may wait for a worker where MAX_QUEUE_BYTES says nothing."""
+
+
+class Deployment:
+    """What requests and operators ask about one model. `run` follows its pointer meanwhile."""
+
+    def __init__(self, name: str, settings: DeploymentSettings, platform: Platform) -> None:
+        self.name = name
+        self.settings = settings
+        self.ref: ModelRef = settings.ref
+        self.label = self.ref.label
+        """The pointer as people write it, which answers repeat."""
+        self.address = RegistryAddress.of(settings)
+        self.slot = Slot()
+        self.desired = DesiredState()
+        self.monitor = StateMonitor()
+        self._platform = platform
+        self._registry: Registry = platform.registry(self.address)
+        self._pointer = pointer_of(settings, name)
+        cache_dir = platform.settings.cache_dir
+        self.journal = SqliteJournal(cache_dir / "journal.db", self._pointer.name)
+        self.source = RegistrySource(self.ref, self._ask)
+        self.store = ArtifactStore(
+            cache_dir,
+            platform.settings.keep_versions,
+            self._fetch,
+            settings.fetch_timeout_s + _LOCK_SLACK_S,
+            platform.store_threads,
+        )
+        self.change = ""
+        """Why new settings for it are not in force yet; '' where none wait."""
+        self._leaving = anyio.Event()
+        self.gates: tuple[Gate, ...] = gate_chain(settings, self._registry.describe)
+
+    @property
+    def model_name(self) -> str:
+        """The model's name as people see it; that of the version that serves, where one does."""
+        current = self.slot.current
+        return current.version.name if current else self.settings.reported_name or self.name
+
+    @property
+    def can_answer(self) -> bool:
+        """Whether some worker of the serving version lives."""
+        current = self.slot.current
+        return current is not None and current.can_answer
+
+    @property
+    def why_not(self) -> str:
+        """Why what is wanted does not serve, in words for people."""
+        monitor = self.monitor
+        if monitor.held:
+            return monitor.held
+        wanted = monitor.pin or monitor.promoted
+        if wanted is None:
+            if not monitor.has_looked:
+                return monitor.registry_error or "the registry was not seen yet"
+            return f"nothing is promoted at {self.ref.uri}"
+        if (refused := monitor.refused.get(wanted)) is not None:
+            return f"version {wanted.version} was refused: {refused}"
+        for status in monitor.statuses():
+            if status.version == wanted:
+                reason = f": {status.reason}" if status.reason else ""
+                return f"version {status.version.version} is {status.state}{reason}"
+        return f"version {wanted.version} is to be loaded"
+
+    async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
+        """Follow the pointer until `leave`; then let accepted requests finish, and end all of it.
+
+        Report once it follows. What it raises is a fault of ours: nothing that a model, a registry
+        or a disk does gets so far.
+        """
+        await self.store.open()
+        host = await self.host()
+        async with self.journal.open(), anyio.create_task_group() as tasks:
+            async with anyio.create_task_group() as watching:
+                reconciler = self._reconciler(host, tasks)
+                interval_s = self.settings.poll_interval_s
+                watching.start_soon(watch, reconciler, self.desired, self.monitor, interval_s)
+                task_status.started()
+                await self._leaving.wait()
+                watching.cancel_scope.cancel()
+            current = self.slot.current
+            if current is not None:
+                with anyio.move_on_after(self.settings.drain_timeout_s):
+                    await current.drained()
+            tasks.cancel_scope.cancel()
+
+    def leave(self) -> None:
+        """Have `run` end: no request comes any more."""
+        self._leaving.set()
+
+    async def host(self) -> ModelHost:
+        """Return what opens versions as this deployment's settings say."""
+        settings, platform = self.settings, self._platform
+        pool = await anyio.to_thread.run_sync(self._pool_settings)
+        compiler = None
+        if settings.compiled != "off" and settings.rows_out == "same":
+            files = CompiledFiles(
+                platform.settings.cache_dir / "compiled", platform.temp_dir, settings.compiled_rtol
+            )
+            compiler = Compiler(
+                files, pool, platform.threads, self._registry.describe, platform.compile_turns
+            )
+        batching = BatchSettings(
+            max_rows=settings.max_batch_rows,
+            max_wait_s=settings.max_batch_wait_ms / 1000,
+            request_timeout_s=settings.request_timeout_s,
+            queue_rows=settings.max_queue_rows,
+            queue_bytes=settings.max_queue_bytes
+            or _QUEUED_BODIES * platform.settings.max_body_bytes,
+        )
+        return ModelHost(platform.workers, pool, batching, compiler, self.store.ensure)
+
+    def _pool_settings(self) -> PoolSettings:
+        """Return what each version's workers have. This reads what the machine leaves us."""
+        settings, platform = self.settings, self._platform
+        spin_s = spin_for_each_worker(platform.settings.worker_spin_us / 1e6, settings.workers)
+        return PoolSettings(
+            workers=settings.workers,
+            threads=threads_for_each_worker(settings.threads_per_worker, settings.workers),
+            load_timeout_s=settings.load_timeout_s,
+            refuse_unknown=settings.unknown_fields == "refuse",
+            process=platform.process_settings(self.address, spin_s),
+            answers=AnswerRules(
+                any_rows=settings.rows_out == "any",
+                non_finite_is_null=settings.non_finite == "null",
+            ),
+        )
+
+    def _reconciler(self, host: ModelHost, tasks: TaskGroup) -> Reconciler:
+        """Wire what a promotion passes; versions and reports live in a task group."""
+        settings, quarantine = self.settings, Quarantine()
+        herald: Herald = Silence()
+        # A run or a logged model has no version in the registry to write on.
+        if settings.write_back and self.ref.name:
+            herald = write_back = WriteBack(self._registry.tag, machine.node())
+            tasks.start_soon(write_back.run)
+        rollout = Rollout(
+            store=self.store,
+            host=host,
+            gates=self.gates,
+            slot=self.slot,
+            monitor=self.monitor,
+            journal=self.journal,
+            nursery=tasks,
+            drain_timeout_s=settings.drain_timeout_s,
+            pointer=self._pointer.name,
+            probation=ProbationSettings(
+                duration_s=settings.probation_s,
+                max_error_rate=settings.probation_max_error_rate,
+                keep_warm=settings.keep_warm,
+                alpha=settings.probation_alpha,
+            ),
+            quarantine=quarantine,
+            herald=herald,
+            wake=self.desired.wake,
+        )
+        return Reconciler(
+            source=self.source,
+            rollout=rollout,
+            slot=self.slot,
+            desired=self.desired,
+            monitor=self.monitor,
+            nursery=tasks,
+            quarantine=quarantine,
+            remembered=Remembered(self._platform.settings.cache_dir, self._pointer.name),
+            finder=VersionFinder(self.ref, self._pointer.model, self._ask, self.store),
+            store=self.store,
+            pointer=self._pointer.name,
+            on_unpromoted=settings.on_unpromoted,
+        )
+
+    async def _ask(self, request: ResolveRequest) -> ResolveReply:
+        """Ask the registry; a run or logged model gets the name that the operator gave it."""
+        reply = await self._registry.resolve(request)
+        given = self.settings.model_name
+        if reply.version is None or request.ref.name or not given:
+            return reply
+        return ResolveReply(msgspec.structs.replace(reply.version, name=given), reply.note)
+
+    async def _fetch(self, version: ModelVersion, destination: Path) -> Path:
+        return await self._registry.fetch(version, destination, self.settings.fetch_timeout_s)

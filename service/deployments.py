@@ -1,0 +1,186 @@
+"""The deployments of a service by name: what HTTP, another host and the tests receive."""
+
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager
+from functools import partial
+
+import anyio
+import anyio.to_thread
+from anyio.abc import TaskGroup
+
+from service.core.errors import NoDefaultModelError, NoVersionError, UnknownModelError
+from service.deployment import Deployment
+from service.keeper import Keeper
+from service.models_file import ModelsFile
+from service.platform import Platform, open_platform
+from service.processes.temp import TempFolder
+from service.settings.deployment import DeploymentSettings
+from service.settings.settings import Settings
+
+_SUCCESSION_LOOK_S = 0.1
+"""How often it is looked whether a deployment with new settings can answer by now."""
+_NOT_RUNNING = "the service does not run yet, or no more"
+
+
+class Deployments(Mapping[str, Deployment]):
+    """What serves under which name. `running` follows all of them meanwhile.
+
+    `credentials` returns the variables that registry processes get and model code does not.
+    Deployments are added, changed and removed by `apply` while the others serve.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        temp: TempFolder | None = None,
+        credentials: Callable[[], Mapping[str, str]] = dict,
+    ) -> None:
+        self.settings = settings
+        self.draining = False
+        """Whether the service is about to end, and wants no new callers."""
+        self._file = ModelsFile(settings) if settings.service.models_file else None
+        self._temp = temp
+        self._credentials = credentials
+        self._keepers: dict[str, Keeper] = {}
+        self._leaving: set[Keeper] = set()
+        self._default = settings.default
+        self._platform: Platform | None = None
+        self._tasks: TaskGroup | None = None
+        self._one_change = anyio.Lock()
+
+    def __getitem__(self, name: str) -> Deployment:
+        return self._keepers[name].deployment
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._keepers)
+
+    def __len__(self) -> int:
+        return len(self._keepers)
+
+    def find(self, name: str) -> Deployment | None:
+        """Return the deployment of this name, None where there is none; '' is the default one's.
+
+        For the way of each request: it raises nothing.
+        """
+        keeper = self._keepers.get(name or self._default)
+        return None if keeper is None else keeper.deployment
+
+    def named(self, name: str) -> Deployment:
+        """Return the deployment of this name. Raise UnknownModelError."""
+        keeper = self._keepers.get(name)
+        if keeper is not None:
+            return keeper.deployment
+        if name in self.settings.deployments:
+            raise NoVersionError(_NOT_RUNNING)
+        raise UnknownModelError(name, list(self._keepers))
+
+    @property
+    def default(self) -> Deployment:
+        """The deployment that answers where no name is given. Raise NoDefaultModelError."""
+        if not self._default:
+            raise NoDefaultModelError(list(self._keepers))
+        return self.named(self._default)
+
+    @property
+    def trouble(self) -> str:
+        """Why what MODELS_FILE says now is not in force; '' where it is."""
+        return self._file.trouble if self._file is not None else ""
+
+    def read_again(self) -> None:
+        """Have MODELS_FILE read again within a second, if there is one. For signal handlers."""
+        if self._file is not None:
+            self._file.ask()
+
+    def begin_draining(self) -> None:
+        """Note that the service is about to end."""
+        self.draining = True
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Follow every pointer meanwhile; then let accepted requests finish, and end all of it."""
+        service = self.settings.service
+        async with (
+            open_platform(service, self._temp, self._credentials()) as self._platform,
+            anyio.create_task_group() as self._tasks,
+        ):
+            self._tasks.start_soon(self._platform.keep_worker_ready)
+            async with anyio.create_task_group() as starts:
+                for name, settings in self.settings.deployments.items():
+                    keeper = self._keepers[name] = self._keeper(name, settings, self._platform)
+                    starts.start_soon(self._tasks.start, keeper.run)
+            if self._file is not None:
+                self._tasks.start_soon(self._file.follow, self.apply)
+            yield
+            await anyio.to_thread.run_sync(self._platform.threads.give_up_first_start)
+            for keeper in self._keepers.values():
+                self._end(keeper)
+            for keeper in list(self._leaving):
+                await keeper.ended.wait()
+            self._tasks.cancel_scope.cancel()
+
+    async def apply(self, settings: Settings) -> None:
+        """Have the deployments of these settings, of which some may be new, changed or gone.
+
+        A changed one is opened anew beside the one before, which answers until the new one can:
+        no request fails. Raise NoVersionError unless this runs.
+        """
+        if self._tasks is None or self._platform is None:
+            raise NoVersionError(_NOT_RUNNING)
+        async with self._one_change:
+            self.settings, self._default = settings, settings.default
+            for name in [name for name in self._keepers if name not in settings.deployments]:
+                self._end(self._keepers.pop(name))
+            for name, wanted in settings.deployments.items():
+                keeper = self._keepers.get(name)
+                if keeper is None:
+                    self._keepers[name] = keeper = self._keeper(name, wanted, self._platform)
+                    self._tasks.start_soon(keeper.run)
+                else:
+                    self._change(keeper, wanted, self._platform, self._tasks)
+            # In the order in which they are described.
+            self._keepers = {name: self._keepers[name] for name in settings.deployments}
+
+    @staticmethod
+    def _keeper(name: str, settings: DeploymentSettings, platform: Platform) -> Keeper:
+        return Keeper(settings, partial(Deployment, name, settings, platform))
+
+    def _change(
+        self, keeper: Keeper, wanted: DeploymentSettings, platform: Platform, tasks: TaskGroup
+    ) -> None:
+        """Have a deployment with other settings take a keeper's place, where they are others."""
+        pending = keeper.successor
+        if wanted == (pending or keeper).settings:
+            return
+        if pending is not None:
+            self._end(pending)
+        keeper.successor, keeper.deployment.change = None, ""
+        if wanted != keeper.settings:
+            keeper.successor = self._keeper(keeper.deployment.name, wanted, platform)
+            tasks.start_soon(keeper.successor.run)
+            tasks.start_soon(self._succeed, keeper, keeper.successor)
+
+    async def _succeed(self, keeper: Keeper, successor: Keeper) -> None:
+        """Put a successor in place once it can answer, or if what it follows can't either."""
+        name = keeper.deployment.name
+        while keeper.deployment.can_answer and not successor.deployment.can_answer:
+            keeper.deployment.change = (
+                "its new settings are in force once a version can answer by them: "
+                f"{successor.deployment.why_not}"
+            )
+            await anyio.sleep(_SUCCESSION_LOOK_S)
+            if (
+                keeper.successor is not successor
+                or self._keepers.get(keeper.deployment.name) is not keeper
+            ):
+                return
+        # One assignment: a request has either the one or the other for all of its life.
+        self._keepers[name] = successor
+        keeper.successor = None
+        self._end(keeper)
+
+    def _end(self, keeper: Keeper) -> None:
+        """Have a keeper end, and its successor; `running` waits for both."""
+        for one in (keeper, keeper.successor):
+            if one is not None:
+                one.leave()
+                self._leaving = {left for left in self._leaving if not left.ended.is_set()} | {one}

@@ -1,0 +1,135 @@
+"""What operators ask for: `/reload-model`, `/model/pin`, and the same of a named model."""
+
+from http import HTTPStatus
+from typing import Annotated, Any
+
+import anyio
+import msgspec
+from litestar import Request, delete, post
+from litestar.di import NamedDependency
+from litestar.params import RawBody
+
+from service.control.desired import Wish
+from service.core.errors import (
+    ContractViolationError,
+    MalformedBodyError,
+    ReloadTimeoutError,
+)
+from service.core.versions import ModelVersion
+from service.deployment import Deployment
+from service.handlers.described import NOT_FOUND, problem_responses
+from service.handlers.guards import administrators, plain_body, require_json
+
+
+class ReloadReply(msgspec.Struct):
+    """What a reload came to."""
+
+    status: str
+    message: str
+    stage: str
+    model_version: str
+
+
+@post(
+    ["/reload-model", "/models/{name:str}/reload"],
+    status_code=200,
+    guards=[administrators],
+    tags=["model"],
+    summary="Look at the registry now",
+    responses=problem_responses(
+        {
+            HTTPStatus.NOT_FOUND: NOT_FOUND,
+            HTTPStatus.UNAUTHORIZED: "Without the ADMIN_TOKEN; or from afar, and there is none",
+            HTTPStatus.FORBIDDEN: "A web page may have made the call",
+            HTTPStatus.CONFLICT: "Refused: with its `verdicts`; superseded; or nothing is promoted",
+            HTTPStatus.BAD_GATEWAY: "The registry can't be asked",
+            HTTPStatus.GATEWAY_TIMEOUT: "Not done within LOAD_TIMEOUT_S; it goes on",
+        }
+    ),
+)
+async def reload_model(deployment: NamedDependency[Deployment]) -> ReloadReply:
+    """Look at the registry now, and answer once what it promotes serves or was refused.
+
+    Nothing that serves already is loaded again. A refused version gets another try.
+    """
+    wish = deployment.desired.reload()
+    version = await _fulfilled(wish, deployment)
+    verb = "now serves" if wish.loaded else "served already"
+    return ReloadReply(
+        "success", f"version {version.version} {verb}", deployment.label, version.version
+    )
+
+
+@post(
+    ["/model/pin", "/models/{name:str}/pin"],
+    status_code=200,
+    guards=[administrators, plain_body],
+    tags=["model"],
+    summary="Serve one version, whatever the registry says",
+)
+async def pin(
+    request: Request[Any, Any, Any],
+    body: RawBody,
+    deployment: NamedDependency[Deployment],
+) -> ReloadReply:
+    """Serve `{"version": "1"}` until it is unpinned, through the same gates as any other.
+
+    It is pinned across restarts. A version that a gate refuses is not pinned.
+    """
+    require_json(request)
+    number = pin_wish(body)
+    version = await _fulfilled(deployment.desired.pin(number), deployment)
+    message = f"version {version.version} is pinned and serves"
+    return ReloadReply("success", message, deployment.label, version.version)
+
+
+@delete(
+    ["/model/pin", "/models/{name:str}/pin"],
+    status_code=200,
+    guards=[administrators],
+    tags=["model"],
+    summary="Follow the registry again",
+)
+async def unpin(deployment: NamedDependency[Deployment]) -> ReloadReply:
+    """Take the pin away, and answer once what the registry promotes serves or was refused."""
+    version = await _fulfilled(deployment.desired.unpin(), deployment)
+    message = f"the registry is followed again: version {version.version} serves"
+    return ReloadReply("success", message, deployment.label, version.version)
+
+
+class _PinBody(msgspec.Struct):
+    # Bounded before anything is made of them: 19 digits are what a 64-bit integer has.
+    version: (
+        Annotated[str, msgspec.Meta(max_length=19)]
+        | Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+    )
+
+
+_decode_pin = msgspec.json.Decoder(_PinBody).decode
+
+
+def pin_wish(body: bytes) -> str:
+    """Return the version that a body names. Raise ContractViolationError or MalformedBodyError."""
+    try:
+        return str(_decode_pin(body).version)
+    except msgspec.ValidationError:
+        wanted = "a version number of at most 19 digits"
+        raise ContractViolationError("version", None, wanted, "something else") from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
+        raise MalformedBodyError(f'the body is no JSON such as {{"version": "1"}}: {error}') from (
+            None
+        )
+
+
+async def _fulfilled(wish: Wish, deployment: Deployment) -> ModelVersion:
+    """Wait until a wish's version serves. Raise why it does not, and ReloadTimeoutError."""
+    limit_s = deployment.settings.load_timeout_s
+    try:
+        with anyio.fail_after(limit_s):
+            return await wish.settled()
+    except TimeoutError:
+        raise ReloadTimeoutError(
+            f"not done within {limit_s:g} s (LOAD_TIMEOUT_S); it goes on"
+        ) from None
+    finally:
+        deployment.desired.withdraw(wish)

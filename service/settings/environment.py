@@ -1,0 +1,90 @@
+"""Settings are read from the environment, into which `.env` is read first."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from dotenv import load_dotenv
+
+from service.settings.deployment import POINTER, DeploymentSettings, disagreement
+from service.settings.errors import SettingsError
+from service.settings.models import read_models, read_models_file
+from service.settings.service import ServiceSettings
+from service.settings.settings import UNNAMED, Settings
+from service.settings.texts import convert_setting, shown_setting
+
+
+def read_dotenv(path: Path | None = None) -> None:
+    """Read `.env` of the working folder into the environment, never over what is there.
+
+    Raises:
+        SettingsError: the file cannot be read.
+    """
+    file = path or Path.cwd() / ".env"
+    if not file.is_file():
+        return
+    try:
+        # utf-8-sig: editors on Windows begin a file with a mark that would join the first name.
+        load_dotenv(file, override=False, encoding="utf-8-sig")
+    except (OSError, ValueError) as error:
+        raise SettingsError(
+            f"{file.name} cannot be read ({error}); allowed is UTF-8 text"
+        ) from None
+
+
+def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
+    """Read and check every setting. An empty variable counts as unset.
+
+    Raises:
+        SettingsError: a value is wrong, or two settings disagree.
+    """
+    env = os.environ if environ is None else environ
+    service = ServiceSettings(**_values(ServiceSettings, env))
+    if service.admin_open and service.admin_token:
+        raise SettingsError("ADMIN_OPEN=true and ADMIN_TOKEN disagree: allowed is one of them")
+    values = _values(DeploymentSettings, env)
+    several = [name for name in ("models", "models_file") if getattr(service, name)]
+    if not several:
+        deployment = _followed(values)
+        deployment.check()
+        name = deployment.reported_name or UNNAMED
+        return Settings.of(service, {name: deployment}, deployment)
+    for other in (*several[1:], *(name for name in POINTER if name in values)):
+        raise SettingsError(
+            f"{several[0].upper()} and {other.upper()} disagree: allowed is one of MODELS, "
+            "MODELS_FILE, and a pointer by MODEL_URI, MODEL_NAME, MODEL_STAGE and MODEL_ALIAS"
+        )
+    defaults = DeploymentSettings(**values)
+    defaults.check()
+    if service.models:
+        deployments = read_models(service.models, defaults)
+    else:
+        deployments = read_models_file(Path(service.models_file), defaults)
+    return Settings.of(service, deployments, defaults)
+
+
+def _followed(values: dict[str, Any]) -> DeploymentSettings:
+    """Return the settings of the one model that the environment is about."""
+    settings = DeploymentSettings(**values)
+    ref = settings.ref
+    if ref.name and ref.name != values.get("model_name", ref.name):
+        raise disagreement(
+            shown_setting("model_name", settings.model_name),
+            shown_setting("model_uri", settings.model_uri),
+        )
+    if not ref.name and "model_name" not in values:
+        # Nobody named this run: the default would be another model's name.
+        return msgspec.structs.replace(settings, model_name="")
+    return settings
+
+
+def _values(kind: type[msgspec.Struct], env: Mapping[str, str]) -> dict[str, Any]:
+    """Return what the environment says of a struct's fields."""
+    values: dict[str, Any] = {}
+    for field in msgspec.structs.fields(kind):
+        text = env.get(field.name.upper(), "").strip()
+        if text:
+            values[field.name] = convert_setting(field.name, field.type, text)
+    return values

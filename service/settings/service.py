@@ -1,0 +1,127 @@
+"""What can be set for the service as a whole: its address, its bounds, access, and its folder."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from service.settings.errors import SettingsError
+from service.settings.kinds import DAY_S, Bytes, Seconds
+from service.settings.texts import HOSTS, SECRETS, TOKEN, VARIABLES, shown_setting
+
+
+class ServiceSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Every setting of the whole service, under its variable's name in lower case."""
+
+    models: str = ""
+    """Several models: `NAME=URI,NAME=URI`, each of which is served at `/models/NAME`; instead of
+    MODEL_URI, MODEL_NAME, MODEL_STAGE and MODEL_ALIAS."""
+
+    models_file: str = ""
+    """A TOML file with a table `[models.NAME]` for each model: its `uri`, and any setting of a
+    model in lower case; instead of MODELS. It is read again when it changes, and on SIGHUP."""
+
+    default_model: Annotated[str, Meta(max_length=256)] = ""
+    """Which of several models answers `/predict`, `/model/info` and the like; without one these
+    are 404."""
+
+    ready_when: Literal["default", "all"] = "default"
+    """When `/health` is green: `default` where the default model can answer, or any where there is
+    no default; `all` where every model can."""
+
+    host: str = "127.0.0.1"
+    """The address to listen on; `0.0.0.0` for all of IPv4, `::` for all of IPv6."""
+
+    port: Annotated[int, Meta(ge=0, le=65_535)] = 8000
+    """The port to listen on; 0 takes a free one."""
+
+    worker_spin_us: Annotated[int, Meta(ge=0, le=100_000)] = 300
+    """Microseconds that a worker looks out for its next call before it sleeps, while calls come
+    that closely; 0 for never. Only where it has a CPU that the front does not need."""
+
+    start_timeout_s: Seconds = 60.0
+    """Seconds that a helper or worker process may take to start, before it is given any work."""
+
+    drain_lead_s: Annotated[float, Meta(ge=0, le=DAY_S)] = 0.0
+    """Seconds that `/health` is red before the listener closes, for load balancers to notice."""
+
+    heartbeat_interval_s: Seconds = 1.0
+    """Seconds between two signs of life that a worker owes."""
+
+    max_body_bytes: Bytes = 33_554_432
+    """The largest body that is taken; an Arrow stream may have 8 times that once decoded."""
+
+    raw_body_bytes: Annotated[int, Meta(ge=0, le=2**40)] = 262_144
+    """Bodies over this size are decoded in the worker, so that they hold up nobody else."""
+
+    max_bodies_bytes: Bytes = 268_435_456
+    """What all bodies under way may hold together, and answers that are not taken; larger bodies
+    are then refused (503). At least MAX_BODY_BYTES."""
+
+    max_connections: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
+    """Connections that are kept open; 0 for 10,000 at most, and never more than the limit of
+    descriptors allows."""
+
+    head_timeout_s: Seconds = 10.0
+    """Seconds that the head of a request may take to arrive; then 408."""
+
+    body_timeout_s: Seconds = 10.0
+    """Seconds for which a body may stand still, or an answer that is not taken; in as many at least
+    1 kB a second has to come."""
+
+    keep_versions: Annotated[int, Meta(ge=1, le=10_000)] = 3
+    """Versions of each model to keep on disk; what some service needs is never removed."""
+
+    cache_dir: Path = Path(".hotswap")
+    """The folder for fetched versions and temporary files."""
+
+    allowed_hosts: Annotated[str, Meta(pattern=HOSTS)] = ""
+    """Names, separated by commas, that callers may have in `Host` besides loopback's own where the
+    service listens on loopback alone, as behind a proxy that keeps `Host`; `*` for any."""
+
+    admin_token: Annotated[str, Meta(pattern=TOKEN)] = ""
+    """The bearer token that `/reload-model` and `/model/pin` want, wherever the call comes from;
+    without one they are open on loopback alone."""
+
+    admin_open: bool = False
+    """Whether `/reload-model` and `/model/pin` are open to all, web pages apart."""
+
+    webhook_secret: Annotated[str, Meta(pattern=TOKEN)] = ""
+    """The secret that MLflow signs its webhooks with; without one, `/webhooks/mlflow` does not
+    exist."""
+
+    worker_env: Annotated[str, Meta(pattern=VARIABLES)] = ""
+    """Variables that model code gets although they are kept from it (`DATABRICKS_TOKEN`), or does
+    not get (`-AWS_SECRET_ACCESS_KEY`), separated by commas; `*` ends a name for all that begin
+    so."""
+
+    log_level: Literal["debug", "info", "warning", "error", "critical"] = "info"
+    """The least severe lines to log."""
+
+    log_format: Literal["auto", "json", "console"] = "auto"
+    """How lines are logged; `auto` is for people on a terminal, else JSON."""
+
+    def __post_init__(self) -> None:
+        """Make the folder absolute: what is started later may stand in another one.
+
+        Raises:
+            SettingsError: it begins with a user's home folder, and there is none.
+        """
+        try:
+            folder = self.cache_dir.expanduser()
+        except RuntimeError:
+            raise SettingsError(
+                f"{shown_setting('cache_dir', str(self.cache_dir))} is wrong: allowed is a folder; "
+                "no home folder is known for its '~'"
+            ) from None
+        msgspec.structs.force_setattr(self, "cache_dir", folder.absolute())
+
+    def __repr__(self) -> str:
+        """Show what was set, but no secret."""
+        shown = (
+            f"{field.name}={'***' if field.name in SECRETS else getattr(self, field.name)!r}"
+            for field in msgspec.structs.fields(self)
+            if getattr(self, field.name) != field.default
+        )
+        return f"ServiceSettings({', '.join(shown)})"
