@@ -7,12 +7,10 @@ children when the fork server ends.
 
 import asyncio
 import contextlib
-import os
 import threading
 import time
 from functools import partial
 from multiprocessing.process import BaseProcess
-from multiprocessing.util import Finalize
 from pathlib import Path
 from typing import TypeVar
 
@@ -23,8 +21,8 @@ from anyio import CapacityLimiter
 
 from service.core.errors import ChildLostError, ChildStartError, ChildTimeoutError
 from service.core.text import presentable
-from service.processes import termination, windows_job
-from service.processes.guardian import end_marked
+from service.processes import windows_job
+from service.processes.command import CommandProcess, launch_command
 from service.processes.in_flight import Lane, SentCall
 from service.processes.launch import guard, interrupt_first_start, launch
 from service.processes.output import OutputReader
@@ -35,17 +33,18 @@ from service.processes.protocol import (
     Errors,
     Nothing,
     Reply,
+    Start,
     UnreadableError,
     encode_request,
     read_reply,
     read_result,
 )
 from service.processes.start_thread import run_start
+from service.processes.started import StartedProcess
 
 T = TypeVar("T")
 
 END_TIMEOUT_S = 5.0
-_STATUS_TIMEOUT_S = 3.0
 _TOLD_LINES = 3
 _SIGKILL = 9
 
@@ -64,7 +63,8 @@ class ChildSpec(msgspec.Struct, frozen=True):
     `target` is `module:function`, imported there and never here; `arguments` is what it is called
     with, encoded by msgpack; `environment` is set there before that; `log_fields` tag each line
     that it prints; `spin_s` is how long it may look out for a call before it sleeps; `errors` are
-    those of ours that its operations may raise.
+    those of ours that its operations may raise. `interpreter` is the Python that runs it, None for
+    the fork server's, which has everything imported already.
     """
 
     target: str
@@ -75,6 +75,7 @@ class ChildSpec(msgspec.Struct, frozen=True):
     log_fields: dict[str, str] = {}
     spin_s: float = 0.0
     errors: Errors = {}
+    interpreter: Path | None = None
 
 
 class ChildThreads:
@@ -117,8 +118,7 @@ class Child:
         self._log_fields = spec.log_fields
         self._threads = threads
         self._loop = asyncio.get_running_loop()
-        self._process: BaseProcess | None = None
-        self._pidfd: int | None = None
+        self._process: StartedProcess | None = None
         self._mark = guard.new_mark()
         self._pipe = ChildPipe(spec.name, self._deliver, self._lose)
         self._output = OutputReader(self._log_line)
@@ -127,7 +127,6 @@ class Child:
         self._in_steps = Lane(1, self._expire)
         """The call between whose steps others are answered."""
         self._output_thread: threading.Thread | None = None
-        self._finalizer: Finalize | None = None
         self._losses: list[ChildLostError] = []
         """What was raised for its end, before anyone knew how it ended."""
 
@@ -156,11 +155,15 @@ class Child:
             # Also where the start was cancelled: its end is to be seen.
             if self._process is not None:
                 self._open()
+                if self._spec.interpreter is not None:
+                    self._pipe.send([self._start()], follows=False)
         warm = SentCall(WARM_ID, "start", start_timeout_s, self._loop.create_future())
         self._calls.add(warm)
         try:
             await self._answer(warm)
         except (ChildLostError, ChildTimeoutError) as error:
+            # What it printed last is known then.
+            await self.end()
             lines = "; ".join(self.last_lines[-_TOLD_LINES:])
             raise ChildStartError(f"{self.name} did not start: {error} {lines}") from error
 
@@ -217,7 +220,7 @@ class Child:
         if self._process is None or self.lost.is_set():
             return
         self.killed = True
-        termination.kill(self.pid, self._pidfd, self._mark, self._process)
+        self._process.kill()
 
     async def end(self) -> None:
         """Kill the process and wait until it, its pipes and its threads are gone."""
@@ -246,32 +249,29 @@ class Child:
 
     def _launch(self, timeout_s: float, given_up: threading.Event) -> None:
         windows_job.hold_children()
-        process = launch(
-            self._spec.target,
-            self._spec.name,
-            self._pipe.child_end,
-            self._output.end,
-            self._spec.arguments,
-            {**self._spec.environment, "TMPDIR": str(self._spec.temp_dir)},
-            self._spec.spin_s,
-            self._mark,
-            timeout_s,
-            lambda: given_up.is_set() or self._threads.given_up.is_set(),
-        )
-        self._threads.has_started_one = True
+        ends = (self._pipe.child_end, self._output.end)
+
+        def is_given_up() -> bool:
+            return given_up.is_set() or self._threads.given_up.is_set()
+
+        process: CommandProcess | BaseProcess
+        if self._spec.interpreter is None:
+            process = launch(self._start(), self._spec.name, *ends, timeout_s, is_given_up)
+            self._threads.has_started_one = True
+        else:
+            process = launch_command(self._spec.interpreter, *ends, self._mark, is_given_up)
         self.pid = process.pid or 0
-        if hasattr(os, "pidfd_open"):
-            with contextlib.suppress(OSError):
-                self._pidfd = os.pidfd_open(self.pid)
-        # For an exit that skips the service's shutdown.
-        self._finalizer = Finalize(
-            *(None, termination.kill, (self.pid, self._pidfd, self._mark, process)),
-            exitpriority=100,
-        )
+        self._process = StartedProcess(process, self.pid, self._mark)
         # Ours must be the child's last copies, or their closing would not be seen here.
         self._pipe.child_end.close()
         self._output.end.close()
-        self._process = process
+
+    def _start(self) -> bytes:
+        spec = self._spec
+        environment = {**spec.environment, "TMPDIR": str(spec.temp_dir)}
+        return msgspec.msgpack.encode(
+            Start(spec.target, spec.arguments, environment, spec.spin_s, self._mark)
+        )
 
     def _close_unstarted(self) -> None:
         """Close all pipes: it could not be started, or its start was given up before it began."""
@@ -324,21 +324,21 @@ class Child:
         )
         self._output_thread.start()
         self._pipe.open()
-        if self._pidfd is not None:
+        if self._process is not None and (pidfd := self._process.pidfd) is not None:
             with contextlib.suppress(NotImplementedError):
-                self._loop.add_reader(self._pidfd, self._note_end, self._pidfd)
+                self._loop.add_reader(pidfd, self._note_end, pidfd)
 
     def _note_end(self, pidfd: int) -> None:
         self._loop.remove_reader(pidfd)
         self._pipe.finish()
 
     def _lose(self) -> None:
-        if self._pidfd is not None:
-            with contextlib.suppress(NotImplementedError):
-                self._loop.remove_reader(self._pidfd)
         if self._process is not None:
+            if self._process.pidfd is not None:
+                with contextlib.suppress(NotImplementedError):
+                    self._loop.remove_reader(self._process.pidfd)
             # What closed its pipe without ending is of no use.
-            termination.kill(self.pid, self._pidfd, self._mark, self._process)
+            self._process.kill()
         self.lost.set()
         self._calls.fail(self._loss)
         self._in_steps.fail(self._loss)
@@ -356,23 +356,14 @@ class Child:
         loss.last_lines = self.last_lines
         loss.killed_from_outside = self.was_killed_from_outside
 
-    def _join(self, process: BaseProcess) -> None:
-        termination.await_end(self._pidfd, END_TIMEOUT_S)
-        if self._mark and (left := end_marked((self._mark,), END_TIMEOUT_S)):
+    def _join(self, process: StartedProcess) -> None:
+        self.exit_code, left = process.end(END_TIMEOUT_S)
+        if left:
             _log.error("what a child has started did not end", child=self.name, processes=left)
-        # Told by the fork server, which may hang.
-        process.join(_STATUS_TIMEOUT_S)
         if self._output_thread is not None:
             self._output_thread.join(END_TIMEOUT_S)
         self._pipe.close()
-        if self._finalizer is not None:
-            self._finalizer.cancel()
-        if self._pidfd is not None:
-            os.close(self._pidfd)
-            self._pidfd = None
-        self.exit_code = process.exitcode
-        if self.exit_code is not None:
-            process.close()
+        process.close()
 
     def _log_line(self, line: str) -> None:
         _log.info(line, child=self.name, **self._log_fields)

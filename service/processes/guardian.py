@@ -75,8 +75,7 @@ class Guard:
 
     def mark_helper(self, pid: int) -> None:
         """Mark a process that starts children, as long as it is one of this process's own."""
-        with contextlib.suppress(OSError, ValueError):
-            _set(pid, self._base)
+        set_mark(pid, self._base)
 
     def _close(self) -> None:
         if self._guardian is not None and self._guardian.stdin is not None:
@@ -85,9 +84,14 @@ class Guard:
 
 def take_mark(mark: int) -> None:
     """Mark this process, and all that it starts from now on; does nothing for mark 0."""
+    set_mark(0, mark)
+
+
+def set_mark(pid: int, mark: int) -> None:
+    """Mark a process of this process's own; does nothing for mark 0."""
     if mark:
         with contextlib.suppress(OSError, ValueError):
-            _set(0, mark)
+            _set(pid, mark)
 
 
 def end_marked(marks: Container[int], timeout_s: float = _GIVE_UP_S) -> int:
@@ -110,6 +114,17 @@ def end_marked(marks: Container[int], timeout_s: float = _GIVE_UP_S) -> int:
                 _kill(pid, marks)
         # A look at all processes of a large machine must not become all that it does.
         time.sleep(max(_PAUSE_S, now - looked))
+
+
+def reap_marked(mark: int) -> None:
+    """Take the status of what has this mark, has ended, and was left to this process.
+
+    The first process of a container becomes the parent of every process that loses its own.
+    """
+    for pid in _pids() if mark else ():
+        if _mark_of(pid) == mark:
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, os.WNOHANG)
 
 
 def _has_marks() -> bool:

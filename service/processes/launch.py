@@ -51,25 +51,23 @@ def start_fork_server(modules: Sequence[str]) -> None:
     if sys.platform != "linux":
         return
     preload(modules)
-    with _one_at_a_time, _main_not_imported(), _group_signals_blocked():
+    with _one_at_a_time, _main_not_imported(), group_signals_blocked():
         guard.ensure_running()
         forkserver.ensure_running()
         _mark_fork_server()
 
 
 def launch(
-    target: str,
+    start: bytes,
     name: str,
     connection: "Connection[Any, Any]",
     output: OutputEnd,
-    arguments: bytes,
-    environment: dict[str, str],
-    spin_s: float,
-    mark: int,
     timeout_s: float,
     is_given_up: Callable[[], bool],
 ) -> BaseProcess:
-    """Start a child that runs `target` and return its process. Blocks, for seconds the first time.
+    """Start a child that runs what `start` says and return its process.
+
+    Blocks, for seconds the first time.
 
     A fork server that takes longer than `timeout_s` is ended, and another one tried, once; the time
     that it takes to come up does not count. Raise OSError where the system will not start one more
@@ -79,12 +77,12 @@ def launch(
     process: BaseProcess = context.Process(  # type: ignore[attr-defined]
         target=bootstrap.run,
         name=name,
-        args=(target, connection, output, arguments, environment, spin_s, mark),
+        args=(start, connection, output),
         # A daemon may have no children; a model may.
         daemon=False,
     )
     hung = 0
-    with _one_at_a_time, _main_not_imported(), _group_signals_blocked(), _no_socket_left():
+    with _one_at_a_time, _main_not_imported(), group_signals_blocked(), _no_socket_left():
         guard.ensure_running()
         for attempt in range(_ATTEMPTS):
             if is_given_up():
@@ -216,12 +214,12 @@ def _fork_server_socket() -> str | None:
 
 
 @contextmanager
-def _group_signals_blocked() -> Iterator[None]:
-    """Start the fork server with the group's signals blocked, until it has set them to be ignored.
+def group_signals_blocked() -> Iterator[None]:
+    """Start a process with the group's signals blocked, until it has set what they do there.
 
-    Else a Ctrl-C during its imports ends it with a traceback. The mask is a thread's own and is
-    inherited by what that thread starts; the resource tracker resets it for SIGINT and SIGTERM, so
-    it is started in between: the others stay blocked for it.
+    Else a Ctrl-C during a fork server's imports ends it with a traceback. The mask is a thread's
+    own and is inherited by what that thread starts; the resource tracker resets it for SIGINT and
+    SIGTERM, so it is started in between: the others stay blocked for it.
     """
     if sys.platform == "win32":
         yield

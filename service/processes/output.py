@@ -30,8 +30,26 @@ class OutputEnd(Protocol):
     def take_over(self) -> None:
         """Make this process's stdout and stderr write here."""
 
+    def fileno(self) -> int:
+        """Return the descriptor."""
+
     def close(self) -> None:
         """Close the front's copy, so that the child's end is the last one."""
+
+
+class InheritedOutput:
+    """What a child that was started by command line has as its stdout from the beginning."""
+
+    def take_over(self) -> None:
+        """Have what Python prints go there line by line."""
+        _replace_standard_streams(self.fileno())
+
+    def fileno(self) -> int:
+        """Return the descriptor."""
+        return 1
+
+    def close(self) -> None:
+        """Leave it open: it is this process's own."""
 
 
 class PosixOutputEnd:
@@ -44,6 +62,10 @@ class PosixOutputEnd:
         """Make this process's stdout and stderr write here."""
         _replace_standard_streams(self._connection.fileno())
         self._connection.close()
+
+    def fileno(self) -> int:
+        """Return the descriptor."""
+        return self._connection.fileno()
 
     def close(self) -> None:
         """Close the front's copy."""
@@ -69,6 +91,10 @@ class WindowsOutputEnd:
         """Make this process's stdout and stderr write here."""
         _replace_standard_streams(self._descriptor)
         os.close(self._descriptor)
+
+    def fileno(self) -> int:
+        """Return the descriptor."""
+        return self._descriptor
 
     def close(self) -> None:
         """Close the front's copy."""

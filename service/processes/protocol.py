@@ -22,6 +22,20 @@ WARM_ID = 0
 """The id of the frame that a child sends of itself, once all that it imports is imported."""
 
 
+class Start(msgspec.Struct, frozen=True, array_like=True):
+    """What a child is to run, which is the first that it is told.
+
+    `target` is `module:function`, called with `arguments`; `environment` is set before that;
+    `mark` is what all that it starts is found by.
+    """
+
+    target: str
+    arguments: bytes
+    environment: dict[str, str]
+    spin_s: float
+    mark: int
+
+
 class Request(msgspec.Struct, frozen=True, array_like=True):
     """A call to a child: `op` names the operation, `body` is its argument, already encoded."""
 

@@ -2,19 +2,24 @@
 
 import asyncio
 import contextlib
+import ctypes
 import os
 import signal
 import struct
 import subprocess
 import sys
+import sysconfig
 import threading
 import time
+import venv
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from multiprocessing import forkserver
 from pathlib import Path
+from typing import ClassVar
 
 import anyio
+import msgspec
 import psutil
 import pytest
 import structlog
@@ -44,9 +49,13 @@ ROOT = Path(__file__).parents[2]
 START_S = 60.0
 CALL_S = 20.0
 GONE_WITHIN_S = 5.0
+BY_COMMAND = "uvloop reads, by command line"
 LARGE = bytes(range(256)) * (8 * 2**20 // 256)
 
 only_linux = pytest.mark.skipif(sys.platform != "linux", reason="marks and a fork server")
+once = pytest.mark.parametrize("anyio_backend", ["uvloop reads", BY_COMMAND], indirect=True)
+forked = pytest.mark.parametrize("anyio_backend", ["uvloop reads"], indirect=True)
+by_command = pytest.mark.parametrize("anyio_backend", [BY_COMMAND], indirect=True)
 posix_only = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals and descriptors")
 
 
@@ -56,18 +65,46 @@ def short_temp_dir(tmp_path_factory: pytest.TempPathFactory) -> None:
     TempFolder(tmp_path_factory.mktemp("children")).use()
 
 
-@pytest.fixture(params=["uvloop reads", "asyncio reads", "a thread reads"])
+@pytest.fixture(params=["uvloop reads", "asyncio reads", "a thread reads", BY_COMMAND])
 def anyio_backend(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> tuple[str, dict[str, bool]]:
-    """Hold all ways of reading replies to the same; a thread's is that of Windows."""
+    """Hold all ways of reading replies to the same, and both of starting a child.
+
+    A thread's is that of Windows. What is started by command line has an interpreter of its own.
+    """
+    if request.param == BY_COMMAND:
+        found: Path = request.getfixturevalue("another_interpreter")
+        monkeypatch.setattr(Interpreter, "chosen", found)
+        # Where what these children run is: it is in no environment.
+        monkeypatch.setenv("PYTHONPATH", str(ROOT))
     if request.param == "a thread reads":
 
         def add_reader(*_: object) -> None:
             raise NotImplementedError
 
         monkeypatch.setattr(asyncio.SelectorEventLoop, "add_reader", add_reader)
-    return "asyncio", {"use_uvloop": request.param == "uvloop reads"}
+    return "asyncio", {"use_uvloop": "uvloop" in request.param}
+
+
+class Interpreter:
+    """Which one the children of a test have; None for the fork server's."""
+
+    chosen: ClassVar[Path | None] = None
+
+
+@pytest.fixture(scope="session")
+def another_interpreter(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make an environment of its own, which has what ours has, except for `service`."""
+    return make_environment(tmp_path_factory.mktemp("environment"), sysconfig.get_path("purelib"))
+
+
+def make_environment(folder: Path, *packages: str) -> Path:
+    """Make a virtual environment that finds these packages, and return its interpreter."""
+    venv.create(folder, with_pip=False, symlinks=True)
+    (own,) = folder.glob("lib/python*/site-packages")
+    (own / "packages.pth").write_text("\n".join(packages))
+    return folder / "bin" / "python"
 
 
 def framed_bytes(message: bytes) -> bytes:
@@ -93,6 +130,7 @@ async def a_child(
         environment={"SET_FOR_IT": "yes"},
         log_fields={"version": "7"},
         errors=ERRORS,
+        interpreter=Interpreter.chosen,
     )
     child = await start_child(spec, ChildThreads(), START_S)
     try:
@@ -381,7 +419,7 @@ async def _started(child: Child, how: str) -> str:
 
 
 @only_linux
-@pytest.mark.parametrize("anyio_backend", [("asyncio", {"use_uvloop": True})], ids=["once"])
+@once
 async def test_a_child_may_have_processes_of_its_own(tmp_path: Path) -> None:
     """By each way in which multiprocessing starts them; they print and can be terminated."""
     with structlog.testing.capture_logs() as logs:
@@ -471,7 +509,13 @@ async def test_a_child_that_breaks_at_start_says_how(tmp_path: Path) -> None:
 
 async def test_a_child_that_does_not_become_warm_is_ended(tmp_path: Path) -> None:
     """START_TIMEOUT_S is the limit."""
-    spec = ChildSpec("tests.support.child_targets:slow_to_warm", "slow", b"", tmp_path)
+    spec = ChildSpec(
+        "tests.support.child_targets:slow_to_warm",
+        "slow",
+        b"",
+        tmp_path,
+        interpreter=Interpreter.chosen,
+    )
     children: list[Child] = []
 
     class Seen(Child):
@@ -486,6 +530,7 @@ async def test_a_child_that_does_not_become_warm_is_ended(tmp_path: Path) -> Non
     assert is_gone(children[0].pid)
 
 
+@forked
 @posix_only
 async def test_a_start_that_is_given_up_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -528,6 +573,7 @@ async def test_a_start_that_is_given_up_leaves_nothing(
     await until(lambda: counted() == before, GONE_WITHIN_S)
 
 
+@forked
 @posix_only
 async def test_children_outlive_their_fork_server_and_new_ones_can_be_started(
     tmp_path: Path,
@@ -548,7 +594,7 @@ async def test_children_outlive_their_fork_server_and_new_ones_can_be_started(
 
 
 @only_linux
-@pytest.mark.parametrize("anyio_backend", [("asyncio", {"use_uvloop": True})], ids=["once"])
+@forked
 async def test_a_fork_server_that_hangs_is_replaced(tmp_path: Path) -> None:
     """By a start that it does not do in time; one that is given up meanwhile ends soon."""
     async with a_child(tmp_path):
@@ -568,7 +614,7 @@ async def test_a_fork_server_that_hangs_is_replaced(tmp_path: Path) -> None:
 
 
 @only_linux
-@pytest.mark.parametrize("anyio_backend", [("asyncio", {"use_uvloop": True})], ids=["once"])
+@once
 async def test_a_child_that_stands_still_in_long_work_is_ended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -625,11 +671,17 @@ def reader_threads() -> int:
 
 
 @posix_only
-def test_children_end_with_a_front_that_is_killed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("started", ["by the fork server", "by command line"])
+def test_children_end_with_a_front_that_is_killed(
+    tmp_path: Path, started: str, another_interpreter: Path
+) -> None:
     """Even one that holds its GIL in C code, and the fork server."""
+    by_command = started == "by command line"
+    interpreter = [str(another_interpreter)] if by_command else []
     with subprocess.Popen(
-        [sys.executable, "-m", "tests.support.front", str(tmp_path)],
+        [sys.executable, "-m", "tests.support.front", str(tmp_path), *interpreter],
         cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
         text=True,
     ) as front:
@@ -637,9 +689,129 @@ def test_children_end_with_a_front_that_is_killed(tmp_path: Path) -> None:
             assert front.stdout is not None
             told = next(line for line in front.stdout if line.startswith("pids "))
             pids = [int(pid) for pid in told.split()[1:]]
-            assert len(pids) == 3
+            assert len(pids) == 2 + (not by_command)
             processes = [psutil.Process(pid) for pid in pids]
         finally:
             front.kill()
         _, alive = psutil.wait_procs(processes, timeout=GONE_WITHIN_S)
     assert [process for process in alive if process.status() != psutil.STATUS_ZOMBIE] == []
+
+
+TARGET = """
+import ctypes, os, sys
+import msgspec, service
+from tests_words import Told
+
+
+def operations(_):
+    def tell(_):
+        dumpable = ctypes.CDLL(None).prctl(3, 0, 0, 0, 0)
+        return Told(sys.prefix, service.__file__, sys.path, os.getcwd(), dumpable)
+    return {"tell": (msgspec.Raw, tell)}
+"""
+WORDS = """
+import msgspec
+
+
+class Told(msgspec.Struct):
+    prefix: str
+    service: str
+    path: list[str]
+    folder: str
+    dumpable: int
+"""
+
+
+class Told(msgspec.Struct):
+    """What a child says of where it runs."""
+
+    prefix: str
+    service: str
+    path: list[str]
+    folder: str
+    dumpable: int
+
+
+@by_command
+@only_linux
+async def test_another_interpreter_gets_our_code_and_nothing_else_of_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, another_interpreter: Path
+) -> None:
+    """Its packages are its own; and nobody reads what it was told, as in any child."""
+    (tmp_path / "own_target.py").write_text(TARGET)
+    (tmp_path / "tests_words.py").write_text(WORDS)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    spec = ChildSpec(
+        "own_target:operations",
+        "elsewhere",
+        b"given",
+        tmp_path,
+        environment={"TOLD_IN_SECRET": "s3cret"},
+        interpreter=another_interpreter,
+    )
+    child = await start_child(spec, ChildThreads(), START_S)
+    try:
+        told = await child.call("tell", Nothing(), Told, timeout_s=CALL_S)
+        process = psutil.Process(child.pid)
+        readable = f"{process.environ()} {process.cmdline()}"
+    finally:
+        await child.end()
+    assert told.prefix == str(another_interpreter.parents[1])
+    assert told.service == str(ROOT / "service" / "__init__.py")
+    assert [path for path in told.path if path.startswith(str(ROOT)) and ".venv" not in path] == []
+    assert told.folder == str(tmp_path)
+    assert told.dumpable == 0
+    assert "PYTHONPATH" in readable
+    assert "s3cret" not in readable
+
+
+@by_command
+@posix_only
+@pytest.mark.parametrize(
+    ("interpreter", "target", "told"),
+    [
+        ("nowhere/python", "operations", "could not be started: .*No such file.*nowhere/python"),
+        ("broken/bin/python", "operations", "did not start: .*No module named 'msgspec'"),
+        ("", "no_such_function", "did not start: .*no attribute 'no_such_function'"),
+        ("text", "operations", "could not be started: .*text"),
+    ],
+)
+async def test_a_start_elsewhere_that_fails_says_why(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    another_interpreter: Path,
+    interpreter: str,
+    target: str,
+    told: str,
+) -> None:
+    """No such interpreter, one without what is needed, or nothing to run there; nothing is left."""
+    if interpreter.startswith("broken"):
+        make_environment(tmp_path / "broken")
+    (tmp_path / "text").write_text("no program")
+    (tmp_path / "text").chmod(0o755)
+    async with a_child(tmp_path):
+        pass
+    files = psutil.Process().num_fds()
+    chosen = tmp_path / interpreter if interpreter else another_interpreter
+    monkeypatch.setattr(Interpreter, "chosen", chosen)
+    with pytest.raises(ChildStartError, match=told):
+        async with a_child(tmp_path, target):
+            pass
+    assert psutil.Process().num_fds() <= files
+
+
+@by_command
+@only_linux
+async def test_what_a_child_leaves_to_the_front_is_reaped(tmp_path: Path) -> None:
+    """In a container the front is the first process, whose every orphan becomes."""
+    this = psutil.Process()
+    subreaper = ctypes.CDLL(None).prctl
+    assert subreaper(36, 1, 0, 0, 0) == 0
+    try:
+        async with a_child(tmp_path) as child:
+            left = int(await _started(child, "daemon"))
+            await until(lambda: psutil.Process(left).ppid() == this.pid, GONE_WITHIN_S)
+        assert not psutil.pid_exists(left)
+    finally:
+        subreaper(36, 0, 0, 0, 0)

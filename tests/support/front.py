@@ -11,12 +11,20 @@ from service.processes.protocol import Nothing
 from tests.support.child_targets import Number
 
 
-async def main(temp_dir: Path) -> None:
+async def main(temp_dir: Path, interpreter: Path | None) -> None:
     """Start an idle child and one that holds its GIL for a minute."""
     threads = ChildThreads()
     children = [
         await start_child(
-            ChildSpec("tests.support.child_targets:operations", name, b"", temp_dir), threads, 60
+            ChildSpec(
+                "tests.support.child_targets:operations",
+                name,
+                b"",
+                temp_dir,
+                interpreter=interpreter,
+            ),
+            threads,
+            60,
         )
         for name in ("idle", "busy")
     ]
@@ -28,9 +36,10 @@ async def main(temp_dir: Path) -> None:
         calls.start_soon(be_busy)
         await anyio.sleep(0.3)
         server = forkserver._forkserver._forkserver_pid  # type: ignore[attr-defined]
-        sys.stdout.write(f"pids {server} {children[0].pid} {children[1].pid}\n")
+        pids = [pid for pid in (server, children[0].pid, children[1].pid) if pid is not None]
+        sys.stdout.write(f"pids {' '.join(map(str, pids))}\n")
         sys.stdout.flush()
 
 
 if __name__ == "__main__":
-    anyio.run(main, Path(sys.argv[1]))
+    anyio.run(main, Path(sys.argv[1]), Path(sys.argv[2]) if len(sys.argv) > 2 else None)

@@ -21,7 +21,7 @@ from service.processes import guardian
 from service.processes.inside.busy_polling import SpinningReceiver, offer_cpu
 from service.processes.inside.model_processes import GROUP_SIGNALS, allow_processes
 from service.processes.output import OutputEnd
-from service.processes.protocol import PING, WARM_ID, Nothing, Reply, Request, to_fault
+from service.processes.protocol import PING, WARM_ID, Nothing, Reply, Request, Start, to_fault
 
 Operation = tuple[type[Any], Callable[[Any], Any]]
 """An operation's argument type, and the function that takes it.
@@ -32,33 +32,34 @@ lets another call be answered.
 Operations = Mapping[str, Operation]
 
 
-def run(
-    target: str,
-    connection: Connection,
-    output: OutputEnd,
-    arguments: bytes,
-    environment: dict[str, str],
-    spin_s: float,
-    mark: int,
-) -> None:
-    """Be a child: import `target` (`module:function`), call it for its operations, serve them.
-
-    Ends when the front closes the connection, or with the front.
-    """
+def run(start: bytes, connection: Connection, output: OutputEnd) -> None:
+    """Be a child of multiprocessing's, which ends with the front."""
     if sys.platform != "win32":
         os.setpgid(0, 0)
-    guardian.take_mark(mark)
+        parent = parent_process()
+        if parent is not None:
+            # A pipe whose other end only the front holds.
+            end_with(parent.sentinel)
+    serve(start, connection, output)
+
+
+def serve(start: bytes, connection: Connection, output: OutputEnd) -> None:
+    """Import the target of `start`, a `Start`, call it for its operations, and serve them.
+
+    Ends when the front closes the connection.
+    """
+    told = msgspec.msgpack.decode(start, type=Start)
+    guardian.take_mark(told.mark)
     allow_processes(connection)
-    end_with_parent()
     output.take_over()
     sys.dont_write_bytecode = True
-    os.environ.update(environment, PYTHONDONTWRITEBYTECODE="1")
-    tempfile.tempdir = environment.get("TMPDIR")
-    module, _, function = target.partition(":")
-    operations: Operations = getattr(importlib.import_module(module), function)(arguments)
+    os.environ.update(told.environment, PYTHONDONTWRITEBYTECODE="1")
+    tempfile.tempdir = told.environment.get("TMPDIR")
+    module, _, function = told.target.partition(":")
+    operations: Operations = getattr(importlib.import_module(module), function)(told.arguments)
     connection.send_bytes(_reply(WARM_ID, Nothing()))
     # Bound now: a model may bring modules of the same names as ours, and imports come from it then.
-    _Answers(connection, operations, spin_s).serve()
+    _Answers(connection, operations, told.spin_s).serve()
 
 
 def ignore_group_signals() -> None:
@@ -69,27 +70,23 @@ def ignore_group_signals() -> None:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, GROUP_SIGNALS)
 
 
-def end_with_parent() -> None:
+def end_with(sentinel: int) -> None:
     """Have the kernel end this process when the front ends, however it ends.
 
-    The parent's sentinel is a pipe whose other end only the front holds: its closing raises SIGIO
-    here, whose default action ends the process even while C code holds the GIL, and with it what
-    the model has started (the whole process group). On Windows the front's job object does this.
+    `sentinel` is a pipe whose other end only the front holds: its closing raises SIGIO here, whose
+    default action ends the process even while C code holds the GIL, and with it what the model has
+    started (the whole process group). On Windows the front's job object does this.
     """
     if sys.platform == "win32":
         return
     import fcntl  # noqa: PLC0415 - POSIX only
     import select  # noqa: PLC0415
 
-    parent = parent_process()
-    if parent is None:
-        return
-    sentinel = parent.sentinel
     signal.signal(signal.SIGIO, signal.SIG_DFL)
     fcntl.fcntl(sentinel, fcntl.F_SETOWN, -os.getpgrp())
     flags = fcntl.fcntl(sentinel, fcntl.F_GETFL)
     fcntl.fcntl(sentinel, fcntl.F_SETFL, flags | os.O_ASYNC)
-    # The front may have ended before the signal was armed: then it will never come.
+    # It may have ended before the signal was armed: then it will never come.
     poll = select.poll()
     poll.register(sentinel, select.POLLIN)
     if poll.poll(0):

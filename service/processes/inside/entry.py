@@ -1,0 +1,62 @@
+"""The program of a child that is started by command line: `python entry.py PIPE ALIVE`.
+
+Run by its path, in whatever interpreter: `service` comes from where this file is, and nothing else
+of the server process's environment does. Descriptor PIPE is a socket to the server process, which
+sends first what is to be run; ALIVE is at its end once the server process has ended.
+
+Nothing of ours or of others is imported before it is known that this Python will do.
+"""
+
+import importlib.util
+import os
+import sys
+
+_OLDEST = (3, 10)
+
+
+def main(pipe: int, alive: int) -> None:
+    """Be the child until the server process closes the pipe, or ends."""
+    if sys.version_info < _OLDEST:
+        version = ".".join(map(str, sys.version_info[:3]))
+        sys.exit("{} is Python {}, and 3.10 or later is needed".format(sys.executable, version))  # noqa: UP032
+    _provide_service()
+    from multiprocessing.connection import Connection  # noqa: PLC0415 - see the module's docstring
+
+    from service.processes.inside import bootstrap  # noqa: PLC0415 - the same
+    from service.processes.output import InheritedOutput  # noqa: PLC0415 - the same
+    from service.processes.own_memory import hide_memory  # noqa: PLC0415 - the same
+
+    # Before credentials come. A new program can be read again, whatever it was started by.
+    hide_memory()
+    # Before anything waits: who is to say what to run may have ended already.
+    bootstrap.end_with(alive)
+    connection = Connection(pipe)
+    try:
+        start = connection.recv_bytes()
+    except EOFError:
+        sys.exit("nobody says what to run")
+    bootstrap.serve(start, connection, InheritedOutput())
+
+
+def _provide_service() -> None:
+    """Have `service` imported from where this file is, without a place in `sys.path` for it.
+
+    There lie all other packages of the server's environment, too, and here this one's count.
+    """
+    here = os.path.dirname(os.path.abspath(__file__))  # noqa: PTH100, PTH120 - before pathlib is needed
+    sys.path[:] = [path for path in sys.path if path != here]
+    package = os.path.dirname(os.path.dirname(here))  # noqa: PTH120 - the same
+    spec = importlib.util.spec_from_file_location(
+        "service",
+        os.path.join(package, "__init__.py"),  # noqa: PTH118 - the same
+        submodule_search_locations=[package],
+    )
+    assert spec is not None  # noqa: S101 - there is such a file: this one lies beside it
+    assert spec.loader is not None  # noqa: S101 - the same
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["service"] = module
+    spec.loader.exec_module(module)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]))
