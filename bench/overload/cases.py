@@ -42,7 +42,7 @@ class Case:
     @property
     def content_type(self) -> str:
         """What the requests say that they bring."""
-        return (Media.ARROW if self.arrow else Media.JSON).value
+        return str(Media.ARROW if self.arrow else Media.JSON)
 
     def body(self, rows: int) -> bytes:
         """Return a request for so many rows."""

@@ -1,9 +1,9 @@
 """The media types that `/predict` speaks."""
 
-from enum import StrEnum
+from service.core.text_enum import TextEnum
 
 
-class Media(StrEnum):
+class Media(TextEnum):
     """The kind of a request's body, or of its answer."""
 
     JSON = "application/json"

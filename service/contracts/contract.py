@@ -1,11 +1,13 @@
 """What a contract is: one interface for the hand-written one and for those read off a signature."""
 
 from collections.abc import Sequence
-from enum import IntEnum, StrEnum
+from enum import IntEnum
 from typing import Any, Protocol
 
 import msgspec
 import numpy as np
+
+from service.core.text_enum import TextEnum
 
 Column = bytes | list[Any]
 """One input or output column on its way between processes.
@@ -66,7 +68,7 @@ class Predictions(msgspec.Struct, frozen=True, array_like=True):
     took_s: float = 0.0
 
 
-class Layout(StrEnum):
+class Layout(TextEnum):
     """The form in which a model takes its inputs."""
 
     COLUMNS = "columns"  # named columns: a DataFrame; an instance is an object
@@ -75,7 +77,7 @@ class Layout(StrEnum):
     TENSORS = "tensors"  # named tensors: a dict of ndarrays; an instance is an object
 
 
-class Form(StrEnum):
+class Form(TextEnum):
     """The form of a JSON body, and of its answer."""
 
     ROWS = "rows"  # {"instances": [{"a": 1}, {"a": 2}]}, {"predictions": [{"y": 1}, {"y": 2}]}

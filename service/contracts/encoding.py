@@ -1,7 +1,7 @@
 """Write a model's answers as JSON."""
 
 from collections.abc import Iterable
-from datetime import UTC
+from datetime import timezone
 from typing import Any
 
 import msgspec
@@ -113,4 +113,4 @@ def _with_nanoseconds(value: Any, rest: Any) -> Any:
 def _in_utc(value: Any) -> Any:
     if isinstance(value, list):
         return [_in_utc(item) for item in value]
-    return None if value is None else value.replace(tzinfo=UTC)
+    return None if value is None else value.replace(tzinfo=timezone.utc)

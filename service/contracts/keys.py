@@ -1,8 +1,15 @@
 """Types of JSON objects whose keys may be any text."""
 
-from typing import Any, NotRequired, TypedDict
+import sys
+from typing import Any, TypedDict
 
 import msgspec
+
+if sys.version_info >= (3, 11):  # noqa: UP036 - children run on 3.10, too
+    from typing import NotRequired
+else:
+    # MLflow brings it.
+    from typing_extensions import NotRequired  # noqa: UP035 - the same
 
 
 def object_type(name: str, required: dict[str, Any], optional: dict[str, Any]) -> Any:

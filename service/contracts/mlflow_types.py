@@ -7,7 +7,7 @@ nested ones `array` (with `items`), `object` (with `properties`), `map` (with `v
 
 import re
 from collections.abc import Callable
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta, timezone
 from typing import Annotated, Any
 
 import msgspec
@@ -95,7 +95,7 @@ def parse_moment(text: Any) -> tuple[datetime, int]:
         else:
             moment = msgspec.convert(text, datetime)
         if moment.tzinfo is not None:
-            moment = moment.astimezone(UTC).replace(tzinfo=None)
+            moment = moment.astimezone(timezone.utc).replace(tzinfo=None)
     except (ValueError, OverflowError, msgspec.ValidationError):
         raise ValueError(wanted) from None
     if not FIRST_MOMENT <= moment < LAST_MOMENT:

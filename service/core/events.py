@@ -1,15 +1,15 @@
 """What happens to a promotion, from the moment it is noticed."""
 
 from datetime import datetime
-from enum import StrEnum
 
 import msgspec
 
+from service.core.text_enum import TextEnum
 from service.core.verdicts import Verdict
 from service.core.versions import ModelVersion
 
 
-class Trigger(StrEnum):
+class Trigger(TextEnum):
     """By what a promotion was noticed."""
 
     START = "start"
@@ -20,7 +20,7 @@ class Trigger(StrEnum):
     WEBHOOK = "webhook"
 
 
-class Ending(StrEnum):
+class Ending(TextEnum):
     """What came of a promotion."""
 
     UNDER_WAY = "under way"

@@ -1,9 +1,9 @@
 """The life of a version. Everything that affects which state may follow which lives here."""
 
-from enum import StrEnum
+from service.core.text_enum import TextEnum
 
 
-class State(StrEnum):
+class State(TextEnum):
     """Where a version stands.
 
     NEW > FETCHING > LOADING > GATING > READY > DRAINING > UNLOADED; any but the last > FAILED.

@@ -1,11 +1,11 @@
 """What a gate says of a candidate."""
 
-from enum import StrEnum
-
 import msgspec
 
+from service.core.text_enum import TextEnum
 
-class Outcome(StrEnum):
+
+class Outcome(TextEnum):
     """A gate's decision: `skip` means that there was nothing to check."""
 
     PASS = "pass"  # noqa: S105 - a decision, not a password

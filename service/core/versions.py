@@ -2,10 +2,11 @@
 
 import hashlib
 import re
-from enum import StrEnum
 from pathlib import Path
 
 import msgspec
+
+from service.core.text_enum import TextEnum
 
 STAGES = ("None", "Staging", "Production", "Archived")
 """MLflow's stages, in its own spelling (`mlflow.entities.model_registry.model_version_stages`)."""
@@ -43,7 +44,7 @@ def version_number(text: str) -> str | None:
     return str(int(text)) if _NUMBER.fullmatch(text) else None
 
 
-class RefKind(StrEnum):
+class RefKind(TextEnum):
     """The forms that a pointer to a model takes."""
 
     STAGE = "stage"

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from enum import Enum
 from typing import Any, NamedTuple
@@ -173,7 +173,11 @@ def _plain(value: Any) -> Any:  # noqa: C901, PLR0911, PLR0912 - one for each ki
 def _plain_time(value: Any) -> str:
     match value:
         case datetime():
-            aware = value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
+            aware = (
+                value.astimezone(timezone.utc)
+                if value.tzinfo
+                else value.replace(tzinfo=timezone.utc)
+            )
             return aware.isoformat().replace("+00:00", "Z")
         case date() | time():
             return value.isoformat()

@@ -1,0 +1,10 @@
+"""Words of a fixed set, each of which is its own text."""
+
+from enum import Enum
+
+
+class TextEnum(str, Enum):  # noqa: UP042 - Python 3.10, which runs children, has no StrEnum
+    """As StrEnum: written out, a member is its value."""
+
+    def __str__(self) -> str:
+        return str(self.value)
