@@ -67,7 +67,7 @@ def serve() -> None:
 
 
 @cli.command()
-@click.option("--port", type=click.IntRange(1, 65_535), default=8000, show_default=True)
+@click.option("--port", type=click.IntRange(1, 65_535), default=8080, show_default=True)
 @click.option("--mlflow-port", type=click.IntRange(1, 65_535), default=5000, show_default=True)
 @click.option(
     "--folder",

@@ -124,9 +124,10 @@ class DeploymentSettings(msgspec.Struct, frozen=True, kw_only=True):
     """How far they may be from the model's own numbers, as a share of the number or of the largest
     one in its column; 0 takes the same bits only, `1e-6` single precision too."""
 
-    compiled_wait_s: Annotated[float, Meta(ge=0, le=600)] = 0
-    """How long a promotion waits for what is compiled at once, so that the new version is as fast
-    as the one before from its first request on; 0 for not at all."""
+    compiled_wait_s: Annotated[float, Meta(ge=0, le=600)] = 1
+    """How long a promotion waits for what is compiled within a second or so, where the version that
+    serves answers by compiled predictors, so that the new one is as fast from its first request on;
+    0 for not at all."""
 
     write_back: bool = False
     """Whether tags on the model version tell in MLflow's pages what became of it."""

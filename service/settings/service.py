@@ -33,7 +33,7 @@ class ServiceSettings(msgspec.Struct, frozen=True, kw_only=True):
     host: str = "127.0.0.1"
     """The address to listen on; `0.0.0.0` for all of IPv4, `::` for all of IPv6."""
 
-    port: Annotated[int, Meta(ge=0, le=65_535)] = 8000
+    port: Annotated[int, Meta(ge=0, le=65_535)] = 8080
     """The port to listen on; 0 takes a free one."""
 
     worker_spin_us: Annotated[int, Meta(ge=0, le=100_000)] = 300

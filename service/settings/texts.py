@@ -10,7 +10,7 @@ import msgspec
 from service.core.redaction import redact
 from service.core.text import printable
 from service.settings.errors import SettingsError
-from service.settings.written import read_bool, read_float, read_int, without_quotes
+from service.settings.written import read_bool, read_float, read_int, without_quotes, without_unit
 
 SECRETS = frozenset({"admin_token", "webhook_secret"})
 """Settings whose values are never shown."""
@@ -74,7 +74,8 @@ def convert_setting(name: str, kind: Any, text: str) -> Any:
         SettingsError: it is no such value; one line says what is allowed.
     """
     try:
-        return convert(kind, text, _LONGEST.get(name, _LONGEST_TEXT))
+        number = without_unit(name, text)
+        return convert(kind, number, _LONGEST.get(name, _LONGEST_TEXT))
     except WrongTextError as error:
         raise SettingsError(f"{shown_setting(name, text)} is wrong: allowed is {error}") from None
 

@@ -16,7 +16,7 @@ from tests.support.running_service import RunningService
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 CALLS = re.findall(r"<!-- test: (\d+) (.+?) -->\n```bash\n(.+?)\n```", README, re.DOTALL)
 SCRIPTS = re.findall(r"<!-- run: (.+?) -->\n```python\n(.+?)\n```", README, re.DOTALL)
-ADDRESS = "http://127.0.0.1:8000"
+ADDRESS = "http://127.0.0.1:8080"
 
 
 @pytest.fixture(scope="module")

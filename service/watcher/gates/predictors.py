@@ -1,4 +1,4 @@
-"""The gate that waits for faster ways to call it, where the operator wants them at the swap."""
+"""The gate that waits for compiled predictors, where the version that serves has them."""
 
 import anyio
 
@@ -9,8 +9,9 @@ from service.watcher.gates.gate import Candidate, Finding
 class PredictorsGate:
     """What is compiled at once is taken into use before the swap, if it is ready in time.
 
-    No version is refused for it: one that has no such predictors, or not in time, answers by
-    pyfunc, as it does at a start, when nobody is to wait for anything.
+    A new version shall not be several times slower for a moment because it is new. Where the
+    version that serves answers by pyfunc, or none serves, nothing is waited for. No version is
+    refused for it: one that has no such predictors, or not in time, answers by pyfunc.
     """
 
     name = "predictors"
@@ -24,6 +25,9 @@ class PredictorsGate:
         model, compiling = candidate.model, candidate.model.compiling
         if candidate.incumbent is None:
             return Finding(Outcome.SKIP, "nothing serves meanwhile: they are not waited for")
+        known = candidate.incumbent.compiling.report
+        if known is None or known.is_pyfunc_alone:
+            return Finding(Outcome.SKIP, "pyfunc answers already: they are not waited for")
         model.proved.set()
         with anyio.move_on_after(self._wait_s):
             await compiling.settled.wait()

@@ -21,6 +21,7 @@ from tests.support.fake_source import a_version
 pytestmark = pytest.mark.anyio
 
 WAIT_S = 0.05
+SLOW = Report((), {1: "pyfunc"}, "direct", (), 2048, 1e-12, 1, 0.5)
 REPORT = Report((), {1: "llvm forest", 64: "native"}, "direct", (), 2048, 1e-12, 1, 0.5)
 
 
@@ -56,13 +57,13 @@ async def test_it_passes_once_they_are_in_use() -> None:
 
     async with anyio.create_task_group() as compiler:
         compiler.start_soon(compile_at_once)
-        found = await check(model, a_model(1), wait_s=60)
+        found = await check(model, a_model(1, REPORT), wait_s=60)
     assert found == Finding(Outcome.PASS, "one row is answered by llvm forest")
 
 
 async def test_what_was_compiled_before_is_in_use_already() -> None:
     """A version that is back on its way from the disk waits for nothing."""
-    found = await check(a_model(2, REPORT), a_model(1), wait_s=60)
+    found = await check(a_model(2, REPORT), a_model(1, REPORT), wait_s=60)
     assert found.outcome is Outcome.PASS
 
 
@@ -82,14 +83,24 @@ async def test_none_is_waited_for_where_there_is_none(
     if not pyfunc_only:
         model.compiling.failed(reason)
         model.compiling.settled.set()
-    assert await check(model, a_model(1), wait_s=60) == Finding(Outcome.SKIP, expected)
+    assert await check(model, a_model(1, REPORT), wait_s=60) == Finding(Outcome.SKIP, expected)
 
 
 async def test_the_wait_ends() -> None:
     """Then it serves without."""
-    found = await check(a_model(2), a_model(1))
+    found = await check(a_model(2), a_model(1, REPORT))
     assert found.outcome is Outcome.SKIP
     assert found.reason.startswith(f"none is in use after {WAIT_S:g} s")
+
+
+@pytest.mark.parametrize("report", [None, SLOW])
+async def test_none_is_waited_for_where_pyfunc_answers_already(report: Report | None) -> None:
+    """The new version is no slower then."""
+    model = a_model(2)
+    found = await check(model, a_model(1, report), wait_s=60)
+    expected = "pyfunc answers already: they are not waited for"
+    assert found == Finding(Outcome.SKIP, expected)
+    assert not model.proved.is_set()
 
 
 async def test_nobody_waits_where_nothing_serves() -> None:
