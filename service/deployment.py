@@ -9,6 +9,7 @@ import msgspec
 from anyio.abc import TaskGroup, TaskStatus
 
 from service.compiling.compilation import Compiler
+from service.compiling.files import CompiledFiles
 from service.control.desired import DesiredState
 from service.control.monitor import StateMonitor
 from service.control.quarantine import Quarantine
@@ -28,7 +29,6 @@ from service.serving.model import ModelHost
 from service.serving.slot import Slot
 from service.settings.deployment import DeploymentSettings
 from service.store.artifact_store import ArtifactStore
-from service.store.compiled_files import CompiledFiles
 from service.store.pointer_state import Remembered
 from service.watcher.gates.chain import gate_chain
 from service.watcher.gates.gate import Gate

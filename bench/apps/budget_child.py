@@ -10,7 +10,8 @@ import msgspec
 from service.commands.demo import model as forest
 from service.contracts.choose import contract_for
 from service.contracts.contract import Call, Predictions
-from service.predictors.choosing.compiling import compile_model, open_tuned
+from service.predictors.choosing.compiling import compile_model
+from service.predictors.opening import open_tuned
 from service.processes.inside.bootstrap import Operations
 from service.store.mlmodel import read_mlmodel
 

@@ -1,1 +1,4 @@
-"""When a version is compiled, as the server process decides; the compiler is in `inside`."""
+"""When a version is compiled, and where that is kept, as the server process decides it.
+
+The compiler's own process runs what is in `inside`.
+"""

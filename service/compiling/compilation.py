@@ -10,6 +10,8 @@ import anyio.to_thread
 import msgspec
 from anyio import CapacityLimiter
 
+from service.compiling.files import CompiledFiles
+from service.compiling.messages import CompileReply, CompileRequest
 from service.core.described import Described
 from service.core.errors import ServiceError
 from service.core.versions import StoredVersion
@@ -18,9 +20,8 @@ from service.predictors.report import Report
 from service.processes.child import Child, ChildSpec, ChildThreads, start_child
 from service.processes.progress import end_if_it_stands_still
 from service.processes.temp import remove_folder
-from service.store.compiled_files import CompiledFiles
 from service.workers.errors import WORKER_ERRORS
-from service.workers.messages import CompileReply, CompileRequest, LoadRequest
+from service.workers.messages import LoadRequest
 from service.workers.pool_settings import PoolSettings
 
 T = TypeVar("T")

@@ -43,24 +43,6 @@ class AdoptReply(msgspec.Struct, frozen=True):
     reason: Sentence = ""
 
 
-class CompileRequest(msgspec.Struct, frozen=True):
-    """Compile the version that `load` names, within `rtol`, into a folder that does not exist.
-
-    `first` is for what is ready at once.
-    """
-
-    load: LoadRequest
-    folder: str
-    rtol: float
-    first: bool = False
-
-
-class CompileReply(msgspec.Struct, frozen=True):
-    """What came of it."""
-
-    report: Report
-
-
 class Writes(msgspec.Struct, frozen=True):
     """What a model has changed beside its artifacts.
 

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from service.compiling.messages import CompileReply
 from service.contracts.contract import Predictions
 from service.contracts.fitting import misfit
 from service.core.errors import ServiceError
@@ -18,7 +19,6 @@ from service.registry.messages import DownloadReply, ResolveReply, TagReply
 from service.workers.errors import WORKER_ERRORS
 from service.workers.messages import (
     AdoptReply,
-    CompileReply,
     LoadReply,
     RawReply,
     SmokeReply,

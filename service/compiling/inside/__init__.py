@@ -1,1 +1,1 @@
-"""What runs in a compiler process, with the lowest priority."""
+"""What runs in a compiler's process alone, with the lowest priority."""

@@ -6,13 +6,13 @@ import sys
 import warnings
 from pathlib import Path
 
+from service.compiling.messages import CompileReply, CompileRequest
 from service.predictors.choosing.compiling import compile_model, drop_unchosen
 from service.processes.inside.bootstrap import Operations
 from service.processes.own_memory import show_memory
 from service.store import manifest
 from service.store.compiled_files import FILES
 from service.workers.inside.loading import load_model
-from service.workers.messages import CompileReply, CompileRequest
 
 _LEAST = 19
 _WINDOWS_IDLE = 0x40

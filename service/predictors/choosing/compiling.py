@@ -1,4 +1,4 @@
-"""Convert a model in every way there is, admit what is right, time it; open it again from files."""
+"""Convert a model in every way there is, admit what is right, and time it."""
 
 import shutil
 import time
@@ -10,9 +10,8 @@ import msgspec
 from service.contracts.contract import Call, Contract
 from service.contracts.filling import with_all_columns
 from service.core.text import presentable
-from service.predictors.choosing.engine_builder import Workshop, place_of, way, why
+from service.predictors.choosing.engine_builder import Workshop, why
 from service.predictors.choosing.probes import probes_of
-from service.predictors.choosing.tuned import TunedPredictor
 from service.predictors.choosing.tuning import choose, time_few, time_sizes
 from service.predictors.choosing.verification import (
     Reference,
@@ -22,12 +21,12 @@ from service.predictors.choosing.verification import (
     why_not,
 )
 from service.predictors.engines.model_parts import NotDissectedError, dissect
+from service.predictors.examples import example_call, made_up_call
+from service.predictors.opening import REPORT, place_of
 from service.predictors.predictor import Predictor
-from service.predictors.proving.rows import example_call, made_up_call
 from service.predictors.pyfunc import PyfuncPredictor
 from service.predictors.report import ADMITTED, REFUSED, SKIPPED, Outcome, Report
 
-REPORT = "report.json"
 _OTHERS = "all others"
 
 
@@ -54,7 +53,7 @@ def compile_model(
 ) -> Report:
     """Try every way to call a model; write what they need, and the report, into an empty folder.
 
-    Or only those that are ready at once, which are compared with the model as all others are.
+    Or only those that are ready immediately, which are compared with the model as all others are.
     """
     began = time.perf_counter()
     pyfunc = PyfuncPredictor(model, contract)
@@ -120,24 +119,6 @@ def _try_all(workshop: Workshop, reference: Reference, rtol: float, found: _Foun
             found.others.append(Outcome(name, REFUSED, presentable(reason)))
         else:
             found.admitted[name] = predictor
-
-
-def open_tuned(
-    model: Any, contract: Contract, folder: Path, threads: int
-) -> tuple[TunedPredictor, Report]:
-    """Open what `compile_model` wrote, for the same model; only what some size takes is opened.
-
-    Raise whatever opening it raises.
-    """
-    report = msgspec.json.decode((folder / REPORT).read_bytes(), type=Report)
-    pyfunc = PyfuncPredictor(model, contract)
-    wanted = set(report.best.values()) - {pyfunc.name}
-    others: dict[str, Predictor] = {}
-    if wanted:
-        anatomy = dissect(model, contract)
-        for name in wanted:
-            others[name] = way(name, anatomy, folder, threads, report.steps)
-    return TunedPredictor(pyfunc, others, report.best), report
 
 
 def _time(

@@ -2,7 +2,7 @@
 
 import functools
 import time
-from operator import attrgetter, itemgetter
+from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
@@ -12,28 +12,16 @@ from service.contracts.merge import take
 from service.predictors.choosing.equality import difference
 from service.predictors.choosing.sizes import sized
 from service.predictors.choosing.thresholds import MOST_ROWS, call_rows, feature_rows, thresholds_of
+from service.predictors.engines import catalog
 from service.predictors.engines.answers import answering
-from service.predictors.engines.catalog import (
-    FIRST_RECIPES,
-    FIRST_STEPS,
-    RECIPES,
-    STEPS,
-    WHOLES,
-)
+from service.predictors.engines.catalog import recipe_of, steps_of, whole_of
 from service.predictors.engines.compiled import CompiledPredictor, in_turn
-from service.predictors.engines.engine import (
-    Array,
-    BeyondError,
-    Estimate,
-    Recipe,
-    SkippedError,
-    Transform,
-    WholeRecipe,
-)
+from service.predictors.engines.engine import Array, BeyondError, Estimate, SkippedError, Transform
 from service.predictors.engines.frames import unnamed
 from service.predictors.engines.model_parts import Anatomy
 from service.predictors.engines.native import NativePredictor
 from service.predictors.engines.own_steps import OwnSteps
+from service.predictors.opening import place_of, way
 from service.predictors.predictor import Predictor
 from service.predictors.report import ADMITTED, REFUSED, SKIPPED, Outcome
 
@@ -44,7 +32,6 @@ _FIRST_THRESHOLD_ROWS = 1_000
 """Where every row is waited for; the rest are tried when all ways are."""
 _MOST_FEATURES = 5_000
 """What is sparse to the model, as words are, is not here."""
-_WAYS: tuple[Recipe | WholeRecipe, ...] = (*RECIPES, *WHOLES)
 
 
 class Workshop:
@@ -57,8 +44,8 @@ class Workshop:
         self._is_first = first
         self._threshold_rows = _FIRST_THRESHOLD_ROWS if first else MOST_ROWS
         self._own = [] if first else [NativePredictor.name]
-        self._ways = FIRST_RECIPES if first else _WAYS
-        self._all_steps = FIRST_STEPS if first else STEPS
+        self._ways = catalog.FIRST_RECIPES if first else (*catalog.RECIPES, *catalog.WHOLES)
+        self._all_steps = catalog.FIRST_STEPS if first else tuple(catalog.STEPS)
         self._anatomy = anatomy
         self._folder = folder
         self._threads = threads
@@ -77,17 +64,21 @@ class Workshop:
 
     def names(self) -> list[str]:
         """Name every way, in the order in which they are preferred where they are as fast."""
-        return [*self._own, *map(attrgetter("name"), self._ways)]
+        return [*self._own, *self._ways]
 
     def make(self, name: str) -> Predictor:
         """Convert the model in this way. Raise SkippedError, and whatever a converter raises."""
-        for one in self._ways:
-            if one.name == name:
-                one.convert(self._anatomy, _place(self._folder, name))
-        recipe = _recipe(name)
-        if recipe is None or self._transform is None:
+        if name in self._own:
+            return NativePredictor(self._anatomy)
+        folder = _new_place(self._folder, name)
+        if name in catalog.WHOLES:
+            whole_of(name).convert(self._anatomy, folder)
             return way(name, self._anatomy, self._folder, self._threads, self.steps)
-        estimate = recipe.open(self._anatomy, _place(self._folder, name), self._threads)
+        recipe = recipe_of(name)
+        recipe.convert(self._anatomy, folder)
+        if self._transform is None:
+            raise SkippedError("no way to do the steps before its estimator is right")
+        estimate = recipe.open(self._anatomy, folder, self._threads)
         self._estimates[name] = estimate
         return CompiledPredictor(name, self._anatomy.contract, in_turn(self._transform, estimate))
 
@@ -141,56 +132,34 @@ class Workshop:
             width = itself(take(self._usual, [0])).shape[1]
             if width > _MOST_FEATURES:
                 reason = f"{width} features are too many to be laid out for each row"
-                self.tried += [Outcome(steps.name, SKIPPED, reason) for steps in self._all_steps]
+                self.tried += [Outcome(name, SKIPPED, reason) for name in self._all_steps]
                 return
             wanted = itself(self._usual)
         right: list[tuple[float, str, Transform, Array]] = []
-        for steps in self._all_steps:
-            folder = _place(self._folder, steps.name)
+        for name in self._all_steps:
+            folder = _new_place(self._folder, name)
             try:
+                steps = steps_of(name)
                 steps.convert(self._anatomy, folder)
                 transform = steps.open(self._anatomy, folder, self._threads)
                 found = transform(self._usual)
             except Exception as error:  # noqa: BLE001 - a converter may raise anything
-                self.tried.append(Outcome(steps.name, SKIPPED, why(error)))
+                self.tried.append(Outcome(name, SKIPPED, why(error)))
                 continue
             if wanted is not None and not _same_bits(wanted, found):
-                self.tried.append(Outcome(steps.name, REFUSED, "it gives other features"))
+                self.tried.append(Outcome(name, REFUSED, "it gives other features"))
                 continue
             if self._is_first:
                 # The first that is right: to time them takes longer than to try them.
-                self.tried.append(Outcome(steps.name, ADMITTED, ""))
-                self.steps, self._transform, self._matrix = steps.name, transform, found
+                self.tried.append(Outcome(name, ADMITTED, ""))
+                self.steps, self._transform, self._matrix = name, transform, found
                 return
             ms = {rows: _best_ms(transform, sized(self._usual, rows)) for rows in _STEP_SIZES}
-            self.tried.append(Outcome(steps.name, ADMITTED, "", ms=ms))
-            right.append((ms[1], steps.name, transform, found))
+            self.tried.append(Outcome(name, ADMITTED, "", ms=ms))
+            right.append((ms[1], name, transform, found))
         if right:
             # A few rows decide: beside many, the estimator takes far longer.
             _, self.steps, self._transform, self._matrix = min(right, key=itemgetter(0))
-
-
-def way(name: str, anatomy: Anatomy, folder: Path, threads: int, steps: str) -> Predictor:
-    """Open one way from its files. Raise SkippedError, and whatever opening raises."""
-    if name == NativePredictor.name:
-        return NativePredictor(anatomy)
-    for whole in WHOLES:
-        if whole.name == name:
-            output = whole.open(anatomy, _place(folder, name), threads)
-            return CompiledPredictor(name, anatomy.contract, output)
-    recipe = _recipe(name)
-    if recipe is None:
-        raise SkippedError(f"no way has the name {name}")
-    before = next((one for one in STEPS if one.name == steps), None)
-    if before is None:
-        raise SkippedError("no way to do the steps before its estimator is right")
-    transform = before.open(anatomy, _place(folder, steps), threads)
-    estimate = recipe.open(anatomy, _place(folder, name), threads)
-    return CompiledPredictor(name, anatomy.contract, in_turn(transform, estimate))
-
-
-def _recipe(name: str) -> Recipe | None:
-    return next((one for one in RECIPES if one.name == name), None)
 
 
 def why(error: Exception) -> str:
@@ -211,12 +180,7 @@ def _best_ms(transform: Transform, call: Call) -> float:
     return round(min(took) * 1000, 4)
 
 
-def place_of(folder: Path, name: str) -> Path:
-    """Return the folder of one way's files."""
-    return folder / name.replace(" ", "-")
-
-
-def _place(folder: Path, name: str) -> Path:
+def _new_place(folder: Path, name: str) -> Path:
     place = place_of(folder, name)
     place.mkdir(exist_ok=True)
     return place

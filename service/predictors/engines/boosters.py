@@ -16,8 +16,6 @@ _FILE = "booster.treelite"
 class XgboostInPlace:
     """XGBoost's own prediction of a matrix, without the frame and the copy of it; see Recipe."""
 
-    name = "xgboost in place"
-
     def convert(self, anatomy: Anatomy, folder: Path) -> None:
         """Write nothing: it is the model's own booster."""
         del folder
@@ -48,8 +46,6 @@ class XgboostInPlace:
 
 class Boosters:
     """See Recipe."""
-
-    name = "treelite booster"
 
     def convert(self, anatomy: Anatomy, folder: Path) -> None:
         """Write the booster as treelite has it."""

@@ -22,8 +22,6 @@ _BINNED = (HistGradientBoostingRegressor, HistGradientBoostingClassifier)
 class Boosting:
     """See Recipe."""
 
-    name = "boosting"
-
     def convert(self, anatomy: Anatomy, folder: Path) -> None:
         """Write nothing: the trees are the model's own."""
         del folder

@@ -27,8 +27,6 @@ from service.predictors.inputs import column_names
 class DirectSteps:
     """See Steps."""
 
-    name = "direct"
-
     def convert(self, anatomy: Anatomy, folder: Path) -> None:
         """Write nothing: all that is needed is in the model."""
 

@@ -27,8 +27,6 @@ class BeyondError(Exception):
 class Steps(Protocol):
     """A way to do what comes before the estimator."""
 
-    name: str
-
     def convert(self, anatomy: Anatomy, folder: Path) -> None:
         """Write what `open` needs into an empty folder; may take long. Raise SkippedError."""
         ...
@@ -41,8 +39,6 @@ class Steps(Protocol):
 class Recipe(Protocol):
     """A way to do what the estimator does, behind whichever steps."""
 
-    name: str
-
     def convert(self, anatomy: Anatomy, folder: Path) -> None:
         """Write what `open` needs into an empty folder; may take long. Raise SkippedError."""
         ...
@@ -54,8 +50,6 @@ class Recipe(Protocol):
 
 class WholeRecipe(Protocol):
     """A way to do all of what the model does at once."""
-
-    name: str
 
     def convert(self, anatomy: Anatomy, folder: Path) -> None:
         """Write what `open` needs into an empty folder; may take long. Raise SkippedError."""

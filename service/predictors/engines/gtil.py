@@ -14,8 +14,6 @@ _FILE = "forest.treelite"
 class Gtil:
     """See Recipe."""
 
-    name = "treelite"
-
     def convert(self, anatomy: Anatomy, folder: Path) -> None:
         """Write the forest as treelite has it."""
         treelite = require("treelite")

@@ -48,8 +48,6 @@ _CLASSIFIERS = (
 class Linear:
     """See Recipe."""
 
-    name = "linear"
-
     def convert(self, anatomy: Anatomy, folder: Path) -> None:
         """Write nothing: the coefficients are the model's own."""
         del folder

@@ -27,8 +27,6 @@ _Sum = Callable[[Array], Array]
 class LlvmForest:
     """In one thread; see Recipe."""
 
-    name = "llvm forest"
-
     def convert(self, anatomy: Anatomy, folder: Path) -> None:
         """Write the code; see Recipe."""
         require("llvmlite")
@@ -45,8 +43,6 @@ class LlvmForest:
 
 class LlvmForestInThreads(LlvmForest):
     """Rows shared among threads; see Recipe."""
-
-    name = "llvm forest in threads"
 
     def open(self, anatomy: Anatomy, folder: Path, threads: int) -> Estimate:
         """Return the forest; see Recipe."""

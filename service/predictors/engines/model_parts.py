@@ -1,8 +1,7 @@
 """Take a loaded pyfunc model apart: what MLflow wraps, the steps in it, and its estimator."""
 
+import sys
 from typing import Any, NamedTuple
-
-from sklearn.pipeline import Pipeline
 
 from service.contracts.contract import Contract
 from service.predictors.flavours import FLAVOURS
@@ -53,7 +52,7 @@ def dissect(model: Any, contract: Contract) -> Anatomy:
         raise NotDissectedError(f"its predict_fn is {method}")
     steps: tuple[Any, ...] = ()
     estimator = raw
-    while isinstance(estimator, Pipeline):
+    while _is_pipeline(estimator):
         *before, estimator = (step for _, step in estimator.steps)
         steps += tuple(inner for step in before for inner in chain_of(step))
     return Anatomy(flavour, raw, method, steps, estimator, contract)
@@ -61,8 +60,14 @@ def dissect(model: Any, contract: Contract) -> Anatomy:
 
 def chain_of(transformer: Any) -> list[Any]:
     """Return what is called one after another."""
-    if isinstance(transformer, Pipeline):
+    if _is_pipeline(transformer):
         return [step for _, inner in transformer.steps for step in chain_of(inner)]
     if transformer is None or (isinstance(transformer, str) and transformer == "passthrough"):
         return []
     return [transformer]
+
+
+def _is_pipeline(found: Any) -> bool:
+    # Where there is such an object its module is loaded: a model of another kind needs none of it.
+    module = sys.modules.get("sklearn.pipeline")
+    return module is not None and isinstance(found, module.Pipeline)

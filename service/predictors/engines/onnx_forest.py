@@ -27,8 +27,6 @@ class OnnxForest:
     the waking does.
     """
 
-    name = "onnx forest"
-
     def convert(self, anatomy: Anatomy, folder: Path) -> None:
         """Write the graph."""
         onnx = require("onnx")
@@ -58,8 +56,6 @@ class OnnxForest:
 
 class OnnxForestInThreads(OnnxForest):
     """In as many threads as its worker may use; see Recipe."""
-
-    name = "onnx forest in threads"
 
     def open(self, anatomy: Anatomy, folder: Path, threads: int) -> Estimate:
         """Return the forest; see Recipe."""

@@ -17,8 +17,6 @@ _FILE = "steps.onnx"
 class OnnxSteps:
     """See Steps."""
 
-    name = "onnx"
-
     def convert(self, anatomy: Anatomy, folder: Path) -> None:
         """Write the graph."""
         if not anatomy.steps:

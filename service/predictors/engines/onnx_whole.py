@@ -21,8 +21,6 @@ _MATRIX = "x"
 class OnnxWhole:
     """See WholeRecipe."""
 
-    name = "onnx"
-
     def convert(self, anatomy: Anatomy, folder: Path) -> None:
         """Write the graph of the pipeline, or of the estimator alone."""
         if type(anatomy.estimator) in {*REGRESSORS, *CLASSIFIERS, *TREES}:

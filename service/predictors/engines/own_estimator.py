@@ -10,8 +10,6 @@ from service.predictors.engines.model_parts import Anatomy
 class OwnEstimator:
     """See Recipe."""
 
-    name = "matrix"
-
     def convert(self, anatomy: Anatomy, folder: Path) -> None:
         """Write nothing: it is the model's own."""
         del folder

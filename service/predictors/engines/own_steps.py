@@ -11,8 +11,6 @@ from service.predictors.engines.model_parts import Anatomy
 class OwnSteps:
     """See Steps: the last resort, always the same."""
 
-    name = "own"
-
     def convert(self, anatomy: Anatomy, folder: Path) -> None:
         """Write nothing: all that is needed is in the model."""
 

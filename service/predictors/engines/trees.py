@@ -15,8 +15,6 @@ _CallAll = Callable[[Array], Iterable[Array]]
 class Trees:
     """One tree after another; see Recipe."""
 
-    name = "trees"
-
     def convert(self, anatomy: Anatomy, folder: Path) -> None:
         """Write nothing: the trees are the model's own."""
         del folder
@@ -32,8 +30,6 @@ class Trees:
 
 class TreesInThreads:
     """Trees shared among threads, since a tree's own call releases the GIL; see Recipe."""
-
-    name = "trees in threads"
 
     def convert(self, anatomy: Anatomy, folder: Path) -> None:
         """Write nothing: the trees are the model's own."""

@@ -10,15 +10,9 @@ from service.contracts.contract import Call, Contract, Predictions
 from service.contracts.merge import take
 from service.contracts.mlflow_types import SCALARS
 from service.core.errors import ServiceError
+from service.predictors.examples import example_call, made_up_call
 from service.predictors.outputs import ModelOutputError, RowCountError
-from service.predictors.proving.rows import (
-    Predict,
-    example_call,
-    is_row_wise,
-    judge_row_wise,
-    made_up_call,
-    probe_calls,
-)
+from service.predictors.proving.row_wise import Predict, is_row_wise, judge_row_wise, probe_calls
 
 _TIMED_ROWS = (64, 16, 4)
 _TIMED_BYTES = 32_000_000

@@ -5,19 +5,24 @@ worker answers another call. Rows are then read, answered and written some at a 
 row-wise model allows.
 """
 
+import functools
 from collections.abc import Callable, Generator
+from typing import TYPE_CHECKING
 
 from service.codecs.json_chunks import in_pieces
 from service.codecs.media import Media
-from service.contracts.arrow.answer import encode_stream
-from service.contracts.arrow.request import ArrowRequests
 from service.contracts.bounds import Bounds, rows_within
 from service.contracts.contract import Call, Contract, Form, Predictions
 from service.contracts.filling import merge_pieces
 from service.contracts.merge import join, part
 from service.core.errors import ServiceError
+from service.processes.inside.late_imports import late_import
 from service.workers.inside.chunk_size import Pace
+from service.workers.inside.late_modules import ARROW_ANSWER, ARROW_REQUEST
 from service.workers.messages import RawReply, RawRequest
+
+if TYPE_CHECKING:
+    from service.contracts.arrow.request import ArrowRequests
 
 Steps = Generator[None, None, RawReply]
 
@@ -31,9 +36,13 @@ class Bodies:
     def __init__(self, contract: Contract, predict: Callable[[Call], Predictions]) -> None:
         self._contract = contract
         self._predict = predict
-        self._arrow_requests = ArrowRequests(contract)
         self.pace = Pace()
         """How many rows are answered at a time."""
+
+    @functools.cached_property
+    def _arrow_requests(self) -> "ArrowRequests":
+        requests: ArrowRequests = late_import(ARROW_REQUEST).ArrowRequests(self._contract)
+        return requests
 
     def answer(self, request: RawRequest) -> RawReply:
         """Answer at once. Raise what decoding and predicting raise."""
@@ -100,7 +109,10 @@ class Bodies:
 
     def _encode(self, request: RawRequest, predictions: Predictions, form: Form) -> bytes:
         if request.answer is Media.ARROW:
-            return encode_stream(self._contract, predictions, request.metadata)
+            stream: bytes = late_import(ARROW_ANSWER).encode_stream(
+                self._contract, predictions, request.metadata
+            )
+            return stream
         return self._contract.encode(predictions, 0, predictions.rows, form)
 
     def _rows_in_steps(self, predictions: Predictions) -> Generator[None, None, bytes]:

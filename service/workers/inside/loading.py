@@ -19,6 +19,7 @@ from service.contracts.contract import Contract
 from service.predictors.hints import with_defaults
 from service.store.manifest import verify_stored
 from service.store.mlmodel import read_mlmodel, safe_load
+from service.workers.inside.late_modules import late_modules
 from service.workers.inside.model_folder import ModelFolder
 from service.workers.inside.shadowing import give_way
 from service.workers.messages import LoadRequest
@@ -49,7 +50,7 @@ def load_model(request: LoadRequest) -> Loaded:
     described = read_mlmodel(path)
     signature = parsed(described.get("signature"))
     contract = contract_for(request.name, signature, refuse_unknown=request.refuse_unknown)
-    give_way(path, described)
+    give_way(path, described, late_modules())
     # Unwarned: the environment gate has told what differs from the version's requirements.
     # MLflow reads the metadata of every installed package for it, which takes 0.4 s each time.
     with _quick_yaml():

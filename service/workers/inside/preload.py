@@ -28,6 +28,7 @@ os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "18")
 gc.disable()
 for name in (
     "service.workers.inside.worker",
+    "service.compiling.inside.compiler",
     "mlflow.pyfunc",
     "mlflow.sklearn",
     "pandas",
@@ -43,6 +44,11 @@ for name in (
     # What can't be imported here fails again, with its sentence, in the worker that needs it.
     with contextlib.suppress(Exception):
         importlib.import_module(name)
+with contextlib.suppress(Exception):
+    # What a worker of its own would import only once it is needed.
+    importlib.import_module("service.processes.inside.late_imports").import_now(
+        importlib.import_module("service.workers.inside.late_modules").late_modules()
+    )
 with contextlib.suppress(Exception):
     # What scikit-learn imports only when it is first given a frame takes as long as an answer.
     importlib.import_module("sklearn.utils").check_array(

@@ -6,11 +6,12 @@ MLflow puts the model's code folder first on `sys.path`, which does nothing for 
 
 import importlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from service.core.errors import ServiceError
+from service.processes.inside.late_imports import import_now
 
 OURS = "service"
 
@@ -21,12 +22,13 @@ class ShadowedModuleError(ServiceError):
     code = "shadowed-module"
 
 
-def give_way(model_path: Path, described: dict[str, Any]) -> None:
+def give_way(model_path: Path, described: dict[str, Any], late: Iterable[str]) -> None:
     """Make room for the modules that the model in `model_path` ships.
 
-    `described` is its parsed MLmodel file. Our own package leaves `sys.modules`: whoever needs it
-    here holds it already. Raise ShadowedModuleError for any other module that is loaded, since
-    what holds that one would go on with the old and the model with the new.
+    `described` is its parsed MLmodel file. Our own package leaves `sys.modules`: what needs it here
+    holds it already, and the `late` modules, which may be needed later, are imported now. Raise
+    ShadowedModuleError for any other module that is loaded, since what holds that one would go on
+    with the old and the model with the new.
     """
     for name in sorted(set(_shipped_names(model_path, described))):
         if name not in sys.modules:
@@ -36,6 +38,7 @@ def give_way(model_path: Path, described: dict[str, Any]) -> None:
                 f"the model ships a module named {name!r} in its code_paths, but the worker has "
                 f"loaded {_where(name)} under that name and needs it: rename the model's module"
             )
+        import_now(late)
         for loaded in [key for key in sys.modules if key == OURS or key.startswith(OURS + ".")]:
             del sys.modules[loaded]
     importlib.invalidate_caches()

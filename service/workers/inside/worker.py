@@ -18,8 +18,8 @@ from service.contracts.contract import Call, Contract, Predictions
 from service.core.errors import ModelFailedError, ServiceError
 from service.core.text import presentable
 from service.predictors.answer_rules import AnswerRules
-from service.predictors.choosing.compiling import open_tuned
 from service.predictors.engines.model_parts import why_pyfunc_only
+from service.predictors.opening import open_tuned
 from service.predictors.predictor import Predictor
 from service.predictors.proving import trial
 from service.predictors.pyfunc import PyfuncPredictor

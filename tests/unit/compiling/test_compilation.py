@@ -11,12 +11,13 @@ import msgspec
 import pytest
 
 from service.compiling.compilation import CompilationError, Compiled, Compiler, CompileTurns
+from service.compiling.files import CompiledFiles
 from service.core.errors import ChildLostError
 from service.core.versions import StoredVersion
 from service.predictors.report import Report
 from service.processes.child import Child, ChildSpec, ChildThreads
 from service.store import manifest
-from service.store.compiled_files import FILES, CompiledFiles, verified
+from service.store.compiled_files import FILES, verified
 from tests.support.fake_models import POOL, no_description
 from tests.support.fake_source import a_version
 

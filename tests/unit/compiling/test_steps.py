@@ -10,12 +10,12 @@ import pytest
 from structlog.testing import capture_logs
 
 from service.compiling.compilation import Compiled, Compiler, CompileTurns
+from service.compiling.files import CompiledFiles
 from service.compiling.steps import CompileSteps, Compiling
 from service.core.errors import ChildLostError, ServiceError
 from service.core.versions import StoredVersion
 from service.predictors.report import Report
 from service.processes.child import ChildThreads
-from service.store.compiled_files import CompiledFiles
 from service.workers.factory import WorkerFactory
 from service.workers.messages import AdoptReply, LoadReply
 from service.workers.pool import Pool

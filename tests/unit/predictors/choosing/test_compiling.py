@@ -20,12 +20,12 @@ from tests.support.wrapped import Wrapped, by_name, wrap
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # MLflow's own, at import
-    from service.predictors.choosing.compiling import drop_unchosen, open_tuned
-    from service.predictors.choosing.engine_builder import way
+    from service.predictors.choosing.compiling import drop_unchosen
     from service.predictors.engines import catalog
     from service.predictors.engines.engine import Array, BeyondError, Estimate
     from service.predictors.engines.model_parts import Anatomy, dissect
     from service.predictors.engines.trees import Trees
+    from service.predictors.opening import open_tuned, way
     from service.predictors.pyfunc import PyfuncPredictor
 
 
@@ -92,8 +92,6 @@ def test_a_category_that_was_never_seen_is_left_to_the_model(tmp_path: Path) -> 
 class _OffByALittle(Trees):
     """A forest whose sums are wrong in one row of many."""
 
-    name = "off"
-
     def open(self, anatomy: Anatomy, folder: Path, threads: int) -> Estimate:
         right = super().open(anatomy, folder, threads)
 
@@ -106,8 +104,6 @@ class _OffByALittle(Trees):
 class _Broken(Trees):
     """A converter that fails."""
 
-    name = "broken"
-
     def convert(self, anatomy: Anatomy, folder: Path) -> None:
         del anatomy, folder
         raise TypeError("Descriptors cannot be created directly.\nIf this call came from")
@@ -117,11 +113,12 @@ def test_a_wrong_way_is_refused_with_its_row_and_a_broken_one_skipped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Neither keeps the others from being admitted."""
-    for module in ("choosing.engine_builder", "engines.catalog"):
-        loaded = importlib.import_module(f"service.predictors.{module}")
-        monkeypatch.setattr(loaded, "RECIPES", (_OffByALittle(), _Broken(), Trees()))
-    workshop = importlib.import_module("service.predictors.choosing.engine_builder")
-    monkeypatch.setattr(workshop, "_WAYS", catalog.RECIPES)
+    recipes = {
+        "off": f"{__name__}:_OffByALittle",
+        "broken": f"{__name__}:_Broken",
+        "trees": "trees:Trees",
+    }
+    monkeypatch.setattr(catalog, "RECIPES", recipes)
     told = by_name(a_forest(tmp_path / "model").compile(tmp_path / "files"))
     assert told["off"].outcome == "refused"
     assert "prediction is " in told["off"].reason or "near a threshold" in told["off"].reason

@@ -18,6 +18,7 @@ from tests.support.wrapped import by_name, wrap
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # MLflow's own, at import
     from service.predictors.choosing.thresholds import around, call_rows, thresholds_of
+    from service.predictors.engines import catalog
     from service.predictors.engines.direct_steps import DirectSteps
     from service.predictors.engines.engine import Array, Estimate
     from service.predictors.engines.model_parts import Anatomy, dissect
@@ -82,8 +83,6 @@ def _changed(call: Call, usual: Call) -> int:
 class _OneStepBeside(Trees):
     """A forest that compares with the next number of single precision: `<` instead of `<=`."""
 
-    name = "beside"
-
     def open(self, anatomy: Anatomy, folder: Path, threads: int) -> Estimate:
         right = super().open(anatomy, folder, threads)
 
@@ -101,8 +100,7 @@ def test_a_forest_that_is_wrong_at_its_thresholds_alone_is_refused(
     """Rows drawn at random are next to never that near."""
     monkeypatch.setattr(tuning, "_ENOUGH_S", 0.0)
     workshop = importlib.import_module("service.predictors.choosing.engine_builder")
-    for ways in ("RECIPES", "_WAYS"):
-        monkeypatch.setattr(workshop, ways, (_OneStepBeside(),))
+    monkeypatch.setattr(catalog, "RECIPES", {"beside": f"{__name__}:_OneStepBeside"})
     model, inputs = fitted(ZOO[name])
     report = wrap(model, inputs, tmp_path / "model").compile(tmp_path / "files")
     outcome = by_name(report)["beside"]

@@ -72,7 +72,7 @@ def test_any_number_of_rows_gets_the_bits_of_scikit_learn(
             part = others.head(rows)
             found = estimate(part.to_numpy(np.float64))
             wanted = estimator.predict(part) if rows else found
-            assert np.array_equal(found, wanted), (recipe.name, rows)
+            assert np.array_equal(found, wanted), (type(recipe).__name__, rows)
 
 
 def test_a_tree_that_learnt_nothing_answers_by_its_only_leaf(tmp_path: Path) -> None:

@@ -4,10 +4,12 @@ from pathlib import Path
 
 import pytest
 
+from service.compiling import files as files_module
+from service.compiling.files import CompiledFiles, fingerprint, machine
 from service.core.errors import StoreCorruptError
 from service.core.versions import StoredVersion
-from service.store import compiled_files, manifest
-from service.store.compiled_files import FILES, CompiledFiles, fingerprint, machine, verified
+from service.store import manifest
+from service.store.compiled_files import FILES, verified
 from tests.support.fake_source import a_version
 
 STORED = StoredVersion(a_version(1), Path("nowhere"), "d1gest")
@@ -36,9 +38,9 @@ def test_all_that_the_files_depend_on_is_in_their_name(monkeypatch: pytest.Monke
         fingerprint(machine(), "d1gest", 1, 1e-12),
         fingerprint(machine(), "d1gest", 2, 1e-6),
     }
-    monkeypatch.setattr(compiled_files, "_installed", lambda name: f"{name} 99")
+    monkeypatch.setattr(files_module, "_installed", lambda name: f"{name} 99")
     names.add(fingerprint(machine(), "d1gest", 2, 1e-12))
-    monkeypatch.setattr(compiled_files, "_cpu", lambda: "another kind of CPU")
+    monkeypatch.setattr(files_module, "_cpu", lambda: "another kind of CPU")
     names.add(fingerprint(machine(), "d1gest", 2, 1e-12))
     assert len(names) == 6
     assert fingerprint(machine(), "d1gest", 2, 1e-12) == fingerprint(machine(), "d1gest", 2, 1e-12)

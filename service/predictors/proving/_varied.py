@@ -1,6 +1,5 @@
 """Make rows that differ from each other, out of one row or a few."""
 
-from collections.abc import Sequence
 from datetime import date, timedelta
 from typing import Any
 
@@ -11,16 +10,7 @@ from service.contracts.merge import take
 
 PROBE_ROWS = 8
 _STEP = 0.1
-_DAYS = 31
 _DAY_US = 86_400_000_000
-_MADE_UP: dict[str, Any] = {
-    **dict.fromkeys(("boolean", "bool"), True),
-    **dict.fromkeys(("integer", "long", "int", "uint"), 7),
-    **dict.fromkeys(("float", "double"), 0.25),
-    **dict.fromkeys(("binary", "bytes"), "AAAA"),
-    **dict.fromkeys(("datetime",), "2024-01-01T00:00:00Z"),
-    "sparkml_vector": [0.25],
-}
 
 
 def varied(contract: Contract, base: Call, *, bold: bool, nulls: bool) -> Call:
@@ -115,36 +105,3 @@ def _with_null(spec: InputSpec, column: Column, row: int) -> Column:
     array = np.frombuffer(bytearray(column), spec.dtype)
     array[row] = np.datetime64("NaT") if array.dtype.kind == "M" else np.nan
     return array.tobytes()
-
-
-def made_up(raw_inputs: Sequence[dict[str, Any]], string: str) -> list[Any]:
-    """Return a value for each input of a signature, with `string` wherever text is wanted."""
-    values = [_made_up(spec, string) for spec in raw_inputs]
-    # One later than the other, as a start and an end are.
-    days = (index for index, spec in enumerate(raw_inputs) if spec["type"] == "datetime")
-    for day, index in enumerate(days, start=1):
-        values[index] = f"2024-01-{min(day, _DAYS):02d}T00:00:00Z"
-    return values
-
-
-def _made_up(spec: dict[str, Any], string: str) -> Any:
-    kind = spec["type"]
-    match kind:
-        case "array":
-            return [_made_up(spec["items"], string)]
-        case "map":
-            return {"key": _made_up(spec["values"], string)}
-        case "object":
-            items = spec["properties"].items()
-            return {name: _made_up(prop, string) for name, prop in items}
-        case "tensor":
-            return _made_up_tensor(spec["tensor-spec"], string)
-    return _MADE_UP.get(kind, string)
-
-
-def _made_up_tensor(spec: dict[str, Any], string: str) -> Any:
-    kind = spec["dtype"].partition("[")[0].rstrip("0123456789")
-    value: Any = _MADE_UP.get(kind, string)
-    for size in reversed(spec["shape"][1:]):
-        value = [value] * (2 if size < 0 else size)
-    return value

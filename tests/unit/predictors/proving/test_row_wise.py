@@ -13,10 +13,11 @@ import pytest
 
 from service.contracts.choose import contract_for
 from service.contracts.contract import Call, Contract, Predictions
+from service.predictors.examples import example_call
 from service.predictors.inputs import to_model_input
 from service.predictors.outputs import to_predictions
-from service.predictors.proving._probe_values import distinct
-from service.predictors.proving.rows import example_call, is_row_wise, judge_row_wise, probe_calls
+from service.predictors.proving._varied import distinct
+from service.predictors.proving.row_wise import is_row_wise, judge_row_wise, probe_calls
 
 
 def contract(*inputs: dict[str, Any], params: list[dict[str, Any]] | None = None) -> Contract:

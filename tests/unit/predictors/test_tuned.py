@@ -5,9 +5,9 @@ import pytest
 
 from service.contracts.contract import Filled
 from service.core.errors import ModelFailedError
-from service.predictors.choosing.tuned import TunedPredictor
 from service.predictors.engines.engine import BeyondError
 from service.predictors.outputs import ModelOutputError
+from service.predictors.tuned import TunedPredictor
 from tests.support.stub_predictors import Stub, call_of, raising
 
 BEST = {1: "small", 8: "small", 64: "middle", 512: "pyfunc", 4096: "large"}

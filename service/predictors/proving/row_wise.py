@@ -1,42 +1,15 @@
-"""Rows for the checks at load time: the model's own example, made-up ones, and what they show."""
+"""Tell whether a model is row-wise: rows get the same answers together, apart and in reverse."""
 
-import json
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import NamedTuple
 
-from service.contracts.contract import Call, Contract, Layout, Predictions
+from service.contracts.contract import Call, Contract, Predictions
 from service.contracts.merge import take
-from service.core.errors import ContractViolationError, MalformedBodyError
+from service.predictors.examples import made_up_call
 from service.predictors.outputs import RowCountError
-from service.predictors.proving._example_json import NoExampleError, read_example
-from service.predictors.proving._probe_values import PROBE_ROWS, distinct, made_up, varied
+from service.predictors.proving._varied import PROBE_ROWS, distinct, varied
 from service.predictors.proving.tolerance import unlike
 
-EXAMPLE_ROWS = 16
-_STRINGS = ("a", "2024-01-01")
-
 Predict = Callable[[Call], Predictions]
-
-
-class Example(NamedTuple):
-    """A model's own input example, or why there is none that can be used."""
-
-    call: Call | None
-    reason: str
-
-
-def example_call(contract: Contract, model_dir: Path) -> Example:
-    """Return up to EXAMPLE_ROWS rows of the example that was logged with the model."""
-    try:
-        body = read_example(contract, model_dir)
-        body["instances"] = body["instances"][:EXAMPLE_ROWS]
-        call = contract.decode(json.dumps(body).encode())
-    except NoExampleError as error:
-        return Example(None, str(error))
-    except (ContractViolationError, MalformedBodyError) as error:
-        return Example(None, f"the input example breaks the model's own signature: {error}")
-    return Example(call, f"{call.rows} rows of the input example")
 
 
 def probe_calls(contract: Contract, example: Call | None) -> list[Call]:
@@ -111,21 +84,3 @@ def _partings(rows: int) -> list[tuple[Sequence[int], str]]:
 def _raised(what: str, error: Exception) -> str:
     # What a model raises may come wrapped into an error of ours.
     return f"the model raised {type(error.__cause__ or error).__name__} on {what}"
-
-
-def made_up_call(contract: Contract) -> Call | None:
-    """Return one row made of the signature alone, where the contract takes it."""
-    for string in _STRINGS:
-        values = made_up(contract.signature["inputs"], string)
-        instance = (
-            dict(zip((spec.name for spec in contract.inputs), values, strict=True))
-            if contract.layout in {Layout.COLUMNS, Layout.TENSORS}
-            else values[0]
-            if contract.layout is Layout.TENSOR
-            else values
-        )
-        try:
-            return contract.decode(json.dumps({"instances": [instance]}).encode())
-        except (ContractViolationError, MalformedBodyError):
-            continue
-    return None
