@@ -28,7 +28,7 @@ from service.processes.child import ChildSpec, ChildThreads, start_child
 from service.processes.launch import preload
 from service.serving.batching.batcher import Batcher, BatchSettings
 from service.serving.dataplane import DataPlane, Prediction
-from service.serving.slot import Slot
+from service.serving.routes import Routes
 from service.settings.service import ServiceSettings
 from service.store.mlmodel import read_mlmodel
 from service.workers.cpus import spin_for_each_worker
@@ -171,7 +171,7 @@ async def _route_ms(body: bytes) -> float:
 class _Deployed:
     """A deployment with nothing behind it."""
 
-    slot, label = Slot(), f"@{forest.ALIAS}"
+    routes, label = Routes(), f"@{forest.ALIAS}"
 
 
 class _AtOnce(DataPlane):

@@ -26,7 +26,7 @@ from service.registry.sources import RegistrySource
 from service.registry.write_back import WriteBack
 from service.serving.batching.batcher import BatchSettings
 from service.serving.model import ModelHost
-from service.serving.slot import Slot
+from service.serving.routes import Routes
 from service.settings.deployment import DeploymentSettings
 from service.store.artifact_store import ArtifactStore
 from service.store.pointer_state import Remembered
@@ -55,7 +55,7 @@ class Deployment:
         self.label = self.ref.label
         """The pointer as people write it, which answers repeat."""
         self.address = RegistryAddress.of(settings)
-        self.slot = Slot()
+        self.routes = Routes()
         self.desired = DesiredState()
         self.monitor = StateMonitor()
         self._platform = platform
@@ -79,13 +79,13 @@ class Deployment:
     @property
     def model_name(self) -> str:
         """The model's name as people see it; that of the version that serves, where one does."""
-        current = self.slot.current
+        current = self.routes.current
         return current.version.name if current else self.settings.reported_name or self.name
 
     @property
     def can_answer(self) -> bool:
         """Whether some worker of the serving version lives."""
-        current = self.slot.current
+        current = self.routes.current
         return current is not None and current.can_answer
 
     @property
@@ -123,7 +123,7 @@ class Deployment:
                 task_status.started()
                 await self._leaving.wait()
                 watching.cancel_scope.cancel()
-            current = self.slot.current
+            current = self.routes.current
             if current is not None:
                 with anyio.move_on_after(self.settings.drain_timeout_s):
                     await current.drained()
@@ -183,7 +183,7 @@ class Deployment:
             store=self.store,
             host=host,
             gates=self.gates,
-            slot=self.slot,
+            routes=self.routes,
             monitor=self.monitor,
             journal=self.journal,
             nursery=tasks,
@@ -202,7 +202,7 @@ class Deployment:
         return Reconciler(
             source=self.source,
             rollout=rollout,
-            slot=self.slot,
+            routes=self.routes,
             desired=self.desired,
             monitor=self.monitor,
             nursery=tasks,

@@ -20,7 +20,7 @@ from service.core.versions import ModelVersion
 from service.serving.batching.request_queue import Caller
 from service.serving.failed_request import FailedRequest, raw_request
 from service.serving.model import LoadedModel
-from service.serving.slot import Slot
+from service.serving.routes import Routes
 from service.workers.messages import RawReply
 
 EXPANSION = 8
@@ -55,13 +55,13 @@ class DataPlane:
         self._max_decoded_bytes = EXPANSION * max_body_bytes
         self._encoding = CapacityLimiter(2)
 
-    def refusal(self, slot: Slot, body_bytes: int) -> OverloadedError | None:
+    def refusal(self, routes: Routes, body_bytes: int) -> OverloadedError | None:
         """Say why a request with a body of this size would be refused, None where it would not.
 
         Ask it with nothing but a request's head: what is refused need not be read. It costs about
         a microsecond; see `Batcher.refusal`.
         """
-        model = slot.current
+        model = routes.current
         if model is None:
             return None
         refusal = model.batcher.refusal(body_bytes, is_body=body_bytes > self._raw_body_bytes)
@@ -71,7 +71,7 @@ class DataPlane:
 
     async def infer(
         self,
-        slot: Slot,
+        routes: Routes,
         body: bytes,
         kind: Media = Media.JSON,
         answer: Media = Media.JSON,
@@ -85,7 +85,7 @@ class DataPlane:
         always belong together. Raise what `Contract.decode` and `Batcher.submit` raise, with the
         version in `answered_by`, and NoVersionError.
         """
-        with slot.lease() as model:
+        with routes.lease() as model:
             try:
                 prediction = await self._infer(model, body, kind, answer, caller)
             except ServiceError as error:

@@ -41,7 +41,7 @@ class Trial(Protocol):
 
 
 class LoadedModel:
-    """What a slot holds and a request leases.
+    """What a deployment's routes lead to and a request leases.
 
     `run` hosts its processes and its queue; `close` ends them once nobody holds a lease.
     """

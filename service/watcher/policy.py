@@ -78,7 +78,7 @@ def next_action(now: Snapshot) -> Action:
 
 
 def _target(now: Snapshot) -> tuple[ModelVersion | None, str]:
-    """Return the version to bring to the slot, None for none, and why."""
+    """Return the version that is to serve, None for none, and why."""
     if now.held:
         return _stand_in(now), "it is unknown whether a version is pinned"
     if not now.known:

@@ -25,7 +25,7 @@ from service.core.events import Trigger
 from service.core.versions import ModelVersion
 from service.registry.finder import VersionFinder
 from service.registry.sources import Source
-from service.serving.slot import Slot
+from service.serving.routes import Routes
 from service.store.artifact_store import ArtifactStore
 from service.store.pointer_state import Remembered
 from service.watcher.policy import Action, Cancel, Keep, Load, Snapshot, Unload, next_action
@@ -54,7 +54,7 @@ class Reconciler:
         *,
         source: Source,
         rollout: Rollout,
-        slot: Slot,
+        routes: Routes,
         desired: DesiredState,
         monitor: StateMonitor,
         nursery: TaskGroup,
@@ -67,7 +67,7 @@ class Reconciler:
     ) -> None:
         self._source = source
         self._rollout = rollout
-        self._slot = slot
+        self._routes = routes
         self._desired = desired
         self._monitor = monitor
         self._nursery = nursery
@@ -273,8 +273,8 @@ class Reconciler:
         )
 
     def _serving(self) -> ModelVersion | None:
-        """Return what answers requests: a version that collapsed does not, even in the slot."""
-        current = self._slot.current
+        """Return what answers requests: a version that collapsed does not, even if routed to."""
+        current = self._routes.current
         if current is None or current.closed.is_set():
             return None
         return current.version

@@ -1,4 +1,4 @@
-"""Bring one version from the registry to the slot: fetch, load, prove, swap, drain the one before.
+"""Bring one version from the registry into service: fetch, load, prove, swap, drain the old one.
 
 Whatever fails on the way ends the candidate and changes nothing that is served.
 """
@@ -25,7 +25,7 @@ from service.core.verdicts import Verdict
 from service.core.versions import ModelVersion
 from service.serving.model import LoadedModel, ModelHost
 from service.serving.record import Known
-from service.serving.slot import Slot
+from service.serving.routes import Routes
 from service.store.artifact_store import ArtifactStore, InUse
 from service.watcher.gates.gate import Candidate, Gate, pass_gates
 from service.watcher.probation import Probation, ProbationSettings
@@ -48,7 +48,7 @@ class Rollout:
         store: ArtifactStore,
         host: ModelHost,
         gates: Sequence[Gate],
-        slot: Slot,
+        routes: Routes,
         monitor: StateMonitor,
         journal: Journal,
         nursery: TaskGroup,
@@ -62,7 +62,7 @@ class Rollout:
         self._store = store
         self._host = host
         self._gates = gates
-        self._slot = slot
+        self._routes = routes
         self._monitor = monitor
         self._journal = journal
         self._nursery = nursery
@@ -100,7 +100,7 @@ class Rollout:
             life.move(State.FETCHING)
             in_use = await self._fetch(version, telling, log)
             candidate = Candidate(
-                in_use.stored, lambda: self._slot.current, partial(self._open, in_use)
+                in_use.stored, lambda: self._routes.current, partial(self._open, in_use)
             )
             life.move(State.LOADING)
             await self._prove(candidate, life, telling, log)
@@ -126,7 +126,7 @@ class Rollout:
     def _warm(self, version: ModelVersion) -> LoadedModel | None:
         """Return a version that is still loaded behind the one that serves, if it can answer."""
         for model in self._lives:
-            if model.version == version and model is not self._slot.current and model.can_answer:
+            if model.version == version and model is not self._routes.current and model.can_answer:
                 return model
         return None
 
@@ -138,7 +138,7 @@ class Rollout:
     ) -> None:
         """Swap, in one step of the event loop; what follows happens aside."""
         started = time.monotonic()
-        previous = self._slot.swap(model)
+        previous = self._routes.swap(model)
         telling.took("swap", time.monotonic() - started)
         telling.end(Ending.SERVING, "it serves")
         self._herald.serving(model.version)
@@ -151,7 +151,7 @@ class Rollout:
 
     def unload(self) -> None:
         """Serve nothing any more; the version that served is drained and closed on the side."""
-        previous = self._slot.swap(None)
+        previous = self._routes.swap(None)
         if previous is not None:
             self._herald.retired(previous.version)
             self._start_aside(self._retire, previous)
@@ -245,7 +245,7 @@ class Rollout:
         """Serve a probation, or what is left of it, and do what follows from its end."""
 
         def is_current() -> bool:
-            return self._slot.current is model and self._probations.get(model) is probation
+            return self._routes.current is model and self._probations.get(model) is probation
 
         failure = await probation.serve(is_current, previous)
         if failure and previous is not None and previous.can_answer:
@@ -305,7 +305,7 @@ class Rollout:
         if good is None or good == model.version or self._quarantine.reason(good) is not None:
             self._log.error("version fails too often, and there is no other one", reason=failure)
             return
-        if self._slot.current is model:
+        if self._routes.current is model:
             self._refuse(model, failure, telling)
             self._wake()
 
@@ -336,7 +336,7 @@ class Rollout:
         self, model: LoadedModel, previous: LoadedModel, reason: str, telling: PromotionRecorder
     ) -> None:
         """Swap the version before in again and quarantine the one that failed."""
-        self._slot.swap(previous)
+        self._routes.swap(previous)
         self._refuse(model, reason, telling)
         self._herald.serving(previous.version)
         self._log.error(
@@ -358,7 +358,7 @@ class Rollout:
 
         Does nothing for a version that serves again, or that somebody has retired already.
         """
-        if model is self._slot.current or model not in self._lives:
+        if model is self._routes.current or model not in self._lives:
             return
         life = self._lives.pop(model)
         self._probations.pop(model, None)

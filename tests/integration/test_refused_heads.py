@@ -9,7 +9,7 @@ import pytest
 from service.core.errors import OverloadedError
 from service.handlers.naming import ReplyNames
 from service.handlers.predictions.direct import DirectAnswers
-from service.serving.slot import Slot
+from service.serving.routes import Routes
 from tests.support.wire_server import LIMITS, echo, serve
 
 pytestmark = pytest.mark.anyio
@@ -27,7 +27,7 @@ BODY = (GET * 12_000)[:300_000]
 class Full:
     """A data plane that takes nothing more."""
 
-    def refusal(self, _slot: object, _body_bytes: int) -> OverloadedError:
+    def refusal(self, _routes: object, _body_bytes: int) -> OverloadedError:
         """Refuse it, whatever it is."""
         return OverloadedError("too much is asked", 2.2)
 
@@ -41,7 +41,7 @@ def anyio_backend() -> tuple[str, dict[str, bool]]:
 class Deployed:
     """A deployment with nothing behind it."""
 
-    slot, label = Slot(), "@champion"
+    routes, label = Routes(), "@champion"
 
 
 @pytest.fixture

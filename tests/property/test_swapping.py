@@ -1,8 +1,8 @@
 """Promotions, rollbacks, failures, outages, reloads and requests in any order: invariants 1 to 5.
 
-Policy, gates, rollout, reconciler, slot and monitor are the real ones; store, host and registry are
-fakes, and the clock jumps. Each rule is one thing that may happen; the invariants are checked after
-each, and what must hold at the very moment of a swap is checked by the slot itself.
+Policy, gates, rollout, reconciler, routes and monitor are the real ones; store, host and registry
+are fakes, and the clock jumps. Each rule is one thing that may happen; the invariants are checked
+after each, and what must hold at the very moment of a swap is checked by the routes themselves.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from service.control.desired import Wish
 from service.core.errors import ChildLostError, FetchFailedError, NoVersionError, ServiceError
 from service.core.versions import ModelVersion
 from service.serving.model import LoadedModel
-from service.serving.slot import Slot
+from service.serving.routes import Routes
 from tests.support.fake_models import FakePool, Fate
 from tests.support.fake_source import a_version
 from tests.support.fake_watcher import DRAIN_S, FakeWatcher
@@ -42,14 +42,14 @@ LONG_ENOUGH_S = 200.0
 """For any backoff to end, any fate to be met, and any drain to time out."""
 
 
-class WatchedSlot(Slot):
-    """A slot that checks what must hold at the moment of a swap."""
+class WatchedRoutes(Routes):
+    """Routes that check what must hold at the moment of a swap."""
 
     def __init__(self, machine: "Swapping") -> None:
         super().__init__()
         self._machine = machine
         self.served: list[LoadedModel] = []
-        """Every model that ever was in the slot."""
+        """Every model that ever was routed to."""
         self.replaced_at: dict[LoadedModel, float] = {}
 
     def swap(self, candidate: LoadedModel | None) -> LoadedModel | None:
@@ -76,9 +76,9 @@ class WatchedSlot(Slot):
 class Request:
     """A request that holds a lease."""
 
-    def __init__(self, slot: Slot) -> None:
+    def __init__(self, routes: Routes) -> None:
         self._lease = ExitStack()
-        self.model = self._lease.enter_context(slot.lease())
+        self.model = self._lease.enter_context(routes.lease())
         self.version = self.model.version
 
     def end(self) -> None:
@@ -106,13 +106,13 @@ class Swapping(RuleBasedStateMachine):
     def start(self, mode: Literal["keep", "unload"], *, serving: bool) -> None:
         """Start the watcher; passes are made by a rule. A version may serve already."""
         self.mode = mode
-        self.slot = WatchedSlot(self)
+        self.routes = WatchedRoutes(self)
         started: asyncio.Future[FakeWatcher] = self._loop.create_future()
         self._stopping = asyncio.Event()
 
         async def host() -> None:
             async with anyio.create_task_group() as nursery:
-                started.set_result(FakeWatcher(nursery, on_unpromoted=mode, slot=self.slot))
+                started.set_result(FakeWatcher(nursery, on_unpromoted=mode, routes=self.routes))
                 await self._stopping.wait()
                 nursery.cancel_scope.cancel()
 
@@ -187,7 +187,7 @@ class Swapping(RuleBasedStateMachine):
         except ServiceError:
             pass
         else:
-            assert target in {model.version for model in self.slot.served}
+            assert target in {model.version for model in self.routes.served}
         finally:
             self.settled += 1
             self.watcher.desired.withdraw(wish)
@@ -201,9 +201,9 @@ class Swapping(RuleBasedStateMachine):
     def request_comes(self) -> None:
         """Take a lease, which is refused only where nothing serves."""
         try:
-            self.requests.append(Request(self.slot))
+            self.requests.append(Request(self.routes))
         except NoVersionError:
-            assert self.mode == "unload" or not self.slot.served, "2: a request finds no version"
+            assert self.mode == "unload" or not self.routes.served, "2: a request finds no version"
 
     @precondition(lambda self: self.requests)
     @rule(data=st.data())
@@ -212,11 +212,11 @@ class Swapping(RuleBasedStateMachine):
         index = data.draw(st.integers(0, len(self.requests) - 1))
         self.requests.pop(index).end()
 
-    @precondition(lambda self: self.slot.current)
+    @precondition(lambda self: self.routes.current)
     @rule()
     def version_collapses(self) -> None:
         """Let the processes of what serves be gone for good."""
-        model = self.slot.current
+        model = self.routes.current
         assert model is not None
         self.collapsed.append(model)
         model.close()
@@ -236,14 +236,14 @@ class Swapping(RuleBasedStateMachine):
         for request in self.requests:
             model = request.model
             if model.closed.is_set() and model not in self.collapsed:
-                assert model in self.slot.replaced_at, "2: what serves was closed"
-                held_s = self._loop.time() - self.slot.replaced_at[model]
+                assert model in self.routes.replaced_at, "2: what serves was closed"
+                held_s = self._loop.time() - self.routes.replaced_at[model]
                 assert held_s >= DRAIN_S, "2: it was closed under a request"
 
     @invariant()
     def invariant_3_a_failed_candidate_changes_nothing_that_serves(self) -> None:
         """Find what serves proved, and open unless it collapsed."""
-        current = self.slot.current
+        current = self.routes.current
         if current is not None:
             assert isinstance(current.pool, FakePool)
             assert current.pool.proved
@@ -252,15 +252,15 @@ class Swapping(RuleBasedStateMachine):
     @invariant()
     def invariant_4_an_outage_never_unloads(self) -> None:
         """Find that something serves from the first time on, unless to unload was wanted."""
-        if self.mode == "keep" and self.slot.served:
-            assert self.slot.current is not None
+        if self.mode == "keep" and self.routes.served:
+            assert self.routes.current is not None
 
     @invariant()
     def invariant_5_at_most_one_candidate_loads_at_a_time(self) -> None:
         """Count what is fetched, loaded and gated; the old is gone before the new begins."""
         host, store = self.watcher.host, self.watcher.store
         loaded = [model for model in host.opened if not model.closed.is_set()]
-        gating = [model for model in loaded if model not in self.slot.served]
+        gating = [model for model in loaded if model not in self.routes.served]
         loading = len(host.opening) - len(loaded)
         assert len(store.fetching) + loading + len(gating) <= 1
 
@@ -285,8 +285,8 @@ class Swapping(RuleBasedStateMachine):
         self.wishes.append(last := watcher.desired.reload())
         watcher.nursery.start_soon(self._await_settled, last)
         await self._poll_for_long()
-        assert self.slot.current is not None
-        assert self.slot.current.version == promoted
+        assert self.routes.current is not None
+        assert self.routes.current.version == promoted
         assert watcher.host.opening == [promoted], "something that does not serve is left"
         assert [mark.stored.version for mark in watcher.store.marks] == [promoted]
         assert self.settled == len(self.wishes), "somebody waits for ever"

@@ -1,4 +1,4 @@
-"""The watcher over fakes; policy, gates, rollout, reconciler, slot and monitor are real."""
+"""The watcher over fakes; policy, gates, rollout, reconciler, routes and monitor are real."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -14,7 +14,7 @@ from service.control.quarantine import Quarantine
 from service.core.events import Ending
 from service.core.versions import ModelRef
 from service.registry.finder import VersionFinder
-from service.serving.slot import Slot
+from service.serving.routes import Routes
 from service.watcher.gates.contract import ContractGate
 from service.watcher.gates.load import LoadGate
 from service.watcher.gates.smoke import SmokeGate
@@ -39,12 +39,12 @@ class FakeWatcher:
         on_unpromoted: Literal["keep", "unload"] = "keep",
         probation: ProbationSettings = NO_PROBATION,
         earlier: "FakeWatcher | None" = None,
-        slot: Slot | None = None,
+        routes: Routes | None = None,
     ) -> None:
         self.fates = Fates()
         self.store = FakeStore(self.fates)
         self.host = a_host(self.fates)
-        self.slot = slot or Slot()
+        self.routes = routes or Routes()
         self.monitor = StateMonitor()
         self.journal = MemoryJournal()
         self.desired = DesiredState()
@@ -58,7 +58,7 @@ class FakeWatcher:
             store=self.store,
             host=self.host,
             gates=(LoadGate(), ContractGate("refuse", refuse_unknown=False), SmokeGate(300)),
-            slot=self.slot,
+            routes=self.routes,
             monitor=self.monitor,
             journal=self.journal,
             nursery=nursery,
@@ -70,7 +70,7 @@ class FakeWatcher:
         self.reconciler = Reconciler(
             source=self.source,
             rollout=self.rollout,
-            slot=self.slot,
+            routes=self.routes,
             desired=self.desired,
             monitor=self.monitor,
             nursery=nursery,
@@ -87,7 +87,7 @@ class FakeWatcher:
     @property
     def serving(self) -> str | None:
         """The number of the version that the next request would get."""
-        return self.slot.current.version.version if self.slot.current else None
+        return self.routes.current.version.version if self.routes.current else None
 
     @property
     def endings(self) -> list[tuple[str, Ending]]:

@@ -29,7 +29,7 @@ _SIGNATURE_BYTES = 262_144
 )
 async def info(deployment: NamedDependency[Deployment]) -> dict[str, Any]:
     """Answer with all that is known of what serves, what is promoted, and what was tried."""
-    model, monitor, ref = deployment.slot.current, deployment.monitor, deployment.ref
+    model, monitor, ref = deployment.routes.current, deployment.monitor, deployment.ref
     age_s = monitor.registry_age_s
     return {
         "model_name": deployment.model_name,

@@ -18,7 +18,7 @@ class Readiness(msgspec.Struct, frozen=True):
 
 def readiness_of(deployment: Deployment) -> Readiness:
     """Look at one deployment."""
-    model = deployment.slot.current
+    model = deployment.routes.current
     if model is None:
         return Readiness(None, deployment.why_not, "")
     if deployment.can_answer:
@@ -48,7 +48,7 @@ def why_not_ready(deployments: Deployments, known: Mapping[str, Readiness]) -> s
 
 def _degraded(deployment: Deployment) -> str:
     """Say all that is not as it should be, '' where everything is."""
-    model, monitor = deployment.slot.current, deployment.monitor
+    model, monitor = deployment.routes.current, deployment.monitor
     assert model is not None  # noqa: S101 - asked for what serves
     is_wanted = model.version == (monitor.pin or monitor.promoted)
     not_served = "" if is_wanted else deployment.why_not

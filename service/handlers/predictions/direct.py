@@ -19,7 +19,7 @@ from service.handlers.naming import ReplyNames
 from service.handlers.request_id import bind_request_id
 from service.serving.batching.request_queue import Caller
 from service.serving.dataplane import DataPlane
-from service.serving.slot import Slot
+from service.serving.routes import Routes
 
 PATH = "/predict"
 NAMED_PATH = "/models/{name:str}/predict"
@@ -34,7 +34,7 @@ class Answering(Protocol):
     """A deployment, as far as an answer needs it."""
 
     @property
-    def slot(self) -> Slot:
+    def routes(self) -> Routes:
         """Which of its versions answers."""
         ...
 
@@ -76,10 +76,10 @@ class DirectAnswers:
         if deployment is None or scope.get("method") != "POST":
             await self._app(scope, receive, send)
             return
-        slot = deployment.slot
+        routes = deployment.routes
         body_bytes, is_usual = self._read_head(scope)
         # Before the body is read, which may be large, or slow to come.
-        refusal = self._dataplane.refusal(slot, body_bytes)
+        refusal = self._dataplane.refusal(routes, body_bytes)
         if refusal is not None:
             await self._refuse(scope, send, refusal)
             return
@@ -91,7 +91,7 @@ class DirectAnswers:
             return
         named = bind_request_id(scope)
         try:
-            prediction = await self._dataplane.infer(slot, body, caller=caller_of(receive))
+            prediction = await self._dataplane.infer(routes, body, caller=caller_of(receive))
         except OverloadedError as error:
             await self._refuse(scope, send, error)
             return

@@ -71,7 +71,7 @@ async def predict(
     kind = kind_of_body(request.headers.get("content-type"))
     wanted = kind_of_answer(", ".join(request.headers.getall("accept", [])), kind)
     prediction = await dataplane.infer(
-        deployment.slot, body, kind, wanted, caller_of(request.receive)
+        deployment.routes, body, kind, wanted, caller_of(request.receive)
     )
     in_arrow = prediction.kind is Media.ARROW
     return Response(

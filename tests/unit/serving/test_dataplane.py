@@ -18,7 +18,7 @@ from service.serving.dataplane import DataPlane, Prediction
 from service.serving.failed_request import FailedRequest
 from service.serving.model import LoadedModel
 from service.serving.record import Known
-from service.serving.slot import Slot
+from service.serving.routes import Routes
 from service.workers.factory import WorkerFactory
 from service.workers.messages import LoadReply, RawReply, RawRequest
 from service.workers.pool import Pool
@@ -49,20 +49,20 @@ class Recording(FakeWorkers):
         self._idle = [Keeping(self)]
 
 
-class SlotPlane:
+class RoutesPlane:
     """A data plane that is asked for one deployment's versions alone."""
 
-    def __init__(self, slot: Slot) -> None:
+    def __init__(self, routes: Routes) -> None:
         self._plane = DataPlane(RAW_BODY_BYTES, max_body_bytes=1_000)
-        self._slot = slot
+        self._routes = routes
 
     async def infer(self, *request: Any) -> Prediction:
         """Answer as the data plane does."""
-        return await self._plane.infer(self._slot, *request)
+        return await self._plane.infer(self._routes, *request)
 
 
 @asynccontextmanager
-async def serving(workers: FakeWorkers) -> AsyncIterator[tuple["SlotPlane", LoadedModel]]:
+async def serving(workers: FakeWorkers) -> AsyncIterator[tuple["RoutesPlane", LoadedModel]]:
     """Serve a version by these workers."""
     stored = StoredVersion(VERSION, Path("nowhere"), "")
     loaded = LoadReply(CONTRACT.signature, "", "", 0.0)
@@ -70,11 +70,11 @@ async def serving(workers: FakeWorkers) -> AsyncIterator[tuple["SlotPlane", Load
     model = LoadedModel(stored, CONTRACT, loaded, pool, BATCHING)
     batcher: Any = Batcher(workers, BATCHING, row_wise=True)
     model.batcher = batcher
-    slot = Slot()
-    slot.swap(model)
+    routes = Routes()
+    routes.swap(model)
     async with anyio.create_task_group() as host:
         host.start_soon(batcher.run)
-        yield SlotPlane(slot), model
+        yield RoutesPlane(routes), model
         host.cancel_scope.cancel()
 
 

@@ -41,8 +41,8 @@ async def serve(watcher: FakeWatcher, number: int) -> LoadedModel:
     await watcher.reconciler.run_once()
     await watcher.until(lambda: watcher.serving == str(number))
     await watcher.pause(0.01)
-    assert watcher.slot.current is not None
-    return watcher.slot.current
+    assert watcher.routes.current is not None
+    return watcher.routes.current
 
 
 def pool_of(model: LoadedModel) -> FakePool:
@@ -59,7 +59,7 @@ async def fail_all(
 ) -> None:
     """Have a version fail ten requests a second, for so long as it serves."""
     for number in range(int(seconds * 10)):
-        if watcher.slot.current is not model:
+        if watcher.routes.current is not model:
             return
         fail(model, number, error())
         await watcher.pause(0.105)
@@ -81,7 +81,7 @@ async def test_a_version_that_fails_everything_is_rolled_back_within_a_second_of
         worse = await serve(watcher, 2)
         with anyio.fail_after(0.5 + 1.0):
             await fail_all(watcher, worse, error)
-        assert watcher.slot.current is good
+        assert watcher.routes.current is good
         assert watcher.endings[-1] == ("2", Ending.ROLLED_BACK)
         assert len(pool_of(good).replayed) >= 2
         await watcher.reconciler.run_once()
@@ -110,7 +110,7 @@ async def test_what_the_version_before_fails_as_well_counts_for_neither(
         pool_of(first).replay_error, pool_of(first).replay_non_finite = error, non_finite
         second = await serve(watcher, 2)
         await fail_all(watcher, second)
-        assert watcher.slot.current is second
+        assert watcher.routes.current is second
         assert second.trial is not None
         told = second.trial.told()
         assert (told["state"], told["failures"], told["evidence"]) == ("under way", 0, 1.0)
@@ -131,7 +131,7 @@ async def test_a_body_that_the_version_before_cannot_take_counts_for_neither() -
         for number in range(30):
             fail(second, 10**400 + number)
             await watcher.pause(0.1)
-        assert watcher.slot.current is second
+        assert watcher.routes.current is second
         assert pool_of(watcher.host.opened[0]).replayed == []
         assert second.trial is not None
         assert second.trial.told()["excused"] > 10
@@ -151,7 +151,7 @@ async def test_a_worker_that_somebody_killed_says_nothing_of_the_version() -> No
         await serve(watcher, 1)
         second = await serve(watcher, 2)
         await fail_all(watcher, second, killed)
-        assert watcher.slot.current is second
+        assert watcher.routes.current is second
         assert pool_of(second).loaded_apart > 20
         # One that has that killed, too, by the kernel as a rule, is to blame.
         pool_of(second).replay_error = killed()
@@ -166,10 +166,10 @@ async def test_a_version_before_that_has_no_worker_free_is_no_witness() -> None:
         second = await serve(watcher, 2)
         pool_of(first).is_free = False
         await fail_all(watcher, second, seconds=10)
-        assert watcher.slot.current is second
+        assert watcher.routes.current is second
         pool_of(first).is_free = True
         await fail_all(watcher, second, seconds=10)
-        assert watcher.slot.current is first
+        assert watcher.routes.current is first
 
 
 async def test_one_failure_is_weighed_at_a_time_and_those_beside_it_count_no_more_than_it() -> None:
@@ -201,7 +201,7 @@ async def test_failures_below_the_floor_roll_nothing_back() -> None:
             second.answered += 9
             fail(second, number)
             await watcher.pause(0.1)
-        assert watcher.slot.current is second
+        assert watcher.routes.current is second
         assert second.trial is not None
         told = second.trial.told()
         assert told["evidence"] > told["threshold"]
@@ -230,7 +230,7 @@ async def test_the_first_version_has_nothing_to_be_rolled_back_to() -> None:
         await fail_all(watcher, only)
         await watcher.reconciler.run_once()
         await watcher.pause(300)
-        assert watcher.slot.current is only
+        assert watcher.routes.current is only
         assert endings_of(watcher, 1) == [Ending.SERVING]
         assert only.trial is not None
         told = only.trial.told()
@@ -249,7 +249,7 @@ async def test_a_version_that_serves_again_after_its_successor_failed_has_not_pa
         third = await serve(watcher, 3)
         await watcher.pause(5)
         await fail_all(watcher, third)
-        assert watcher.slot.current is second
+        assert watcher.routes.current is second
         await watcher.pause(30)
         assert watcher.store.good == [a_version(1)]
         assert second.trial is not None
@@ -265,7 +265,7 @@ async def test_a_version_that_serves_again_may_still_fail_its_probation() -> Non
         third = await serve(watcher, 3)
         await watcher.pause(5)
         await fail_all(watcher, third)
-        assert watcher.slot.current is second
+        assert watcher.routes.current is second
         watcher.source.version = a_version(3)
         await watcher.pause(5)
         await fail_all(watcher, second)
@@ -286,8 +286,8 @@ async def test_a_version_that_was_refused_is_not_kept_warm_to_go_back_to() -> No
         await fail_all(watcher, worse, seconds=1)
         await watcher.reconciler.run_once()
         await watcher.until(lambda: watcher.serving == "1")
-        assert watcher.slot.current is not None
-        await fail_all(watcher, watcher.slot.current)
+        assert watcher.routes.current is not None
+        await fail_all(watcher, watcher.routes.current)
         assert watcher.serving == "1"
 
 

@@ -323,15 +323,15 @@ async def test_a_pinned_version_is_not_asked_for_once_it_serves() -> None:
 
 
 async def test_a_version_that_collapsed_is_loaded_again() -> None:
-    """It answers nobody, though it is in the slot."""
+    """It answers nobody, though it is routed to."""
     async with a_watcher() as watcher:
         await serve(watcher, 1)
-        collapsed = watcher.slot.current
+        collapsed = watcher.routes.current
         assert collapsed is not None
         collapsed.close()
         await collapsed.closed.wait()
         await passes(watcher, SETTLED_S)
-        assert watcher.slot.current is not collapsed
+        assert watcher.routes.current is not collapsed
         assert watcher.serving == "1"
 
 

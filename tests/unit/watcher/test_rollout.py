@@ -18,8 +18,8 @@ pytestmark = pytest.mark.anyio
 async def roll_out(watcher: FakeWatcher, number: int) -> LoadedModel:
     """Have a version serve and return its model."""
     await watcher.rollout.run(a_version(number), Trigger.POLL)
-    assert watcher.slot.current is not None
-    return watcher.slot.current
+    assert watcher.routes.current is not None
+    return watcher.routes.current
 
 
 def state_of(watcher: FakeWatcher, number: int) -> State:
@@ -68,7 +68,7 @@ async def test_a_candidate_that_fails_changes_nothing_that_serves(
         watcher.fates.by_number["2"] = fate
         with pytest.raises(raised, match=told):
             await watcher.rollout.run(a_version(2), Trigger.POLL)
-        assert watcher.slot.current is incumbent
+        assert watcher.routes.current is incumbent
         assert not incumbent.closed.is_set()
         assert watcher.host.opening == [a_version(1)]
         assert [mark.stored.version for mark in watcher.store.marks] == [a_version(1)]
@@ -85,7 +85,7 @@ async def test_a_candidate_that_is_given_up_leaves_nothing(after_s: float) -> No
         with anyio.move_on_after(after_s) as scope:
             await watcher.rollout.run(a_version(2), Trigger.POLL)
         assert scope.cancelled_caught
-        assert watcher.slot.current is incumbent
+        assert watcher.routes.current is incumbent
         assert watcher.host.opening == [a_version(1)]
         assert [mark.stored.version for mark in watcher.store.marks] == [a_version(1)]
         assert watcher.endings[-1] == ("2", Ending.SUPERSEDED)
@@ -109,7 +109,7 @@ async def test_a_candidate_that_is_given_up_while_the_last_gate_decides_is_not_s
         with anyio.CancelScope() as given_up:
             await watcher.rollout.run(a_version(1), Trigger.POLL)
         assert given_up.cancelled_caught
-        assert watcher.slot.current is None
+        assert watcher.routes.current is None
         assert watcher.host.opening == []
 
 
@@ -117,7 +117,7 @@ async def test_the_version_before_ends_after_its_last_request() -> None:
     """Who holds a lease at the swap is answered by the version that it was given."""
     async with a_watcher() as watcher:
         before = await roll_out(watcher, 1)
-        with watcher.slot.lease() as leased:
+        with watcher.routes.lease() as leased:
             after = await roll_out(watcher, 2)
             await anyio.sleep(DRAIN_S / 2)
             assert leased is before
@@ -133,7 +133,7 @@ async def test_a_request_that_never_ends_holds_the_version_for_the_drain_timeout
     """Its memory is wanted back."""
     async with a_watcher() as watcher:
         before = await roll_out(watcher, 1)
-        with watcher.slot.lease():
+        with watcher.routes.lease():
             began = anyio.current_time()
             await roll_out(watcher, 2)
             await before.closed.wait()
@@ -169,7 +169,7 @@ async def test_files_that_cannot_be_released_end_nothing_that_serves() -> None:
         await roll_out(watcher, 1)
         after = await roll_out(watcher, 2)
         await watcher.until(lambda: watcher.host.opening == [a_version(2)])
-        assert watcher.slot.current is after
+        assert watcher.routes.current is after
         watcher.fates.by_number["3"] = Fate(load_error=ChildLostError("lost"))
         with pytest.raises(RefusedError):
             await watcher.rollout.run(a_version(3), Trigger.POLL)
@@ -181,6 +181,6 @@ async def test_unloading_drains_and_ends_what_served() -> None:
         model = await roll_out(watcher, 1)
         watcher.rollout.unload()
         watcher.rollout.unload()
-        assert watcher.slot.current is None
+        assert watcher.routes.current is None
         await model.closed.wait()
         assert watcher.host.opening == []

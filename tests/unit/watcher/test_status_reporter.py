@@ -70,7 +70,7 @@ async def test_what_is_told_last_of_a_version_is_how_it_stands() -> None:
     async with a_watcher() as watcher:
         heard = Heard(watcher)
         await roll_out(watcher, 1)
-        with watcher.slot.lease():
+        with watcher.routes.lease():
             await roll_out(watcher, 2)
             await roll_out(watcher, 1)
         await watcher.until(lambda: watcher.host.opening == [a_version(1)])

@@ -9,7 +9,7 @@ from service.core.errors import OverloadedError
 from service.core.versions import ModelVersion
 from service.handlers.naming import ReplyNames
 from service.handlers.predictions.direct import DirectAnswers
-from service.serving.slot import Slot
+from service.serving.routes import Routes
 
 pytestmark = pytest.mark.anyio
 
@@ -23,7 +23,7 @@ class Full:
     def __init__(self) -> None:
         self.asked: list[int] = []
 
-    def refusal(self, _slot: object, body_bytes: int) -> OverloadedError:
+    def refusal(self, _routes: object, body_bytes: int) -> OverloadedError:
         """Refuse it, whatever it is."""
         self.asked.append(body_bytes)
         refusal = OverloadedError("too much is asked", 2.2)
@@ -34,7 +34,7 @@ class Full:
 class Deployed:
     """A deployment with nothing behind it."""
 
-    slot, label = Slot(), "@champion"
+    routes, label = Routes(), "@champion"
 
 
 def found(_name: str) -> Deployed:
@@ -81,7 +81,7 @@ async def test_a_refused_body_is_never_read(kind: bytes) -> None:
 class Free:
     """A data plane that takes everything, and is not to be asked for an answer."""
 
-    def refusal(self, _slot: object, _: int) -> None:
+    def refusal(self, _routes: object, _: int) -> None:
         """Let it in."""
 
     async def infer(self, _: bytes, caller: object = None) -> Any:

@@ -1,4 +1,4 @@
-"""The swap point: which loaded version answers, and who still uses the one before."""
+"""Which loaded version answers a request, and what a request holds of it until it is answered."""
 
 from service.core.errors import NoVersionError
 from service.serving.model import LoadedModel
@@ -22,11 +22,17 @@ class Lease:
         self._model.release_lease()
 
 
-class Slot:
-    """Holds the version that serves.
+class Routes:
+    """The version that serves a deployment's requests.
 
     All of this runs on one event loop: a lease is taken and a swap is made between two steps of
     it, so a request has either the old version for all of its life, or the new one.
+
+    One version serves today. `lease` alone chooses, so a second version gets a share of the traffic
+    by being chosen there for some requests: the contract by which a body is read, and the model
+    which answers it, both come from the lease. A copy of the traffic is a second lease, taken
+    beside the first one in the same step; nobody waits for its answer. Versions and shares are then
+    one immutable value, so that a change of them stays one assignment.
     """
 
     def __init__(self) -> None:
@@ -38,7 +44,7 @@ class Slot:
         return self._current
 
     def lease(self) -> Lease:
-        """Return a lease of the current version, to be entered at once.
+        """Return a lease of the current version, to be entered before anything is awaited.
 
         Raise NoVersionError where there is none.
         """

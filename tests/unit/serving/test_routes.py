@@ -6,7 +6,7 @@ import pytest
 from service.core.errors import NoVersionError
 from service.core.versions import StoredVersion
 from service.serving.model import LoadedModel
-from service.serving.slot import Slot
+from service.serving.routes import Routes
 from service.workers.messages import LoadReply
 from tests.support.fake_models import BATCHING, CONTRACT, FakePool, Fate
 from tests.support.fake_source import a_version
@@ -21,21 +21,21 @@ def a_model(number: int) -> LoadedModel:
     return LoadedModel(stored, CONTRACT, loaded, FakePool(stored, Fate()), BATCHING)
 
 
-async def test_an_empty_slot_has_no_lease_to_give() -> None:
+async def test_routes_without_a_version_have_no_lease_to_give() -> None:
     """The caller is told that no version can answer."""
-    slot = Slot()
-    assert slot.current is None
-    with pytest.raises(NoVersionError), slot.lease():
+    routes = Routes()
+    assert routes.current is None
+    with pytest.raises(NoVersionError), routes.lease():
         pass
 
 
 async def test_a_lease_keeps_its_version_over_a_swap() -> None:
     """Who came before it has the old one to the end, who comes after it the new one."""
-    slot, old, new = Slot(), a_model(1), a_model(2)
-    assert slot.swap(old) is None
-    with slot.lease() as before:
-        assert slot.swap(new) is old
-        with slot.lease() as after:
+    routes, old, new = Routes(), a_model(1), a_model(2)
+    assert routes.swap(old) is None
+    with routes.lease() as before:
+        assert routes.swap(new) is old
+        with routes.lease() as after:
             assert (before, after) == (old, new)
             assert (old.leases, new.leases) == (1, 1)
     assert (old.leases, new.leases) == (0, 0)
@@ -43,8 +43,8 @@ async def test_a_lease_keeps_its_version_over_a_swap() -> None:
 
 async def test_a_version_is_drained_once_its_last_lease_is_gone() -> None:
     """However many there are, and in whatever order they go."""
-    slot, model = Slot(), a_model(1)
-    slot.swap(model)
+    routes, model = Routes(), a_model(1)
+    routes.swap(model)
     await model.drained()
     drained = anyio.Event()
 
@@ -52,7 +52,7 @@ async def test_a_version_is_drained_once_its_last_lease_is_gone() -> None:
         await model.drained()
         drained.set()
 
-    first, second = slot.lease(), slot.lease()
+    first, second = routes.lease(), routes.lease()
     async with anyio.create_task_group() as waiting:
         first.__enter__()
         second.__enter__()
@@ -68,18 +68,18 @@ async def test_a_version_is_drained_once_its_last_lease_is_gone() -> None:
 
 async def test_a_request_that_fails_gives_its_lease_back() -> None:
     """Else the version would never be drained."""
-    slot, model = Slot(), a_model(1)
-    slot.swap(model)
-    with pytest.raises(ZeroDivisionError), slot.lease():
+    routes, model = Routes(), a_model(1)
+    routes.swap(model)
+    with pytest.raises(ZeroDivisionError), routes.lease():
         raise ZeroDivisionError
     assert model.leases == 0
 
 
 async def test_a_version_notes_since_when_it_serves() -> None:
-    """One that never did has no such time; an empty slot serves nothing."""
-    slot, model = Slot(), a_model(1)
+    """One that never did has no such time; routes without a version serve nothing."""
+    routes, model = Routes(), a_model(1)
     assert model.serving_since is None
-    slot.swap(model)
+    routes.swap(model)
     assert model.serving_since is not None
-    assert slot.swap(None) is model
-    assert slot.current is None
+    assert routes.swap(None) is model
+    assert routes.current is None
