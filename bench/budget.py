@@ -31,7 +31,7 @@ from service.serving.dataplane import DataPlane, Prediction
 from service.serving.routes import Routes
 from service.settings.service import ServiceSettings
 from service.store.mlmodel import read_mlmodel
-from service.workers.cpus import spin_for_each_worker
+from service.workers.cpu_budget import usable_cpus
 from service.workers.pool_worker import Worker
 from service.workers.preloaded import PRELOADED
 
@@ -94,7 +94,7 @@ async def _steps(signature: dict[str, Any], ground: Ground, body: bytes) -> dict
         msgspec.msgpack.encode(str(ground.model)),
         ground.folder,
         ground.environ(),
-        spin_s=spin_for_each_worker(ServiceSettings().worker_spin_us / 1e6, 1),
+        spin_s=ServiceSettings().worker_spin_us / 1e6 if usable_cpus() > 1 else 0,
     )
     preload(PRELOADED)
     child = await start_child(spec, ChildThreads(), 120)

@@ -4,7 +4,6 @@ import platform as machine
 from pathlib import Path
 
 import anyio
-import anyio.to_thread
 import msgspec
 from anyio.abc import TaskGroup, TaskStatus
 
@@ -36,7 +35,6 @@ from service.watcher.loop import watch
 from service.watcher.probation import ProbationSettings
 from service.watcher.reconciler import Reconciler
 from service.watcher.rollout import Rollout
-from service.workers.cpus import spin_for_each_worker, threads_for_each_worker
 from service.workers.pool_settings import PoolSettings
 
 _LOCK_SLACK_S = 60.0
@@ -60,6 +58,7 @@ class Deployment:
         self.monitor = StateMonitor()
         self._platform = platform
         self._registry: Registry = platform.registry(self.address)
+        platform.cpus.claim(name, settings.workers)
         self._pointer = pointer_of(settings, name)
         cache_dir = platform.settings.cache_dir
         self.journal = SqliteJournal(cache_dir / "journal.db", self._pointer.name)
@@ -114,7 +113,7 @@ class Deployment:
         or a disk does gets so far.
         """
         await self.store.open()
-        host = await self.host()
+        host = self.host()
         async with self.journal.open(), anyio.create_task_group() as tasks:
             async with anyio.create_task_group() as watching:
                 reconciler = self._reconciler(host, tasks)
@@ -133,10 +132,10 @@ class Deployment:
         """Have `run` end: no request comes any more."""
         self._leaving.set()
 
-    async def host(self) -> ModelHost:
+    def host(self) -> ModelHost:
         """Return what opens versions as this deployment's settings say."""
         settings, platform = self.settings, self._platform
-        pool = await anyio.to_thread.run_sync(self._pool_settings)
+        pool = self._pool_settings()
         compiler = None
         if settings.compiled != "off" and settings.rows_out == "same":
             files = CompiledFiles(
@@ -153,18 +152,19 @@ class Deployment:
             queue_bytes=settings.max_queue_bytes
             or _QUEUED_BODIES * platform.settings.max_body_bytes,
         )
-        return ModelHost(platform.workers, pool, batching, compiler, self.store.ensure)
+        return ModelHost(
+            platform.workers, pool, batching, compiler, self.store.ensure, platform.cpus.load_turn
+        )
 
     def _pool_settings(self) -> PoolSettings:
-        """Return what each version's workers have. This reads what the machine leaves us."""
+        """Return what each version's workers have."""
         settings, platform = self.settings, self._platform
-        spin_s = spin_for_each_worker(platform.settings.worker_spin_us / 1e6, settings.workers)
         return PoolSettings(
-            workers=settings.workers,
-            threads=threads_for_each_worker(settings.threads_per_worker, settings.workers),
+            workers=platform.cpus.workers(settings.workers),
+            threads=platform.cpus.threads(settings.threads_per_worker),
             load_timeout_s=settings.load_timeout_s,
             refuse_unknown=settings.unknown_fields == "refuse",
-            process=platform.process_settings(self.address, spin_s),
+            process=platform.process_settings(self.address),
             answers=AnswerRules(
                 any_rows=settings.rows_out == "any",
                 non_finite_is_null=settings.non_finite == "null",

@@ -129,6 +129,7 @@ class Deployments(Mapping[str, Deployment]):
         async with self._one_change:
             self.settings, self._default = settings, settings.default
             for name in [name for name in self._keepers if name not in settings.deployments]:
+                self._platform.cpus.release(name)
                 self._end(self._keepers.pop(name))
             for name, wanted in settings.deployments.items():
                 keeper = self._keepers.get(name)

@@ -15,6 +15,7 @@ from service.processes.temp import TempFolder
 from service.registry.address import RegistryAddress
 from service.registry.registry import Registry, registry_environment
 from service.settings.service import ServiceSettings
+from service.workers.cpu_budget import CpuBudget, usable_cpus
 from service.workers.factory import WorkerFactory
 from service.workers.pool_settings import ProcessSettings
 from service.workers.variables import WorkerVariables
@@ -26,7 +27,11 @@ class Platform:
     """Shared by every deployment; it knows no HTTP and no particular model."""
 
     def __init__(
-        self, settings: ServiceSettings, temp: TempFolder, credentials: Mapping[str, str]
+        self,
+        settings: ServiceSettings,
+        temp: TempFolder,
+        credentials: Mapping[str, str],
+        cpus: int,
     ) -> None:
         self.settings = settings
         self.temp_dir = temp.path
@@ -38,6 +43,7 @@ class Platform:
         self.threads = ChildThreads()
         self.workers = WorkerFactory(self.threads)
         self.compile_turns = CompileTurns()
+        self.cpus = CpuBudget(cpus)
         self.store_threads = CapacityLimiter(_STORE_THREADS)
 
     def registry(self, address: RegistryAddress) -> Registry:
@@ -53,7 +59,7 @@ class Platform:
             )
         return known
 
-    def process_settings(self, address: RegistryAddress, spin_s: float) -> ProcessSettings:
+    def process_settings(self, address: RegistryAddress) -> ProcessSettings:
         """Return what a worker gets whose model comes from a registry: no credential."""
         environment = registry_environment(address, self._credentials)
         return ProcessSettings(
@@ -61,7 +67,7 @@ class Platform:
             environment=self._variables.without_credentials(environment),
             start_timeout_s=self.settings.start_timeout_s,
             heartbeat_interval_s=self.settings.heartbeat_interval_s,
-            spin_s=spin_s,
+            spin_s=self.cpus.polling_s(self.settings.worker_spin_us / 1e6),
         )
 
     async def keep_worker_ready(self) -> None:
@@ -89,7 +95,8 @@ async def open_platform(
     if temp is None:
         temp = await anyio.to_thread.run_sync(temp_folder, settings.cache_dir)
         temp.use()
-    platform = Platform(settings, temp, credentials)
+    cpus = await anyio.to_thread.run_sync(usable_cpus)
+    platform = Platform(settings, temp, credentials, cpus)
     try:
         yield platform
     finally:

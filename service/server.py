@@ -22,6 +22,7 @@ from service.wire.descriptors import connections_for, raise_descriptor_limit
 from service.wire.limits import WireLimits
 from service.wire.listening import url_of
 from service.wire.watch import Watch
+from service.workers.cpu_budget import MOST_OWN_WORKERS
 
 _HEALTH_PATHS = frozenset({b"/health", b"/health/live", b"/health/ready"})
 _KEEP_ALIVE_S = 75
@@ -133,7 +134,7 @@ def _tell_ignored(name: str) -> None:
 def _limits(settings: Settings, descriptors: int | None) -> tuple[WireLimits, int]:
     """Return what connections may take, and how many may wait to be accepted."""
     service = settings.service
-    workers = sum(one.workers for one in settings.deployments.values())
+    workers = sum(one.workers or MOST_OWN_WORKERS for one in settings.deployments.values())
     connections, backlog = connections_for(descriptors, workers, service.max_connections)
     if connections < service.max_connections:
         structlog.get_logger(__name__).warning(

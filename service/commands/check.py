@@ -89,7 +89,7 @@ async def _prove(deployment: Deployment, in_use: InUse, say: Say) -> None:
     def tell(verdict: Verdict) -> None:
         say(verdict.gate, str(verdict.outcome), verdict.reason)
 
-    host = await deployment.host()
+    host = deployment.host()
     failure: ServiceError | None = None
     async with in_use, anyio.create_task_group() as nursery:
 

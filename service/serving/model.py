@@ -1,5 +1,7 @@
 """A loaded version: its contract, its workers and its queue, opened and closed together."""
 
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
@@ -146,6 +148,8 @@ class ModelHost(msgspec.Struct, frozen=True):
     """None where models are called through pyfunc alone."""
     restore: Restore | None = None
     """How files are restored that a model has changed in the store."""
+    load_turn: Callable[[], AbstractAsyncContextManager[None]] = nullcontext
+    """What a load waits for, so that many versions don't load together on few CPUs."""
 
     async def run(self, stored: StoredVersion, *, task_status: TaskStatus[LoadedModel]) -> None:
         """Load a version, report it, and host it until it is closed.
@@ -163,7 +167,8 @@ class ModelHost(msgspec.Struct, frozen=True):
                 if steps is not None and not kept:
                     parts.start_soon(steps.compile_first)
                 try:
-                    loaded = await parts.start(pool.run)
+                    async with self.load_turn():
+                        loaded = await parts.start(pool.run)
                     contract = await anyio.to_thread.run_sync(self._contract, stored, loaded)
                 except ServiceError as error:
                     failure = error

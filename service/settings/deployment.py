@@ -42,11 +42,13 @@ class DeploymentSettings(msgspec.Struct, frozen=True, kw_only=True):
     mlflow_workspace: Annotated[str, Meta(pattern=r"^[!-~]*$", max_length=200)] = ""
     """The workspace of the MLflow server whose models are meant, where it has several."""
 
-    workers: Annotated[int, Meta(ge=1, le=256)] = 1
-    """Worker processes for each loaded version."""
+    workers: Annotated[int, Meta(ge=0, le=256)] = 1
+    """Worker processes for each loaded version; 0 shares the CPUs that the front does not need
+    among the models, up to 4 workers each."""
 
     threads_per_worker: Annotated[int, Meta(ge=0, le=1024)] = 0
-    """Threads that a worker computes with; 0 shares the usable CPUs among the workers."""
+    """Threads that a worker computes with; 0 shares the usable CPUs among the workers
+    of all models."""
 
     poll_interval_s: Seconds = 2.0
     """Seconds between two looks at the registry."""

@@ -159,8 +159,8 @@ def test_the_cache_folder_may_be_in_a_home_folder() -> None:
     [
         ("port", "http", "a whole number from 0 to 65535"),
         ("port", "70000", "a whole number from 0 to 65535"),
-        ("workers", "0", "a whole number from 1 to 256"),
-        ("workers", "1.5", "a whole number from 1 to 256"),
+        ("workers", "-1", "a whole number from 0 to 256"),
+        ("workers", "1.5", "a whole number from 0 to 256"),
         ("keep_versions", "0", "a whole number from 1 to 10000"),
         ("poll_interval_s", "0", "a number from 0.01 to 86400"),
         ("poll_interval_s", "nan", "a number from 0.01 to 86400"),
