@@ -21,7 +21,7 @@ from service.core.errors import StoreCorruptError
 from service.core.versions import StoredVersion
 from service.store.compiled_files import verified
 
-_FORMAT = 2
+_FORMAT = 3
 """Of what is in the files: to be counted up whenever an older one could not be opened any more."""
 _LIBRARIES = (
     "scikit-learn",

@@ -114,8 +114,7 @@ def _forest(**more: Any) -> RandomForestRegressor:
 
 
 TREES = (
-    *("native", "llvm forest", "llvm forest in threads", "trees", "trees in threads", "treelite"),
-    *("onnx forest", "onnx forest in threads", "matrix"),
+    *("native", "llvm forest", "llvm forest in threads", "trees", "trees in threads", "matrix"),
 )
 BOOSTED = ("native", "boosting", "matrix")
 LINEAR = ("native", "linear", "onnx", "matrix")
@@ -200,7 +199,7 @@ ZOO: dict[str, Kind] = {
         lambda: DecisionTreeRegressor(random_state=0),
         NUMBERS,
         "y",
-        ("native", "llvm forest", "trees", "onnx forest", "matrix"),
+        ("native", "llvm forest", "trees", "matrix"),
     ),
     "gradient boosting": Kind(
         lambda: GradientBoostingRegressor(n_estimators=8, random_state=0), NUMBERS, "y", BOOSTED

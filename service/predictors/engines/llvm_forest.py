@@ -20,8 +20,13 @@ from service.predictors.engines.tree_walk import (
 )
 from service.predictors.engines.trees import Trees
 
-_Sum = Callable[[Array], Array]
-"""Features of shape (rows, features) become sums of shape (rows, outputs x classes)."""
+_Sum = Callable[[Array], Array | None]
+"""Features of shape (rows, features) become sums of shape (rows, outputs x classes).
+
+None where a feature is not finite in single precision.
+"""
+_EXACT_IN_DOUBLES = frozenset("efd")
+"""What numpy calls the types that doubles hold; others are rounded but once, to floats."""
 
 
 class LlvmForest:
@@ -52,8 +57,10 @@ class LlvmForestInThreads(LlvmForest):
         sum_rows = _summing(forest, folder)
         pool = ThreadPoolExecutor(threads, "forest")
 
-        def sum_shares(features: Array) -> Array:
-            return np.concatenate(list(pool.map(sum_rows, np.array_split(features, threads))))
+        def sum_shares(features: Array) -> Array | None:
+            shares = list(pool.map(sum_rows, np.array_split(features, threads)))
+            sums = [share for share in shares if share is not None]
+            return np.concatenate(sums) if len(sums) == len(shares) else None
 
         return _estimating(forest, sum_shares, Trees().open(anatomy, folder, 1))
 
@@ -66,15 +73,14 @@ class _Tables(NamedTuple):
     values: Array
 
 
-def _estimating(forest: Forest, sum_rows: _Sum, with_nan: Estimate) -> Estimate:
-    """Return the forest; where a feature is missing, trees know by themselves which way to go."""
-    takes_nan = forest.takes_nan
+def _estimating(forest: Forest, sum_rows: _Sum, itself: Estimate) -> Estimate:
+    """Return the forest; where a feature is not finite, its own trees tell which way to go."""
 
     def estimate(matrix: Array) -> Any:
-        features = as_float32(matrix, takes_nan=takes_nan)
-        if takes_nan and np.isnan(features).any():
-            return with_nan(features)
-        return forest.answer(sum_rows(features))
+        if matrix.dtype.char not in _EXACT_IN_DOUBLES:
+            matrix = as_float32(matrix, takes_nan=forest.takes_nan)
+        sums = sum_rows(matrix)
+        return itself(matrix) if sums is None else forest.answer(sums)
 
     return estimate
 
@@ -101,15 +107,15 @@ def _summing(forest: Forest, folder: Path) -> _Sum:
     walk = link_walk(file.read_bytes() if file.is_file() else _code(forest))
     nodes, roots, values = (table.ctypes.data for table in tables)
 
-    def sum_rows(features: Array) -> Array:
+    def sum_rows(features: Array) -> Array | None:
         rows, width = features.shape
         if width != expected:
             # The code reads where it is told to: nothing but this stops it at a row's end.
             raise ValueError(f"{width} features for a forest of {expected}")
-        matrix = ordered(features)
-        sums = np.zeros((rows, outputs))
-        walk(matrix.ctypes.data, rows, nodes, roots, trees, values, sums.ctypes.data)
-        return sums
+        doubles = np.ascontiguousarray(features, np.float64)
+        room, sums = np.empty(rows * width, np.int32), np.zeros((rows, outputs))
+        taken, given, summed = doubles.ctypes.data, room.ctypes.data, sums.ctypes.data
+        return None if walk(taken, given, rows, nodes, roots, trees, values, summed) else sums
 
     # An array is read by its address, which keeps no array alive.
     sum_rows.tables = tables  # type: ignore[attr-defined]

@@ -24,7 +24,7 @@ class OnnxWhole:
     def convert(self, anatomy: Anatomy, folder: Path) -> None:
         """Write the graph of the pipeline, or of the estimator alone."""
         if type(anatomy.estimator) in {*REGRESSORS, *CLASSIFIERS, *TREES}:
-            raise SkippedError("skl2onnx sums trees in single precision; `onnx forest` does not")
+            raise SkippedError("skl2onnx sums trees in single precision")
         if anatomy.method not in {"predict", "predict_proba"}:
             raise SkippedError(f"its predict_fn is {anatomy.method}")
         write_graph(anatomy, anatomy.raw, folder / _FILE)

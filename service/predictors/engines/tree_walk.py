@@ -6,7 +6,8 @@ CPU would have to guess. Trees are the outer loop: one tree fits into the first-
 row's sum they are added in their own order, in doubles: the same bits as scikit-learn's.
 
 Features and thresholds are compared as whole numbers of the same order (`ordered`), which takes
-less time than comparing floats. The tables that the code reads:
+less time than comparing floats. Features come in doubles, and are first rounded to floats, as
+scikit-learn rounds them, and ordered. The tables that the code reads:
 
 - `nodes`, 32-bit words, 16 bytes a node: threshold, feature, where to go on if the feature is at
   most the threshold, and where if it is greater. A place is counted in words. A leaf goes on to
@@ -31,12 +32,15 @@ _NAME = "sum_trees"
 _TOGETHER = (12, 4, 1)
 """How many rows walk down at once: as many as fit, then the rest in smaller groups."""
 _OPTIMISE = 3
+_EXPONENT, _MAGNITUDE = 0x7F800000, 0x7FFFFFFF
+"""The bits of a float's exponent, all of which are set where it is not finite; all but its sign."""
 
-SumTrees = Callable[[int, int, int, int, int, int, int], None]
-"""`(matrix, rows, nodes, roots, trees, values, sums)`: arrays by their addresses.
+SumTrees = Callable[[int, int, int, int, int, int, int, int], int]
+"""`(features, matrix, rows, nodes, roots, trees, values, sums)`: arrays by their addresses.
 
-`matrix` holds `ordered` floats, row by row; `sums` doubles, row by row, to which is added. The GIL
-is released meanwhile.
+`features` holds doubles, row by row; `matrix` has room for as many `ordered` floats; `sums` holds
+doubles, row by row, to which is added. Returns another number than 0, and adds nothing, where a
+feature is not finite as a float. The GIL is released meanwhile.
 """
 
 
@@ -47,7 +51,7 @@ def ordered(floats: Array) -> Array:
     zero makes the negative zero the positive one, which it equals.
     """
     bits = (floats + np.float32(0)).view(np.int32)
-    turned: Array = bits ^ ((bits >> 31) & 0x7FFFFFFF)
+    turned: Array = bits ^ ((bits >> 31) & _MAGNITUDE)
     return turned
 
 
@@ -71,7 +75,9 @@ def link_walk(code: bytes) -> SumTrees:
     engine.add_object_file(llvm.ObjectFileRef.from_data(code))
     engine.finalize_object()
     array, number = ctypes.c_void_p, ctypes.c_int64
-    declared = ctypes.CFUNCTYPE(None, array, number, array, array, number, array, array)
+    declared = ctypes.CFUNCTYPE(
+        *(ctypes.c_int32, array, array, number, array, array, number, array, array)
+    )
     function: Any = declared(engine.get_function_address(_NAME))
     # The code is gone when the engine is.
     function.engine = engine
@@ -111,12 +117,38 @@ def _parsed(assembly: str, target: Any, machine: Any) -> Any:
 def _assembly(features: int, outputs: int) -> Iterator[str]:
     """Write the function in LLVM's language: for each tree, for each group of rows."""
     yield f"""
-define void @{_NAME}(ptr noalias %matrix, i64 %rows, ptr noalias %nodes, ptr noalias %roots,
-                     i64 %trees, ptr noalias %values, ptr noalias %sums) {{
+define i32 @{_NAME}(ptr noalias %features, ptr noalias %matrix, i64 %rows, ptr noalias %nodes,
+                    ptr noalias %roots, i64 %trees, ptr noalias %values, ptr noalias %sums) {{
 entry:
-  br label %trees.next
+  %cells = mul i64 %rows, {features}
+  br label %cells.next
+cells.next:
+  %cell = phi i64 [ 0, %entry ], [ %cell.after, %cells.begin ]
+  %odd = phi i32 [ 0, %entry ], [ %odd.now, %cells.begin ]
+  %cell.after = add i64 %cell, 1
+  %cell.is = icmp slt i64 %cell, %cells
+  br i1 %cell.is, label %cells.begin, label %cells.end
+cells.begin:
+  %double.at = getelementptr double, ptr %features, i64 %cell
+  %double = load double, ptr %double.at
+  %rounded = fptrunc double %double to float
+  %float = fadd float %rounded, 0.0
+  %bits = bitcast float %float to i32
+  %exponent = and i32 %bits, {_EXPONENT}
+  %beyond = icmp eq i32 %exponent, {_EXPONENT}
+  %beyond.as = zext i1 %beyond to i32
+  %odd.now = or i32 %odd, %beyond.as
+  %sign = ashr i32 %bits, 31
+  %turn = and i32 %sign, {_MAGNITUDE}
+  %ordered = xor i32 %bits, %turn
+  %ordered.at = getelementptr i32, ptr %matrix, i64 %cell
+  store i32 %ordered, ptr %ordered.at
+  br label %cells.next
+cells.end:
+  %is.odd = icmp ne i32 %odd, 0
+  br i1 %is.odd, label %done, label %trees.next
 trees.next:
-  %tree = phi i64 [ 0, %entry ], [ %tree.after, %trees.end ]
+  %tree = phi i64 [ 0, %cells.end ], [ %tree.after, %trees.end ]
   %tree.after = add i64 %tree, 1
   %tree.is = icmp slt i64 %tree, %trees
   br i1 %tree.is, label %trees.begin, label %done
@@ -141,7 +173,7 @@ trees.begin:
 trees.end:
   br label %trees.next
 done:
-  ret void
+  ret i32 %odd
 }"""
 
 

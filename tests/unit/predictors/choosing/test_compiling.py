@@ -62,7 +62,7 @@ def test_only_the_files_of_ways_that_are_taken_are_kept(tmp_path: Path) -> None:
     """A load reads and checks all that is there; and opens it as before."""
     wrapped, files = a_forest(tmp_path / "model"), tmp_path / "files"
     report = wrapped.compile(files)
-    assert (files / "treelite").is_dir()
+    assert (files / "llvm-forest").is_dir()
     report = msgspec.structs.replace(report, best={1: "trees", 8: "gone with the wind"})
     drop_unchosen(files, report)
     assert {path.name for path in files.iterdir()} == {"report.json", report.steps, "trees"}
@@ -141,7 +141,7 @@ def test_without_the_extra_the_reason_says_what_to_install(
     monkeypatch.setattr(importlib, "import_module", refuse)
     told = by_name(a_forest(tmp_path / "model").compile(tmp_path / "files"))
     assert told["trees"].outcome == told["native"].outcome == "admitted"
-    for name in ("llvm forest", "treelite", "onnx forest"):
+    for name in ("llvm forest", "llvm forest in threads"):
         assert told[name].outcome == "skipped"
         assert told[name].reason.endswith("install mlflow-hotswap[compiled]")
 
@@ -197,5 +197,5 @@ def test_missing_values_are_answered_as_the_model_does(tmp_path: Path) -> None:
     anatomy = dissect(wrapped.model, wrapped.contract)
     trees = way("trees", anatomy, tmp_path / "files", 1, report.steps)
     assert trees.predict(call) == PyfuncPredictor(wrapped.model, wrapped.contract).predict(call)
-    with pytest.raises(BeyondError):
-        way("treelite", anatomy, tmp_path / "files", 1, report.steps).predict(call)
+    compiled = way("llvm forest", anatomy, tmp_path / "files", 1, report.steps)
+    assert compiled.predict(call) == trees.predict(call)

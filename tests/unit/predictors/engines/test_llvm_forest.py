@@ -101,8 +101,27 @@ def test_what_scikit_learn_refuses_is_left_to_it(tmp_path: Path) -> None:
     anatomy = anatomy_of(RandomForestRegressor(3), inputs["a"], tmp_path, inputs)
     estimate = LlvmForest().open(anatomy, tmp_path, 1)
     for value in (np.inf, -np.inf, 1e39):
-        with pytest.raises(BeyondError):
-            estimate(np.array([[value, 0.0, 0.0]]))
+        for at in range(3):
+            row = np.zeros((2, 3))
+            row[1, at] = value
+            with pytest.raises(BeyondError):
+                estimate(row)
+
+
+@pytest.mark.parametrize("kind", ["float16", "float32", "float64", "longdouble", "int64", ">f8"])
+def test_a_feature_of_any_type_is_rounded_once(kind: str, tmp_path: Path) -> None:
+    """As scikit-learn rounds it: by way of a double some whole numbers would become others."""
+    large = 2**60
+    inputs = pd.DataFrame({"a": [float(large), float(large + 2**37), -0.0, 1e-45] * 5})
+    estimator = RandomForestRegressor(1, bootstrap=False, random_state=0)
+    anatomy = anatomy_of(estimator, [0.0, 1.0, 2.0, 3.0] * 5, tmp_path, inputs)
+    numbers: list[Any] = [0.0, -0.0, 1.0, 3.0]
+    if np.dtype(kind).itemsize > 2:
+        numbers += [large, large + 2**36 + 1, large + 2**37]
+    matrix = np.array(numbers, kind).reshape(-1, 1)
+    (tree,) = estimator.estimators_
+    wanted = tree.tree_.predict(np.ascontiguousarray(matrix, np.float32))
+    assert np.array_equal(LlvmForest().open(anatomy, tmp_path, 1)(matrix), wanted.ravel())
 
 
 def test_rows_of_another_width_are_not_read(tmp_path: Path) -> None:
