@@ -11,10 +11,10 @@ from tests.support.wrapped import by_name, wrap
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # MLflow's own, at import
-    from service.predictors.choosing.equality import difference
     from service.predictors.engines.model_parts import dissect
     from service.predictors.opening import way
     from service.predictors.pyfunc import PyfuncPredictor
+    from service.predictors.tolerance import difference
 
 
 @pytest.fixture(autouse=True)

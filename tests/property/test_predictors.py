@@ -22,11 +22,11 @@ from tests.support.wrapped import Wrapped, wrap
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # MLflow's own, at import
-    from service.predictors.choosing.equality import difference
     from service.predictors.engines.engine import BeyondError
     from service.predictors.engines.model_parts import dissect
     from service.predictors.opening import way
     from service.predictors.pyfunc import PyfuncPredictor
+    from service.predictors.tolerance import difference
 
 COLORS = ["red", "green", "blue", "a color of many words", ""]
 

@@ -9,7 +9,6 @@ import numpy as np
 
 from service.contracts.contract import Call, Predictions
 from service.contracts.merge import take
-from service.predictors.choosing.equality import difference
 from service.predictors.choosing.sizes import sized
 from service.predictors.choosing.thresholds import MOST_ROWS, call_rows, feature_rows, thresholds_of
 from service.predictors.engines import catalog
@@ -24,6 +23,7 @@ from service.predictors.engines.own_steps import OwnSteps
 from service.predictors.opening import place_of, way
 from service.predictors.predictor import Predictor
 from service.predictors.report import ADMITTED, REFUSED, SKIPPED, Outcome
+from service.predictors.tolerance import difference
 
 _SEED = 7
 _STEP_SIZES = (1, 512)

@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 from service.contracts.contract import Call, Predictions
 from service.contracts.merge import join, merge, part, take
-from service.predictors.choosing.equality import difference, scales_of
 from service.predictors.engines.engine import BeyondError
 from service.predictors.predictor import Predictor
+from service.predictors.tolerance import difference, scales_of
 
 _SIZES = ((1, 128), (8, 512), (64, 1024), (512, 4096))
 """Rows in a call, and how many rows are tried in calls of that size."""
