@@ -94,7 +94,7 @@ async def _steps(signature: dict[str, Any], ground: Ground, body: bytes) -> dict
         msgspec.msgpack.encode(str(ground.model)),
         ground.folder,
         ground.environ(),
-        spin_s=ServiceSettings().worker_spin_us / 1e6 if usable_cpus() > 1 else 0,
+        busy_poll_s=ServiceSettings().worker_spin_us / 1e6 if usable_cpus() > 1 else 0,
     )
     preload(PRELOADED)
     child = await start_child(spec, ChildThreads(), 120)

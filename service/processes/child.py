@@ -23,7 +23,7 @@ from service.core.errors import ChildLostError, ChildStartError, ChildTimeoutErr
 from service.core.text import presentable
 from service.processes import windows_job
 from service.processes.command import CommandProcess, launch_command
-from service.processes.in_flight import Lane, SentCall
+from service.processes.in_flight import InFlightCalls, SentCall
 from service.processes.launch import guard, interrupt_first_start, launch
 from service.processes.output import OutputReader
 from service.processes.pipe import ChildPipe
@@ -49,9 +49,9 @@ _TOLD_LINES = 3
 _SIGKILL = 9
 
 MOST_CALLS = 2
-"""That a child has at once: one that it answers, and one that it finds in its pipe next.
+"""A child has so many calls in flight: one that it answers, and one that lies in its pipe.
 
-One more beside them where that is answered in steps.
+A chunked call comes beside them.
 """
 
 _log = structlog.get_logger("child")
@@ -62,7 +62,7 @@ class ChildSpec(msgspec.Struct, frozen=True):
 
     `target` is `module:function`, imported there and never here; `arguments` is what it is called
     with, encoded by msgpack; `environment` is set there before that; `log_fields` tag each line
-    that it prints; `spin_s` is how long it may look out for a call before it sleeps; `errors` are
+    that it prints; `busy_poll_s` is how long it may poll for a call before it sleeps; `errors` are
     those of ours that its operations may raise. `interpreter` is the Python that runs it, None for
     the fork server's, which has everything imported already.
     """
@@ -73,7 +73,7 @@ class ChildSpec(msgspec.Struct, frozen=True):
     temp_dir: Path
     environment: dict[str, str] = {}
     log_fields: dict[str, str] = {}
-    spin_s: float = 0.0
+    busy_poll_s: float = 0.0
     errors: Errors = {}
     interpreter: Path | None = None
 
@@ -95,7 +95,7 @@ class ChildThreads:
 
 
 class Child:
-    """A running child process; answers one call after another, and takes MOST_CALLS at once.
+    """A running child process; answers one call after another, and takes MOST_CALLS together.
 
     A call that times out or is cancelled leaves a child in an unknown state: it is killed.
     Made by `start_child`; must be ended by `end`.
@@ -123,8 +123,8 @@ class Child:
         self._pipe = ChildPipe(spec.name, self._deliver, self._lose)
         self._output = OutputReader(self._log_line)
         self._ids = WARM_ID
-        self._calls = Lane(MOST_CALLS, self._expire)
-        self._in_steps = Lane(1, self._expire)
+        self._calls = InFlightCalls(MOST_CALLS, self._expire)
+        self._chunked = InFlightCalls(1, self._expire)
         """The call between whose steps others are answered."""
         self._output_thread: threading.Thread | None = None
         self._losses: list[ChildLostError] = []
@@ -175,26 +175,26 @@ class Child:
         *,
         timeout_s: float,
         tail: bytes = b"",
-        in_steps: bool = False,
+        chunked: bool = False,
     ) -> T:
         """Run an operation in the child and return its result.
 
-        `tail` is sent as the last field of `body`; see `protocol.encode_request`. `in_steps` is for
+        `tail` is sent as the last field of `body`; see `protocol.encode_request`. `chunked` is for
         one that answers other calls between its steps. Raise the operation's own ServiceError,
         ChildRaisedError for any other exception there, ChildTimeoutError past `timeout_s` (the time
         that a call before this one takes does not count), ChildLostError where the process ends.
         """
         if not self.is_alive:
             raise self._loss()
-        lane = self._in_steps if in_steps else self._calls
-        if lane.is_full:
-            raise RuntimeError(f"{self.name} has {len(lane.calls)} calls already")
+        in_flight = self._chunked if chunked else self._calls
+        if in_flight.is_full:
+            raise RuntimeError(f"{self.name} has {len(in_flight.calls)} calls already")
         self._ids += 1
         # First what may raise: nobody waits for an answer then.
         request = encode_request(self._ids, op, body, tail)
         call = SentCall(self._ids, op, timeout_s, self._loop.create_future())
-        self._pipe.send(request, follows=bool(self._calls.calls or self._in_steps.calls))
-        lane.add(call)
+        self._pipe.send(request, follows=bool(self._calls.calls or self._chunked.calls))
+        in_flight.add(call)
         answered = await self._answer(call)
         try:
             return read_result(answered, reply, self._spec.errors)
@@ -202,7 +202,7 @@ class Child:
             raise self.give_up_on(f"its answer to {op} can't be read: {error}") from error
 
     def give_up_on(self, reason: str) -> ChildLostError:
-        """End a child that answered what can't be, and return the error for who asked."""
+        """End a child that answered what can't be, and return the error for its caller."""
         self.kill()
         _log.error("child answered what can't be", child=self.name, reason=reason)
         return self._loss(f"{self.name} was ended: {presentable(reason)}")
@@ -216,7 +216,7 @@ class Child:
         await self.call(PING, Nothing(), Nothing, timeout_s=timeout_s)
 
     def kill(self) -> None:
-        """End the process, and what it has started, at once."""
+        """Kill the process, and what it has started."""
         if self._process is None or self.lost.is_set():
             return
         self.killed = True
@@ -270,7 +270,7 @@ class Child:
         spec = self._spec
         environment = {**spec.environment, "TMPDIR": str(spec.temp_dir)}
         return msgspec.msgpack.encode(
-            Start(spec.target, spec.arguments, environment, spec.spin_s, self._mark)
+            Start(spec.target, spec.arguments, environment, spec.busy_poll_s, self._mark)
         )
 
     def _close_unstarted(self) -> None:
@@ -292,7 +292,7 @@ class Child:
 
     def _expire(self, call: SentCall) -> None:
         if not call.answer.done():
-            # Killed first: whoever sees the error may rely on the process being on its way out.
+            # Killed first: what sees the error may rely on the process being on its way out.
             self.kill()
             call.answer.set_exception(
                 ChildTimeoutError(
@@ -308,7 +308,7 @@ class Child:
             _log.error("child sent what is no reply", child=self.name, reason=str(error))
             self.kill()
             return
-        if self._calls.answer(reply) or self._in_steps.answer(reply) or self.killed:
+        if self._calls.answer(reply) or self._chunked.answer(reply) or self.killed:
             return
         # Nothing was asked that this could answer.
         _log.error("child answered what was not asked", child=self.name)
@@ -341,7 +341,7 @@ class Child:
             self._process.kill()
         self.lost.set()
         self._calls.fail(self._loss)
-        self._in_steps.fail(self._loss)
+        self._chunked.fail(self._loss)
 
     def _loss(self, message: str = "") -> ChildLostError:
         """Return what is raised for its end, which is complete once that has come."""

@@ -79,7 +79,7 @@ def framed(data: Sequence[bytes]) -> list[memoryview]:
 
 
 def write_now(descriptor: int, pieces: list[memoryview]) -> list[memoryview]:
-    """Write what a non-blocking pipe takes at once, and return the rest.
+    """Write what a non-blocking pipe takes now, and return the rest.
 
     Not by the connection's own `send_bytes`, which would fail in the middle of a frame that the
     pipe does not hold. Raise OSError where the pipe is broken.

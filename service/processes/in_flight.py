@@ -22,8 +22,8 @@ class SentCall(msgspec.Struct, frozen=True, eq=False):
     answer: "asyncio.Future[Reply]"
 
 
-class Lane:
-    """The calls in their order, `most` at once; `on_late` gets the first one when its time is over.
+class InFlightCalls:
+    """The calls in their order, at most `most`; `on_late` gets the first one when its time is over.
 
     What follows the first lies in the child's pipe: its time begins with the answer to that.
     """

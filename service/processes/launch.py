@@ -117,7 +117,7 @@ def _mark_fork_server() -> None:
 
 
 class _Limit:
-    """Ends the fork server where a start by it takes too long: who waits for it then goes on."""
+    """Ends the fork server where a start by it takes too long: what waits for it then goes on."""
 
     up: ClassVar[int | None] = None
     """The fork server that has started a process before, and so has all imported."""

@@ -139,12 +139,12 @@ class OutputReader:
 
     def read_lines(self) -> None:
         """Read until the child's last copy of its end is closed."""
-        pace = LinePace(time.monotonic)
-        lines = LineSplitter(pace.allows_a_line)
+        rate = LineRate(time.monotonic)
+        lines = LineSplitter(rate.allows_a_line)
         while chunk := self._read():
             for line in lines.feed(chunk):
                 self._take(*line)
-            if lines.left_out and (pace.allows_a_line() or self._is_silent()):
+            if lines.left_out and (rate.allows_a_line() or self._is_silent()):
                 self._tell_left_out(lines)
             if len(chunk) == _CHUNK_BYTES:
                 time.sleep(_CHUNK_BYTES / _BYTES_A_SECOND)
@@ -227,7 +227,7 @@ class LineSplitter:
         return line
 
 
-class LinePace:
+class LineRate:
     """Limits how fast lines are shown."""
 
     def __init__(self, clock: Callable[[], float]) -> None:

@@ -67,7 +67,7 @@ class ChildPipe:
             os.set_blocking(descriptor, False)
 
     def send(self, request: Sequence[bytes], *, follows: bool) -> None:
-        """Send a request's pieces: at once as far as the pipe takes them, then whenever it can.
+        """Send a request's pieces: immediately what the pipe takes, the rest whenever it can.
 
         A broken pipe is told by `on_end`. `follows` is whether something that was sent before has
         not been answered yet.
@@ -165,7 +165,7 @@ class ChildPipe:
         self._tell(self._on_end)
 
     def _send_blocking(self, request: bytes, *, follows: bool) -> None:
-        """Send at once what can't block, without a thread that would have to be woken for it."""
+        """Send immediately what cannot block: a thread would have to be woken for it."""
         if follows or len(request) > _DIRECT_BYTES:
             self._outbox.put(request)
             return

@@ -32,7 +32,7 @@ class Start(msgspec.Struct, frozen=True, array_like=True):
     target: str
     arguments: bytes
     environment: dict[str, str]
-    spin_s: float
+    busy_poll_s: float
     mark: int
 
 

@@ -80,7 +80,7 @@ def _remove_left_behind(root: Path) -> None:
             lock.acquire(timeout=0)
             try:
                 shutil.rmtree(file.with_suffix(""), ignore_errors=True)
-                # While it is held: who opened it before we let go finds that it is no more there.
+                # While it is held: what opened it before finds then that the file is gone.
                 if sys.platform != "win32":
                     file.unlink(missing_ok=True)
             finally:

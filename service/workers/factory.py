@@ -126,6 +126,6 @@ def _spec(name: str, log_fields: dict[str, str], settings: ProcessSettings) -> C
         temp_dir=settings.temp_dir,
         environment=settings.environment,
         log_fields=log_fields,
-        spin_s=settings.spin_s,
+        busy_poll_s=settings.spin_s,
         errors=WORKER_ERRORS,
     )

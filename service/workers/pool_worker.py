@@ -63,7 +63,7 @@ class Worker:
                 *("take_piece", BodyPiece(), Nothing),
                 timeout_s=over_s - loop.time(),
                 tail=body[sent : sent + PIECE_BYTES],
-                in_steps=True,
+                chunked=True,
             )
             sent += PIECE_BYTES
         return await self.child.call(
@@ -71,7 +71,7 @@ class Worker:
             timeout_s=over_s - loop.time(),
             # As it is, and no copy, where nothing of it was sent.
             tail=body[sent:],
-            in_steps=request.in_steps,
+            chunked=request.in_steps,
         )
 
     async def ping(self, timeout_s: float) -> None:

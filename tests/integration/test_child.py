@@ -329,9 +329,7 @@ async def test_other_calls_are_answered_between_the_steps_of_one(tmp_path: Path,
 
     async def in_steps() -> None:
         try:
-            reply = await child.call(
-                "steps", Text(str(file)), Text, timeout_s=CALL_S, in_steps=True
-            )
+            reply = await child.call("steps", Text(str(file)), Text, timeout_s=CALL_S, chunked=True)
         except ContractViolationError as error:
             told.append(error.expected)
         else:
@@ -347,7 +345,7 @@ async def test_other_calls_are_answered_between_the_steps_of_one(tmp_path: Path,
             await child.ping(CALL_S)
         assert told == []
         with pytest.raises(RuntimeError, match="has 1 calls already"):
-            await child.call("steps", Text(""), Text, timeout_s=CALL_S, in_steps=True)
+            await child.call("steps", Text(""), Text, timeout_s=CALL_S, chunked=True)
         file.write_text(ends)
     assert told == ["steps" if ends == "well" else "no failure"]
 
@@ -356,7 +354,7 @@ async def test_other_calls_are_answered_between_the_steps_of_one(tmp_path: Path,
 async def test_the_cpu_is_offered_between_steps(tmp_path: Path) -> None:
     """Whoever answers small requests may be waiting for it."""
     async with a_child(tmp_path) as child:
-        offered = await child.call("offers", Number(7), Number, timeout_s=CALL_S, in_steps=True)
+        offered = await child.call("offers", Number(7), Number, timeout_s=CALL_S, chunked=True)
     assert offered.number == 7
 
 
@@ -366,7 +364,7 @@ async def test_a_call_between_steps_has_a_time_of_its_own(tmp_path: Path) -> Non
 
     async def in_steps() -> None:
         try:
-            await child.call("steps", Text("nowhere"), Text, timeout_s=CALL_S, in_steps=True)
+            await child.call("steps", Text("nowhere"), Text, timeout_s=CALL_S, chunked=True)
         except ChildLostError as error:
             told.append(type(error))
 
@@ -389,7 +387,7 @@ async def test_what_goes_in_steps_ends_with_its_own_time(tmp_path: Path) -> None
 
         calls.start_soon(others)
         with pytest.raises(ChildTimeoutError, match=r"no answer to steps within 0\.5 s"):
-            await child.call("steps", Text("nowhere"), Text, timeout_s=0.5, in_steps=True)
+            await child.call("steps", Text("nowhere"), Text, timeout_s=0.5, chunked=True)
 
 
 @posix_only

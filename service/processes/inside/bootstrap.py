@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 
 from service.processes import guardian
-from service.processes.inside.busy_polling import SpinningReceiver, offer_cpu
+from service.processes.inside.busy_polling import PollingReceiver, offer_cpu
 from service.processes.inside.model_processes import GROUP_SIGNALS, allow_processes
 from service.processes.output import OutputEnd
 from service.processes.protocol import PING, WARM_ID, Nothing, Reply, Request, Start, to_fault
@@ -59,7 +59,7 @@ def serve(start: bytes, connection: Connection, output: OutputEnd) -> None:
     operations: Operations = getattr(importlib.import_module(module), function)(told.arguments)
     connection.send_bytes(_reply(WARM_ID, Nothing()))
     # Bound now: a model may bring modules of the same names as ours, and imports come from it then.
-    _Answers(connection, operations, told.spin_s).serve()
+    _Answers(connection, operations, told.busy_poll_s).serve()
 
 
 def ignore_group_signals() -> None:
@@ -96,9 +96,9 @@ def end_with(sentinel: int) -> None:
 class _Answers:
     """Answers calls by the operations of a child."""
 
-    def __init__(self, connection: Connection, operations: Operations, spin_s: float) -> None:
+    def __init__(self, connection: Connection, operations: Operations, busy_poll_s: float) -> None:
         self._connection = connection
-        self._receiver = SpinningReceiver(connection, spin_s)
+        self._receiver = PollingReceiver(connection, busy_poll_s)
         self._operations = operations
         self._decode_request = msgspec.msgpack.Decoder(Request).decode
         self._decoders = {
@@ -134,7 +134,8 @@ class _Answers:
     def _finished(self, steps: Generator[None, None, object]) -> object:
         """Go on to the end; between two steps a call that has come is answered.
 
-        So is whoever else waits for the CPU, the front before all: what has steps is not urgent.
+        Other processes that wait for the CPU get it first, the front before all: what has steps is
+        not urgent.
         """
         while True:
             try:
@@ -143,7 +144,7 @@ class _Answers:
                 return end.value
             if not self._receiver.has_frame():
                 offer_cpu()
-            # One and no more: who has few steps left must not wait for all who come meanwhile.
+            # One and no more: a call with few steps left must not wait for all that come meanwhile.
             if self._receiver.has_frame():
                 self._answer(self._connection.recv_bytes())
 

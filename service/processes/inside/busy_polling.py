@@ -1,8 +1,8 @@
 """How a child waits for its next call: asleep, or for a moment awake where calls come closely.
 
 To wake a process whose CPU has gone idle takes longer than the rest of a lone request's way there
-and back. So who was called again within some microseconds looks out for as long the next time, and
-gives its CPU to whoever else wants it meanwhile.
+and back. So a child that was called again within some microseconds polls for as long the next time,
+and gives its CPU to any other process that wants it meanwhile.
 
 Where somebody does, it sleeps for a while. The scheduler wakes a sleeper on a CPU that is free, but
 leaves one that never slept where it is: behind a model that loads, for milliseconds, beside a CPU
@@ -26,20 +26,20 @@ _REST_S = 0.1
 
 
 def offer_cpu() -> None:
-    """Let whoever waits for this CPU have it first; return at once where nobody does."""
+    """Let another process that waits for this CPU have it first; return if none does."""
     if sys.platform == "win32":
         time.sleep(0)
     else:
         os.sched_yield()
 
 
-class SpinningReceiver:
-    """Receives frames; `spin_s` is how long it stays awake for one, 0 to sleep at once."""
+class PollingReceiver:
+    """Receives frames; `busy_poll_s` is how long it polls before it sleeps; 0 is not at all."""
 
-    def __init__(self, connection: "Connection[Any, Any]", spin_s: float) -> None:
+    def __init__(self, connection: "Connection[Any, Any]", busy_poll_s: float) -> None:
         self._connection = connection
         # Windows' pipes have nothing to look at without a lock and an allocation.
-        self._spin_s = 0.0 if sys.platform == "win32" else spin_s
+        self._busy_poll_s = 0.0 if sys.platform == "win32" else busy_poll_s
         self._is_called_closely = False
         self._rests_until = 0.0
         if sys.platform != "win32":
@@ -54,16 +54,16 @@ class SpinningReceiver:
 
     def receive(self) -> bytes:
         """Wait for the next frame. Raise EOFError or OSError where there will be none."""
-        if not self._spin_s:
+        if not self._busy_poll_s:
             return self._connection.recv_bytes()
         began = time.perf_counter()
         if self._is_called_closely and began >= self._rests_until:
-            self._spin(began + self._spin_s)
+            self._poll_busily(began + self._busy_poll_s)
         frame = self._connection.recv_bytes()
-        self._is_called_closely = time.perf_counter() - began < self._spin_s
+        self._is_called_closely = time.perf_counter() - began < self._busy_poll_s
         return frame
 
-    def _spin(self, until: float) -> None:
+    def _poll_busily(self, until: float) -> None:
         """Return once something has arrived, the time is over, or the CPU was wanted."""
         if sys.platform != "win32":
             now = time.perf_counter()

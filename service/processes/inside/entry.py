@@ -28,7 +28,7 @@ def main(pipe: int, alive: int) -> None:
 
     # Before credentials come. A new program can be read again, whatever it was started by.
     hide_memory()
-    # Before anything waits: who is to say what to run may have ended already.
+    # Before anything waits: the process that is to say what to run may have ended.
     bootstrap.end_with(alive)
     connection = Connection(pipe)
     try:

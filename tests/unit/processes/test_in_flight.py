@@ -6,7 +6,7 @@ import time
 import pytest
 
 from service.processes import in_flight as lane_module
-from service.processes.in_flight import Lane, SentCall
+from service.processes.in_flight import InFlightCalls, SentCall
 
 pytestmark = pytest.mark.anyio
 
@@ -22,7 +22,7 @@ async def test_a_process_that_stood_still_reads_its_answers_before_it_calls_them
     """What really is late is so after the time that is left to catch up."""
     monkeypatch.setattr(lane_module, "_STOOD_STILL_S", 0.05)
     late: list[SentCall] = []
-    lane = Lane(1, late.append)
+    lane = InFlightCalls(1, late.append)
     call = a_call(0.02)
     lane.add(call)
     # The loop stands still, as it does while its process is stopped.

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.core.text import LINE_CHARACTERS
-from service.processes.output import LinePace, LineSplitter, OutputReader, PosixOutputEnd
+from service.processes.output import LineRate, LineSplitter, OutputReader, PosixOutputEnd
 
 
 def splitter() -> LineSplitter:
@@ -43,7 +43,7 @@ def test_a_long_line_is_kept_up_to_a_length() -> None:
 def test_what_comes_too_fast_is_counted() -> None:
     """After a burst so many a second are shown, and the time of others is left to them."""
     now_s = [0.0]
-    lines = LineSplitter(LinePace(lambda: now_s[0]).allows_a_line)
+    lines = LineSplitter(LineRate(lambda: now_s[0]).allows_a_line)
     shown = sum(1 for _ in lines.feed(b"x\n" * 10_000))
     assert shown == 2_000
     assert lines.left_out == 8_000

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from service.processes.inside import busy_polling
-from service.processes.inside.busy_polling import SpinningReceiver
+from service.processes.inside.busy_polling import PollingReceiver
 
 LONG_S = 5.0
 WITHIN_S = 10.0
@@ -24,11 +24,11 @@ def yields(monkeypatch: pytest.MonkeyPatch) -> list[None]:
     return seen
 
 
-@pytest.mark.parametrize("spin_s", [0.0, 1e-6, LONG_S])
-def test_every_frame_is_received_in_order(spin_s: float) -> None:
+@pytest.mark.parametrize("busy_poll_s", [0.0, 1e-6, LONG_S])
+def test_every_frame_is_received_in_order(busy_poll_s: float) -> None:
     """However it waited for it, and whether it came before or after."""
     here, there = multiprocessing.Pipe()
-    receiver = SpinningReceiver(here, spin_s)
+    receiver = PollingReceiver(here, busy_poll_s)
     there.send_bytes(b"first")
     there.send_bytes(b"second")
     assert [receiver.receive(), receiver.receive()] == [b"first", b"second"]
@@ -38,11 +38,11 @@ def test_every_frame_is_received_in_order(spin_s: float) -> None:
     late.join(WITHIN_S)
 
 
-@pytest.mark.parametrize("spin_s", [0.0, LONG_S])
-def test_the_other_end_s_closing_ends_the_wait(spin_s: float) -> None:
+@pytest.mark.parametrize("busy_poll_s", [0.0, LONG_S])
+def test_the_other_end_s_closing_ends_the_wait(busy_poll_s: float) -> None:
     """A front that is gone is noticed awake, too."""
     here, there = multiprocessing.Pipe()
-    receiver = SpinningReceiver(here, spin_s)
+    receiver = PollingReceiver(here, busy_poll_s)
     there.send_bytes(b"only")
     receiver.receive()
     threading.Timer(0.05, there.close).start()
@@ -54,7 +54,7 @@ def test_the_other_end_s_closing_ends_the_wait(spin_s: float) -> None:
 def test_who_was_called_closely_stays_awake(yields: list[None]) -> None:
     """After a call that came within the time, and not before."""
     here, there = multiprocessing.Pipe()
-    receiver = SpinningReceiver(here, LONG_S)
+    receiver = PollingReceiver(here, LONG_S)
     first = threading.Timer(0.05, there.send_bytes, (b"first",))
     first.start()
     receiver.receive()
@@ -71,7 +71,7 @@ def test_who_was_called_closely_stays_awake(yields: list[None]) -> None:
 def test_who_is_called_rarely_sleeps(yields: list[None]) -> None:
     """The first long wait is tried awake, up to the limit; those after it are not."""
     here, there = multiprocessing.Pipe()
-    receiver = SpinningReceiver(here, 0.001)
+    receiver = PollingReceiver(here, 0.001)
     there.send_bytes(b"close")
     receiver.receive()
     for number in range(3):
@@ -88,7 +88,7 @@ def test_who_is_called_rarely_sleeps(yields: list[None]) -> None:
 def test_without_a_time_it_never_stays_awake(yields: list[None]) -> None:
     """What WORKER_SPIN_US=0 asks for."""
     here, there = multiprocessing.Pipe()
-    receiver = SpinningReceiver(here, 0.0)
+    receiver = PollingReceiver(here, 0.0)
     for _ in range(3):
         there.send_bytes(b"close")
         receiver.receive()
@@ -112,7 +112,7 @@ def test_who_offers_a_cpu_that_is_wanted_sleeps_for_a_while(
         monkeypatch.setattr(busy_polling, "_REST_S", rest_s)
         offered.clear()
         here, there = multiprocessing.Pipe()
-        receiver = SpinningReceiver(here, LONG_S)
+        receiver = PollingReceiver(here, LONG_S)
         there.send_bytes(b"close")
         receiver.receive()
         for _ in range(2):
