@@ -23,7 +23,6 @@ from service.contracts.contract import (
 from service.contracts.encoding import encode
 from service.contracts.faults import decode, violation
 
-MODEL_NAME = "archive-forecast-rf"
 OUTPUTS = ("archived_gb", "savings_gb")
 
 _FITS = {
@@ -150,3 +149,15 @@ class ArchiveForecastContract:
             for spec in self.inputs
         ]
         return Call(rows, narrowed)
+
+
+def contract_of(
+    signature: dict[str, Any], *, refuse_unknown: bool
+) -> ArchiveForecastContract | None:
+    """Return the contract for a signature that has these columns, None for any other.
+
+    The entry point of `hotswap.contracts` for `archive-forecast-rf`.
+    """
+    if not ArchiveForecastContract.fits(signature):
+        return None
+    return ArchiveForecastContract(signature, refuse_unknown=refuse_unknown)

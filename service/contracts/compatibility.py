@@ -15,6 +15,7 @@ import numpy as np
 from service.contracts.archive_forecast import ArchiveForecastContract
 from service.contracts.archive_rules import COUNTS
 from service.contracts.contract import Contract, Layout
+from service.contracts.ruled import RuledContract
 
 Spec = dict[str, Any]
 """An input, output or parameter as MLflow's signature writes it."""
@@ -49,6 +50,8 @@ def _inputs(old: Contract, new: Contract, *, refuse_unknown: bool) -> Iterator[s
         return
     if isinstance(new, ArchiveForecastContract) and not isinstance(old, ArchiveForecastContract):
         yield "inputs are held to the rules of archive-forecast-rf, and were not"
+    if isinstance(new, RuledContract) and getattr(old, "row", None) is not new.row:
+        yield f"inputs are held to the rules of {new.row.__qualname__}, and were not"
     before, after = _taken(old), _taken(new)
     for name, spec in before.items():
         if name in after:

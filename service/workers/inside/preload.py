@@ -57,6 +57,9 @@ with contextlib.suppress(Exception):
 with contextlib.suppress(Exception):
     # After all of them, so that it knows them.
     importlib.import_module("service.workers.inside.loading").numeric_libraries()
+with contextlib.suppress(Exception):
+    # A look through all that is installed, which each version's contract is found by.
+    importlib.import_module("service.contracts.plugins").plugin_for("")
 # What is here stays: no child's collector looks at it, and so its pages stay shared.
 gc.freeze()
 gc.enable()
