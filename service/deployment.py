@@ -20,6 +20,7 @@ from service.predictors.answer_rules import AnswerRules
 from service.registry.address import RegistryAddress, pointer_of
 from service.registry.finder import VersionFinder
 from service.registry.messages import ResolveReply, ResolveRequest
+from service.registry.poll_times import Polls
 from service.registry.registry import Registry
 from service.registry.sources import RegistrySource
 from service.registry.write_back import WriteBack
@@ -73,7 +74,7 @@ class Deployment:
         self.change = ""
         """Why new settings for it are not in force yet; '' where none wait."""
         self._leaving = anyio.Event()
-        self.gates: tuple[Gate, ...] = gate_chain(settings, self._registry.describe)
+        self.gates: tuple[Gate, ...] = gate_chain(settings, platform.describe)
 
     @property
     def model_name(self) -> str:
@@ -117,8 +118,12 @@ class Deployment:
         async with self.journal.open(), anyio.create_task_group() as tasks:
             async with anyio.create_task_group() as watching:
                 reconciler = self._reconciler(host, tasks)
-                interval_s = self.settings.poll_interval_s
-                watching.start_soon(watch, reconciler, self.desired, self.monitor, interval_s)
+                polls = Polls(
+                    self._platform.poll_times,
+                    self.settings.poll_interval_s,
+                    self._registry.looks_singly,
+                )
+                watching.start_soon(watch, reconciler, self.desired, self.monitor, polls)
                 task_status.started()
                 await self._leaving.wait()
                 watching.cancel_scope.cancel()
@@ -142,7 +147,7 @@ class Deployment:
                 platform.settings.cache_dir / "compiled", platform.temp_dir, settings.compiled_rtol
             )
             compiler = Compiler(
-                files, pool, platform.threads, self._registry.describe, platform.compile_turns
+                files, pool, platform.threads, platform.describe, platform.compile_turns
             )
         batching = BatchSettings(
             max_rows=settings.max_batch_rows,

@@ -6,13 +6,23 @@ from types import MappingProxyType
 
 import anyio
 import anyio.to_thread
+import msgspec
 from anyio import CapacityLimiter
+from anyio.abc import TaskGroup
 
 from service.cache_dir import temp_folder
 from service.compiling.compilation import CompileTurns
-from service.processes.child import ChildThreads
+from service.core.described import Described
+from service.core.errors import FetchFailedError
+from service.core.versions import StoredVersion
+from service.processes.child import ChildSpec, ChildThreads
 from service.processes.temp import TempFolder
 from service.registry.address import RegistryAddress
+from service.registry.descriptions import Descriptions
+from service.registry.messages import DESCRIBE, SCOUT_TARGET, DescribeRequest, ScoutSettings
+from service.registry.poll_times import PollTimes
+from service.registry.process import Scout
+from service.registry.process_pool import ProcessPool
 from service.registry.registry import Registry, registry_environment
 from service.settings.service import ServiceSettings
 from service.workers.cpu_budget import CpuBudget, usable_cpus
@@ -21,6 +31,10 @@ from service.workers.pool_settings import ProcessSettings
 from service.workers.variables import WorkerVariables
 
 _STORE_THREADS = 4
+_FETCH_PROCESSES = 4
+"""The more, the more downloads run beside each other."""
+_DESCRIBE_TIMEOUT_S = 60.0
+"""A small part of a second does."""
 
 
 class Platform:
@@ -32,6 +46,7 @@ class Platform:
         temp: TempFolder,
         credentials: Mapping[str, str],
         cpus: int,
+        tasks: TaskGroup,
     ) -> None:
         self.settings = settings
         self.temp_dir = temp.path
@@ -39,8 +54,15 @@ class Platform:
         self._temp = temp
         self._credentials = credentials
         self._variables = WorkerVariables(settings.worker_env)
+        self._tasks = tasks
         self._registries: dict[RegistryAddress, Registry] = {}
         self.threads = ChildThreads()
+        self._fetches = ProcessPool(_FETCH_PROCESSES, self._registry_process)
+        self._describing = ProcessPool(1, self._registry_process)
+        self._descriptions = Descriptions(self._ask_for_description)
+        self.poll_times = PollTimes()
+        for pool in (self._fetches, self._describing):
+            tasks.start_soon(pool.run)
         self.workers = WorkerFactory(self.threads)
         self.compile_turns = CompileTurns()
         self.cpus = CpuBudget(cpus)
@@ -56,8 +78,23 @@ class Platform:
                 environment=registry_environment(address, self._credentials),
                 threads=self.threads,
                 start_timeout_s=self.settings.start_timeout_s,
+                fetches=self._fetches,
             )
+            self._tasks.start_soon(known.run)
         return known
+
+    async def describe(self, stored: StoredVersion) -> Described:
+        """Return what a stored version says of itself, read in a process. Raise ServiceError."""
+        return await self._descriptions.of(stored)
+
+    async def _ask_for_description(self, request: DescribeRequest) -> Described:
+        # It reads files alone: it is told of no registry, and waits for no download.
+        limits = msgspec.msgpack.encode(ScoutSettings(_DESCRIBE_TIMEOUT_S))
+        spec = ChildSpec(SCOUT_TARGET, "scout-describe", limits, self.temp_dir)
+        return await self._describing.ask(spec, DESCRIBE, request, Described, _DESCRIBE_TIMEOUT_S)
+
+    def _registry_process(self, spec: ChildSpec) -> Scout:
+        return Scout(spec, self.threads, self.settings.start_timeout_s, FetchFailedError)
 
     def process_settings(self, address: RegistryAddress) -> ProcessSettings:
         """Return what a worker gets whose model comes from a registry: no credential."""
@@ -77,8 +114,10 @@ class Platform:
     async def close(self) -> None:
         """End every registry process."""
         async with anyio.create_task_group() as ends:
-            for one in self._registries.values():
-                ends.start_soon(one.close)
+            for registry in self._registries.values():
+                ends.start_soon(registry.close)
+            for pool in (self._fetches, self._describing):
+                ends.start_soon(pool.close)
 
 
 @asynccontextmanager
@@ -96,9 +135,17 @@ async def open_platform(
         temp = await anyio.to_thread.run_sync(temp_folder, settings.cache_dir)
         temp.use()
     cpus = await anyio.to_thread.run_sync(usable_cpus)
-    platform = Platform(settings, temp, credentials, cpus)
     try:
-        yield platform
-    finally:
-        with anyio.CancelScope(shield=True):
-            await platform.close()
+        async with anyio.create_task_group() as tasks:
+            platform = Platform(settings, temp, credentials, cpus, tasks)
+            try:
+                yield platform
+            finally:
+                tasks.cancel_scope.cancel()
+                with anyio.CancelScope(shield=True):
+                    await platform.close()
+    except BaseExceptionGroup as group:
+        # What is raised by those that were given the platform is theirs, and comes as it was.
+        if len(group.exceptions) == 1:
+            raise group.exceptions[0] from None
+        raise

@@ -1,4 +1,4 @@
-"""One registry, asked by processes of its own: a slow one delays nobody who follows another."""
+"""One registry, asked by processes of its own: a slow one delays nothing that follows another."""
 
 import os
 from collections.abc import Mapping
@@ -7,27 +7,30 @@ from pathlib import Path
 import anyio
 import msgspec
 
-from service.core.described import Described
-from service.core.errors import FetchFailedError, SourceUnavailableError
-from service.core.versions import ModelVersion, StoredVersion
+from service.core.errors import SourceUnavailableError
+from service.core.versions import ModelVersion
 from service.processes.child import ChildSpec, ChildThreads
 from service.registry.address import RegistryAddress
-from service.registry.descriptions import Descriptions
+from service.registry.group_look import GroupLook
 from service.registry.messages import (
     DOWNLOAD,
     FETCH_MEMORY_BYTES,
     RESOLVE,
     SCOUT_TARGET,
+    SEARCH,
     TAG,
     DownloadReply,
     DownloadRequest,
     ResolveReply,
     ResolveRequest,
     ScoutSettings,
+    SearchReply,
+    SearchRequest,
     TagReply,
     TagRequest,
 )
 from service.registry.process import Scout
+from service.registry.process_pool import ProcessPool
 from service.workers.variables import REGISTRY_URI, TRACKING_URI
 
 _FETCH_READ_S = 60.0
@@ -53,7 +56,11 @@ def registry_environment(
 
 
 class Registry:
-    """What is asked of one registry, by whichever deployments follow it."""
+    """What is asked of one registry, by whichever deployments follow it.
+
+    `fetches` has the processes in which downloads run, which all registries share. `run` makes the
+    looks.
+    """
 
     def __init__(
         self,
@@ -63,48 +70,60 @@ class Registry:
         environment: dict[str, str],
         threads: ChildThreads,
         start_timeout_s: float,
+        fetches: ProcessPool,
     ) -> None:
-        def process(
-            name: str,
-            patience: ScoutSettings,
-            unanswered: type[SourceUnavailableError | FetchFailedError],
-        ) -> Scout:
-            arguments = msgspec.msgpack.encode(patience)
-            spec = ChildSpec(SCOUT_TARGET, name, arguments, temp_dir, environment)
-            return Scout(spec, threads, start_timeout_s, unanswered)
+        def spec(name: str, limits: ScoutSettings) -> ChildSpec:
+            arguments = msgspec.msgpack.encode(limits)
+            return ChildSpec(SCOUT_TARGET, name, arguments, temp_dir, environment)
+
+        def process(name: str) -> Scout:
+            limits = ScoutSettings(address.timeout_s * _POLL_SHARE)
+            return Scout(spec(name, limits), threads, start_timeout_s, SourceUnavailableError)
 
         self.address = address
-        patience = ScoutSettings(address.timeout_s * _POLL_SHARE)
-        self._poller = process("scout-poll", patience, SourceUnavailableError)
-        self._fetcher = process(
-            "scout-fetch", ScoutSettings(_FETCH_READ_S, 2, FETCH_MEMORY_BYTES), FetchFailedError
-        )
-        self._tagger = process("scout-tag", patience, SourceUnavailableError)
-        self._descriptions = Descriptions(self._fetcher)
+        self._poller = process("scout-poll")
+        self._tagger = process("scout-tag")
+        self._fetches = fetches
+        self._fetcher = spec("scout-fetch", ScoutSettings(_FETCH_READ_S, 2, FETCH_MEMORY_BYTES))
+        self._looks = GroupLook(self._resolve_one, self._search, address.timeout_s)
+
+    async def run(self) -> None:
+        """Make the looks that `resolve` waits for, until cancelled."""
+        await self._looks.run()
+
+    def looks_singly(self) -> bool:
+        """Tell whether looking for many pointers together gains nothing here, for now."""
+        return self._looks.looks_singly
 
     async def resolve(self, request: ResolveRequest) -> ResolveReply:
-        """Ask what a pointer means now. Raise SourceUnavailableError where that isn't answered."""
+        """Ask what a pointer means now. Raise SourceUnavailableError where that isn't answered.
+
+        What others ask for at the same time is asked for together with it.
+        """
+        return await self._looks.resolve(request)
+
+    async def _resolve_one(self, request: ResolveRequest) -> ResolveReply:
         return await self._poller.ask(RESOLVE, request, ResolveReply, self.address.timeout_s)
+
+    async def _search(self, request: SearchRequest) -> SearchReply:
+        return await self._poller.ask(SEARCH, request, SearchReply, self.address.timeout_s)
 
     async def fetch(self, version: ModelVersion, destination: Path, timeout_s: float) -> Path:
         """Bring a version's artifacts into a folder; return the one with its MLmodel file.
 
-        Raise FetchFailedError. Cancelling stops the download.
+        It waits where as many downloads are under way as may be. Raise FetchFailedError.
+        Cancelling stops the download.
         """
         request = DownloadRequest(version, str(destination))
-        reply = await self._fetcher.ask(DOWNLOAD, request, DownloadReply, timeout_s)
+        reply = await self._fetches.ask(self._fetcher, DOWNLOAD, request, DownloadReply, timeout_s)
         return Path(reply.path)
 
     async def tag(self, request: TagRequest) -> TagReply:
         """Write tags on a version. Raise SourceUnavailableError where they aren't taken."""
         return await self._tagger.ask(TAG, request, TagReply, self.address.timeout_s)
 
-    async def describe(self, stored: StoredVersion) -> Described:
-        """Return what a stored version says of itself, read in a process. Raise ServiceError."""
-        return await self._descriptions.of(stored)
-
     async def close(self) -> None:
-        """End every process."""
+        """End every process of its own."""
         async with anyio.create_task_group() as ends:
-            for one in (self._poller, self._fetcher, self._tagger):
+            for one in (self._poller, self._tagger):
                 ends.start_soon(one.close)

@@ -1,15 +1,13 @@
 """Pass after pass, for ever: at each poll, and whenever somebody rings."""
 
-import random
-
 import anyio
 import structlog
 
 from service.control.desired import DesiredState
 from service.control.monitor import StateMonitor
+from service.registry.poll_times import Polls
 from service.watcher.reconciler import Reconciler
 
-_JITTER = 0.1
 _SHORTEST_DELAY_S = 0.1
 _LONGEST_BACKOFF_S = 30.0
 _MOST_DOUBLINGS = 10
@@ -18,20 +16,20 @@ _log = structlog.get_logger("watcher")
 
 
 async def watch(
-    reconciler: Reconciler, desired: DesiredState, monitor: StateMonitor, poll_interval_s: float
+    reconciler: Reconciler, desired: DesiredState, monitor: StateMonitor, polls: Polls
 ) -> None:
     """Reconcile until cancelled. Nothing that a pass raises ends this."""
     while True:
-        delay_s = poll_interval_s * random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311
         try:
             await reconciler.run_once()
         except Exception:  # noqa: BLE001 - a crash barrier: the watcher cannot die
             monitor.passes_failed += 1
             doublings = min(monitor.passes_failed, _MOST_DOUBLINGS)
-            delay_s = min(poll_interval_s * 2**doublings, _LONGEST_BACKOFF_S)
+            delay_s = min(polls.interval_s * 2**doublings, _LONGEST_BACKOFF_S)
             _log.exception("watcher pass failed", retry_in_s=delay_s)
         else:
             monitor.passes_failed = 0
+            delay_s = polls.delay_s(anyio.current_time())
             delay_s = min(delay_s, max(_SHORTEST_DELAY_S, reconciler.retry_in_s))
         with anyio.move_on_after(delay_s):
             await desired.woken()

@@ -5,6 +5,7 @@ import anyio
 import pytest
 
 from service.core.versions import ModelVersion
+from service.registry.poll_times import Polls, PollTimes
 from service.watcher.loop import watch
 from tests.support.fake_source import a_version
 from tests.support.fake_watcher import FakeWatcher, a_watcher
@@ -12,11 +13,13 @@ from tests.support.fake_watcher import FakeWatcher, a_watcher
 pytestmark = pytest.mark.anyio
 
 POLL_S = 2.0
+OFFSET_S = 0.5
 
 
 def start(watcher: FakeWatcher, poll_s: float = POLL_S) -> None:
     """Watch until the block ends."""
-    watcher.nursery.start_soon(watch, watcher.reconciler, watcher.desired, watcher.monitor, poll_s)
+    polls = Polls(PollTimes(OFFSET_S), poll_s)
+    watcher.nursery.start_soon(watch, watcher.reconciler, watcher.desired, watcher.monitor, polls)
 
 
 def raising(watcher: FakeWatcher, error: Callable[[], Exception]) -> None:
@@ -66,8 +69,8 @@ async def test_passes_that_fail_are_made_less_often() -> None:
         assert 3600 / 30 <= watcher.source.asked <= 3600 / 30 + 5
 
 
-async def test_it_looks_at_each_poll_with_jitter() -> None:
-    """A fleet does not ask in step."""
+async def test_it_looks_in_the_moments_of_its_process() -> None:
+    """So that all pointers are looked for together. A pass by itself does not shift them."""
     async with a_watcher() as watcher:
         times: list[float] = []
 
@@ -77,10 +80,14 @@ async def test_it_looks_at_each_poll_with_jitter() -> None:
 
         watcher.source.resolve = resolve  # type: ignore[method-assign]
         start(watcher)
-        await anyio.sleep(400)
-        gaps = [after - before for before, after in itertools.pairwise(times)]
-        assert all(0.9 * POLL_S <= gap <= 1.1 * POLL_S + 0.001 for gap in gaps)
-        assert max(gaps) - min(gaps) > 0.05 * POLL_S
+        await anyio.sleep(21)
+        watcher.desired.wake()
+        await anyio.sleep(21)
+        woken = [at for at in times if at % POLL_S != pytest.approx(OFFSET_S)]
+        assert woken == pytest.approx([0, 21])
+        polled = [at for at in times if at not in woken]
+        gaps = [after - before for before, after in itertools.pairwise(polled)]
+        assert gaps == pytest.approx([POLL_S] * 20)
 
 
 async def test_somebody_who_rings_is_heard_at_once() -> None:

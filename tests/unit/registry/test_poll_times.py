@@ -2,7 +2,7 @@ import itertools
 
 import pytest
 
-from service.watcher.poll_times import Polls, PollTimes
+from service.registry.poll_times import Polls, PollTimes
 
 
 def moments(times: PollTimes, interval_s: float, start_s: float, count: int) -> list[float]:
