@@ -76,8 +76,8 @@ async def test_real_processes_of_a_pool(tmp_path: Path) -> None:
     assert len(pids) == 2
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(pool.run)
-        await until(lambda: not pool.pids, CALL_S)
-        assert all(is_gone(int(pid)) for pid in pids)
+        await until(lambda: all(is_gone(int(pid)) for pid in pids), CALL_S)
+        assert not pool.pids
         with anyio.move_on_after(2 * SOON_S):
             await pool.ask(spec, "sleep", HANGING, Nothing, CALL_S)
         assert not pool.pids
