@@ -15,7 +15,7 @@ from service.compiling.messages import CompileReply, CompileRequest
 from service.core.described import Described
 from service.core.errors import ServiceError
 from service.core.versions import StoredVersion
-from service.predictors.flavours import may_be_dissected
+from service.predictors.flavours import may_be_unwrapped
 from service.predictors.report import Report
 from service.processes.child import Child, ChildSpec, ChildThreads, start_child
 from service.processes.progress import end_if_it_stands_still
@@ -85,11 +85,11 @@ class Compiler:
         return await self._run(find)
 
     async def may_succeed(self, stored: StoredVersion) -> bool:
-        """Tell whether a version is of a kind that may be called in another way than MLflow's.
+        """Tell whether a version is of a kind that may be called by another engine than MLflow's.
 
         Raise ServiceError where its files can't be read.
         """
-        return may_be_dissected(await self._describe(stored))
+        return may_be_unwrapped(await self._describe(stored))
 
     @asynccontextmanager
     async def compiled(
@@ -97,7 +97,7 @@ class Compiler:
     ) -> AsyncIterator[Compiled]:
         """Compile a version and keep the files; then there is time to use them.
 
-        `first` is for what is ready at once, within a second or so. Raise ServiceError where it
+        `first` is for what is ready immediately, within a second or so. Raise ServiceError where it
         fails. What compiled ends last, which takes longer than to use what it made. Cancelling ends
         it, too, and leaves nothing behind.
         """

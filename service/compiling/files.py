@@ -1,6 +1,6 @@
 """Where compiled predictors are kept: `compiled/<version's key>/<fingerprint>/` in CACHE_DIR.
 
-What is ready at once is kept beside it, under the same name and `-first`. Each such folder has
+What is ready immediately is kept beside it, under the same name and `-first`. Each such folder has
 `files/`, and `manifest.json` that says what is in there. It is written aside and renamed into
 place; it is checked against its manifest before anything is opened.
 """
@@ -57,7 +57,7 @@ class CompiledFiles:
     def place(self, stored: StoredVersion, threads: int, *, first: bool = False) -> Path:
         """Return where a version's compiled predictors are, or would be, on this machine.
 
-        Beside it is where the `first` of them are, those that are ready at once.
+        Beside it is where the `first` of them are, those that are ready immediately.
         """
         key = fingerprint(self._machine(), stored.digest, threads, self.rtol)
         return self._root / stored.version.key / (key + _FIRST * first)

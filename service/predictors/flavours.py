@@ -1,4 +1,4 @@
-"""Which models may be called in another way than through MLflow, as far as their files tell."""
+"""Which models may be called by another engine than MLflow, as far as their files tell."""
 
 from service.core.described import Described
 
@@ -10,6 +10,6 @@ FLAVOURS = {
 """MLflow's loaders whose unwrapped model is known to answer as the wrapped one does."""
 
 
-def may_be_dissected(described: Described) -> bool:
+def may_be_unwrapped(described: Described) -> bool:
     """Tell whether a model is of such a kind; only once it is loaded is it known to be."""
     return described.loader in FLAVOURS

@@ -7,10 +7,10 @@ import msgspec
 
 from service.contracts.contract import Contract
 from service.predictors.engines import catalog
-from service.predictors.engines.catalog import recipe_of, steps_of, whole_of
+from service.predictors.engines.catalog import engine_of, steps_of, whole_engine_of
 from service.predictors.engines.compiled import CompiledPredictor, in_turn
 from service.predictors.engines.engine import SkippedError
-from service.predictors.engines.model_parts import Anatomy, dissect
+from service.predictors.engines.model_parts import ModelParts, unwrap
 from service.predictors.engines.native import NativePredictor
 from service.predictors.predictor import Predictor
 from service.predictors.pyfunc import PyfuncPredictor
@@ -32,26 +32,26 @@ def open_tuned(
     wanted = set(report.best.values()) - {pyfunc.name}
     others: dict[str, Predictor] = {}
     if wanted:
-        anatomy = dissect(model, contract)
+        parts = unwrap(model, contract)
         for name in wanted:
-            others[name] = way(name, anatomy, folder, threads, report.steps)
+            others[name] = open_engine(name, parts, folder, threads, report.steps)
     return TunedPredictor(pyfunc, others, report.best), report
 
 
-def way(name: str, anatomy: Anatomy, folder: Path, threads: int, steps: str) -> Predictor:
-    """Open one way from its files. Raise SkippedError, and whatever opening raises."""
+def open_engine(name: str, parts: ModelParts, folder: Path, threads: int, steps: str) -> Predictor:
+    """Open one engine from its files. Raise SkippedError, and whatever opening raises."""
     if name == NativePredictor.name:
-        return NativePredictor(anatomy)
-    if name in catalog.WHOLES:
-        output = whole_of(name).open(anatomy, place_of(folder, name), threads)
-        return CompiledPredictor(name, anatomy.contract, output)
-    if name in catalog.RECIPES and not steps:
-        raise SkippedError("no way to do the steps before its estimator is right")
-    estimate = recipe_of(name).open(anatomy, place_of(folder, name), threads)
-    transform = steps_of(steps).open(anatomy, place_of(folder, steps), threads)
-    return CompiledPredictor(name, anatomy.contract, in_turn(transform, estimate))
+        return NativePredictor(parts)
+    if name in catalog.WHOLE_ENGINES:
+        output = whole_engine_of(name).open(parts, place_of(folder, name), threads)
+        return CompiledPredictor(name, parts.contract, output)
+    if name in catalog.ENGINES and not steps:
+        raise SkippedError("none of the engines for the steps before its estimator is right")
+    estimate = engine_of(name).open(parts, place_of(folder, name), threads)
+    transform = steps_of(steps).open(parts, place_of(folder, steps), threads)
+    return CompiledPredictor(name, parts.contract, in_turn(transform, estimate))
 
 
 def place_of(folder: Path, name: str) -> Path:
-    """Return the folder of one way's files."""
+    """Return the folder of one engine's files."""
     return folder / name.replace(" ", "-")

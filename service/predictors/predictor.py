@@ -1,4 +1,4 @@
-"""How a loaded model is called: one interface for every way of doing it."""
+"""How a loaded model is called: one interface for all engines."""
 
 from typing import Protocol
 
@@ -9,7 +9,7 @@ class Predictor(Protocol):
     """A loaded model."""
 
     name: str
-    """The way in which it answers, for people and for metrics."""
+    """The name of its engine, for people and for metrics."""
 
     def predict(self, call: Call) -> Predictions:
         """Answer every row, in order.

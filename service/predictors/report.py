@@ -1,15 +1,15 @@
-"""What came of every way to call a model: admitted or not, why, and how fast."""
+"""What came of every engine for a model: verified or not, why, and how fast."""
 
 import msgspec
 
 from service.core.text import Sentence
 
 PYFUNC = "pyfunc"
-ADMITTED, REFUSED, SKIPPED = "admitted", "refused", "skipped"
+VERIFIED, REFUSED, SKIPPED = "admitted", "refused", "skipped"
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """What came of one way; `ms` is the time of one call by its rows."""
+    """What came of one engine; `ms` is the time of one call by its rows."""
 
     name: Sentence
     outcome: Sentence
@@ -18,11 +18,11 @@ class Outcome(msgspec.Struct, frozen=True):
 
 
 class Report(msgspec.Struct, frozen=True):
-    """All of them; `best` is the fastest admitted one by rows.
+    """All of them; `best` is the fastest verified one by rows.
 
-    `steps` names what stands before an estimator, of the ways that were tried; '' where none is
+    `steps` names what stands before an estimator, of those that were tried; '' where none is
     right. What is compiled was compared on `probe_rows` rows, within `rtol`. `first` is whether
-    only what is ready at once was tried, and the rest is still to come.
+    only what needs no long conversion was tried, and the rest is still to come.
     """
 
     predictors: tuple[Outcome, ...]

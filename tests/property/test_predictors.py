@@ -1,4 +1,4 @@
-"""Whatever forest or pipeline it is: a predictor that was admitted answers as pyfunc does."""
+"""Whatever forest or pipeline it is: a predictor that was verified answers as pyfunc does."""
 
 import tempfile
 import warnings
@@ -23,8 +23,8 @@ from tests.support.wrapped import Wrapped, wrap
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # MLflow's own, at import
     from service.predictors.engines.engine import BeyondError
-    from service.predictors.engines.model_parts import dissect
-    from service.predictors.opening import way
+    from service.predictors.engines.model_parts import unwrap
+    from service.predictors.opening import open_engine
     from service.predictors.pyfunc import PyfuncPredictor
     from service.predictors.tolerance import difference
 
@@ -108,18 +108,18 @@ def test_every_admitted_predictor_answers_as_pyfunc_does(
     with tempfile.TemporaryDirectory() as folder:
         wrapped = wrap(model, data, Path(folder) / "model")
         report = wrapped.compile(Path(folder) / "files")
-        admitted = {one.name for one in report.predictors if one.outcome == "admitted"}
+        verified = {one.name for one in report.predictors if one.outcome == "admitted"}
         told = {one.name: one.reason for one in (*report.predictors, *report.steps_tried)}
-        assert {"native", "matrix"} <= admitted, told
+        assert {"native", "matrix"} <= verified, told
         others = _rows(np.random.default_rng(seed), 90, 3.0)
-        for name in admitted - {"pyfunc"}:
+        for name in verified - {"pyfunc"}:
             _compare(wrapped, Path(folder) / "files", name, report.steps, others)
 
 
 def _compare(wrapped: Wrapped, files: Path, name: str, steps: str, others: pd.DataFrame) -> None:
-    anatomy = dissect(wrapped.model, wrapped.contract)
+    parts = unwrap(wrapped.model, wrapped.contract)
     pyfunc = PyfuncPredictor(wrapped.model, wrapped.contract)
-    predictor = way(name, anatomy, files, 2, steps)
+    predictor = open_engine(name, parts, files, 2, steps)
     for part in (others.head(1), others.iloc[1:9], others):
         call = wrapped.call(part)
         try:

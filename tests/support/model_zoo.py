@@ -1,4 +1,4 @@
-"""Small fitted models of many kinds, on the same rows, with the ways that are right for them."""
+"""Small fitted models of many kinds, on the same rows, with the engines that are right for them."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -36,12 +36,12 @@ ROWS = 300
 
 
 class Kind(NamedTuple):
-    """A model that is still to be fitted: its columns, its target, and the ways for it."""
+    """A model that is still to be fitted: its columns, its target, and the engines for it."""
 
     make: Callable[[], Any]
     columns: tuple[str, ...]
     target: str
-    ways: tuple[str, ...]
+    engines: tuple[str, ...]
     method: str = "predict"
     flavour: str = "sklearn"
     as_array: bool = False

@@ -37,7 +37,7 @@ class Wrapped(NamedTuple):
     folder: Path
 
     def compile(self, files: Path, rtol: float = 1e-12, threads: int = 2) -> Report:
-        """Try every way on it."""
+        """Try every engine on it."""
         files.mkdir()
         return compile_model(self.model, self.contract, self.folder, files, threads, rtol)
 

@@ -1,4 +1,4 @@
-"""What runs in a compiler process: convert, compare and time one version, out of everyone's way."""
+"""What runs in a compiler process: convert, compare and time one version, at low priority."""
 
 import contextlib
 import os

@@ -1,4 +1,4 @@
-"""Convert a model in every way there is, admit what is right, and time it."""
+"""Convert a model for every engine, verify what it answers, and time it."""
 
 import shutil
 import time
@@ -10,7 +10,7 @@ import msgspec
 from service.contracts.contract import Call, Contract
 from service.contracts.filling import with_all_columns
 from service.core.text import presentable
-from service.predictors.choosing.engine_builder import Workshop, why
+from service.predictors.choosing.engine_builder import EngineBuilder, why
 from service.predictors.choosing.probes import probes_of
 from service.predictors.choosing.tuning import choose, time_few, time_sizes
 from service.predictors.choosing.verification import (
@@ -20,12 +20,12 @@ from service.predictors.choosing.verification import (
     refer_to_more,
     why_not,
 )
-from service.predictors.engines.model_parts import NotDissectedError, dissect
+from service.predictors.engines.model_parts import NotUnwrappedError, unwrap
 from service.predictors.examples import example_call, made_up_call
 from service.predictors.opening import REPORT, place_of
 from service.predictors.predictor import Predictor
 from service.predictors.pyfunc import PyfuncPredictor
-from service.predictors.report import ADMITTED, REFUSED, SKIPPED, Outcome, Report
+from service.predictors.report import REFUSED, SKIPPED, VERIFIED, Outcome, Report
 
 _OTHERS = "all others"
 
@@ -34,7 +34,7 @@ class _Found:
     """What is known so far."""
 
     def __init__(self) -> None:
-        self.admitted: dict[str, Predictor] = {}
+        self.verified: dict[str, Predictor] = {}
         self.others: list[Outcome] = []
         self.steps = ""
         self.steps_tried: list[Outcome] = []
@@ -51,7 +51,7 @@ def compile_model(
     *,
     first: bool = False,
 ) -> Report:
-    """Try every way to call a model; write what they need, and the report, into an empty folder.
+    """Try every engine on a model; write what they need, and the report, into an empty folder.
 
     Or only those that are ready immediately, which are compared with the model as all others are.
     """
@@ -66,18 +66,18 @@ def compile_model(
         found.others.append(Outcome(_OTHERS, SKIPPED, "no row can be made up from its signature"))
     else:
         try:
-            anatomy = dissect(model, contract)
-            usual, odd = probes_of(anatomy, rows)
+            parts = unwrap(model, contract)
+            usual, odd = probes_of(parts, rows)
             # First without thresholds: what turns them into rows is tried on rows that are
             # answered.
             known = refer(pyfunc, usual, odd)
             rows = known.usual
-            workshop = Workshop(anatomy, rows, folder, threads, first=first)
-            known = refer_to_more(pyfunc, known, workshop.threshold_calls())
-            _try_all(workshop, known, rtol, found)
-        except (NotDissectedError, TooFewRowsError) as error:
+            builder = EngineBuilder(parts, rows, folder, threads, first=first)
+            known = refer_to_more(pyfunc, known, builder.threshold_calls())
+            _try_all(builder, known, rtol, found)
+        except (NotUnwrappedError, TooFewRowsError) as error:
             found.others.append(Outcome(_OTHERS, SKIPPED, presentable(str(error))))
-    timed, best = _time(pyfunc, found.admitted, rows, first=first)
+    timed, best = _time(pyfunc, found.verified, rows, first=first)
     report = Report(
         predictors=(*timed, *found.others),
         best=best,
@@ -94,23 +94,23 @@ def compile_model(
 
 
 def drop_unchosen(folder: Path, report: Report) -> None:
-    """Remove the files of the ways that no size takes: each load would read and check them."""
-    ways = {*report.best.values(), report.steps}
-    kept = {folder / REPORT, *(place_of(folder, way) for way in ways)}
+    """Remove the files of engines that no size takes: each load would read and check them."""
+    engines = {*report.best.values(), report.steps}
+    kept = {folder / REPORT, *(place_of(folder, engine) for engine in engines)}
     for place in folder.iterdir():
         if place not in kept:
             # What an open engine does not let go of, on Windows, stays and harms nobody.
             shutil.rmtree(place, ignore_errors=True)
 
 
-def _try_all(workshop: Workshop, reference: Reference, rtol: float, found: _Found) -> None:
-    """Find out which ways are right."""
-    found.steps, found.steps_tried = workshop.steps, workshop.tried
+def _try_all(builder: EngineBuilder, reference: Reference, rtol: float, found: _Found) -> None:
+    """Find out which engines are right."""
+    found.steps, found.steps_tried = builder.steps, builder.tried
     found.probe_rows = reference.rows.rows
-    for name in workshop.names():
+    for name in builder.names():
         try:
-            predictor = workshop.make(name)
-            reason = workshop.wrong_near_thresholds(name, rtol)
+            predictor = builder.make(name)
+            reason = builder.wrong_near_thresholds(name, rtol)
             reason = reason or why_not(predictor, reference, rtol)
         except Exception as error:  # noqa: BLE001 - a converter may raise anything
             found.others.append(Outcome(name, SKIPPED, why(error)))
@@ -118,20 +118,20 @@ def _try_all(workshop: Workshop, reference: Reference, rtol: float, found: _Foun
         if reason:
             found.others.append(Outcome(name, REFUSED, presentable(reason)))
         else:
-            found.admitted[name] = predictor
+            found.verified[name] = predictor
 
 
 def _time(
-    pyfunc: Predictor, admitted: dict[str, Predictor], rows: Call | None, *, first: bool
+    pyfunc: Predictor, verified: dict[str, Predictor], rows: Call | None, *, first: bool
 ) -> tuple[list[Outcome], dict[int, str]]:
     """Time all that may answer. Without a row to time them with, pyfunc answers all."""
-    predictors = [pyfunc, *admitted.values()]
+    predictors = [pyfunc, *verified.values()]
     timings: dict[str, dict[int, float]]
     if rows is None:
         timings = {predictor.name: {} for predictor in predictors}
     elif first:
-        timings = time_few(pyfunc, list(admitted.values()), rows)
+        timings = time_few(pyfunc, list(verified.values()), rows)
     else:
         timings = {predictor.name: time_sizes(predictor, rows) for predictor in predictors}
-    timed = [Outcome(name, ADMITTED, "", ms=ms) for name, ms in timings.items()]
+    timed = [Outcome(name, VERIFIED, "", ms=ms) for name, ms in timings.items()]
     return timed, choose(timings, list(timings))

@@ -1,4 +1,4 @@
-"""Everything that is tried on one model: the steps that are right for it, the ways, the probes."""
+"""Build every engine for one model: first the steps that are right for it, then what follows."""
 
 import functools
 import time
@@ -13,80 +13,82 @@ from service.predictors.choosing.sizes import sized
 from service.predictors.choosing.thresholds import MOST_ROWS, call_rows, feature_rows, thresholds_of
 from service.predictors.engines import catalog
 from service.predictors.engines.answers import answering
-from service.predictors.engines.catalog import recipe_of, steps_of, whole_of
+from service.predictors.engines.catalog import engine_of, steps_of, whole_engine_of
 from service.predictors.engines.compiled import CompiledPredictor, in_turn
 from service.predictors.engines.engine import Array, BeyondError, Estimate, SkippedError, Transform
 from service.predictors.engines.frames import unnamed
-from service.predictors.engines.model_parts import Anatomy
+from service.predictors.engines.model_parts import ModelParts
 from service.predictors.engines.native import NativePredictor
 from service.predictors.engines.own_steps import OwnSteps
-from service.predictors.opening import place_of, way
+from service.predictors.opening import open_engine, place_of
 from service.predictors.predictor import Predictor
-from service.predictors.report import ADMITTED, REFUSED, SKIPPED, Outcome
+from service.predictors.report import REFUSED, SKIPPED, VERIFIED, Outcome
 from service.predictors.tolerance import difference
 
 _SEED = 7
 _STEP_SIZES = (1, 512)
 _STEP_RUNS = 20
 _FIRST_THRESHOLD_ROWS = 1_000
-"""Where every row is waited for; the rest are tried when all ways are."""
+"""While a version waits for it; more are tried together with the slower engines."""
 _MOST_FEATURES = 5_000
 """What is sparse to the model, as words are, is not here."""
 
 
-class Workshop:
-    """Tries ways on one model, in a folder that gets one for each."""
+class EngineBuilder:
+    """Builds engines for one model, in a folder that gets one for each."""
 
     def __init__(
-        self, anatomy: Anatomy, rows: Call, folder: Path, threads: int, *, first: bool = False
+        self, parts: ModelParts, rows: Call, folder: Path, threads: int, *, first: bool = False
     ) -> None:
-        """`rows` are many, and such as the model answers; `first` is for what is ready at once."""
+        """`rows` are many, and such as the model answers; `first` is for the quick ones."""
         self._is_first = first
         self._threshold_rows = _FIRST_THRESHOLD_ROWS if first else MOST_ROWS
         self._own = [] if first else [NativePredictor.name]
-        self._ways = catalog.FIRST_RECIPES if first else (*catalog.RECIPES, *catalog.WHOLES)
+        self._engines = (
+            catalog.FIRST_ENGINES if first else (*catalog.ENGINES, *catalog.WHOLE_ENGINES)
+        )
         self._all_steps = catalog.FIRST_STEPS if first else tuple(catalog.STEPS)
-        self._anatomy = anatomy
+        self._parts = parts
         self._folder = folder
         self._threads = threads
         self._rng = np.random.default_rng(_SEED)
         self._usual = rows
-        self._thresholds = thresholds_of(anatomy.estimator)
+        self._thresholds = thresholds_of(parts.estimator)
         self.tried: list[Outcome] = []
-        """What came of each way to do the steps."""
+        """What came of each engine for the steps."""
         self.steps = ""
         """The fastest that is right, '' where none is."""
         self._transform: Transform | None = None
         self._matrix: Array | None = None
         self._estimates: dict[str, Estimate] = {}
-        """The ways that were made, as far as they stand behind the steps."""
+        """The estimators that were made, which stand behind the steps."""
         self._choose_steps()
 
     def names(self) -> list[str]:
-        """Name every way, in the order in which they are preferred where they are as fast."""
-        return [*self._own, *self._ways]
+        """Name every engine, in the order in which they are preferred where they are as fast."""
+        return [*self._own, *self._engines]
 
     def make(self, name: str) -> Predictor:
-        """Convert the model in this way. Raise SkippedError, and whatever a converter raises."""
+        """Build an engine. Raise SkippedError, and whatever a converter raises."""
         if name in self._own:
-            return NativePredictor(self._anatomy)
+            return NativePredictor(self._parts)
         folder = _new_place(self._folder, name)
-        if name in catalog.WHOLES:
-            whole_of(name).convert(self._anatomy, folder)
-            return way(name, self._anatomy, self._folder, self._threads, self.steps)
-        recipe = recipe_of(name)
-        recipe.convert(self._anatomy, folder)
+        if name in catalog.WHOLE_ENGINES:
+            whole_engine_of(name).convert(self._parts, folder)
+            return open_engine(name, self._parts, self._folder, self._threads, self.steps)
+        engine = engine_of(name)
+        engine.convert(self._parts, folder)
         if self._transform is None:
-            raise SkippedError("no way to do the steps before its estimator is right")
-        estimate = recipe.open(self._anatomy, folder, self._threads)
+            raise SkippedError("none of the engines for the steps before its estimator is right")
+        estimate = engine.open(self._parts, folder, self._threads)
         self._estimates[name] = estimate
-        return CompiledPredictor(name, self._anatomy.contract, in_turn(self._transform, estimate))
+        return CompiledPredictor(name, self._parts.contract, in_turn(self._transform, estimate))
 
     def threshold_calls(self) -> list[Call]:
         """Return rows near the thresholds of its trees, as far as these lead back to columns."""
         if self._transform is None:
             return []
-        contract = self._anatomy.contract
+        contract = self._parts.contract
         return call_rows(
             self._thresholds,
             contract,
@@ -97,7 +99,7 @@ class Workshop:
         )
 
     def wrong_near_thresholds(self, name: str, rtol: float) -> str:
-        """Say where a way that was made is wrong at its trees' thresholds, '' where nowhere.
+        """Say where an engine that was made is wrong at its trees' thresholds, '' where nowhere.
 
         Compared at the estimator's own input, since not each of its features can be turned back
         into a column.
@@ -106,7 +108,7 @@ class Workshop:
             return ""
         rows, wanted = self._near
         try:
-            found = answering(self._anatomy.contract)(self._estimates[name](rows), len(rows))
+            found = answering(self._parts.contract)(self._estimates[name](rows), len(rows))
         except BeyondError:
             return ""
         unlike = difference(wanted, found, rtol)
@@ -119,16 +121,16 @@ class Workshop:
         """Features near thresholds, and what the estimator itself answers; None without any."""
         if self._matrix is None or not self._thresholds:
             return None
-        anatomy = self._anatomy
+        parts = self._parts
         rows = feature_rows(self._thresholds, self._matrix, self._rng, self._threshold_rows)
-        itself = getattr(unnamed(anatomy.estimator), anatomy.method)
-        return rows, answering(anatomy.contract)(itself(rows), len(rows))
+        itself = getattr(unnamed(parts.estimator), parts.method)
+        return rows, answering(parts.contract)(itself(rows), len(rows))
 
     def _choose_steps(self) -> None:
-        """Find the fastest way to do the steps that gives the very bits of the model's own."""
+        """Find the fastest engine for the steps that gives the very bits of the model's own."""
         wanted = None
-        if self._anatomy.steps:
-            itself = OwnSteps().open(self._anatomy, self._folder, self._threads)
+        if self._parts.steps:
+            itself = OwnSteps().open(self._parts, self._folder, self._threads)
             width = itself(take(self._usual, [0])).shape[1]
             if width > _MOST_FEATURES:
                 reason = f"{width} features are too many to be laid out for each row"
@@ -140,8 +142,8 @@ class Workshop:
             folder = _new_place(self._folder, name)
             try:
                 steps = steps_of(name)
-                steps.convert(self._anatomy, folder)
-                transform = steps.open(self._anatomy, folder, self._threads)
+                steps.convert(self._parts, folder)
+                transform = steps.open(self._parts, folder, self._threads)
                 found = transform(self._usual)
             except Exception as error:  # noqa: BLE001 - a converter may raise anything
                 self.tried.append(Outcome(name, SKIPPED, why(error)))
@@ -151,11 +153,11 @@ class Workshop:
                 continue
             if self._is_first:
                 # The first that is right: to time them takes longer than to try them.
-                self.tried.append(Outcome(name, ADMITTED, ""))
+                self.tried.append(Outcome(name, VERIFIED, ""))
                 self.steps, self._transform, self._matrix = name, transform, found
                 return
             ms = {rows: _best_ms(transform, sized(self._usual, rows)) for rows in _STEP_SIZES}
-            self.tried.append(Outcome(name, ADMITTED, "", ms=ms))
+            self.tried.append(Outcome(name, VERIFIED, "", ms=ms))
             right.append((ms[1], name, transform, found))
         if right:
             # A few rows decide: beside many, the estimator takes far longer.
@@ -163,7 +165,7 @@ class Workshop:
 
 
 def why(error: Exception) -> str:
-    """Return a skipped way's own reason, or what a converter raised."""
+    """Return a skipped engine's own reason, or what a converter raised."""
     if isinstance(error, SkippedError):
         return str(error)
     # Converters explain themselves at length: the first sentence says what is missing.

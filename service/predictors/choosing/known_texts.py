@@ -6,16 +6,16 @@ from typing import Any
 from sklearn.compose import ColumnTransformer
 
 from service.predictors.engines.direct_steps import order_of
-from service.predictors.engines.model_parts import Anatomy, chain_of
+from service.predictors.engines.model_parts import ModelParts, chain_of
 
 _MOST = 1000
 
 
-def known_texts(anatomy: Anatomy) -> dict[int, list[str]]:
+def known_texts(parts: ModelParts) -> dict[int, list[str]]:
     """Return categories and words by the index of the input that they belong to."""
-    if not anatomy.steps:
+    if not parts.steps:
         return {}
-    first, order = anatomy.steps[0], order_of(anatomy)
+    first, order = parts.steps[0], order_of(parts)
     found: dict[int, set[str]] = {}
     if isinstance(first, ColumnTransformer):
         chosen = first._transformer_to_input_indices  # noqa: SLF001 - the only place that has all

@@ -9,7 +9,7 @@ import numpy as np
 from service.contracts.contract import Call, Column, Contract, InputSpec
 from service.contracts.merge import merge, take
 from service.predictors.choosing.known_texts import known_texts
-from service.predictors.engines.model_parts import Anatomy
+from service.predictors.engines.model_parts import ModelParts
 
 PROBE_ROWS = 2048
 _SEED = 5
@@ -22,10 +22,10 @@ _STRANGE = ("", "never seen", "ünseen ✓", "1999-13-41")
 Rng = np.random.Generator
 
 
-def probes_of(anatomy: Anatomy, example: Call) -> tuple[Call, list[Call]]:
+def probes_of(parts: ModelParts, example: Call) -> tuple[Call, list[Call]]:
     """Return many rows like those of an example, and odd ones, each a call of its own."""
-    contract, rng = anatomy.contract, np.random.default_rng(_SEED)
-    usual = usual_rows(example, contract, known_texts(anatomy), rng)
+    contract, rng = parts.contract, np.random.default_rng(_SEED)
+    usual = usual_rows(example, contract, known_texts(parts), rng)
     odd = list(odd_rows(example, contract))
     if len(odd) > _MOST_ODD:
         odd = [odd[at] for at in sorted(rng.choice(len(odd), _MOST_ODD, replace=False))]

@@ -1,4 +1,4 @@
-"""Admit a predictor only where it answers as pyfunc does, row for row, at every batch size."""
+"""Verify that a predictor answers as pyfunc does, row for row, at every batch size."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -56,7 +56,7 @@ def refer_to_more(pyfunc: Predictor, known: Reference, calls: Sequence[Call]) ->
     """Ask pyfunc what it answers to some more usual rows, too."""
     asked = _ask(pyfunc, calls)
     rows = merge([known.rows, *asked.calls])
-    # Where the type of what it answers depends on the rows, it is asked for all of them at once.
+    # Where the type of what it answers depends on the rows, it is asked for all of them together.
     answers = join([known.answers, *asked.answers]) or pyfunc.predict(rows)
     scales = scales_of(answers, known.odd)
     return Reference(rows, answers, known.odd, scales, (*known.refused, *asked.refused))
@@ -123,7 +123,7 @@ def _sorted_out(
 
 
 def why_not(predictor: Predictor, reference: Reference, rtol: float) -> str:
-    """Say why a predictor is not admitted, with the row; '' where it is."""
+    """Say why a predictor is not right, with the row; '' where it is."""
     total = reference.rows.rows
     for size, most in (*_SIZES, (total, total)):
         if reason := _unlike_in_calls(predictor, reference, size, min(most, total), rtol):
@@ -134,7 +134,7 @@ def why_not(predictor: Predictor, reference: Reference, rtol: float) -> str:
 def _unlike_in_calls(
     predictor: Predictor, reference: Reference, size: int, rows: int, rtol: float
 ) -> str:
-    """Compare the answers to some rows in calls of a size: all at once, which takes less time."""
+    """Compare the answers to some rows in calls of a size: all together, which takes less time."""
     answers: list[Predictions] = []
     asked: list[int] = []
     try:
@@ -161,7 +161,7 @@ def _calls(reference: Reference, size: int, rows: int) -> Iterator[tuple[int, in
     """Give the first and the last row of each call, as long as it is not enough."""
     began_s = time.process_time()
     for number, start in enumerate(range(0, rows, size)):
-        # Whoever is as slow as the model itself is tried often enough by then.
+        # What is as slow as the model itself is tried often enough by then.
         if number >= _LEAST_CALLS and time.process_time() - began_s > _ENOUGH_S:
             return
         yield start, min(start + size, reference.rows.rows)

@@ -8,26 +8,26 @@ import numpy as np
 
 from service.predictors.engines.engine import Array, BeyondError, Estimate, SkippedError
 from service.predictors.engines.libraries import require
-from service.predictors.engines.model_parts import Anatomy
+from service.predictors.engines.model_parts import ModelParts
 
 _FILE = "booster.treelite"
 
 
 class XgboostInPlace:
-    """XGBoost's own prediction of a matrix, without the frame and the copy of it; see Recipe."""
+    """XGBoost's own prediction of a matrix, without the frame and the copy of it; see Engine."""
 
-    def convert(self, anatomy: Anatomy, folder: Path) -> None:
+    def convert(self, parts: ModelParts, folder: Path) -> None:
         """Write nothing: it is the model's own booster."""
         del folder
-        if _library(anatomy.estimator) != "xgboost":
-            raise SkippedError(f"{type(anatomy.estimator).__name__} is none of XGBoost's")
-        _finish(anatomy.estimator, anatomy.method)
+        if _library(parts.estimator) != "xgboost":
+            raise SkippedError(f"{type(parts.estimator).__name__} is none of XGBoost's")
+        _finish(parts.estimator, parts.method)
 
-    def open(self, anatomy: Anatomy, folder: Path, threads: int) -> Estimate:
-        """Return the booster; see Recipe."""
+    def open(self, parts: ModelParts, folder: Path, threads: int) -> Estimate:
+        """Return the booster; see Engine."""
         del folder, threads
-        estimator = anatomy.estimator
-        finish = _finish(estimator, anatomy.method)
+        estimator = parts.estimator
+        finish = _finish(estimator, parts.method)
         rounds = (0, 0)
         booster = estimator
         if hasattr(estimator, "get_booster"):
@@ -37,7 +37,7 @@ class XgboostInPlace:
         predict = booster.inplace_predict
 
         def estimate(matrix: Array) -> Any:
-            # Columns in another order it refuses by name, and then nothing was admitted.
+            # Columns in another order it refuses by name, and then nothing was verified.
             found = predict(matrix, iteration_range=rounds, validate_features=False)
             return finish(found.reshape(len(matrix), -1))
 
@@ -45,11 +45,11 @@ class XgboostInPlace:
 
 
 class Boosters:
-    """See Recipe."""
+    """See Engine."""
 
-    def convert(self, anatomy: Anatomy, folder: Path) -> None:
+    def convert(self, parts: ModelParts, folder: Path) -> None:
         """Write the booster as treelite has it."""
-        estimator, method = anatomy.estimator, anatomy.method
+        estimator, method = parts.estimator, parts.method
         library = _library(estimator)
         _finish(estimator, method)
         frontend = require("treelite").frontend
@@ -60,13 +60,13 @@ class Boosters:
             model = frontend.from_lightgbm(getattr(estimator, "booster_", estimator))
         model.serialize(str(folder / _FILE))
 
-    def open(self, anatomy: Anatomy, folder: Path, threads: int) -> Estimate:
-        """Return the booster; see Recipe."""
+    def open(self, parts: ModelParts, folder: Path, threads: int) -> Estimate:
+        """Return the booster; see Engine."""
         del threads
         treelite = require("treelite")
         model = treelite.Model.deserialize(str(folder / _FILE))
-        predict, finish = treelite.gtil.predict, _finish(anatomy.estimator, anatomy.method)
-        dtype = np.float32 if _library(anatomy.estimator) == "xgboost" else np.float64
+        predict, finish = treelite.gtil.predict, _finish(parts.estimator, parts.method)
+        dtype = np.float32 if _library(parts.estimator) == "xgboost" else np.float64
 
         def estimate(matrix: Array) -> Any:
             features = np.ascontiguousarray(matrix, dtype)

@@ -13,30 +13,30 @@ from sklearn.ensemble import (
 
 from service.predictors.engines.engine import Array, BeyondError, Estimate, SkippedError
 from service.predictors.engines.forest import as_float32
-from service.predictors.engines.model_parts import Anatomy
+from service.predictors.engines.model_parts import ModelParts
 
 _EXACT = (GradientBoostingRegressor, GradientBoostingClassifier)
 _BINNED = (HistGradientBoostingRegressor, HistGradientBoostingClassifier)
 
 
 class Boosting:
-    """See Recipe."""
+    """See Engine."""
 
-    def convert(self, anatomy: Anatomy, folder: Path) -> None:
+    def convert(self, parts: ModelParts, folder: Path) -> None:
         """Write nothing: the trees are the model's own."""
         del folder
-        kind, method = type(anatomy.estimator), anatomy.method
+        kind, method = type(parts.estimator), parts.method
         if kind not in {*_EXACT, *_BINNED}:
             raise SkippedError(f"{kind.__name__} is no gradient boosting of scikit-learn's")
         if method not in {"predict", "predict_proba"}:
             raise SkippedError(f"its predict_fn is {method}")
-        if kind in _BINNED and anatomy.estimator.is_categorical_ is not None:
+        if kind in _BINNED and parts.estimator.is_categorical_ is not None:
             raise SkippedError("it encodes categories of its own")
 
-    def open(self, anatomy: Anatomy, folder: Path, threads: int) -> Estimate:
-        """Return the model; see Recipe."""
+    def open(self, parts: ModelParts, folder: Path, threads: int) -> Estimate:
+        """Return the model; see Engine."""
         del folder
-        estimator = anatomy.estimator
+        estimator = parts.estimator
         binned = type(estimator) in _BINNED
         raw = _binned(estimator, threads) if binned else _exact(estimator)
         loss, classes = estimator._loss, getattr(estimator, "classes_", None)  # noqa: SLF001
@@ -56,7 +56,7 @@ class Boosting:
 
         if classes is None:
             return values
-        if anatomy.method == "predict":
+        if parts.method == "predict":
             return labels
         return lambda matrix: loss.predict_proba(raw(matrix))
 

@@ -5,7 +5,7 @@ A module is imported when the first of its engines is opened.
 
 from typing import Any
 
-from service.predictors.engines.engine import Recipe, SkippedError, Steps, WholeRecipe
+from service.predictors.engines.engine import Engine, SkippedError, Steps, WholeEngine
 from service.processes.inside.late_imports import late_import
 
 STEPS = {
@@ -13,9 +13,9 @@ STEPS = {
     "onnx": "onnx_steps:OnnxSteps",
     "own": "own_steps:OwnSteps",
 }
-"""The fastest of these that gives the same matrix stands before every recipe."""
+"""The fastest of these that gives the same matrix stands before every estimator."""
 
-RECIPES = {
+ENGINES = {
     "llvm forest": "llvm_forest:LlvmForest",
     "llvm forest in threads": "llvm_forest:LlvmForestInThreads",
     "trees": "trees:Trees",
@@ -26,45 +26,45 @@ RECIPES = {
     "xgboost in place": "boosters:XgboostInPlace",
     "matrix": "own_estimator:OwnEstimator",
 }
-"""Ways to do what the estimator does."""
+"""For what the estimator does."""
 
-WHOLES = {"onnx": "onnx_whole:OnnxWhole"}
-"""Ways to do all of a model."""
+WHOLE_ENGINES = {"onnx": "onnx_whole:OnnxWhole"}
+"""For all of a model."""
 
 FIRST_STEPS = ("direct", "own")
-FIRST_RECIPES = ("llvm forest", "boosting", "linear", "xgboost in place")
-"""Of all these, what is ready immediately: it is tried before the rest, which takes seconds."""
+FIRST_ENGINES = ("llvm forest", "boosting", "linear", "xgboost in place")
+"""Those that are ready immediately are tried before the rest, which takes seconds."""
 
 _FOLDER = "service.predictors.engines."
 
 
 def steps_of(name: str) -> Steps:
-    """Return the steps of a name. Raise SkippedError for a name that there is not."""
+    """Return the steps of a name. Raise SkippedError where there are none of that name."""
     found: Steps = _made(STEPS, name)
     return found
 
 
-def recipe_of(name: str) -> Recipe:
-    """Return the recipe of a name. Raise SkippedError for a name that there is not."""
-    found: Recipe = _made(RECIPES, name)
+def engine_of(name: str) -> Engine:
+    """Return the engine of a name. Raise SkippedError where there is none of that name."""
+    found: Engine = _made(ENGINES, name)
     return found
 
 
-def whole_of(name: str) -> WholeRecipe:
-    """Return the recipe of a name. Raise SkippedError for a name that there is not."""
-    found: WholeRecipe = _made(WHOLES, name)
+def whole_engine_of(name: str) -> WholeEngine:
+    """Return the engine of a name. Raise SkippedError where there is none of that name."""
+    found: WholeEngine = _made(WHOLE_ENGINES, name)
     return found
 
 
 def modules() -> list[str]:
     """Return the modules of all engines."""
-    places = {**STEPS, **RECIPES, **{f"whole {name}": where for name, where in WHOLES.items()}}
-    return sorted({_split(where)[0] for where in places.values()})
+    tables = (STEPS, ENGINES, WHOLE_ENGINES)
+    return sorted({_split(where)[0] for table in tables for where in table.values()})
 
 
 def _made(table: dict[str, str], name: str) -> Any:
     if name not in table:
-        raise SkippedError(f"no way has the name {name!r}")
+        raise SkippedError(f"no engine has the name {name!r}")
     module, class_name = _split(table[name])
     return getattr(late_import(module), class_name)()
 

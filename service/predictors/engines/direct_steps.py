@@ -18,7 +18,7 @@ from service.predictors.engines.columns import block_of, is_number, tabular
 from service.predictors.engines.encoders import encoder
 from service.predictors.engines.engine import Array, SkippedError, Transform
 from service.predictors.engines.frames import dense, frame_of
-from service.predictors.engines.model_parts import Anatomy, chain_of
+from service.predictors.engines.model_parts import ModelParts, chain_of
 from service.predictors.engines.scalers import OnMatrix, on_matrix
 from service.predictors.engines.transform_cache import Remembered
 from service.predictors.inputs import column_names
@@ -27,26 +27,26 @@ from service.predictors.inputs import column_names
 class DirectSteps:
     """See Steps."""
 
-    def convert(self, anatomy: Anatomy, folder: Path) -> None:
+    def convert(self, parts: ModelParts, folder: Path) -> None:
         """Write nothing: all that is needed is in the model."""
 
-    def open(self, anatomy: Anatomy, folder: Path, threads: int) -> Transform:
+    def open(self, parts: ModelParts, folder: Path, threads: int) -> Transform:
         """Return the steps; see Steps."""
         del folder, threads
-        contract = anatomy.contract
-        first, *rest = anatomy.steps or (None,)
+        contract = parts.contract
+        first, *rest = parts.steps or (None,)
         if isinstance(first, ColumnTransformer):
             head = _columns(first, contract)
         else:
-            rest = list(anatomy.steps)
-            head = block_of(contract, order_of(anatomy))
+            rest = list(parts.steps)
+            head = block_of(contract, order_of(parts))
         return _chained(head, [on_matrix(step) for step in rest])
 
 
-def order_of(anatomy: Anatomy) -> list[int]:
+def order_of(parts: ModelParts) -> list[int]:
     """Return the inputs in the order in which the first of the parts wants them."""
-    contract = anatomy.contract
-    first = (anatomy.steps or (anatomy.estimator,))[0]
+    contract = parts.contract
+    first = (parts.steps or (parts.estimator,))[0]
     if type(first).__module__.partition(".")[0] in {"xgboost", "lightgbm"}:
         # They go by position: LightGBM ignores names, XGBoost refuses others than it knows.
         return list(range(len(contract.inputs)))

@@ -1,4 +1,4 @@
-"""What a compiled way of answering is: converted once into files, opened from them ever after."""
+"""The interfaces of engines: converted once into files, then opened from them."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from service.contracts.contract import Call
-from service.predictors.engines.model_parts import Anatomy
+from service.predictors.engines.model_parts import ModelParts
 
 Array = np.ndarray[Any, Any]
 Transform = Callable[[Call], Array]
@@ -17,44 +17,44 @@ Estimate = Callable[[Array], Any]
 
 
 class SkippedError(Exception):
-    """This way does not apply to this model; says why."""
+    """This engine does not apply to this model; says why."""
 
 
 class BeyondError(Exception):
-    """A row that this way leaves to the model itself; says what it can't tell of it."""
+    """A row that this engine leaves to the model itself; says what it can't tell of it."""
 
 
 class Steps(Protocol):
-    """A way to do what comes before the estimator."""
+    """An engine for what comes before the estimator."""
 
-    def convert(self, anatomy: Anatomy, folder: Path) -> None:
+    def convert(self, parts: ModelParts, folder: Path) -> None:
         """Write what `open` needs into an empty folder; may take long. Raise SkippedError."""
         ...
 
-    def open(self, anatomy: Anatomy, folder: Path, threads: int) -> Transform:
+    def open(self, parts: ModelParts, folder: Path, threads: int) -> Transform:
         """Return the steps, ready to run, using so many threads at most. Raise SkippedError."""
         ...
 
 
-class Recipe(Protocol):
-    """A way to do what the estimator does, behind whichever steps."""
+class Engine(Protocol):
+    """An engine for what the estimator does, behind whichever steps."""
 
-    def convert(self, anatomy: Anatomy, folder: Path) -> None:
+    def convert(self, parts: ModelParts, folder: Path) -> None:
         """Write what `open` needs into an empty folder; may take long. Raise SkippedError."""
         ...
 
-    def open(self, anatomy: Anatomy, folder: Path, threads: int) -> Estimate:
+    def open(self, parts: ModelParts, folder: Path, threads: int) -> Estimate:
         """Return the estimator, ready to run, using so many threads at most. Raise SkippedError."""
         ...
 
 
-class WholeRecipe(Protocol):
-    """A way to do all of what the model does at once."""
+class WholeEngine(Protocol):
+    """An engine for all of what the model does."""
 
-    def convert(self, anatomy: Anatomy, folder: Path) -> None:
+    def convert(self, parts: ModelParts, folder: Path) -> None:
         """Write what `open` needs into an empty folder; may take long. Raise SkippedError."""
         ...
 
-    def open(self, anatomy: Anatomy, folder: Path, threads: int) -> Callable[[Call], Any]:
+    def open(self, parts: ModelParts, folder: Path, threads: int) -> Callable[[Call], Any]:
         """Return the model, ready to run, using so many threads at most. Raise SkippedError."""
         ...

@@ -1,4 +1,4 @@
-"""What the ways to answer as a forest share: which model is one, and what its trees' sums mean."""
+"""What the engines for forests share: which model is one, and what its trees' sums mean."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -18,7 +18,7 @@ from sklearn.tree import (
 )
 
 from service.predictors.engines.engine import Array, BeyondError, SkippedError
-from service.predictors.engines.model_parts import Anatomy
+from service.predictors.engines.model_parts import ModelParts
 
 REGRESSORS = (RandomForestRegressor, ExtraTreesRegressor)
 CLASSIFIERS = (RandomForestClassifier, ExtraTreesClassifier)
@@ -65,9 +65,9 @@ def check_size(forest: Forest) -> None:
         raise SkippedError(f"a copy of {nodes} nodes would take too much memory")
 
 
-def forest_of(anatomy: Anatomy) -> Forest:
+def forest_of(parts: ModelParts) -> Forest:
     """Return the model's estimator as a forest. Raise SkippedError where it is none."""
-    estimator, method = anatomy.estimator, anatomy.method
+    estimator, method = parts.estimator, parts.method
     kind = type(estimator)
     if kind not in {*REGRESSORS, *CLASSIFIERS, *TREES}:
         raise SkippedError(f"{kind.__name__} is no forest")

@@ -22,7 +22,7 @@ from sklearn.linear_model import (
 from sklearn.svm import LinearSVC, LinearSVR
 
 from service.predictors.engines.engine import Array, BeyondError, Estimate, SkippedError
-from service.predictors.engines.model_parts import Anatomy
+from service.predictors.engines.model_parts import ModelParts
 
 _REGRESSORS = (
     BayesianRidge,
@@ -46,21 +46,21 @@ _CLASSIFIERS = (
 
 
 class Linear:
-    """See Recipe."""
+    """See Engine."""
 
-    def convert(self, anatomy: Anatomy, folder: Path) -> None:
+    def convert(self, parts: ModelParts, folder: Path) -> None:
         """Write nothing: the coefficients are the model's own."""
         del folder
-        kind, method = type(anatomy.estimator), anatomy.method
+        kind, method = type(parts.estimator), parts.method
         if kind not in {*_REGRESSORS, *_CLASSIFIERS}:
             raise SkippedError(f"{kind.__name__} is no linear model")
         if method != "predict":
             raise SkippedError(f"its {method} is more than one product")
 
-    def open(self, anatomy: Anatomy, folder: Path, threads: int) -> Estimate:
-        """Return the model; see Recipe."""
+    def open(self, parts: ModelParts, folder: Path, threads: int) -> Estimate:
+        """Return the model; see Engine."""
         del folder, threads
-        estimator = anatomy.estimator
+        estimator = parts.estimator
         coefficients = np.asarray(estimator.coef_)
         transposed, intercept = coefficients.T, estimator.intercept_
         classes = getattr(estimator, "classes_", None)

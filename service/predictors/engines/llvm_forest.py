@@ -10,7 +10,7 @@ import numpy as np
 from service.predictors.engines.engine import Array, Estimate, SkippedError
 from service.predictors.engines.forest import Forest, as_float32, check_size, forest_of
 from service.predictors.engines.libraries import require
-from service.predictors.engines.model_parts import Anatomy
+from service.predictors.engines.model_parts import ModelParts
 from service.predictors.engines.tree_walk import (
     WORDS,
     compile_walk,
@@ -30,30 +30,30 @@ _EXACT_IN_DOUBLES = frozenset("efd")
 
 
 class LlvmForest:
-    """In one thread; see Recipe."""
+    """In one thread; see Engine."""
 
-    def convert(self, anatomy: Anatomy, folder: Path) -> None:
-        """Write the code; see Recipe."""
+    def convert(self, parts: ModelParts, folder: Path) -> None:
+        """Write the code; see Engine."""
         require("llvmlite")
-        forest = forest_of(anatomy)
+        forest = forest_of(parts)
         check_size(forest)
         _code_file(folder).write_bytes(_code(forest))
 
-    def open(self, anatomy: Anatomy, folder: Path, threads: int) -> Estimate:
-        """Return the forest; see Recipe."""
+    def open(self, parts: ModelParts, folder: Path, threads: int) -> Estimate:
+        """Return the forest; see Engine."""
         del threads
-        forest = forest_of(anatomy)
-        return _estimating(forest, _summing(forest, folder), Trees().open(anatomy, folder, 1))
+        forest = forest_of(parts)
+        return _estimating(forest, _summing(forest, folder), Trees().open(parts, folder, 1))
 
 
 class LlvmForestInThreads(LlvmForest):
-    """Rows shared among threads; see Recipe."""
+    """Rows shared among threads; see Engine."""
 
-    def open(self, anatomy: Anatomy, folder: Path, threads: int) -> Estimate:
-        """Return the forest; see Recipe."""
+    def open(self, parts: ModelParts, folder: Path, threads: int) -> Estimate:
+        """Return the forest; see Engine."""
         if threads == 1:
             raise SkippedError("its worker has one thread")
-        forest = forest_of(anatomy)
+        forest = forest_of(parts)
         sum_rows = _summing(forest, folder)
         pool = ThreadPoolExecutor(threads, "forest")
 
@@ -62,7 +62,7 @@ class LlvmForestInThreads(LlvmForest):
             sums = [share for share in shares if share is not None]
             return np.concatenate(sums) if len(sums) == len(shares) else None
 
-        return _estimating(forest, sum_shares, Trees().open(anatomy, folder, 1))
+        return _estimating(forest, sum_shares, Trees().open(parts, folder, 1))
 
 
 class _Tables(NamedTuple):

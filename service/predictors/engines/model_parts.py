@@ -9,11 +9,11 @@ from service.predictors.flavours import FLAVOURS
 METHODS = ("predict", "predict_proba", "predict_log_proba", "decision_function")
 
 
-class NotDissectedError(Exception):
+class NotUnwrappedError(Exception):
     """A model that can only be called through MLflow; says why."""
 
 
-class Anatomy(NamedTuple):
+class ModelParts(NamedTuple):
     """The parts of a model: `steps` are fitted transformers, `estimator` is what they feed.
 
     `raw` is all of it, and `method` the name of what MLflow calls on it. `contract` says what
@@ -29,33 +29,33 @@ class Anatomy(NamedTuple):
 
 
 def why_pyfunc_only(model: Any, contract: Contract) -> str:
-    """Say why a loaded model can only be called through MLflow, '' where it can be dissected."""
+    """Say why a loaded model can only be called through MLflow, '' where it can be unwrapped."""
     try:
-        dissect(model, contract)
-    except NotDissectedError as error:
+        unwrap(model, contract)
+    except NotUnwrappedError as error:
         return str(error)
     return ""
 
 
-def dissect(model: Any, contract: Contract) -> Anatomy:
-    """Take apart what `mlflow.pyfunc.load_model` returned. Raise NotDissectedError."""
+def unwrap(model: Any, contract: Contract) -> ModelParts:
+    """Take apart what `mlflow.pyfunc.load_model` returned. Raise NotUnwrappedError."""
     described = model.metadata.flavors.get("python_function", {})
     flavour = FLAVOURS.get(described.get("loader_module", ""))
     if flavour is None:
         loader = described.get("loader_module") or "unknown"
-        raise NotDissectedError(f"models of {loader} are called through MLflow alone")
+        raise NotUnwrappedError(f"models of {loader} are called through MLflow alone")
     if contract.signature["params"]:
-        raise NotDissectedError("the model takes parameters, which MLflow hands to it")
+        raise NotUnwrappedError("the model takes parameters, which MLflow hands to it")
     method = described.get("predict_fn", "predict")
     raw = model.get_raw_model()
     if method not in METHODS or not hasattr(raw, method):
-        raise NotDissectedError(f"its predict_fn is {method}")
+        raise NotUnwrappedError(f"its predict_fn is {method}")
     steps: tuple[Any, ...] = ()
     estimator = raw
     while _is_pipeline(estimator):
         *before, estimator = (step for _, step in estimator.steps)
         steps += tuple(inner for step in before for inner in chain_of(step))
-    return Anatomy(flavour, raw, method, steps, estimator, contract)
+    return ModelParts(flavour, raw, method, steps, estimator, contract)
 
 
 def chain_of(transformer: Any) -> list[Any]:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from service.contracts.contract import Call, Predictions
-from service.predictors.engines.model_parts import Anatomy
+from service.predictors.engines.model_parts import ModelParts
 from service.predictors.inputs import to_model_input
 from service.predictors.outputs import ForEachOutput, to_predictions
 
@@ -13,11 +13,11 @@ class NativePredictor:
 
     name = "native"
 
-    def __init__(self, anatomy: Anatomy) -> None:
-        self._contract = anatomy.contract
-        self._answer = getattr(anatomy.raw, anatomy.method)
-        if anatomy.flavour == "xgboost" and type(anatomy.raw).__name__ == "Booster":
-            self._answer = _of_booster(anatomy.raw)
+    def __init__(self, parts: ModelParts) -> None:
+        self._contract = parts.contract
+        self._answer = getattr(parts.raw, parts.method)
+        if parts.flavour == "xgboost" and type(parts.raw).__name__ == "Booster":
+            self._answer = _of_booster(parts.raw)
 
     def predict(self, call: Call) -> Predictions:
         """Answer every row; see Predictor."""

@@ -11,7 +11,7 @@ from service.predictors.engines.columns import block_of, is_number, tabular
 from service.predictors.engines.engine import Array, BeyondError, SkippedError, Transform
 from service.predictors.engines.forest import CLASSIFIERS, REGRESSORS, TREES
 from service.predictors.engines.libraries import require
-from service.predictors.engines.model_parts import Anatomy
+from service.predictors.engines.model_parts import ModelParts
 from service.predictors.engines.onnx_sessions import open_session
 
 _FILE = "model.onnx"
@@ -19,23 +19,23 @@ _MATRIX = "x"
 
 
 class OnnxWhole:
-    """See WholeRecipe."""
+    """See WholeEngine."""
 
-    def convert(self, anatomy: Anatomy, folder: Path) -> None:
+    def convert(self, parts: ModelParts, folder: Path) -> None:
         """Write the graph of the pipeline, or of the estimator alone."""
-        if type(anatomy.estimator) in {*REGRESSORS, *CLASSIFIERS, *TREES}:
+        if type(parts.estimator) in {*REGRESSORS, *CLASSIFIERS, *TREES}:
             raise SkippedError("skl2onnx sums trees in single precision")
-        if anatomy.method not in {"predict", "predict_proba"}:
-            raise SkippedError(f"its predict_fn is {anatomy.method}")
-        write_graph(anatomy, anatomy.raw, folder / _FILE)
+        if parts.method not in {"predict", "predict_proba"}:
+            raise SkippedError(f"its predict_fn is {parts.method}")
+        write_graph(parts, parts.raw, folder / _FILE)
 
-    def open(self, anatomy: Anatomy, folder: Path, threads: int) -> Callable[[Call], Any]:
-        """Return the model; see WholeRecipe."""
+    def open(self, parts: ModelParts, folder: Path, threads: int) -> Callable[[Call], Any]:
+        """Return the model; see WholeEngine."""
         del threads  # linear models take less time than it takes to wake another thread
         session = open_session(folder / _FILE, 1)
-        feed = feeding(anatomy)
+        feed = feeding(parts)
         outputs = [output.name for output in session.get_outputs()]
-        wanted = outputs[1] if anatomy.method == "predict_proba" else outputs[0]
+        wanted = outputs[1] if parts.method == "predict_proba" else outputs[0]
         flat = len(outputs) == 1
         run = session.run
 
@@ -47,12 +47,12 @@ class OnnxWhole:
         return answer
 
 
-def write_graph(anatomy: Anatomy, fitted: Any, file: Path) -> None:
+def write_graph(parts: ModelParts, fitted: Any, file: Path) -> None:
     """Convert what takes the model's inputs, a column each or one matrix, in doubles."""
     skl2onnx = require("skl2onnx")
     types = require("skl2onnx.common.data_types")
-    contract = anatomy.contract
-    if _takes_columns(anatomy):
+    contract = parts.contract
+    if _takes_columns(parts):
         initial = [
             (
                 spec.name,
@@ -69,26 +69,26 @@ def write_graph(anatomy: Anatomy, fitted: Any, file: Path) -> None:
     file.write_bytes(graph.SerializeToString())
 
 
-def feeding(anatomy: Anatomy) -> Callable[[Call], dict[str, Array]]:
+def feeding(parts: ModelParts) -> Callable[[Call], dict[str, Array]]:
     """Return what makes of a call the inputs of such a graph."""
-    contract = anatomy.contract
-    if not _takes_columns(anatomy):
+    contract = parts.contract
+    if not _takes_columns(parts):
         block = block_of(contract, range(len(contract.inputs)))
 
         def matrix(call: Call) -> dict[str, Array]:
             return {_MATRIX: _checked(np.ascontiguousarray(block(call), np.float64))}
 
         return matrix
-    parts: list[tuple[str, Transform]] = [
+    columns: list[tuple[str, Transform]] = [
         (spec.name, _column(spec, index, block_of(contract, [index]) if is_number(spec) else None))
         for index, spec in enumerate(contract.inputs)
     ]
-    return lambda call: {name: part(call) for name, part in parts}
+    return lambda call: {name: part(call) for name, part in columns}
 
 
-def _takes_columns(anatomy: Anatomy) -> bool:
-    first = (anatomy.steps or (anatomy.estimator,))[0]
-    return tabular(anatomy.contract) and hasattr(first, "transformers_")
+def _takes_columns(parts: ModelParts) -> bool:
+    first = (parts.steps or (parts.estimator,))[0]
+    return tabular(parts.contract) and hasattr(first, "transformers_")
 
 
 def _text(types: Any, spec: InputSpec) -> Any:

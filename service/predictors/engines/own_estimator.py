@@ -4,20 +4,20 @@ from pathlib import Path
 
 from service.predictors.engines.engine import Estimate, SkippedError
 from service.predictors.engines.frames import unnamed
-from service.predictors.engines.model_parts import Anatomy
+from service.predictors.engines.model_parts import ModelParts
 
 
 class OwnEstimator:
-    """See Recipe."""
+    """See Engine."""
 
-    def convert(self, anatomy: Anatomy, folder: Path) -> None:
+    def convert(self, parts: ModelParts, folder: Path) -> None:
         """Write nothing: it is the model's own."""
         del folder
-        if anatomy.flavour == "xgboost" or not hasattr(anatomy.estimator, "__sklearn_tags__"):
+        if parts.flavour == "xgboost" or not hasattr(parts.estimator, "__sklearn_tags__"):
             raise SkippedError("its estimator is none of scikit-learn's kind")
 
-    def open(self, anatomy: Anatomy, folder: Path, threads: int) -> Estimate:
-        """Return the estimator; see Recipe."""
+    def open(self, parts: ModelParts, folder: Path, threads: int) -> Estimate:
+        """Return the estimator; see Engine."""
         del folder, threads
-        answer: Estimate = getattr(unnamed(anatomy.estimator), anatomy.method)
+        answer: Estimate = getattr(unnamed(parts.estimator), parts.method)
         return answer

@@ -7,39 +7,39 @@ from typing import Any
 
 from service.predictors.engines.engine import Array, Estimate, SkippedError
 from service.predictors.engines.forest import Forest, as_float32, forest_of
-from service.predictors.engines.model_parts import Anatomy
+from service.predictors.engines.model_parts import ModelParts
 
 _CallAll = Callable[[Array], Iterable[Array]]
 
 
 class Trees:
-    """One tree after another; see Recipe."""
+    """One tree after another; see Engine."""
 
-    def convert(self, anatomy: Anatomy, folder: Path) -> None:
+    def convert(self, parts: ModelParts, folder: Path) -> None:
         """Write nothing: the trees are the model's own."""
         del folder
-        forest_of(anatomy)
+        forest_of(parts)
 
-    def open(self, anatomy: Anatomy, folder: Path, threads: int) -> Estimate:
-        """Return the forest; see Recipe."""
+    def open(self, parts: ModelParts, folder: Path, threads: int) -> Estimate:
+        """Return the forest; see Engine."""
         del folder, threads
-        forest = forest_of(anatomy)
+        forest = forest_of(parts)
         calls = [tree.predict for tree in forest.trees]
         return _summing(forest, lambda features: (call(features) for call in calls))
 
 
 class TreesInThreads:
-    """Trees shared among threads, since a tree's own call releases the GIL; see Recipe."""
+    """Trees shared among threads, since a tree's own call releases the GIL; see Engine."""
 
-    def convert(self, anatomy: Anatomy, folder: Path) -> None:
+    def convert(self, parts: ModelParts, folder: Path) -> None:
         """Write nothing: the trees are the model's own."""
         del folder
-        forest_of(anatomy)
+        forest_of(parts)
 
-    def open(self, anatomy: Anatomy, folder: Path, threads: int) -> Estimate:
-        """Return the forest; see Recipe."""
+    def open(self, parts: ModelParts, folder: Path, threads: int) -> Estimate:
+        """Return the forest; see Engine."""
         del folder
-        forest = forest_of(anatomy)
+        forest = forest_of(parts)
         if threads == 1 or len(forest.trees) == 1:
             raise SkippedError("its worker has one thread, or the forest one tree")
         return _summing(forest, _in_turns([tree.predict for tree in forest.trees], threads))

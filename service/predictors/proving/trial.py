@@ -56,7 +56,7 @@ class Timed(NamedTuple):
 
 
 class Watched:
-    """A way to predict that notes how long its calls of one row take, once it is warm."""
+    """A prediction function that notes how long its calls of one row take, once it is warm."""
 
     def __init__(self, predict: Predict) -> None:
         self._predict = predict

@@ -6,7 +6,7 @@ _LEAST_S = 0.0005
 _CALLS = 1.5
 """As long as so many small calls they may take, too: of less, what any call costs were most."""
 _STEP = 2.0
-"""The most by which their number grows or shrinks at once."""
+"""The most by which their number grows or shrinks in one step."""
 _WEIGHT = 1 / 8
 """Of the newest small call in their average."""
 

@@ -1,4 +1,4 @@
-"""What the fork server imports once, so that each worker stands at once and shares its pages.
+"""What the fork server imports once, so that each worker is ready immediately and shares its pages.
 
 Imported in the fork server only (never in the front), before it forks for the first time.
 """

@@ -23,9 +23,9 @@ with warnings.catch_warnings():
     from service.predictors.choosing.compiling import drop_unchosen
     from service.predictors.engines import catalog
     from service.predictors.engines.engine import Array, BeyondError, Estimate
-    from service.predictors.engines.model_parts import Anatomy, dissect
+    from service.predictors.engines.model_parts import ModelParts, unwrap
     from service.predictors.engines.trees import Trees
-    from service.predictors.opening import open_tuned, way
+    from service.predictors.opening import open_engine, open_tuned
     from service.predictors.pyfunc import PyfuncPredictor
 
 
@@ -58,7 +58,7 @@ def test_what_was_compiled_opens_from_its_files(tmp_path: Path) -> None:
     assert not tuned.faults
 
 
-def test_only_the_files_of_ways_that_are_taken_are_kept(tmp_path: Path) -> None:
+def test_only_the_files_of_engines_that_are_chosen_are_kept(tmp_path: Path) -> None:
     """A load reads and checks all that is there; and opens it as before."""
     wrapped, files = a_forest(tmp_path / "model"), tmp_path / "files"
     report = wrapped.compile(files)
@@ -79,8 +79,8 @@ def test_a_category_that_was_never_seen_is_left_to_the_model(tmp_path: Path) -> 
     assert by_name(report)["trees"].outcome == "admitted"
     # Rows that are left to the model are no rows to be timed with.
     assert set(by_name(report)["trees"].ms) == {1, 8, 64, 512, 4096}
-    trees = way(
-        "trees", dissect(wrapped.model, wrapped.contract), tmp_path / "files", 1, report.steps
+    trees = open_engine(
+        "trees", unwrap(wrapped.model, wrapped.contract), tmp_path / "files", 1, report.steps
     )
     row = wrapped.call(inputs.head(1))
     index = [spec.name for spec in wrapped.contract.inputs].index("color")
@@ -92,8 +92,8 @@ def test_a_category_that_was_never_seen_is_left_to_the_model(tmp_path: Path) -> 
 class _OffByALittle(Trees):
     """A forest whose sums are wrong in one row of many."""
 
-    def open(self, anatomy: Anatomy, folder: Path, threads: int) -> Estimate:
-        right = super().open(anatomy, folder, threads)
+    def open(self, parts: ModelParts, folder: Path, threads: int) -> Estimate:
+        right = super().open(parts, folder, threads)
 
         def estimate(matrix: Array) -> Any:
             return right(matrix) * np.where(matrix[:, 0] > 6, 1 + 1e-9, 1)
@@ -104,21 +104,21 @@ class _OffByALittle(Trees):
 class _Broken(Trees):
     """A converter that fails."""
 
-    def convert(self, anatomy: Anatomy, folder: Path) -> None:
-        del anatomy, folder
+    def convert(self, parts: ModelParts, folder: Path) -> None:
+        del parts, folder
         raise TypeError("Descriptors cannot be created directly.\nIf this call came from")
 
 
-def test_a_wrong_way_is_refused_with_its_row_and_a_broken_one_skipped(
+def test_a_wrong_engine_is_refused_with_its_row_and_a_broken_one_skipped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Neither keeps the others from being admitted."""
-    recipes = {
+    """Neither keeps the others from being verified."""
+    engines = {
         "off": f"{__name__}:_OffByALittle",
         "broken": f"{__name__}:_Broken",
         "trees": "trees:Trees",
     }
-    monkeypatch.setattr(catalog, "RECIPES", recipes)
+    monkeypatch.setattr(catalog, "ENGINES", engines)
     told = by_name(a_forest(tmp_path / "model").compile(tmp_path / "files"))
     assert told["off"].outcome == "refused"
     assert "prediction is " in told["off"].reason or "near a threshold" in told["off"].reason
@@ -130,7 +130,7 @@ def test_a_wrong_way_is_refused_with_its_row_and_a_broken_one_skipped(
 def test_without_the_extra_the_reason_says_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Ways that need no library are there all the same."""
+    """Engines that need no library are there all the same."""
     real = importlib.import_module
 
     def refuse(name: str, package: str | None = None) -> Any:
@@ -160,8 +160,8 @@ def test_features_that_are_too_many_to_lay_out_are_left_sparse(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The model is called as it is, unwrapped."""
-    workshop = importlib.import_module("service.predictors.choosing.engine_builder")
-    monkeypatch.setattr(workshop, "_MOST_FEATURES", 7)
+    engine_builder = importlib.import_module("service.predictors.choosing.engine_builder")
+    monkeypatch.setattr(engine_builder, "_MOST_FEATURES", 7)
     model, inputs = fitted(ZOO["forest behind words"])
     report = wrap(model, inputs, tmp_path / "model").compile(tmp_path / "files")
     assert report.steps == ""
@@ -180,8 +180,8 @@ def test_a_model_whose_rows_are_not_its_own_is_not_compiled_wrongly(tmp_path: Pa
     inputs, y = data[["a", "b"]], targets(data)["y"]
     model = make_pipeline(FunctionTransformer(_fit_of_batch), StandardScaler(), LinearRegression())
     report = wrap(model.fit(inputs, y), inputs, tmp_path / "model").compile(tmp_path / "files")
-    admitted = {one.name for one in report.predictors if one.outcome == "admitted"}
-    assert admitted == {"pyfunc"}
+    verified = {one.name for one in report.predictors if one.outcome == "admitted"}
+    assert verified == {"pyfunc"}
 
 
 def test_missing_values_are_answered_as_the_model_does(tmp_path: Path) -> None:
@@ -194,8 +194,8 @@ def test_missing_values_are_answered_as_the_model_does(tmp_path: Path) -> None:
     report = wrapped.compile(tmp_path / "files")
     assert by_name(report)["trees"].outcome == "admitted"
     call = Call(1, [np.array([np.nan]).tobytes(), np.array([1.0]).tobytes()])
-    anatomy = dissect(wrapped.model, wrapped.contract)
-    trees = way("trees", anatomy, tmp_path / "files", 1, report.steps)
+    parts = unwrap(wrapped.model, wrapped.contract)
+    trees = open_engine("trees", parts, tmp_path / "files", 1, report.steps)
     assert trees.predict(call) == PyfuncPredictor(wrapped.model, wrapped.contract).predict(call)
-    compiled = way("llvm forest", anatomy, tmp_path / "files", 1, report.steps)
+    compiled = open_engine("llvm forest", parts, tmp_path / "files", 1, report.steps)
     assert compiled.predict(call) == trees.predict(call)

@@ -18,7 +18,7 @@ with warnings.catch_warnings():
     from service.predictors.choosing.probes import PROBE_ROWS, odd_rows, probes_of, usual_rows
     from service.predictors.choosing.thresholds import call_rows, feature_rows, thresholds_of
     from service.predictors.engines.direct_steps import DirectSteps
-    from service.predictors.engines.model_parts import dissect
+    from service.predictors.engines.model_parts import unwrap
 
 RNG = np.random.default_rng(0)
 
@@ -93,7 +93,7 @@ def test_categories_and_words_are_known_by_their_column(tmp_path: Path) -> None:
     ):
         model, inputs = fitted(ZOO[name])
         wrapped = wrap(model, inputs, tmp_path / name)
-        found = known_texts(dissect(wrapped.model, wrapped.contract))
+        found = known_texts(unwrap(wrapped.model, wrapped.contract))
         assert {index: texts for index, texts in found.items() if texts} == wanted
 
 
@@ -103,10 +103,10 @@ def test_a_model_of_many_columns_is_not_asked_about_each_for_ever(tmp_path: Path
     inputs = pd.DataFrame(rng.normal(size=(60, 300)), columns=[f"c{i}" for i in range(300)])
     model = ExtraTreesRegressor(20, random_state=0).fit(inputs, inputs["c0"])
     wrapped = wrap(model, inputs, tmp_path)
-    anatomy = dissect(wrapped.model, wrapped.contract)
-    usual, odd = probes_of(anatomy, wrapped.call(inputs.head(3)))
+    parts = unwrap(wrapped.model, wrapped.contract)
+    usual, odd = probes_of(parts, wrapped.call(inputs.head(3)))
     assert (usual.rows, len(odd)) == (PROBE_ROWS, 300)
-    transform = DirectSteps().open(anatomy, tmp_path, 1)
+    transform = DirectSteps().open(parts, tmp_path, 1)
     thresholds = thresholds_of(model)
     calls = call_rows(thresholds, wrapped.contract, transform, usual, RNG)
     assert len(thresholds) < sum(call.rows for call in calls) < 30_000

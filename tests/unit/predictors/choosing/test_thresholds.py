@@ -21,7 +21,7 @@ with warnings.catch_warnings():
     from service.predictors.engines import catalog
     from service.predictors.engines.direct_steps import DirectSteps
     from service.predictors.engines.engine import Array, Estimate
-    from service.predictors.engines.model_parts import Anatomy, dissect
+    from service.predictors.engines.model_parts import ModelParts, unwrap
     from service.predictors.engines.trees import Trees
 
 RNG = np.random.default_rng(0)
@@ -53,9 +53,9 @@ def test_scaled_features_are_turned_back_into_their_columns(tmp_path: Path) -> N
     """Some rows' features are on the one side of a threshold, and some on the other, just so."""
     model, inputs = fitted(ZOO["forest behind mixed columns"])
     wrapped = wrap(model, inputs, tmp_path)
-    anatomy = dissect(wrapped.model, wrapped.contract)
-    transform = DirectSteps().open(anatomy, tmp_path, 1)
-    thresholds = thresholds_of(anatomy.estimator)
+    parts = unwrap(wrapped.model, wrapped.contract)
+    transform = DirectSteps().open(parts, tmp_path, 1)
+    thresholds = thresholds_of(parts.estimator)
     usual = wrapped.call(inputs)
     calls = call_rows(thresholds, wrapped.contract, transform, usual, RNG)
     changed = {_changed(call, usual) for call in calls}
@@ -83,8 +83,8 @@ def _changed(call: Call, usual: Call) -> int:
 class _OneStepBeside(Trees):
     """A forest that compares with the next number of single precision: `<` instead of `<=`."""
 
-    def open(self, anatomy: Anatomy, folder: Path, threads: int) -> Estimate:
-        right = super().open(anatomy, folder, threads)
+    def open(self, parts: ModelParts, folder: Path, threads: int) -> Estimate:
+        right = super().open(parts, folder, threads)
 
         def estimate(matrix: Array) -> Any:
             single = matrix.astype(np.float32)
@@ -99,14 +99,14 @@ def test_a_forest_that_is_wrong_at_its_thresholds_alone_is_refused(
 ) -> None:
     """Rows drawn at random are next to never that near."""
     monkeypatch.setattr(tuning, "_ENOUGH_S", 0.0)
-    workshop = importlib.import_module("service.predictors.choosing.engine_builder")
-    monkeypatch.setattr(catalog, "RECIPES", {"beside": f"{__name__}:_OneStepBeside"})
+    engine_builder = importlib.import_module("service.predictors.choosing.engine_builder")
+    monkeypatch.setattr(catalog, "ENGINES", {"beside": f"{__name__}:_OneStepBeside"})
     model, inputs = fitted(ZOO[name])
     report = wrap(model, inputs, tmp_path / "model").compile(tmp_path / "files")
     outcome = by_name(report)["beside"]
     assert outcome.outcome == "refused"
     assert "near a threshold" in outcome.reason
     # And by the columns alone, without a look at the estimator's own input.
-    monkeypatch.setattr(workshop.Workshop, "wrong_near_thresholds", lambda *_: "")
+    monkeypatch.setattr(engine_builder.EngineBuilder, "wrong_near_thresholds", lambda *_: "")
     report = wrap(model, inputs, tmp_path / "model").compile(tmp_path / "again")
     assert "in calls of" in by_name(report)["beside"].reason

@@ -1,4 +1,4 @@
-"""A predictor is admitted where it answers as pyfunc does, row for row, and only there."""
+"""A predictor is verified where it answers as pyfunc does, row for row, and only there."""
 
 import numpy as np
 import pytest
@@ -42,7 +42,7 @@ def strict(function: Function) -> Function:
     return checked
 
 
-def test_one_that_answers_the_same_is_admitted() -> None:
+def test_one_that_answers_the_same_is_verified() -> None:
     """At every batch size, also within rounding."""
     assert why_not(Stub("same", lambda a: a + a), reference(), RTOL) == ""
     assert why_not(Stub("near", lambda a: a * 2 * (1 + 1e-15)), reference(), RTOL) == ""
@@ -195,6 +195,6 @@ def test_where_the_answers_type_depends_on_the_rows_all_are_asked_for_together()
 
 
 def test_nothing_is_compared_with_a_model_that_answers_too_few_rows() -> None:
-    """What was not compared is not admitted."""
+    """What was not compared is not verified."""
     with pytest.raises(TooFewRowsError, match="answered 0 probe rows"):
         refer(Stub("pyfunc", raising(ValueError("no"))), call_of(ROWS), [])

@@ -30,7 +30,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # MLflow's own, at import
     from service.predictors.engines.direct_steps import DirectSteps
     from service.predictors.engines.engine import BeyondError, Transform
-    from service.predictors.engines.model_parts import dissect
+    from service.predictors.engines.model_parts import unwrap
 
 DATA = rows()
 NUMBERS = ["a", "b", "n"]
@@ -40,7 +40,7 @@ def direct(steps: Any, inputs: pd.DataFrame, folder: Path) -> tuple[Wrapped, Tra
     """Put steps before a linear model, and return both with the steps done by hand."""
     model = make_pipeline(steps, LinearRegression()).fit(inputs, targets(DATA)["y"])
     wrapped = wrap(model, inputs, folder)
-    return wrapped, DirectSteps().open(dissect(wrapped.model, wrapped.contract), folder, 1)
+    return wrapped, DirectSteps().open(unwrap(wrapped.model, wrapped.contract), folder, 1)
 
 
 @pytest.mark.parametrize(

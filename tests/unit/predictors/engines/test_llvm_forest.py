@@ -18,7 +18,7 @@ with warnings.catch_warnings():
     from service.predictors.engines import llvm_forest, tree_walk
     from service.predictors.engines.engine import BeyondError, SkippedError
     from service.predictors.engines.llvm_forest import LlvmForest, LlvmForestInThreads
-    from service.predictors.engines.model_parts import Anatomy, dissect
+    from service.predictors.engines.model_parts import ModelParts, unwrap
     from service.predictors.engines.tree_walk import ordered
 
 
@@ -33,10 +33,10 @@ def drawn(count: int, seed: int) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
-def anatomy_of(estimator: Any, target: Any, folder: Path, inputs: pd.DataFrame) -> Anatomy:
+def parts_of(estimator: Any, target: Any, folder: Path, inputs: pd.DataFrame) -> ModelParts:
     """Fit an estimator, and take it apart as a compiler does."""
     wrapped = wrap(estimator.fit(inputs, target), inputs, folder)
-    return dissect(wrapped.model, wrapped.contract)
+    return unwrap(wrapped.model, wrapped.contract)
 
 
 def forests() -> dict[str, Any]:
@@ -64,23 +64,23 @@ def test_any_number_of_rows_gets_the_bits_of_scikit_learn(
     if hasattr(estimator, "predict_proba"):
         target = np.where(target > np.median(target, axis=0), "high", "low")
     target = target.ravel() if outputs == 1 else target
-    anatomy = anatomy_of(estimator, target, tmp_path, inputs)
+    parts = parts_of(estimator, target, tmp_path, inputs)
     others = pd.concat([inputs, drawn(100, 2)])
-    for recipe, threads in ((LlvmForest(), 1), (LlvmForestInThreads(), 3)):
-        estimate = recipe.open(anatomy, tmp_path, threads)
+    for engine, threads in ((LlvmForest(), 1), (LlvmForestInThreads(), 3)):
+        estimate = engine.open(parts, tmp_path, threads)
         for rows in (0, 1, 2, 3, 7, 8, 9, 12, 20, 31, len(others)):
             part = others.head(rows)
             found = estimate(part.to_numpy(np.float64))
             wanted = estimator.predict(part) if rows else found
-            assert np.array_equal(found, wanted), (type(recipe).__name__, rows)
+            assert np.array_equal(found, wanted), (type(engine).__name__, rows)
 
 
 def test_a_tree_that_learnt_nothing_answers_by_its_only_leaf(tmp_path: Path) -> None:
     """A root without children."""
     inputs = drawn(30, 1)
-    anatomy = anatomy_of(RandomForestRegressor(3), np.full(30, 0.1), tmp_path, inputs)
-    estimate = LlvmForest().open(anatomy, tmp_path, 1)
-    assert (estimate(inputs.to_numpy()) == anatomy.estimator.predict(inputs)).all()
+    parts = parts_of(RandomForestRegressor(3), np.full(30, 0.1), tmp_path, inputs)
+    estimate = LlvmForest().open(parts, tmp_path, 1)
+    assert (estimate(inputs.to_numpy()) == parts.estimator.predict(inputs)).all()
 
 
 def test_missing_values_go_where_the_trees_send_them(tmp_path: Path) -> None:
@@ -90,16 +90,16 @@ def test_missing_values_go_where_the_trees_send_them(tmp_path: Path) -> None:
     inputs.loc[inputs["a"] > 1e6, "a"] = np.nan
     inputs.loc[inputs["b"] < 1, "b"] = np.nan
     estimator = RandomForestRegressor(9, random_state=0)
-    anatomy = anatomy_of(estimator, target, tmp_path, inputs)
-    estimate = LlvmForest().open(anatomy, tmp_path, 1)
+    parts = parts_of(estimator, target, tmp_path, inputs)
+    estimate = LlvmForest().open(parts, tmp_path, 1)
     assert np.array_equal(estimate(inputs.to_numpy()), estimator.predict(inputs))
 
 
 def test_what_scikit_learn_refuses_is_left_to_it(tmp_path: Path) -> None:
     """An infinite feature, or one beyond single precision."""
     inputs = drawn(30, 1)
-    anatomy = anatomy_of(RandomForestRegressor(3), inputs["a"], tmp_path, inputs)
-    estimate = LlvmForest().open(anatomy, tmp_path, 1)
+    parts = parts_of(RandomForestRegressor(3), inputs["a"], tmp_path, inputs)
+    estimate = LlvmForest().open(parts, tmp_path, 1)
     for value in (np.inf, -np.inf, 1e39):
         for at in range(3):
             row = np.zeros((2, 3))
@@ -114,21 +114,21 @@ def test_a_feature_of_any_type_is_rounded_once(kind: str, tmp_path: Path) -> Non
     large = 2**60
     inputs = pd.DataFrame({"a": [float(large), float(large + 2**37), -0.0, 1e-45] * 5})
     estimator = RandomForestRegressor(1, bootstrap=False, random_state=0)
-    anatomy = anatomy_of(estimator, [0.0, 1.0, 2.0, 3.0] * 5, tmp_path, inputs)
+    parts = parts_of(estimator, [0.0, 1.0, 2.0, 3.0] * 5, tmp_path, inputs)
     numbers: list[Any] = [0.0, -0.0, 1.0, 3.0]
     if np.dtype(kind).itemsize > 2:
         numbers += [large, large + 2**36 + 1, large + 2**37]
     matrix = np.array(numbers, kind).reshape(-1, 1)
     (tree,) = estimator.estimators_
     wanted = tree.tree_.predict(np.ascontiguousarray(matrix, np.float32))
-    assert np.array_equal(LlvmForest().open(anatomy, tmp_path, 1)(matrix), wanted.ravel())
+    assert np.array_equal(LlvmForest().open(parts, tmp_path, 1)(matrix), wanted.ravel())
 
 
 def test_rows_of_another_width_are_not_read(tmp_path: Path) -> None:
     """The code would read beyond their end."""
     inputs = drawn(30, 1)
-    anatomy = anatomy_of(RandomForestRegressor(3), inputs["a"], tmp_path, inputs)
-    estimate = LlvmForest().open(anatomy, tmp_path, 1)
+    parts = parts_of(RandomForestRegressor(3), inputs["a"], tmp_path, inputs)
+    estimate = LlvmForest().open(parts, tmp_path, 1)
     with pytest.raises(ValueError, match="2 features for a forest of 3"):
         estimate(np.zeros((4, 2)))
 
@@ -137,7 +137,7 @@ def test_thresholds_beyond_single_precision_are_compared_as_they_are(tmp_path: P
     """A float is at most a double exactly where it is at most the float below that double."""
     inputs = drawn(64, 1)
     estimator = RandomForestRegressor(1, bootstrap=False, random_state=0)
-    anatomy = anatomy_of(estimator, inputs["a"], tmp_path, inputs)
+    parts = parts_of(estimator, inputs["a"], tmp_path, inputs)
     tree = estimator.estimators_[0].tree_
     singles = tree.threshold.astype(np.float32)
     around = np.concatenate(
@@ -146,17 +146,17 @@ def test_thresholds_beyond_single_precision_are_compared_as_they_are(tmp_path: P
     matrix = np.zeros((len(around), 3))
     for feature in range(3):
         matrix[:, feature] = around
-    estimate = LlvmForest().open(anatomy, tmp_path, 1)
+    estimate = LlvmForest().open(parts, tmp_path, 1)
     wanted = tree.predict(np.ascontiguousarray(matrix, np.float32))
     assert np.array_equal(estimate(matrix), wanted.ravel())
 
 
-def test_threads_are_no_way_for_a_worker_that_has_one(tmp_path: Path) -> None:
+def test_threads_are_no_engine_for_a_worker_that_has_one(tmp_path: Path) -> None:
     """The reason says so."""
     inputs = drawn(30, 1)
-    anatomy = anatomy_of(RandomForestRegressor(3), inputs["a"], tmp_path, inputs)
+    parts = parts_of(RandomForestRegressor(3), inputs["a"], tmp_path, inputs)
     with pytest.raises(SkippedError, match="one thread"):
-        LlvmForestInThreads().open(anatomy, tmp_path, 1)
+        LlvmForestInThreads().open(parts, tmp_path, 1)
 
 
 def test_whole_numbers_stand_in_the_order_of_their_floats() -> None:
@@ -181,10 +181,10 @@ def test_its_code_is_opened_from_its_file_where_it_was_made_for_this_cpu(
     """A load compiles nothing; on a CPU of another kind, or without the file, it does."""
     inputs = drawn(50, 1)
     estimator = RandomForestRegressor(3, random_state=0)
-    anatomy = anatomy_of(estimator, inputs["a"], tmp_path / "model", inputs)
+    parts = parts_of(estimator, inputs["a"], tmp_path / "model", inputs)
     folder = tmp_path / "files"
     folder.mkdir()
-    LlvmForest().convert(anatomy, folder)
+    LlvmForest().convert(parts, folder)
     matrix = inputs.to_numpy()
     wanted = estimator.predict(inputs)
     compiled: list[int] = []
@@ -195,8 +195,8 @@ def test_its_code_is_opened_from_its_file_where_it_was_made_for_this_cpu(
         return itself(features, outputs)
 
     monkeypatch.setattr(llvm_forest, "compile_walk", counted)
-    assert np.array_equal(LlvmForest().open(anatomy, folder, 1)(matrix), wanted)
+    assert np.array_equal(LlvmForest().open(parts, folder, 1)(matrix), wanted)
     assert not compiled
     monkeypatch.setattr(llvm_forest, "machine_name", lambda: "another")
-    assert np.array_equal(LlvmForest().open(anatomy, folder, 1)(matrix), wanted)
+    assert np.array_equal(LlvmForest().open(parts, folder, 1)(matrix), wanted)
     assert compiled == [3]
