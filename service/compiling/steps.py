@@ -16,25 +16,25 @@ class Compiling:
     """How far it is with a version, for people."""
 
     def __init__(self, loaded: LoadReply) -> None:
-        adopted = loaded.adopted
+        activated = loaded.activated
         self.pyfunc_only = loaded.pyfunc_only
         """Why there is nothing to compile, '' where there may be."""
-        self.report: Report | None = adopted.report
+        self.report: Report | None = activated.report
         """What its workers answer by; None while that is pyfunc alone."""
         self.state = "pyfunc"
-        self.reason = adopted.reason or loaded.pyfunc_only
+        self.reason = activated.reason or loaded.pyfunc_only
         self.settled = anyio.Event()
-        """Set once what is compiled at once is in use, or is known not to be."""
-        if adopted.report is not None:
-            self.adopted(adopted.report)
-        if adopted.report is not None or loaded.pyfunc_only:
+        """Set once what came of the first step is in use, or is known not to be."""
+        if activated.report is not None:
+            self.activated(activated.report)
+        if activated.report is not None or loaded.pyfunc_only:
             self.settled.set()
 
     def began(self) -> None:
         """Note that a compiler is at work."""
         self.state = "compiling"
 
-    def adopted(self, report: Report) -> None:
+    def activated(self, report: Report) -> None:
         """Note that workers answer by what this report found best."""
         self.report, self.reason = report, ""
         self.state = "compiling" if report.first else "tuned"
@@ -56,12 +56,12 @@ class CompileSteps:
         self._pool = pool
         self._log = _log.bind(version=pool.stored.version.version)
         self._has_begun = False
-        self._at_once: Compiled | None = None
+        self._first: Compiled | None = None
         """What came of the first step, None where it failed."""
         self._first_is_over = anyio.Event()
 
     async def compile_first(self) -> None:
-        """Compile what is ready at once, while the version is loaded: behind the worker that does.
+        """Compile what is ready immediately, behind the worker that loads the version meanwhile.
 
         Nothing is taken into use, and nothing is raised.
         """
@@ -71,7 +71,7 @@ class CompileSteps:
             await self._pool.loading.wait()
             if not await self._compiler.may_succeed(stored):
                 return
-            async with self._compiler.compiled(stored, first=True) as self._at_once:
+            async with self._compiler.compiled(stored, first=True) as self._first:
                 self._first_is_over.set()
         except ServiceError as error:
             self._log.warning("first predictors not compiled", reason=str(error))
@@ -80,10 +80,10 @@ class CompileSteps:
         finally:
             self._first_is_over.set()
 
-    async def compile_and_adopt(
+    async def compile_and_activate(
         self, compiling: Compiling, proved: anyio.Event, serves: anyio.Event
     ) -> None:
-        """Adopt what is ready at once, then compile all the rest and adopt that.
+        """Activate what is ready immediately, then compile all the rest and activate that.
 
         The first once the version is `proved`, the rest once it `serves`. Nothing is compiled that
         was compiled before. Raise nothing.
@@ -99,12 +99,12 @@ class CompileSteps:
             compiling.began()
             self._log.info("compiling predictors")
             if known is None:
-                await self._adopt_first(compiling, proved)
+                await self._activate_first(compiling, proved)
             compiling.settled.set()
             await serves.wait()
             compiling.began()
             async with self._compiler.compiled(self._pool.stored) as compiled:
-                await self._adopt(compiled, compiling)
+                await self._activate(compiled, compiling)
         except ServiceError as error:
             compiling.failed(str(error))
             self._log.warning("predictors not compiled", reason=str(error))
@@ -114,25 +114,25 @@ class CompileSteps:
         finally:
             compiling.settled.set()
 
-    async def _adopt_first(self, compiling: Compiling, proved: anyio.Event) -> None:
+    async def _activate_first(self, compiling: Compiling, proved: anyio.Event) -> None:
         if not self._has_begun:
             # What was kept of it was of no use.
             await self.compile_first()
         await self._first_is_over.wait()
         await proved.wait()
-        if self._at_once is not None and not self._at_once.report.is_pyfunc_alone:
-            await self._adopt(self._at_once, compiling)
+        if self._first is not None and not self._first.report.is_pyfunc_alone:
+            await self._activate(self._first, compiling)
 
-    async def _adopt(self, compiled: Compiled, compiling: Compiling) -> None:
+    async def _activate(self, compiled: Compiled, compiling: Compiling) -> None:
         """Have workers answer by it, and tell."""
         pool = self._pool
-        reply = await pool.adopt(compiled.folder, pool.settings.load_timeout_s)
+        reply = await pool.activate(compiled.folder, pool.settings.load_timeout_s)
         if reply.reason:
             compiling.failed(reply.reason)
             self._log.warning("compiled predictors not used", reason=reply.reason)
             return
         report = reply.report or compiled.report
-        compiling.adopted(report)
+        compiling.activated(report)
         self._tell(report)
 
     def _tell(self, report: Report) -> None:

@@ -177,7 +177,7 @@ class ModelHost(msgspec.Struct, frozen=True):
                     parts.start_soon(model.batcher.run)
                     if steps is not None:
                         parts.start_soon(
-                            steps.compile_and_adopt, model.compiling, model.proved, model.serves
+                            steps.compile_and_activate, model.compiling, model.proved, model.serves
                         )
                     task_status.started(model)
                     await model.wait_closing()

@@ -5,23 +5,23 @@ from typing import Protocol
 import structlog
 
 from service.core.errors import ServiceError
-from service.workers.messages import AdoptReply
+from service.workers.messages import ActivateReply
 
 _CRASHES = frozenset({-4, -6, -7, -8, -11})
 """How a process ends that native code has brought down: SIGILL, ABRT, BUS, FPE, SEGV."""
 
 
-class AdoptingWorker(Protocol):
+class ActivatingWorker(Protocol):
     """What is needed of a worker that nobody else calls meanwhile."""
 
     compiled: str
 
-    async def adopt(self, compiled: str, timeout_s: float) -> AdoptReply:
+    async def activate(self, compiled: str, timeout_s: float) -> ActivateReply:
         """Answer by the compiled predictors in a folder from now on."""
         ...
 
 
-class Adoption:
+class Activation:
     """The folder that every worker is to use, '' where they do without."""
 
     def __init__(self, folder: str, log: structlog.typing.FilteringBoundLogger) -> None:
@@ -34,17 +34,17 @@ class Adoption:
         """Let this be the folder, whatever became of another."""
         self.folder, self.dropped = folder, ""
 
-    async def use(self, worker: AdoptingWorker, timeout_s: float) -> AdoptReply:
+    async def use(self, worker: ActivatingWorker, timeout_s: float) -> ActivateReply:
         """Have a worker use the folder; where that fails, no later one will."""
         try:
-            reply = await worker.adopt(self.folder, timeout_s)
+            reply = await worker.activate(self.folder, timeout_s)
         except ServiceError as error:
-            reply = AdoptReply(None, str(error))
+            reply = ActivateReply(None, str(error))
         if reply.report is None:
             self.drop(reply.reason)
         return reply
 
-    async def catch_up(self, worker: AdoptingWorker, timeout_s: float) -> None:
+    async def catch_up(self, worker: ActivatingWorker, timeout_s: float) -> None:
         """Have a worker use what came while it was loading."""
         if self.folder and worker.compiled != self.folder:
             await self.use(worker, timeout_s)
@@ -55,7 +55,7 @@ class Adoption:
             self.folder, self.dropped = "", reason
             self._log.warning("compiled predictors dropped", reason=reason)
 
-    def note_end(self, worker: AdoptingWorker, exit_code: int | None) -> None:
+    def note_end(self, worker: ActivatingWorker, exit_code: int | None) -> None:
         """Have later workers do without if native code brought down one that used the folder."""
         if worker.compiled and exit_code in _CRASHES:
             self.drop(f"a worker that used them crashed (signal {-exit_code})")

@@ -30,13 +30,13 @@ class LoadRequest(msgspec.Struct, frozen=True):
     copied: bool = False
 
 
-class AdoptRequest(msgspec.Struct, frozen=True):
+class ActivateRequest(msgspec.Struct, frozen=True):
     """Answer with the compiled predictors in this folder from now on."""
 
     compiled: str
 
 
-class AdoptReply(msgspec.Struct, frozen=True):
+class ActivateReply(msgspec.Struct, frozen=True):
     """The report of the compiled predictors that were taken into use, or why none were."""
 
     report: Report | None
@@ -57,7 +57,7 @@ class Writes(msgspec.Struct, frozen=True):
 class LoadReply(msgspec.Struct, frozen=True):
     """What was loaded: the parsed signature, and the versions that matter to people.
 
-    `adopted` is what came of the compiled predictors that were asked for; `pyfunc_only` says why
+    `activated` is what came of the compiled predictors that were asked for; `pyfunc_only` says why
     there can't be any, '' where there may be.
     """
 
@@ -65,7 +65,7 @@ class LoadReply(msgspec.Struct, frozen=True):
     mlflow_version: Sentence
     python_version: Sentence
     load_s: float
-    adopted: AdoptReply = AdoptReply(None)
+    activated: ActivateReply = ActivateReply(None)
     pyfunc_only: Sentence = ""
     writes: Writes = Writes()
 
@@ -131,10 +131,10 @@ class RawRequest(msgspec.Struct, frozen=True, array_like=True):
     body: bytes = b""
 
 
-class BodyPiece(msgspec.Struct, frozen=True, array_like=True):
-    """The next piece of a body whose last one comes with its RawRequest."""
+class BodyChunk(msgspec.Struct, frozen=True, array_like=True):
+    """The next chunk of a body whose last one comes with its RawRequest."""
 
-    piece: bytes = b""
+    chunk: bytes = b""
 
 
 class RawReply(msgspec.Struct, frozen=True):

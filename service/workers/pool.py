@@ -20,10 +20,10 @@ from service.core.errors import (
 )
 from service.core.text import presentable
 from service.core.versions import StoredVersion
-from service.workers.activation import Adoption
+from service.workers.activation import Activation
 from service.workers.factory import WorkerFactory
 from service.workers.messages import (
-    AdoptReply,
+    ActivateReply,
     LoadReply,
     LoadRequest,
     SmokeReply,
@@ -74,7 +74,7 @@ class Pool:
         self._log = structlog.get_logger("pool").bind(
             model=stored.version.name, version=stored.version.version
         )
-        self.adoption = Adoption(compiled, self._log)
+        self.activation = Activation(compiled, self._log)
         self.loading = anyio.Event()
         """Set once its first worker has begun to load."""
 
@@ -178,18 +178,18 @@ class Pool:
         finally:
             await worker.end()
 
-    async def adopt(self, compiled: str, timeout_s: float) -> AdoptReply:
+    async def activate(self, compiled: str, timeout_s: float) -> ActivateReply:
         """Have every worker, and every later one, answer by the compiled predictors in a folder.
 
         Each takes them into use between two calls. Return what the last one said, nothing where
         none is there now.
         """
-        self.adoption.offer(compiled)
-        reply = AdoptReply(None)
+        self.activation.offer(compiled)
+        reply = ActivateReply(None)
         for worker in tuple(self._workers):
             async with self._hold(worker) as held:
                 if held and worker.compiled != compiled:
-                    reply = await self.adoption.use(worker, timeout_s)
+                    reply = await self.activation.use(worker, timeout_s)
                     if reply.report is None:
                         break
         return reply
@@ -251,7 +251,7 @@ class Pool:
 
         A worker that is lost over them is followed by one that does without.
         """
-        compiled = self.adoption.folder
+        compiled = self.activation.folder
         try:
             return await self._load_with(compiled)
         except StoreCorruptError:
@@ -261,7 +261,7 @@ class Pool:
         except ChildLostError as error:
             if not compiled or error.killed_from_outside:
                 raise
-            self.adoption.drop(str(error))
+            self.activation.drop(str(error))
         return await self._load_with("")
 
     async def _load_with(self, compiled: str) -> tuple[Worker, LoadReply]:
@@ -293,8 +293,8 @@ class Pool:
             # With it a ChildLostError is complete.
             await Worker(child, folder).end()
             raise
-        if loaded.adopted.reason:
-            self.adoption.drop(loaded.adopted.reason)
+        if loaded.activated.reason:
+            self.activation.drop(loaded.activated.reason)
             compiled = ""
         return Worker(child, folder, compiled, any_rows=self.settings.answers.any_rows), loaded
 
@@ -307,13 +307,13 @@ class Pool:
             born, child = time.monotonic(), worker.child
             self._workers.add(worker)
             try:
-                await self.adoption.catch_up(worker, self.settings.load_timeout_s)
+                await self.activation.catch_up(worker, self.settings.load_timeout_s)
                 self._put_idle(worker)
                 await self._watch(worker)
             finally:
                 self._remove(worker)
                 await worker.end()
-            self.adoption.note_end(worker, child.exit_code)
+            self.activation.note_end(worker, child.exit_code)
             self.restarts += 1
             lived_s = time.monotonic() - born
             backoff_s = 0.0 if lived_s >= _STABLE_AFTER_S else _longer(backoff_s)

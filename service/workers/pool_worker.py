@@ -12,9 +12,9 @@ from service.processes.child import Child
 from service.processes.protocol import Nothing
 from service.processes.temp import remove_folder
 from service.workers.messages import (
-    AdoptReply,
-    AdoptRequest,
-    BodyPiece,
+    ActivateReply,
+    ActivateRequest,
+    BodyChunk,
     RawReply,
     RawRequest,
 )
@@ -43,10 +43,10 @@ class Worker:
             raise self.child.give_up_on(f"its answer does not fit together: {wrong}")
         return predictions
 
-    async def adopt(self, compiled: str, timeout_s: float) -> AdoptReply:
+    async def activate(self, compiled: str, timeout_s: float) -> ActivateReply:
         """Answer by compiled predictors from now on. Raise as `predict` does."""
-        request = AdoptRequest(compiled)
-        reply = await self.child.call("adopt", request, AdoptReply, timeout_s=timeout_s)
+        request = ActivateRequest(compiled)
+        reply = await self.child.call("activate", request, ActivateReply, timeout_s=timeout_s)
         if reply.report is not None:
             self.compiled = compiled
         return reply
@@ -55,12 +55,12 @@ class Worker:
         """Decode, answer and encode a body there. Raise as `predict` does, and for a bad body."""
         body, sent = request.body, 0
         loop = asyncio.get_running_loop()
-        # One limit for all of it, however many pieces it comes in.
+        # One limit for all of it, however many chunks it comes in.
         over_s = loop.time() + timeout_s
         # While a large frame is on its way through the pipe, no other call comes through.
         while request.in_steps and len(body) - sent > PIECE_BYTES:
             await self.child.call(
-                *("take_piece", BodyPiece(), Nothing),
+                *("take_chunk", BodyChunk(), Nothing),
                 timeout_s=over_s - loop.time(),
                 tail=body[sent : sent + PIECE_BYTES],
                 chunked=True,

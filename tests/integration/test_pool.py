@@ -101,7 +101,7 @@ async def test_workers_answer_and_are_held_by_one_call_each(
 async def test_a_worker_may_have_a_second_call_unless_someone_waits_for_it(
     stored: StoredVersion, pool_settings: PoolSettings
 ) -> None:
-    """Who waits in `acquire`, or to have it adopt predictors, would never get it."""
+    """Who waits in `acquire`, or to have it activate predictors, would never get it."""
     async with running(stored, pool_settings) as pool, anyio.create_task_group() as others:
         async with pool.acquire() as worker:
             assert pool.may_follow(worker)
@@ -112,7 +112,7 @@ async def test_a_worker_may_have_a_second_call_unless_someone_waits_for_it(
             await until(lambda: not pool.may_follow(worker), SOON_S)
         async with pool.acquire() as worker:
             assert pool.may_follow(worker)
-            others.start_soon(pool.adopt, "nowhere", CALL_S)
+            others.start_soon(pool.activate, "nowhere", CALL_S)
             await until(lambda: not pool.may_follow(worker), SOON_S)
         async with pool.acquire() as worker:
             worker.kill()

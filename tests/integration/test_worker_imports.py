@@ -42,7 +42,7 @@ told = {"started": list(sys.modules)}
 worker = Worker()
 load = LoadRequest(folder + "/model", digest, "m", False, 1, compiled=compiled)
 reply = worker.load(load)
-told["reason"] = reply.adopted.reason
+told["reason"] = reply.activated.reason
 worker.smoke(SmokeRequest())
 json_body = Path(folder, "body.json").read_bytes()
 told["json"] = worker.predict_raw(RawRequest(body=json_body)).rows

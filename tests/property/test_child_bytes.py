@@ -18,7 +18,7 @@ from service.processes.protocol import Fault, Reply, UnreadableError, read_reply
 from service.registry.messages import DownloadReply, ResolveReply, TagReply
 from service.workers.errors import WORKER_ERRORS
 from service.workers.messages import (
-    AdoptReply,
+    ActivateReply,
     LoadReply,
     RawReply,
     SmokeReply,
@@ -29,7 +29,7 @@ SEED = 16
 ROUNDS = 200_000 if os.environ.get("HOTSWAP_LONG_FAULTS") == "1" else 4_000
 
 KINDS: tuple[Any, ...] = (
-    *(Predictions, RawReply, LoadReply, SmokeReply, SpeedReply, AdoptReply, CompileReply),
+    *(Predictions, RawReply, LoadReply, SmokeReply, SpeedReply, ActivateReply, CompileReply),
     *(ResolveReply, DownloadReply, TagReply),
 )
 PLACE: dict[str, str | int | None] = {

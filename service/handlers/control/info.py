@@ -97,7 +97,7 @@ def _predictors(model: LoadedModel) -> dict[str, Any]:
     compiling = model.compiling
     return {
         "state": compiling.state,
-        "reason": compiling.reason or model.pool.adoption.dropped or None,
+        "reason": compiling.reason or model.pool.activation.dropped or None,
         "report": compiling.report,
     }
 

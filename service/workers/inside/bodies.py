@@ -1,6 +1,6 @@
-"""Answer whole bodies in a worker: decode, predict, encode. At once, or in steps.
+"""Answer whole bodies in a worker: decode, predict, encode. In one go, or in steps.
 
-In steps, a body of ten thousand rows does not hold up who asks for one: between two of them the
+In steps, a body of ten thousand rows does not hold up a request for one: between two of them the
 worker answers another call. Rows are then read, answered and written some at a time, which only a
 row-wise model allows.
 """
@@ -17,7 +17,7 @@ from service.contracts.filling import merge_pieces
 from service.contracts.merge import join, part
 from service.core.errors import ServiceError
 from service.processes.inside.late_imports import late_import
-from service.workers.inside.chunk_size import Pace
+from service.workers.inside.chunk_size import ChunkSize
 from service.workers.inside.late_modules import ARROW_ANSWER, ARROW_REQUEST
 from service.workers.messages import RawReply, RawRequest
 
@@ -36,7 +36,7 @@ class Bodies:
     def __init__(self, contract: Contract, predict: Callable[[Call], Predictions]) -> None:
         self._contract = contract
         self._predict = predict
-        self.pace = Pace()
+        self.chunk_size = ChunkSize()
         """How many rows are answered at a time."""
 
     @functools.cached_property
@@ -45,7 +45,7 @@ class Bodies:
         return requests
 
     def answer(self, request: RawRequest) -> RawReply:
-        """Answer at once. Raise what decoding and predicting raise."""
+        """Answer in one go. Raise what decoding and predicting raise."""
         call, form = self._read(request)
         predictions = self._predict(call)
         if predictions.non_finite:
@@ -78,17 +78,17 @@ class Bodies:
         return call, form
 
     def _read_in_steps(self, request: RawRequest) -> Generator[None, None, tuple[Call, Form]]:
-        """Read JSON rows some at a time; whatever that does not suit, at once."""
+        """Read JSON rows some at a time; whatever that does not suit, in one go."""
         if request.kind is Media.ARROW:
             return self._read(request)
         _bounds(request).check_json(request.body, len(self._contract.inputs))
         calls: list[Call] = []
         try:
-            for piece in in_pieces(request.body):
-                calls.append(self._contract.decode(piece))
+            for chunk in in_pieces(request.body):
+                calls.append(self._contract.decode(chunk))
                 yield
         except (ValueError, ServiceError):
-            # What is wrong, and where, is told by who sees all of it.
+            # What is wrong, and where, is told by what reads all of it.
             calls = []
         if not calls:
             return self._read(request)
@@ -100,9 +100,9 @@ class Bodies:
         while start < call.rows:
             if answers:
                 yield
-            some = part(call, start, min(start + self.pace.rows, call.rows))
+            some = part(call, start, min(start + self.chunk_size.rows, call.rows))
             answers.append(self._predict(some))
-            self.pace.note_rows(some.rows, answers[-1].took_s)
+            self.chunk_size.note_rows(some.rows, answers[-1].took_s)
             start += some.rows
         whole = join(answers)
         return self._predict(call) if whole is None else whole

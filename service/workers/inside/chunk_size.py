@@ -11,7 +11,7 @@ _WEIGHT = 1 / 8
 """Of the newest small call in their average."""
 
 
-class Pace:
+class ChunkSize:
     """Learns how many rows take about as long as some small calls."""
 
     def __init__(self) -> None:

@@ -31,9 +31,9 @@ from service.workers.inside.bodies import Bodies, Steps
 from service.workers.inside.loading import load_model
 from service.workers.inside.model_folder import ModelFolder, told
 from service.workers.messages import (
-    AdoptReply,
-    AdoptRequest,
-    BodyPiece,
+    ActivateReply,
+    ActivateRequest,
+    BodyChunk,
     LoadReply,
     LoadRequest,
     RawReply,
@@ -60,7 +60,7 @@ class Worker:
         self._answers: AnswerRules
         self._folder: ModelFolder | None
         self._told_writes = ""
-        self._pieces: list[bytes] = []
+        self._chunks: list[bytes] = []
         """What has come of a body."""
         self._lone_s: list[float] = []
         """What calls of one row took when it was tried on its example."""
@@ -79,27 +79,27 @@ class Worker:
         self._predictor = PyfuncPredictor(
             self._model, self._contract, any_rows=self._answers.any_rows
         )
-        adopted = AdoptReply(None)
+        activated = ActivateReply(None)
         if request.compiled:
-            adopted = self.adopt(AdoptRequest(request.compiled))
+            activated = self.activate(ActivateRequest(request.compiled))
         return LoadReply(
             signature=self._contract.signature,
             mlflow_version=MLFLOW_VERSION,
             python_version=platform.python_version(),
             load_s=time.perf_counter() - started,
-            adopted=adopted,
+            activated=activated,
             pyfunc_only=presentable(why_pyfunc_only(self._model, self._contract)),
             writes=self._new_writes(),
         )
 
-    def adopt(self, request: AdoptRequest) -> AdoptReply:
+    def activate(self, request: ActivateRequest) -> ActivateReply:
         """Answer with compiled predictors from now on; where they can't be opened, as before."""
         try:
             files = verified(Path(request.compiled))
             self._predictor, report = open_tuned(self._model, self._contract, files, self._threads)
         except Exception as error:  # noqa: BLE001 - it is no loss: pyfunc goes on
-            return AdoptReply(None, f"they can't be opened: {describe(error)}")
-        return AdoptReply(report)
+            return ActivateReply(None, f"they can't be opened: {describe(error)}")
+        return ActivateReply(report)
 
     def smoke(self, request: SmokeRequest) -> SmokeReply:
         """Predict on an example or on made-up rows, and find out whether it is row-wise."""
@@ -129,7 +129,7 @@ class Worker:
     def predict_small(self, call: Call) -> Predictions:
         """Answer a call, and learn from it what small ones take. Raise as `predict` does."""
         predictions = self.predict(call)
-        self._bodies.pace.note_call(predictions.took_s)
+        self._bodies.chunk_size.note_call(predictions.took_s)
         return with_written_cells(predictions)
 
     def predict(self, call: Call) -> Predictions:
@@ -163,16 +163,16 @@ class Worker:
         self._told_writes = writes
         return Writes(writes, self._folder.has_reached_the_store)
 
-    def take_piece(self, piece: BodyPiece) -> Nothing:
-        """Keep a piece of a body that is to be answered in steps."""
-        self._pieces.append(piece.piece)
+    def take_chunk(self, chunk: BodyChunk) -> Nothing:
+        """Keep a chunk of a body that is to be answered in steps."""
+        self._chunks.append(chunk.chunk)
         return Nothing()
 
     def predict_raw(self, request: RawRequest) -> RawReply | Steps:
         """Decode, answer and encode a whole body here, where its size holds up nobody."""
         if request.in_steps:
-            body = b"".join((*self._pieces, request.body))
-            self._pieces.clear()
+            body = b"".join((*self._chunks, request.body))
+            self._chunks.clear()
             return self._bodies.answer_in_steps(msgspec.structs.replace(request, body=body))
         return self._bodies.answer(request)
 
@@ -185,8 +185,8 @@ def operations(_: bytes) -> Operations:
         "load": (LoadRequest, worker.load),
         "smoke": (SmokeRequest, worker.smoke),
         "speed": (SpeedRequest, worker.speed),
-        "adopt": (AdoptRequest, worker.adopt),
+        "activate": (ActivateRequest, worker.activate),
         "predict": (Call, worker.predict_small),
-        "take_piece": (BodyPiece, worker.take_piece),
+        "take_chunk": (BodyChunk, worker.take_chunk),
         "predict_raw": (RawRequest, worker.predict_raw),
     }

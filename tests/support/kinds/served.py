@@ -20,7 +20,7 @@ from service.predictors.choosing.compiling import compile_model
 from service.store import manifest
 from service.store.compiled_files import FILES
 from service.workers.inside.worker import Worker
-from service.workers.messages import AdoptRequest, LoadRequest, RawReply, RawRequest
+from service.workers.messages import ActivateRequest, LoadRequest, RawReply, RawRequest
 from tests.support.arrow_bodies import stream, table_of
 from tests.support.kinds.kind import ARROW, COLUMNS, Kind
 
@@ -70,7 +70,7 @@ class Served:
         files.mkdir(parents=True)
         compile_model(self.model, self.contract, self.path, files, 1, RTOL, first=first)
         manifest.write(place / manifest.MANIFEST_NAME, manifest.build(files))
-        reply = self.worker.adopt(AdoptRequest(str(place)))
+        reply = self.worker.activate(ActivateRequest(str(place)))
         assert reply.report is not None, reply.reason
         return set(reply.report.best.values())
 

@@ -17,7 +17,7 @@ from service.core.versions import StoredVersion
 from service.predictors.report import Report
 from service.processes.child import ChildThreads
 from service.workers.factory import WorkerFactory
-from service.workers.messages import AdoptReply, LoadReply
+from service.workers.messages import ActivateReply, LoadReply
 from service.workers.pool import Pool
 from tests.support.fake_models import POOL, no_description
 from tests.support.fake_source import a_version
@@ -76,23 +76,23 @@ class FakeCompiler(Compiler):
 class FakePool(Pool):
     """A pool whose workers say what they are told to."""
 
-    def __init__(self, reply: AdoptReply, first: AdoptReply = AdoptReply(FIRST)) -> None:  # noqa: B008 - frozen
+    def __init__(self, reply: ActivateReply, first: ActivateReply = ActivateReply(FIRST)) -> None:  # noqa: B008 - frozen
         super().__init__(STORED, WorkerFactory(ChildThreads()), POOL)
         self.loading.set()
         self.reply = reply
         self.first = first
-        self.adopted: list[str] = []
+        self.activated: list[str] = []
 
-    async def adopt(self, compiled: str, timeout_s: float) -> AdoptReply:
+    async def activate(self, compiled: str, timeout_s: float) -> ActivateReply:
         """Answer at once: for the first with its own report, as told for the rest."""
         assert timeout_s == POOL.load_timeout_s
-        self.adopted.append(compiled)
+        self.activated.append(compiled)
         return self.first if compiled == "first" else self.reply
 
 
-def loaded(adopted: AdoptReply | None = None, pyfunc_only: str = "") -> Compiling:
+def loaded(activated: ActivateReply | None = None, pyfunc_only: str = "") -> Compiling:
     """Return how far it is with a version that was loaded just now."""
-    return Compiling(LoadReply({}, "3", "3.11", 0.5, adopted or AdoptReply(None), pyfunc_only))
+    return Compiling(LoadReply({}, "3", "3.11", 0.5, activated or ActivateReply(None), pyfunc_only))
 
 
 async def run(compiler: Compiler, pool: Pool, compiling: Compiling) -> list[str]:
@@ -100,13 +100,13 @@ async def run(compiler: Compiler, pool: Pool, compiling: Compiling) -> list[str]
     serves = anyio.Event()
     serves.set()
     with capture_logs() as logs:
-        await CompileSteps(compiler, pool).compile_and_adopt(compiling, serves, serves)
+        await CompileSteps(compiler, pool).compile_and_activate(compiling, serves, serves)
     return [f"{line['log_level']}: {line['event']}" for line in logs]
 
 
 async def test_the_first_step_begins_behind_the_worker_that_loads() -> None:
-    """And is not done again for what is adopted later."""
-    compiler, pool, compiling = FakeCompiler(), FakePool(AdoptReply(REPORT)), loaded()
+    """And is not done again for what is activated later."""
+    compiler, pool, compiling = FakeCompiler(), FakePool(ActivateReply(REPORT)), loaded()
     pool.loading = anyio.Event()
     steps, serves = CompileSteps(compiler, pool), anyio.Event()
     async with anyio.create_task_group() as tasks:
@@ -115,15 +115,15 @@ async def test_the_first_step_begins_behind_the_worker_that_loads() -> None:
         assert compiler.asked == []
         pool.loading.set()
         await anyio.wait_all_tasks_blocked()
-        assert (compiler.asked, pool.adopted) == (["first"], [])
+        assert (compiler.asked, pool.activated) == (["first"], [])
         serves.set()
-        await steps.compile_and_adopt(compiling, serves, serves)
-    assert (compiler.asked, pool.adopted) == (["first", "all"], ["first", "folder"])
+        await steps.compile_and_activate(compiling, serves, serves)
+    assert (compiler.asked, pool.activated) == (["first", "all"], ["first", "folder"])
 
 
 async def test_no_compiler_is_started_beside_a_load_for_what_mlflow_alone_can_call() -> None:
     """It would load the model a second time, for nothing."""
-    compiler, pool = FakeCompiler(promising=False), FakePool(AdoptReply(None))
+    compiler, pool = FakeCompiler(promising=False), FakePool(ActivateReply(None))
     await CompileSteps(compiler, pool).compile_first()
     assert compiler.asked == []
 
@@ -131,28 +131,32 @@ async def test_no_compiler_is_started_beside_a_load_for_what_mlflow_alone_can_ca
 async def test_nothing_is_taken_into_use_before_the_version_is_proved() -> None:
     """What is ready at once is tried beside the gates, and the rest not before it serves."""
     compiler, compiling, proved, serves = FakeCompiler(), loaded(), anyio.Event(), anyio.Event()
-    pool = FakePool(AdoptReply(REPORT))
+    pool = FakePool(ActivateReply(REPORT))
     async with anyio.create_task_group() as tasks:
         steps = CompileSteps(compiler, pool)
-        tasks.start_soon(steps.compile_and_adopt, compiling, proved, serves)
+        tasks.start_soon(steps.compile_and_activate, compiling, proved, serves)
         await anyio.wait_all_tasks_blocked()
-        assert (compiler.asked, pool.adopted, compiling.report) == (["first"], [], None)
+        assert (compiler.asked, pool.activated, compiling.report) == (["first"], [], None)
         assert not compiling.settled.is_set()
         proved.set()
         await anyio.wait_all_tasks_blocked()
-        assert (compiler.asked, pool.adopted, compiling.report) == (["first"], ["first"], FIRST)
+        assert (compiler.asked, pool.activated, compiling.report) == (["first"], ["first"], FIRST)
         assert compiling.settled.is_set()
         serves.set()
-    assert (compiler.asked, pool.adopted) == (["first", "all"], ["first", "folder"])
+    assert (compiler.asked, pool.activated) == (["first", "all"], ["first", "folder"])
     assert (compiling.state, compiling.report) == ("tuned", REPORT)
 
 
 async def test_where_nothing_is_ready_at_once_the_rest_is_tried() -> None:
     """There is nothing to be taken into use before."""
     nothing = msgspec.structs.replace(FIRST, best={1: "pyfunc"})
-    compiler, pool, compiling = FakeCompiler(first=nothing), FakePool(AdoptReply(REPORT)), loaded()
+    compiler, pool, compiling = (
+        FakeCompiler(first=nothing),
+        FakePool(ActivateReply(REPORT)),
+        loaded(),
+    )
     await run(compiler, pool, compiling)
-    assert pool.adopted == ["folder"]
+    assert pool.activated == ["folder"]
     assert compiling.report == REPORT
 
 
@@ -165,34 +169,37 @@ async def test_where_nothing_is_ready_at_once_the_rest_is_tried() -> None:
 )
 async def test_where_the_first_step_fails_the_rest_is_tried(error: Exception, line: str) -> None:
     """A compiler that was killed says nothing of the others."""
-    compiling, pool = loaded(), FakePool(AdoptReply(REPORT))
+    compiling, pool = loaded(), FakePool(ActivateReply(REPORT))
     assert line in await run(FakeCompiler(first=error), pool, compiling)
-    assert (pool.adopted, compiling.state, compiling.report) == (["folder"], "tuned", REPORT)
+    assert (pool.activated, compiling.state, compiling.report) == (["folder"], "tuned", REPORT)
 
 
 async def test_where_the_first_cannot_be_opened_the_rest_is_tried() -> None:
     """Files that a worker can't open say nothing of the others."""
-    compiling, pool = loaded(), FakePool(AdoptReply(REPORT), AdoptReply(None, "can't be opened"))
+    compiling, pool = (
+        loaded(),
+        FakePool(ActivateReply(REPORT), ActivateReply(None, "can't be opened")),
+    )
     lines = await run(FakeCompiler(), pool, compiling)
     assert "warning: compiled predictors not used" in lines
-    assert pool.adopted == ["first", "folder"]
+    assert pool.activated == ["first", "folder"]
     assert (compiling.state, compiling.report, compiling.reason) == ("tuned", REPORT, "")
 
 
 async def test_a_start_with_the_first_alone_goes_on_with_the_rest() -> None:
     """A service that ended too early left them behind."""
-    compiler, compiling = FakeCompiler(), loaded(AdoptReply(FIRST))
+    compiler, compiling = FakeCompiler(), loaded(ActivateReply(FIRST))
     assert (compiling.state, compiling.report) == ("compiling", FIRST)
-    await run(compiler, FakePool(AdoptReply(REPORT)), compiling)
+    await run(compiler, FakePool(ActivateReply(REPORT)), compiling)
     assert compiler.asked == ["all"]
     assert (compiling.state, compiling.report) == ("tuned", REPORT)
 
 
 async def test_what_was_compiled_before_is_only_told() -> None:
     """Its workers answer by it from their load on."""
-    compiler, compiling = FakeCompiler(), loaded(AdoptReply(REPORT))
+    compiler, compiling = FakeCompiler(), loaded(ActivateReply(REPORT))
     assert compiling.state == "tuned"
-    lines = await run(compiler, FakePool(AdoptReply(None)), compiling)
+    lines = await run(compiler, FakePool(ActivateReply(None)), compiling)
     assert lines == ["info: predictors tuned"]
     assert compiler.asked == []
 
@@ -200,7 +207,7 @@ async def test_what_was_compiled_before_is_only_told() -> None:
 async def test_a_model_that_only_mlflow_can_call_starts_no_compiler() -> None:
     """The reason is told from the start."""
     compiler, compiling = FakeCompiler(), loaded(pyfunc_only="models of x are called through it")
-    assert await run(compiler, FakePool(AdoptReply(None)), compiling) == []
+    assert await run(compiler, FakePool(ActivateReply(None)), compiling) == []
     assert (compiler.asked, compiling.state) == ([], "pyfunc")
     assert compiling.reason == "models of x are called through it"
 
@@ -216,7 +223,7 @@ async def test_a_model_that_only_mlflow_can_call_starts_no_compiler() -> None:
 async def test_a_compiler_that_fails_is_told_and_no_more(error: Exception, line: str) -> None:
     """The version serves on as it did."""
     compiling = loaded()
-    pool = FakePool(AdoptReply(REPORT))
+    pool = FakePool(ActivateReply(REPORT))
     assert (await run(FakeCompiler(error), pool, compiling))[-1] == line
     assert (compiling.state, compiling.report) == ("tuned", FIRST)
     assert str(error) in compiling.reason
@@ -225,14 +232,14 @@ async def test_a_compiler_that_fails_is_told_and_no_more(error: Exception, line:
 async def test_without_a_worker_at_the_moment_the_next_one_uses_them() -> None:
     """What the compiler told is what will be used."""
     compiling = loaded()
-    await run(FakeCompiler(), FakePool(AdoptReply(None)), compiling)
+    await run(FakeCompiler(), FakePool(ActivateReply(None)), compiling)
     assert (compiling.state, compiling.report) == ("tuned", REPORT)
 
 
 async def test_a_worker_that_cannot_open_them_is_told_and_no_more() -> None:
     """It answers as before."""
     compiling = loaded()
-    pool = FakePool(AdoptReply(None, "they can't be opened"))
+    pool = FakePool(ActivateReply(None, "they can't be opened"))
     lines = await run(FakeCompiler(), pool, compiling)
     assert lines[-1] == "warning: compiled predictors not used"
     assert (compiling.state, compiling.report) == ("tuned", FIRST)

@@ -14,7 +14,7 @@ from service.settings.deployment import DeploymentSettings
 from service.watcher.gates.chain import gate_chain
 from service.watcher.gates.gate import Candidate, Finding
 from service.watcher.gates.predictors import PredictorsGate
-from service.workers.messages import AdoptReply, LoadReply
+from service.workers.messages import ActivateReply, LoadReply
 from tests.support.fake_models import BATCHING, CONTRACT, FakePool, Fate, no_description
 from tests.support.fake_source import a_version
 
@@ -25,10 +25,10 @@ SLOW = Report((), {1: "pyfunc"}, "direct", (), 2048, 1e-12, 1, 0.5)
 REPORT = Report((), {1: "llvm forest", 64: "native"}, "direct", (), 2048, 1e-12, 1, 0.5)
 
 
-def a_model(number: int, adopted: Report | None = None, pyfunc_only: str = "") -> LoadedModel:
+def a_model(number: int, activated: Report | None = None, pyfunc_only: str = "") -> LoadedModel:
     """Return a version that was loaded just now."""
     stored = StoredVersion(a_version(number), Path(str(number)), "digest")
-    loaded = LoadReply({}, "3", "3.11", 0.25, AdoptReply(adopted), pyfunc_only)
+    loaded = LoadReply({}, "3", "3.11", 0.25, ActivateReply(activated), pyfunc_only)
     return LoadedModel(stored, CONTRACT, loaded, FakePool(stored, Fate()), BATCHING)
 
 
@@ -52,7 +52,7 @@ async def test_it_passes_once_they_are_in_use() -> None:
     async def compile_at_once() -> None:
         await model.proved.wait()
         assert not model.serves.is_set()
-        model.compiling.adopted(msgspec.structs.replace(REPORT, first=True))
+        model.compiling.activated(msgspec.structs.replace(REPORT, first=True))
         model.compiling.settled.set()
 
     async with anyio.create_task_group() as compiler:

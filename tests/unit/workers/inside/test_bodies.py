@@ -65,8 +65,8 @@ def both(model: Model, request: RawRequest) -> tuple[RawReply, RawReply, int]:
     """Answer at once and in steps; return both answers and how many steps there were."""
     contract = contract_for("any", SIGNATURE, refuse_unknown=False)
     bodies = Bodies(contract, model.predict)
-    bodies.pace.note_call(2e-5)
-    bodies.pace.rows = 16
+    bodies.chunk_size.note_call(2e-5)
+    bodies.chunk_size.rows = 16
     whole = bodies.answer(request)
     model.seen.clear()
     answer, steps = finished(bodies, request)
@@ -165,8 +165,8 @@ def test_a_model_whose_answers_change_their_type_is_asked_for_all_rows_at_once()
     model.types = ["<f8", "<i8"]
     contract = contract_for("any", SIGNATURE, refuse_unknown=False)
     bodies = Bodies(contract, model.predict)
-    bodies.pace.note_call(2e-5)
-    bodies.pace.rows = 50
+    bodies.chunk_size.note_call(2e-5)
+    bodies.chunk_size.rows = 50
     stepped, _ = finished(bodies, RawRequest(body=JSON_BODY))
     assert model.seen[-1] == len(ROWS)
     answers = [row["y"] for row in msgspec.json.decode(stepped.predictions)]
@@ -182,7 +182,7 @@ def test_another_number_of_rows_is_refused_as_it_is_of_a_call(answered: int) -> 
         return to_predictions(contract, np.zeros(answered), call.rows)
 
     bodies = Bodies(contract, predict)
-    bodies.pace.rows = len(ROWS)
+    bodies.chunk_size.rows = len(ROWS)
     with pytest.raises(RowCountError) as refused:
         predict(contract.decode(JSON_BODY))
     for kind, body in (

@@ -2,12 +2,12 @@
 
 import pytest
 
-from service.workers.inside.chunk_size import Pace
+from service.workers.inside.chunk_size import ChunkSize
 
 
 def settled(call_s: float, fixed_s: float, row_s: float) -> tuple[int, float]:
     """Return the rows, and what they take, that come out for a model of that cost."""
-    pace = Pace()
+    pace = ChunkSize()
     pace.note_call(call_s)
     for _ in range(50):
         pace.note_rows(pace.rows, fixed_s + row_s * pace.rows)
@@ -30,7 +30,7 @@ def test_rows_of_a_model_whose_calls_are_slow_take_one_and_a_half() -> None:
 
 def test_no_number_is_worse_than_another_before_the_first_call() -> None:
     """What small calls take is not known yet."""
-    pace = Pace()
+    pace = ChunkSize()
     first = pace.rows
     pace.note_rows(first, 10.0)
     assert pace.rows == first
@@ -38,7 +38,7 @@ def test_no_number_is_worse_than_another_before_the_first_call() -> None:
 
 def test_one_outlier_is_soon_made_up_for() -> None:
     """Rows at least halve and at most double at a time."""
-    pace = Pace()
+    pace = ChunkSize()
     pace.note_call(2e-5)
     for _ in range(20):
         pace.note_rows(pace.rows, 1e-6 * pace.rows)
