@@ -56,7 +56,7 @@ with contextlib.suppress(Exception):
     )
 with contextlib.suppress(Exception):
     # After all of them, so that it knows them.
-    importlib.import_module("service.workers.inside.loading").numeric_libraries()
+    importlib.import_module("service.workers.inside.libraries").numeric_libraries()
 with contextlib.suppress(Exception):
     # A look through all that is installed, which each version's contract is found by.
     importlib.import_module("service.contracts.plugins").plugin_for("")

@@ -12,7 +12,7 @@ with warnings.catch_warnings():
     from mlflow.models import Model
 
     from service.store import mlmodel
-    from service.workers.inside import loading
+    from service.workers.inside import libraries
 
 
 def test_mlflow_reads_a_model_s_file_as_we_do(
@@ -27,14 +27,14 @@ def test_mlflow_reads_a_model_s_file_as_we_do(
         read.append(stream)
         return yaml.safe_load(stream)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(loading, "safe_load", noted)
+    monkeypatch.setattr(libraries, "safe_load", noted)
     own: object = mlflow.models.model.yaml
-    with loading._quick_yaml():
+    with libraries.quick_yaml():
         assert Model.load(str(tmp_path)).to_dict() == wanted
         assert Model(run_id="r1").to_yaml()
     assert len(read) == 1
     assert mlflow.models.model.yaml is own is yaml
-    with pytest.raises(ValueError, match="the model's"), loading._quick_yaml():
+    with pytest.raises(ValueError, match="the model's"), libraries.quick_yaml():
         raise ValueError("the model's")
     assert mlflow.models.model.yaml is own
 
@@ -42,7 +42,7 @@ def test_mlflow_reads_a_model_s_file_as_we_do(
 def test_a_model_s_own_yaml_is_untouched() -> None:
     """What its code adds to the loader while it loads is there when it predicts."""
     loader: object = yaml.SafeLoader
-    with loading._quick_yaml():
+    with libraries.quick_yaml():
         assert yaml.SafeLoader is loader
         assert yaml.safe_load is not mlmodel.safe_load
 
@@ -50,6 +50,6 @@ def test_a_model_s_own_yaml_is_untouched() -> None:
 def test_another_mlflow_is_left_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     """One that knows YAML by another name."""
     monkeypatch.delattr(mlflow.models.model, "yaml")
-    with loading._quick_yaml():
+    with libraries.quick_yaml():
         assert not hasattr(mlflow.models.model, "yaml")
     assert not hasattr(mlflow.models.model, "yaml")

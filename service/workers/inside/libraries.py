@@ -1,0 +1,53 @@
+"""How the libraries that a model needs are set while it is loaded: threads, and MLflow's YAML."""
+
+import functools
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import SimpleNamespace
+
+import mlflow.models.model
+import threadpoolctl
+
+from service.store.mlmodel import safe_load
+
+
+@contextmanager
+def quick_yaml() -> Iterator[None]:
+    """Have MLflow read MLmodel, which it does three times, as we do.
+
+    By PyYAML's own parser that takes as long as a small model's load. Replaced is what
+    `mlflow/models/model.py` (3.17) knows as `yaml`, and nothing that a model's own code sees.
+    """
+    names = vars(mlflow.models.model)
+    own = names.get("yaml")
+    if own is not None:
+        names["yaml"] = SimpleNamespace(**{**vars(own), "safe_load": safe_load})
+    try:
+        yield
+    finally:
+        if own is not None:
+            names["yaml"] = own
+
+
+@functools.cache
+def numeric_libraries() -> threadpoolctl.ThreadpoolController:
+    """Return the numeric libraries that are loaded, once for a process and those it forks.
+
+    To look through all that is loaded takes as long as a small model's load.
+    """
+    return threadpoolctl.ThreadpoolController()
+
+
+def use_threads(threads: int) -> None:
+    """Limit the numeric libraries that are loaded, and by the environment those that will be."""
+    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[variable] = str(threads)
+    os.environ["LOKY_MAX_CPU_COUNT"] = str(threads)
+    numeric_libraries().limit(limits=threads)
+    joblib = sys.modules.get("joblib")
+    if joblib is not None:
+        # Its default would start processes for each call that asks for several jobs, which takes
+        # seconds. A model that names a backend gets that one.
+        joblib.parallel_config(backend="threading")
