@@ -25,7 +25,7 @@ def tabular(contract: Contract) -> bool:
 def block_of(contract: Contract, indices: Sequence[int]) -> Callable[[Call], Array]:
     """Return what makes a matrix of these columns, in the type that a frame of them would have.
 
-    The matrix is new at each call: who gets it may write into it. Raise SkippedError for columns
+    The matrix is new at each call: its receiver may write into it. Raise SkippedError for columns
     that are no numbers.
     """
     if contract.layout is Layout.TENSOR:

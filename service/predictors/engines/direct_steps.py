@@ -20,7 +20,7 @@ from service.predictors.engines.engine import Array, SkippedError, Transform
 from service.predictors.engines.frames import dense, frame_of
 from service.predictors.engines.model_parts import ModelParts, chain_of
 from service.predictors.engines.scalers import OnMatrix, on_matrix
-from service.predictors.engines.transform_cache import Remembered
+from service.predictors.engines.transform_cache import TransformCache
 from service.predictors.inputs import column_names
 
 
@@ -99,7 +99,7 @@ def _part(transformer: Any, contract: Contract, indices: list[int], *, single: b
     named = [all_names[index] for index in indices]
     names: Any = named[0] if single else named
     if len(specs) == 1 and specs[0].type == "string":
-        return Remembered(contract, indices[0], names, chain)
+        return TransformCache(contract, indices[0], names, chain)
     return _framed(contract, names, chain)
 
 

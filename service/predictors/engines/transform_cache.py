@@ -1,4 +1,4 @@
-"""Remember what a transformer makes of each text, since texts come again: months, countries."""
+"""Keep what a transformer makes of each text, since texts come again: months, countries."""
 
 from sys import getsizeof
 from typing import Any
@@ -19,7 +19,7 @@ A worker's requests come one after another, so that this is no race.
 """
 
 
-class Remembered:
+class TransformCache:
     """A chain of transformers over one text column, asked once for each text."""
 
     def __init__(self, contract: Contract, index: int, names: Any, chain: list[Any]) -> None:

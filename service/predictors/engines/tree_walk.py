@@ -30,7 +30,7 @@ WORDS = 4
 """What a node takes of `nodes`."""
 _NAME = "sum_trees"
 _TOGETHER = (12, 4, 1)
-"""How many rows walk down at once: as many as fit, then the rest in smaller groups."""
+"""How many rows walk down together: as many as fit, then the rest in smaller groups."""
 _OPTIMISE = 3
 _EXPONENT, _MAGNITUDE = 0x7F800000, 0x7FFFFFFF
 """The bits of a float's exponent, all of which are set where it is not finite; all but its sign."""
@@ -85,7 +85,7 @@ def link_walk(code: bytes) -> SumTrees:
 
 
 def machine_name() -> str:
-    """Name the kind of CPU that code is made for, and who makes it: no other may run it."""
+    """Name the kind of CPU that code is made for, and its LLVM: no other may run it."""
     llvm: Any = require("llvmlite.binding")
     features = llvm.get_host_cpu_features().flatten()
     parts = (llvm.get_default_triple(), llvm.get_host_cpu_name(), features, llvm.llvm_version_info)

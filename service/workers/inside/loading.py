@@ -14,7 +14,7 @@ from service.store.mlmodel import read_mlmodel
 from service.workers.inside.late_modules import late_modules
 from service.workers.inside.libraries import quick_yaml, use_threads
 from service.workers.inside.model_folder import ModelFolder
-from service.workers.inside.shadowing import give_way
+from service.workers.inside.shadowing import make_room
 from service.workers.messages import LoadRequest
 
 
@@ -43,7 +43,7 @@ def load_model(request: LoadRequest) -> Loaded:
     described = read_mlmodel(path)
     signature = parsed(described.get("signature"))
     contract = contract_for(request.name, signature, refuse_unknown=request.refuse_unknown)
-    give_way(path, described, late_modules())
+    make_room(path, described, late_modules())
     # Unwarned: the environment gate has told what differs from the version's requirements.
     # MLflow reads the metadata of every installed package for it, which takes 0.4 s each time.
     with quick_yaml():

@@ -22,7 +22,7 @@ class ShadowedModuleError(ServiceError):
     code = "shadowed-module"
 
 
-def give_way(model_path: Path, described: dict[str, Any], late: Iterable[str]) -> None:
+def make_room(model_path: Path, described: dict[str, Any], late: Iterable[str]) -> None:
     """Make room for the modules that the model in `model_path` ships.
 
     `described` is its parsed MLmodel file. Our own package leaves `sys.modules`: what needs it here

@@ -8,7 +8,7 @@ import pytest
 from service.contracts.choose import contract_for
 from service.contracts.contract import Call
 from service.predictors.engines import transform_cache
-from service.predictors.engines.transform_cache import Remembered
+from service.predictors.engines.transform_cache import TransformCache
 
 
 class Lengths:
@@ -30,7 +30,7 @@ def test_the_texts_themselves_count(monkeypatch: pytest.MonkeyPatch) -> None:
     signature = {"inputs": inputs, "outputs": None, "params": None}
     contract = contract_for("some-model", signature, refuse_unknown=False)
     lengths = Lengths()
-    subject = Remembered(contract, 0, None, [lengths])
+    subject = TransformCache(contract, 0, None, [lengths])
     for start in range(40):
         texts = [f"{start * 5 + at:08}" * 1_000 for at in range(5)]
         assert subject(Call(5, [texts])).tolist() == [[8_000.0]] * 5
@@ -49,7 +49,7 @@ def test_the_columns_of_a_model_share_the_limit(monkeypatch: pytest.MonkeyPatch)
     inputs = [{"type": "string", "name": f"c{at}", "required": True} for at in range(10)]
     signature = {"inputs": inputs, "outputs": None, "params": None}
     contract = contract_for("some-model", signature, refuse_unknown=False)
-    subjects = [Remembered(contract, at, None, [Lengths()]) for at in range(10)]
+    subjects = [TransformCache(contract, at, None, [Lengths()]) for at in range(10)]
     for start in range(100):
         texts = [f"{start * 5 + at:08}" for at in range(5)]
         for subject in subjects:

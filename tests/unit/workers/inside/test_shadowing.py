@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from service.processes.inside.late_imports import late_import
-from service.workers.inside.shadowing import ShadowedModuleError, give_way
+from service.workers.inside.shadowing import ShadowedModuleError, make_room
 
 DESCRIBED = {"flavors": {"python_function": {"code": "code", "loader_module": "x"}, "other": None}}
 
@@ -37,7 +37,7 @@ def test_a_module_that_nobody_else_has_is_let_through(
 ) -> None:
     """Nothing has to give way."""
     before = dict(sys.modules)
-    give_way(ship(tmp_path, *names), DESCRIBED, ())
+    make_room(ship(tmp_path, *names), DESCRIBED, ())
     assert sys.modules == before
 
 
@@ -47,14 +47,14 @@ def test_a_module_that_nobody_else_has_is_let_through(
 def test_a_module_that_the_worker_has_loaded_is_refused_by_name(tmp_path: Path, name: str) -> None:
     """The model would silently run somebody else's code."""
     with pytest.raises(ShadowedModuleError, match=r"module named 'json'.*rename"):
-        give_way(ship(tmp_path, name), DESCRIBED, ())
+        make_room(ship(tmp_path, name), DESCRIBED, ())
 
 
 def test_our_own_package_gives_way(tmp_path: Path) -> None:
     """With all its modules; others whose names begin alike stay."""
     sys.modules["service_of_another"] = sys.modules["json"]
     late = "service.contracts.arrow.request"
-    give_way(ship(tmp_path, "service/__init__.py"), DESCRIBED, [late, "service.nowhere"])
+    make_room(ship(tmp_path, "service/__init__.py"), DESCRIBED, [late, "service.nowhere"])
     assert [name for name in sys.modules if name.split(".")[0] == "service"] == []
     assert "service_of_another" in sys.modules
     # What is needed later was imported before, and is still found.
@@ -67,6 +67,6 @@ def test_what_is_not_in_a_code_folder_is_no_module(tmp_path: Path) -> None:
     ship(tmp_path, "notes.txt", "requirements")
     (tmp_path / "json.py").touch()
     described: dict[str, Any] = {"flavors": {"python_function": {"code": None}}}
-    give_way(tmp_path, described, ())
-    give_way(tmp_path, DESCRIBED, ())
-    give_way(tmp_path, {}, ())
+    make_room(tmp_path, described, ())
+    make_room(tmp_path, DESCRIBED, ())
+    make_room(tmp_path, {}, ())
