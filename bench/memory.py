@@ -56,7 +56,7 @@ def tables(results: Results) -> str:
         "MB (PSS)",
         "front",
         "workers",
-        "fork server, scouts, spare",
+        "fork server, registry processes, spare",
         "whole",
         "the last worker adds",
     ]

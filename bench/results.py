@@ -69,7 +69,7 @@ class Memory(msgspec.Struct):
     front: int
     each_worker: list[int]
     others: int
-    """Fork server, scouts, resource tracker."""
+    """Fork server, registry processes, resource tracker."""
 
     @property
     def whole(self) -> int:

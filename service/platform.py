@@ -19,9 +19,14 @@ from service.processes.child import ChildSpec, ChildThreads
 from service.processes.temp import TempFolder
 from service.registry.address import RegistryAddress
 from service.registry.descriptions import Descriptions
-from service.registry.messages import DESCRIBE, SCOUT_TARGET, DescribeRequest, ScoutSettings
+from service.registry.messages import (
+    DESCRIBE,
+    REGISTRY_TARGET,
+    DescribeRequest,
+    RegistryClientSettings,
+)
 from service.registry.poll_times import PollTimes
-from service.registry.process import Scout
+from service.registry.process import RegistryProcess
 from service.registry.process_pool import ProcessPool
 from service.registry.registry import Registry, registry_environment
 from service.settings.service import ServiceSettings
@@ -89,12 +94,12 @@ class Platform:
 
     async def _ask_for_description(self, request: DescribeRequest) -> Described:
         # It reads files alone: it is told of no registry, and waits for no download.
-        limits = msgspec.msgpack.encode(ScoutSettings(_DESCRIBE_TIMEOUT_S))
-        spec = ChildSpec(SCOUT_TARGET, "scout-describe", limits, self.temp_dir)
+        limits = msgspec.msgpack.encode(RegistryClientSettings(_DESCRIBE_TIMEOUT_S))
+        spec = ChildSpec(REGISTRY_TARGET, "registry-describe", limits, self.temp_dir)
         return await self._describing.ask(spec, DESCRIBE, request, Described, _DESCRIBE_TIMEOUT_S)
 
-    def _registry_process(self, spec: ChildSpec) -> Scout:
-        return Scout(spec, self.threads, self.settings.start_timeout_s, FetchFailedError)
+    def _registry_process(self, spec: ChildSpec) -> RegistryProcess:
+        return RegistryProcess(spec, self.threads, self.settings.start_timeout_s, FetchFailedError)
 
     def process_settings(self, address: RegistryAddress) -> ProcessSettings:
         """Return what a worker gets whose model comes from a registry: no credential."""

@@ -1,4 +1,4 @@
-"""Many watchers in one process: each polls a registry as the service's scout does.
+"""Many watchers in one process: each polls a registry as the service's registry process does.
 
     python -m bench.apps.watchers TRACKING_URI MODEL_URI WATCHERS SECONDS
 

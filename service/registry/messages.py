@@ -1,4 +1,4 @@
-"""What the front and a scout say to each other about the registry; free of MLflow."""
+"""What the front and a registry process say to each other about the registry; free of MLflow."""
 
 import msgspec
 
@@ -12,9 +12,9 @@ from service.core.text import Sentence
 from service.core.versions import ModelRef, ModelVersion
 from service.processes.protocol import Errors, by_message
 
-SCOUT_TARGET = "service.registry.inside.client:operations"
-"""What a scout's process runs; its argument is a ScoutSettings."""
-SCOUT_ERRORS: Errors = by_message(
+REGISTRY_TARGET = "service.registry.inside.client:operations"
+"""What a registry process runs; its argument is a RegistryClientSettings."""
+REGISTRY_ERRORS: Errors = by_message(
     SourceUnavailableError, FetchFailedError, StoreCorruptError, AnswerTooLargeError
 )
 """What its operations may raise."""
@@ -24,14 +24,14 @@ DOWNLOAD = "download"
 TAG = "tag"
 DESCRIBE = "describe"
 FETCH_MEMORY_BYTES = 4 * 2**30
-"""What a scout that downloads may hold: MLflow brings parts of files of 100 MB each into memory."""
+"""What a process that downloads may hold: MLflow brings parts of files of 100 MB into memory."""
 
 
-class ScoutSettings(msgspec.Struct, frozen=True):
-    """How patient MLflow's client is in a scout: for each request, and how often it tries again.
+class RegistryClientSettings(msgspec.Struct, frozen=True):
+    """The time limit of each request of MLflow's client, and how often it tries again.
 
     What the user has set in MLflow's own variables counts before both. `memory_bytes` is how much
-    more a scout may hold than it does once it has started.
+    more a registry process may hold than it does once it has started.
     """
 
     request_timeout_s: float

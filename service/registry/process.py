@@ -15,16 +15,16 @@ from service.core.errors import (
     SourceUnavailableError,
 )
 from service.processes.child import Child, ChildSpec, ChildThreads, start_child
-from service.registry.messages import SCOUT_ERRORS
+from service.registry.messages import REGISTRY_ERRORS
 
 T = TypeVar("T")
 
 _TOLD_LINES = 1
 
-_log = structlog.get_logger("scout")
+_log = structlog.get_logger("registry")
 
 
-class Scout:
+class RegistryProcess:
     """Starts its process at the first call, and a new one after each that was killed or lost."""
 
     def __init__(
@@ -35,7 +35,7 @@ class Scout:
         unanswered: type[SourceUnavailableError | FetchFailedError],
     ) -> None:
         self._unanswered = unanswered
-        self._spec = msgspec.structs.replace(spec, errors=SCOUT_ERRORS)
+        self._spec = msgspec.structs.replace(spec, errors=REGISTRY_ERRORS)
         self._threads = threads
         self._start_timeout_s = start_timeout_s
         self._child: Child | None = None
@@ -47,9 +47,9 @@ class Scout:
         return self._child.pid if self._child else None
 
     async def ask(self, op: str, request: object, reply: type[T], timeout_s: float) -> T:
-        """Have the scout run an operation of `registry/inside/client`; calls wait for each other.
+        """Have the process run an operation of `registry/inside/client`; calls wait for each other.
 
-        Raise the operation's own ServiceError, and `unanswered` where the scout gave no answer: it
+        Raise the operation's own ServiceError, and `unanswered` where it gave no answer: it
         took longer than `timeout_s`, or it ended. A cancelled call ends the process, which is how
         a download is stopped.
         """
@@ -64,7 +64,9 @@ class Scout:
             except (ChildLostError, ChildStartError) as error:
                 raise self._unanswered(_ended(error)) from error
             except ChildRaisedError as error:
-                _log.warning("scout raised", scout=self._spec.name, exception=error.detail)
+                _log.warning(
+                    "registry process raised", child=self._spec.name, exception=error.detail
+                )
                 raise
             finally:
                 if self._child is not None and not self._child.is_alive:

@@ -15,21 +15,21 @@ from service.registry.group_look import GroupLook
 from service.registry.messages import (
     DOWNLOAD,
     FETCH_MEMORY_BYTES,
+    REGISTRY_TARGET,
     RESOLVE,
-    SCOUT_TARGET,
     SEARCH,
     TAG,
     DownloadReply,
     DownloadRequest,
+    RegistryClientSettings,
     ResolveReply,
     ResolveRequest,
-    ScoutSettings,
     SearchReply,
     SearchRequest,
     TagReply,
     TagRequest,
 )
-from service.registry.process import Scout
+from service.registry.process import RegistryProcess
 from service.registry.process_pool import ProcessPool
 from service.workers.variables import REGISTRY_URI, TRACKING_URI
 
@@ -72,19 +72,23 @@ class Registry:
         start_timeout_s: float,
         fetches: ProcessPool,
     ) -> None:
-        def spec(name: str, limits: ScoutSettings) -> ChildSpec:
+        def spec(name: str, limits: RegistryClientSettings) -> ChildSpec:
             arguments = msgspec.msgpack.encode(limits)
-            return ChildSpec(SCOUT_TARGET, name, arguments, temp_dir, environment)
+            return ChildSpec(REGISTRY_TARGET, name, arguments, temp_dir, environment)
 
-        def process(name: str) -> Scout:
-            limits = ScoutSettings(address.timeout_s * _POLL_SHARE)
-            return Scout(spec(name, limits), threads, start_timeout_s, SourceUnavailableError)
+        def process(name: str) -> RegistryProcess:
+            limits = RegistryClientSettings(address.timeout_s * _POLL_SHARE)
+            return RegistryProcess(
+                spec(name, limits), threads, start_timeout_s, SourceUnavailableError
+            )
 
         self.address = address
-        self._poller = process("scout-poll")
-        self._tagger = process("scout-tag")
+        self._poller = process("registry-poll")
+        self._tagger = process("registry-tag")
         self._fetches = fetches
-        self._fetcher = spec("scout-fetch", ScoutSettings(_FETCH_READ_S, 2, FETCH_MEMORY_BYTES))
+        self._fetcher = spec(
+            "registry-fetch", RegistryClientSettings(_FETCH_READ_S, 2, FETCH_MEMORY_BYTES)
+        )
         self._looks = GroupLook(self._resolve_one, self._search, address.timeout_s)
 
     async def run(self) -> None:

@@ -66,7 +66,7 @@ def test_a_download_that_ends_early(rig: Rig) -> None:
             wanted = rig.promote_new(next(_factors))
             rig.service.wait_until(lambda: newest() == (wanted, "under way"), "it is noticed")
             rig.service.wait_until(lambda: rig.proxy.met, "a file is asked for")
-            fetcher = rig.service.started_pids("scout-fetch")[-1]
+            fetcher = rig.service.started_pids("registry-fetch")[-1]
             rig.promote(serving)
             rig.service.wait_until(lambda: waiting.is_gone(fetcher), "its process is gone", SOON_S)
             rig.service.wait_until(lambda: newest() == (wanted, "superseded"), "it is told")

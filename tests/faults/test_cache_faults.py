@@ -124,7 +124,7 @@ def test_disk_full(rig: Rig) -> None:
     As a limit on the size of the files that the fetching process may write: from within it is a
     write that fails in mid-file.
     """
-    fetcher = psutil.Process(rig.service.started_pids("scout-fetch")[-1])
+    fetcher = psutil.Process(rig.service.started_pids("registry-fetch")[-1])
     _, most = fetcher.rlimit(psutil.RLIMIT_FSIZE)
     with rig.exact_traffic():
         fetcher.rlimit(psutil.RLIMIT_FSIZE, (SMALL_FILE_BYTES, most))

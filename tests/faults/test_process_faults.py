@@ -1,4 +1,4 @@
-"""Somebody kills a process that is no worker: a scout, the fork server, the front itself."""
+"""Somebody kills what is no worker: a registry process, the fork server, the front itself."""
 
 import itertools
 import os
@@ -35,14 +35,16 @@ def _fork_server(service: RunningService) -> int:
     return pid
 
 
-@pytest.mark.parametrize("scout", ["scout-poll", "scout-fetch"])
-def test_a_scout_that_is_killed(rig: Rig, scout: str) -> None:
+@pytest.mark.parametrize("name", ["registry-poll", "registry-fetch"])
+def test_a_registry_process_that_is_killed(rig: Rig, name: str) -> None:
     """0 requests fail; a new one asks and fetches, and the next promotion is served."""
     with rig.exact_traffic():
-        killed = rig.service.started_pids(scout)[-1]
+        # One that is idle for a minute has ended.
+        rig.service.wait_serving(rig.promote_new(next(_factors)))
+        killed = rig.service.started_pids(name)[-1]
         os.kill(killed, signal.SIGKILL)
         rig.service.wait_serving(rig.promote_new(next(_factors)))
-        assert rig.service.started_pids(scout)[-1] != killed
+        assert rig.service.started_pids(name)[-1] != killed
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])

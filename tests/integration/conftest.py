@@ -36,8 +36,8 @@ def guide(mlflow_server: MlflowServer, tmp_path_factory: pytest.TempPathFactory)
 
 
 @pytest.fixture
-def scout_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Set this process up as a scout for one test, and leave no trace."""
+def registry_client_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Set this process up as a registry process for one test, and leave no trace."""
     for variable in [name for name in os.environ if name.startswith("MLFLOW_")]:
         monkeypatch.delenv(variable)
     before = dict(os.environ)

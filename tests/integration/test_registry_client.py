@@ -1,4 +1,4 @@
-"""MLflow's client as a scout uses it, against a real server, and against what no server says."""
+"""MLflow's client as registry processes use it, with a real server, and with what none says."""
 
 import json
 import os
@@ -21,7 +21,7 @@ from tests.support.fault_proxy import Fault, FaultProxy
 from tests.support.mlflow_server import MlflowServer, free_port, unique_name
 from tests.support.stub_http import Answer, serving
 
-pytestmark = pytest.mark.usefixtures("scout_environment")
+pytestmark = pytest.mark.usefixtures("registry_client_environment")
 
 
 @pytest.fixture
@@ -390,9 +390,9 @@ import sys
 import msgspec
 from service.registry.inside import client, download, searching
 from service.registry.messages import DownloadRequest, ResolveRequest
-from service.registry.messages import ScoutSettings, SearchRequest
+from service.registry.messages import RegistryClientSettings, SearchRequest
 
-served = client.operations(msgspec.msgpack.encode(ScoutSettings(5.0)))
+served = client.operations(msgspec.msgpack.encode(RegistryClientSettings(5.0)))
 wanted = {"resolve": (ResolveRequest, searching.Searches.resolve)}
 wanted["search"] = (SearchRequest, searching.Searches.search)
 wanted["download"] = (DownloadRequest, download.download)

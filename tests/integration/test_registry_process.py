@@ -10,7 +10,7 @@ from service.core.errors import FetchFailedError
 from service.processes.child import ChildSpec, ChildThreads
 from service.processes.protocol import Nothing
 from service.processes.temp import TempFolder
-from service.registry.process import Scout
+from service.registry.process import RegistryProcess
 from service.registry.process_pool import ProcessPool
 from tests.support.child_targets import Number
 from tests.support.waiting import is_gone, until
@@ -30,31 +30,31 @@ def short_temp_dir(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 
 @pytest.fixture
-async def scout(tmp_path: Path) -> AsyncIterator[Scout]:
+async def process(tmp_path: Path) -> AsyncIterator[RegistryProcess]:
     """Hold one that has answered once."""
-    spec = ChildSpec("tests.support.child_targets:operations", "scout-tested", b"", tmp_path)
-    scout = Scout(spec, ChildThreads(), START_S, FetchFailedError)
-    assert (await scout.ask("pid", Nothing(), Number, CALL_S)).number == scout.pid
-    yield scout
-    await scout.close()
+    spec = ChildSpec("tests.support.child_targets:operations", "registry-tested", b"", tmp_path)
+    process = RegistryProcess(spec, ChildThreads(), START_S, FetchFailedError)
+    assert (await process.ask("pid", Nothing(), Number, CALL_S)).number == process.pid
+    yield process
+    await process.close()
 
 
-async def test_a_call_that_takes_too_long(scout: Scout) -> None:
+async def test_a_call_that_takes_too_long(process: RegistryProcess) -> None:
     """Who removes what it was writing meets it no more; the next call has another one."""
-    pid = scout.pid
+    pid = process.pid
     assert pid is not None
     with pytest.raises(FetchFailedError, match=r"no answer within 0\.2 s"):
-        await scout.ask("sleep", HANGING, Nothing, SOON_S)
+        await process.ask("sleep", HANGING, Nothing, SOON_S)
     assert is_gone(pid)
-    assert (await scout.ask("pid", Nothing(), Number, CALL_S)).number != pid
+    assert (await process.ask("pid", Nothing(), Number, CALL_S)).number != pid
 
 
-async def test_a_call_that_is_cancelled(scout: Scout) -> None:
+async def test_a_call_that_is_cancelled(process: RegistryProcess) -> None:
     """The same, for a download that nobody waits for any more."""
-    pid = scout.pid
+    pid = process.pid
     assert pid is not None
     with anyio.move_on_after(SOON_S) as scope:
-        await scout.ask("sleep", HANGING, Nothing, CALL_S)
+        await process.ask("sleep", HANGING, Nothing, CALL_S)
     assert scope.cancelled_caught
     assert is_gone(pid)
 
@@ -63,7 +63,9 @@ async def test_real_processes_of_a_pool(tmp_path: Path) -> None:
     """Calls run beside each other; the idle end, and so does one whose call is cancelled."""
     threads = ChildThreads()
     spec = ChildSpec("tests.support.child_targets:operations", "pooled", b"", tmp_path)
-    pool = ProcessPool(2, lambda each: Scout(each, threads, START_S, FetchFailedError), SOON_S)
+    pool = ProcessPool(
+        2, lambda each: RegistryProcess(each, threads, START_S, FetchFailedError), SOON_S
+    )
     pids: set[float] = set()
 
     async def ask() -> None:

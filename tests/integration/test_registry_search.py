@@ -18,7 +18,7 @@ from service.registry.messages import ResolveReply, ResolveRequest, SearchReply,
 from tests.support.mlflow_server import MlflowServer, free_port, unique_name
 from tests.support.stub_http import Answer, serving
 
-pytestmark = pytest.mark.usefixtures("scout_environment")
+pytestmark = pytest.mark.usefixtures("registry_client_environment")
 
 PRODUCTION, LATEST = "/Production", "/latest"
 ODD_NAMES = [

@@ -88,7 +88,7 @@ def test_a_model_sees_the_rest_and_what_worker_env_passes(curious: Curious) -> N
 
 def test_a_model_can_read_no_memory_that_holds_a_secret(curious: Curious) -> None:
     """Server process, fork server and registry processes can't be traced; workers hold none."""
-    hidden = {curious.service.process.pid, *curious.service.started_pids("scout-")}
+    hidden = {curious.service.process.pid, *curious.service.started_pids("registry-")}
     hidden |= {psutil.Process(pid).ppid() for pid in curious.service.worker_pids()}
     assert len(hidden) >= 3
     for look in curious.looks():

@@ -150,10 +150,10 @@ def name() -> str:
 
 @pytest.fixture(params=["fake", "real", "real-with-others"])
 async def registry(
-    request: pytest.FixtureRequest, name: str, scout_environment: Iterator[None]
+    request: pytest.FixtureRequest, name: str, registry_client_environment: Iterator[None]
 ) -> AsyncIterator[Registry]:
     """Give each kind in turn, with nothing promoted."""
-    del scout_environment
+    del registry_client_environment
     if request.param == "fake":
         yield FakeRegistry(name)
     else:

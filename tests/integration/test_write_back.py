@@ -1,4 +1,4 @@
-"""Tags on a real registry's versions, by a real service; and what a scout does not tag."""
+"""Tags on a real registry's versions, by a real service; and what is not tagged."""
 
 from pathlib import Path
 
@@ -65,7 +65,7 @@ def test_the_one_who_promoted_sees_in_mlflow_what_became_of_it(
         assert not [event for event in service.events() if event.get("level") == "error"]
 
 
-@pytest.mark.usefixtures("scout_environment")
+@pytest.mark.usefixtures("registry_client_environment")
 def test_a_version_that_is_gone_or_another_by_now_is_not_tagged(
     mlflow_server: MlflowServer,
 ) -> None:
@@ -81,7 +81,7 @@ def test_a_version_that_is_gone_or_another_by_now_is_not_tagged(
         assert "no such version" in client.tag(TagRequest(version, request.tags)).note
 
 
-@pytest.mark.usefixtures("scout_environment")
+@pytest.mark.usefixtures("registry_client_environment")
 def test_a_registry_that_takes_no_tags_says_so(mlflow_server: MlflowServer) -> None:
     """As something that may pass, in a sentence."""
     name = unique_name("untaggable")

@@ -41,7 +41,7 @@ class FakeSource:
         return self.version
 
     async def ask(self, request: ResolveRequest) -> ResolveReply:
-        """Be the scout that is asked for a version by its number: `versions` has them."""
+        """Be the process that is asked for a version by its number: `versions` has them."""
         if self.outage:
             raise SourceUnavailableError(self.outage)
         return ResolveReply(self.versions.get(request.ref.target))

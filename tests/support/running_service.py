@@ -121,7 +121,7 @@ class RunningService:
     # -- its processes ---------------------------------------------------------------------------
 
     def children(self) -> list[psutil.Process]:
-        """Return every process that it has: fork server, resource tracker, scouts, workers.
+        """Return every process that it has: fork server, resource tracker, registry's, workers.
 
         By its session, where there is such a thing: a child outlives the fork server that made it.
         """

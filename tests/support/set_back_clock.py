@@ -26,7 +26,7 @@ class SetBackClock:
 
     @property
     def is_everybodys(self) -> bool:
-        """Whether scouts and workers see the step, too."""
+        """Whether registry processes and workers see the step, too."""
         return _LIBRARY is not None
 
     @property

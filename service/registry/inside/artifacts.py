@@ -1,4 +1,4 @@
-"""Where a version's artifacts are listed and fetched from; runs in scouts alone.
+"""Where a version's artifacts are listed and fetched from; runs in registry processes alone.
 
 By what MLflow's client has below its URIs, where those can't say it: a name with an '@', a '?' or a
 '#' means something else in a `models:/` URI than it does in the registry.

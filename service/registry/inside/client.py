@@ -1,4 +1,4 @@
-"""Everything that is asked of MLflow's client; runs in scouts alone, where it can be killed.
+"""Everything that is asked of MLflow's client; runs in registry processes alone.
 
 `operations` is what such a child serves: `resolve`, `search`, `download`, `describe` and `tag`.
 """
@@ -36,8 +36,8 @@ from service.registry.messages import (
     TAG,
     DescribeRequest,
     DownloadRequest,
+    RegistryClientSettings,
     ResolveRequest,
-    ScoutSettings,
     SearchRequest,
     TagReply,
     TagRequest,
@@ -45,8 +45,8 @@ from service.registry.messages import (
 
 
 def operations(arguments: bytes) -> Mapping[str, tuple[type[Any], Callable[[Any], Any]]]:
-    """Set this process up by its ScoutSettings and return what it can be asked."""
-    settings = msgspec.msgpack.decode(arguments, type=ScoutSettings)
+    """Set this process up by its RegistryClientSettings and return what it can be asked."""
+    settings = msgspec.msgpack.decode(arguments, type=RegistryClientSettings)
     configure(settings.request_timeout_s, retries=settings.retries)
     limit_answers()
     limit_memory(settings.memory_bytes)

@@ -1,4 +1,4 @@
-"""Read what a stored version's files say of it; runs in scouts alone, where it can be killed."""
+"""Read what a stored version's files say of it; runs in registry processes alone."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,8 +1,9 @@
-"""A version's artifacts brought into a folder of ours, and found complete; runs in scouts alone.
+"""A version's artifacts, brought into a folder of ours and found complete.
 
-There is no checksum on the way: a download that was cut short can 'succeed'. So the files are
-compared with the artifact store's own listing, and with the size that the model was logged with.
-What is listed must fit on the disk before any of it is fetched, and what comes may not become more.
+This runs in registry processes alone. There is no checksum on the way: a download that was cut
+short can 'succeed'. So the files are compared with the artifact store's own listing, and with the
+size that the model was logged with. What is listed must fit on the disk before any of it is
+fetched, and what comes may not become more.
 """
 
 import shutil

@@ -1,4 +1,4 @@
-"""How much a scout may read and hold, whatever a registry answers; runs in scouts alone.
+"""How much a registry process may read and hold, whatever a registry answers; runs there alone.
 
 MLflow's client reads an answer whole before it looks at it. One that never ends would take all the
 memory that there is.

@@ -1,4 +1,4 @@
-"""What a pointer means now, asked of the registry by name; runs in scouts alone."""
+"""What a pointer means now, asked of the registry by name; runs in registry processes alone."""
 
 import os
 import warnings

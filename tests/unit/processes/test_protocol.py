@@ -26,11 +26,11 @@ from service.processes.protocol import (
     to_error,
     to_fault,
 )
-from service.registry.messages import SCOUT_ERRORS
+from service.registry.messages import REGISTRY_ERRORS
 from service.workers.errors import WORKER_ERRORS
 from service.workers.messages import RawRequest
 
-ERRORS = {**WORKER_ERRORS, **SCOUT_ERRORS}
+ERRORS = {**WORKER_ERRORS, **REGISTRY_ERRORS}
 
 
 class SilentError(Exception):
@@ -110,7 +110,7 @@ def test_anything_else_is_told_in_words(raised: BaseException, sentence: str) ->
 
 def test_a_child_raises_only_what_its_kind_may() -> None:
     """A code that was not agreed on is an error without a class here."""
-    told = to_error(Fault("model-failed", "it raised", "where"), SCOUT_ERRORS)
+    told = to_error(Fault("model-failed", "it raised", "where"), REGISTRY_ERRORS)
     assert type(told) is ChildRaisedError
     assert told.detail == "where"
 

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.anyio
 REF = ModelRef.parse("models:/m@champion")
 
 
-async def test_the_scouts_answer_is_the_sources() -> None:
+async def test_the_registrys_answer_is_the_sources() -> None:
     """Version and note come from the reply, the pointer is what was given."""
     asked: list[ResolveRequest] = []
 
