@@ -21,7 +21,7 @@ from service.settings.errors import SettingsError
 from service.settings.settings import Settings
 from service.settings.texts import show
 from service.store.artifact_store import InUse
-from service.watcher.gates.gate import Candidate, pass_gates
+from service.watcher.gates.gate import Candidate, prove
 
 GOOD = 0
 NOT_GOOD = 1
@@ -99,7 +99,7 @@ async def _prove(deployment: Deployment, in_use: InUse, say: Say) -> None:
 
         candidate = Candidate(in_use.stored, lambda: None, open_model)
         try:
-            await pass_gates(deployment.gates, candidate, tell)
+            await prove(deployment.gates, candidate, tell)
         except ServiceError as error:
             # Raised below: the task group would wrap it.
             failure = error

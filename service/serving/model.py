@@ -20,9 +20,10 @@ from service.core.errors import ServiceError
 from service.core.versions import ModelVersion, StoredVersion
 from service.serving.batching.batcher import Batcher, BatchSettings
 from service.serving.failed_request import FailedRequest
+from service.serving.proof import Proof
 from service.serving.record import Known, Record
 from service.workers.factory import WorkerFactory
-from service.workers.messages import LoadReply, Timing
+from service.workers.messages import LoadReply
 from service.workers.pool import Pool
 from service.workers.pool_settings import PoolSettings
 from service.workers.stored_files import Restore
@@ -70,8 +71,8 @@ class LoadedModel:
         """Set once what it was proved by needs no workers any more that answer by pyfunc."""
         self.serves = anyio.Event()
         """Set once it serves."""
-        self.timings: tuple[Timing, ...] = ()
-        """How fast it was when it was loaded, by rows: what its successor is compared with."""
+        self.proof: Proof | None = None
+        """What it was opened to traffic with; None for one that was not."""
         self.leases = 0
         self.answered = 0
         """Requests that it answered."""
@@ -103,8 +104,16 @@ class LoadedModel:
         """Return once `close` was called."""
         await self._closing.wait()
 
+    def open_to_traffic(self, proof: Proof) -> None:
+        """Let requests come to a version that has passed every gate."""
+        self.proof = proof
+        self.batcher.row_wise = proof.row_wise
+        self.batcher.learn(proof.timings)
+
     def begin_to_serve(self) -> None:
-        """Note the time, for people."""
+        """Note the time, for people. Raise RuntimeError for one that is not open to traffic."""
+        if self.proof is None:
+            raise RuntimeError(f"version {self.version.version} was not proved")
         self.serving_since = datetime.now(UTC)
         self.proved.set()
         self.serves.set()

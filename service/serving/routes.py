@@ -57,8 +57,9 @@ class Routes:
 
         One assignment: requests that came before it finish with the one before, which must be
         drained and closed by the caller; those that come after it get the candidate.
+        Raise RuntimeError for a candidate that is not open to traffic.
         """
-        previous, self._current = self._current, candidate
         if candidate is not None:
             candidate.begin_to_serve()
+        previous, self._current = self._current, candidate
         return previous

@@ -24,10 +24,11 @@ from service.core.text import presentable
 from service.core.verdicts import Verdict
 from service.core.versions import ModelVersion
 from service.serving.model import LoadedModel, ModelHost
+from service.serving.proof import Proof
 from service.serving.record import Known
 from service.serving.routes import Routes
 from service.store.artifact_store import ArtifactStore, InUse
-from service.watcher.gates.gate import Candidate, Gate, pass_gates
+from service.watcher.gates.gate import Candidate, Gate, prove
 from service.watcher.probation import Probation, ProbationSettings
 from service.watcher.promotion_recorder import PromotionRecorder
 
@@ -103,7 +104,7 @@ class Rollout:
                 in_use.stored, lambda: self._routes.current, partial(self._open, in_use)
             )
             life.move(State.LOADING)
-            await self._prove(candidate, life, telling, log)
+            proof = await self._prove(candidate, life, telling, log)
             # A wish that was given up while the last gate decided is given up all the same.
             await anyio.lowlevel.checkpoint_if_cancelled()
         except BaseException as error:
@@ -119,6 +120,7 @@ class Rollout:
                 await self._release(in_use)
             raise
         # Nothing may be awaited from here to the end: the swap is one step of the event loop.
+        candidate.model.open_to_traffic(proof)
         life.move(State.READY)
         self._lives[candidate.model] = life
         self._make_current(candidate.model, telling, log)
@@ -186,7 +188,7 @@ class Rollout:
         life: Life,
         telling: PromotionRecorder,
         log: structlog.typing.FilteringBoundLogger,
-    ) -> None:
+    ) -> Proof:
         def tell(verdict: Verdict) -> None:
             step = _LOAD_GATE if verdict.gate == _LOAD_GATE else "gates"
             telling.judged(verdict)
@@ -195,7 +197,7 @@ class Rollout:
                 life.move(State.GATING)
             log.info("gate", gate=verdict.gate, outcome=str(verdict.outcome), reason=verdict.reason)
 
-        await pass_gates(self._gates, candidate, tell)
+        return await prove(self._gates, candidate, tell)
 
     async def _open(self, in_use: InUse) -> LoadedModel:
         opened: LoadedModel = await self._nursery.start(self._host_in_use, in_use)

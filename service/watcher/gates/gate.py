@@ -1,4 +1,4 @@
-"""What a gate is, and how a candidate passes a row of them."""
+"""What a gate is, and how a candidate is proved by a chain of them."""
 
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -12,6 +12,8 @@ from service.core.text import presentable
 from service.core.verdicts import Outcome, Verdict
 from service.core.versions import StoredVersion
 from service.serving.model import LoadedModel
+from service.serving.proof import Proof
+from service.workers.messages import Timing
 
 _TOLD_LINES = 5
 
@@ -64,10 +66,15 @@ class Candidate:
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """What a gate found; the runner adds its name and how long it took."""
+    """What a gate found; `prove` adds its name and how long it took.
+
+    `row_wise` and `timings` are for the proof; None where a gate finds out nothing of them.
+    """
 
     outcome: Outcome
     reason: str
+    row_wise: bool | None = None
+    timings: tuple[Timing, ...] | None = None
 
 
 class Gate(Protocol):
@@ -78,7 +85,7 @@ class Gate(Protocol):
     """Whether it looks at what serves: then it is passed again if another version serves by now."""
 
     async def check(self, candidate: Candidate) -> Finding:
-        """Pass or refuse the candidate.
+        """Pass or refuse the candidate, and change nothing of it.
 
         A failure that says nothing of the candidate (a full disk, no process to be had) is raised
         as it is: the rollout tries again later.
@@ -86,16 +93,16 @@ class Gate(Protocol):
         ...
 
 
-async def pass_gates(
+async def prove(
     gates: Sequence[Gate], candidate: Candidate, on_verdict: Callable[[Verdict], None]
-) -> None:
-    """Check a candidate gate by gate; tell each verdict as it falls.
+) -> Proof:
+    """Check a candidate gate by gate, tell each verdict as it falls, and return what was found.
 
     Gates that compare it with what serves check it again where another version serves when all have
     passed it, so that what serves on return is what it was compared with. Raise RefusedError, with
     all verdicts so far, at the first gate that refuses.
     """
-    verdicts: list[Verdict] = []
+    proof = Proof()
     compared_with: dict[str, LoadedModel | None] = {}
     left = list(gates)
     while left:
@@ -106,13 +113,23 @@ async def pass_gates(
         # A model may name the place where it looked for something, with the password.
         reason = presentable(found.reason)
         verdict = Verdict(gate.name, found.outcome, reason, time.monotonic() - started)
-        verdicts.append(verdict)
+        proof = _extended(proof, verdict, found)
         on_verdict(verdict)
         if verdict.outcome is Outcome.REFUSE:
-            raise RefusedError(f"refused by the {gate.name} gate: {verdict.reason}", verdicts)
+            raise RefusedError(f"refused by the {gate.name} gate: {verdict.reason}", proof.verdicts)
         if not left:
             now = candidate.incumbent
             left = [gate for gate in gates if gate.compares and compared_with[gate.name] is not now]
+    return proof
+
+
+def _extended(proof: Proof, verdict: Verdict, found: Finding) -> Proof:
+    """Return a proof with one more finding; the last word on a thing counts."""
+    return Proof(
+        (*proof.verdicts, verdict),
+        proof.row_wise if found.row_wise is None else found.row_wise,
+        proof.timings if found.timings is None else found.timings,
+    )
 
 
 def refuse_lost(error: ChildLostError) -> Finding:

@@ -19,7 +19,7 @@ class SmokeGate:
         self._timeout_s = timeout_s
 
     async def check(self, candidate: Candidate) -> Finding:
-        """Predict, and allow batching for a model that was shown to be row-wise."""
+        """Predict, and find out whether the model is row-wise."""
         model, incumbent = candidate.model, candidate.incumbent
         try:
             reply = await model.pool.smoke(
@@ -34,11 +34,11 @@ class SmokeGate:
             return Finding(Outcome.REFUSE, f"predicting on its example raised {error}")
         if reply.refusal:
             return Finding(Outcome.REFUSE, reply.refusal)
-        model.batcher.row_wise = reply.row_wise
         batched = "batched" if reply.row_wise else "not batched"
         reason = f"{reply.row_wise_why}: requests are {batched}"
         if reply.writes.told:
             reason += f"; {reply.writes.told}"
         if not reply.rows:
-            return Finding(Outcome.SKIP, reason)
-        return Finding(Outcome.PASS, f"predicted {reply.rows} rows of {reply.rows_from}; {reason}")
+            return Finding(Outcome.SKIP, reason, row_wise=reply.row_wise)
+        told = f"predicted {reply.rows} rows of {reply.rows_from}; {reason}"
+        return Finding(Outcome.PASS, told, row_wise=reply.row_wise)

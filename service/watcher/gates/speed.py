@@ -35,15 +35,16 @@ class SpeedGate:
             return Finding(Outcome.REFUSE, str(error))
         except ChildRaisedError as error:
             return Finding(Outcome.SKIP, f"it could not be timed: {error}")
-        model.timings = reply.timings
-        model.batcher.learn(reply.timings)
         if not reply.timings:
-            return Finding(Outcome.SKIP, "it raised on every row that it could be timed with")
-        return Finding(Outcome.PASS, _told(reply.timings, incumbent))
+            return Finding(
+                Outcome.SKIP, "it raised on every row that it could be timed with", timings=()
+            )
+        return Finding(Outcome.PASS, _told(reply.timings, incumbent), timings=reply.timings)
 
 
 def _told(timings: Sequence[Timing], incumbent: LoadedModel | None) -> str:
-    before = {timing.rows: timing.ms for timing in incumbent.timings} if incumbent else {}
+    proof = incumbent.proof if incumbent else None
+    before = {timing.rows: timing.ms for timing in proof.timings} if proof else {}
     told = []
     for timing in timings:
         figure = f"{timing.rows} row{'' if timing.rows == 1 else 's'} in {timing.ms:.3g} ms"

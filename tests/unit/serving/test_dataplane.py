@@ -17,6 +17,7 @@ from service.serving.batching.batcher import Batcher
 from service.serving.dataplane import DataPlane, Prediction
 from service.serving.failed_request import FailedRequest
 from service.serving.model import LoadedModel
+from service.serving.proof import Proof
 from service.serving.record import Known
 from service.serving.routes import Routes
 from service.workers.factory import WorkerFactory
@@ -70,6 +71,7 @@ async def serving(workers: FakeWorkers) -> AsyncIterator[tuple["RoutesPlane", Lo
     model = LoadedModel(stored, CONTRACT, loaded, pool, BATCHING)
     batcher: Any = Batcher(workers, BATCHING, row_wise=True)
     model.batcher = batcher
+    model.open_to_traffic(Proof(row_wise=True))
     routes = Routes()
     routes.swap(model)
     async with anyio.create_task_group() as host:

@@ -1,5 +1,6 @@
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import anyio
 import anyio.lowlevel
@@ -18,10 +19,10 @@ from service.core.errors import (
 from service.core.verdicts import Outcome, Verdict
 from service.core.versions import StoredVersion
 from service.serving.model import LoadedModel
-from service.watcher.gates.gate import Candidate, Finding, pass_gates
+from service.watcher.gates.gate import Candidate, Finding, prove
 from service.watcher.gates.load import LoadGate
 from service.watcher.gates.smoke import SmokeGate
-from service.workers.messages import LoadReply, SmokeReply
+from service.workers.messages import LoadReply, SmokeReply, Timing
 from tests.support.fake_models import BATCHING, CONTRACT, FakePool, Fate
 from tests.support.fake_source import a_version
 
@@ -63,10 +64,13 @@ def a_candidate(error: Exception | None = None, pool: FakePool | None = None) ->
 class Told:
     """A gate that finds what it was told to."""
 
-    def __init__(self, name: str, outcome: Outcome, *, compares: bool = False) -> None:
+    def __init__(
+        self, name: str, outcome: Outcome, *, compares: bool = False, **shown: Any
+    ) -> None:
         self.name = name
         self.compares = compares
         self._outcome = outcome
+        self._shown = shown
         self.asked = 0
         self.seen: list[LoadedModel | None] = []
         """What served, each time that it was asked."""
@@ -76,13 +80,13 @@ class Told:
         self.asked += 1
         self.seen.append(candidate.incumbent)
         await anyio.lowlevel.checkpoint()
-        return Finding(self._outcome, f"{self.name} says token=hush")
+        return Finding(self._outcome, f"{self.name} says token=hush", **self._shown)
 
 
 async def run(gates: Sequence[Told]) -> list[Verdict]:
     """Have a candidate pass them; return the verdicts as they fell."""
     told: list[Verdict] = []
-    await pass_gates(gates, a_candidate(), told.append)
+    await prove(gates, a_candidate(), told.append)
     return told
 
 
@@ -94,6 +98,22 @@ async def test_every_gate_is_asked_in_order() -> None:
         ("b", Outcome.SKIP),
         ("c", Outcome.PASS),
     ]
+
+
+async def test_what_the_gates_found_is_the_proof() -> None:
+    """Nothing of it is written into the candidate."""
+    timings = (Timing(1, 2.5, 4),)
+    gates = [
+        Told("a", Outcome.PASS, row_wise=True),
+        Told("b", Outcome.PASS, timings=timings),
+        Told("c", Outcome.SKIP),
+    ]
+    candidate = a_candidate()
+    await candidate.open()
+    proof = await prove(gates, candidate, lambda _: None)
+    assert (proof.row_wise, proof.timings) == (True, timings)
+    assert [verdict.gate for verdict in proof.verdicts] == ["a", "b", "c"]
+    assert (candidate.model.proof, candidate.model.batcher.row_wise) == (None, False)
 
 
 async def test_the_first_refusal_ends_it() -> None:
@@ -120,7 +140,7 @@ async def test_what_is_compared_is_compared_with_what_serves_in_the_end() -> Non
     async def open_model() -> LoadedModel:
         return a_model()
 
-    await pass_gates(gates, Candidate(STORED, lambda: serving[0], open_model), tell)
+    await prove(gates, Candidate(STORED, lambda: serving[0], open_model), tell)
     assert told == ["load", "a", "b", "a"]
     assert [gate.seen for gate in gates] == [[worse], [worse, good], [good]]
 
@@ -201,6 +221,7 @@ async def test_requests_are_merged_only_for_a_model_that_was_shown_to_be_row_wis
     """Invariant 11 begins here."""
     candidate = a_candidate(pool=SaidPool(reply))
     await candidate.open()
+    found = await SmokeGate(1).check(candidate)
+    assert found.outcome is outcome
+    assert bool(found.row_wise) is batched
     assert candidate.model.batcher.row_wise is False
-    assert (await SmokeGate(1).check(candidate)).outcome is outcome
-    assert candidate.model.batcher.row_wise is batched

@@ -6,6 +6,7 @@ from service.core.errors import ChildLostError, ChildRaisedError, ChildTimeoutEr
 from service.core.verdicts import Outcome
 from service.core.versions import StoredVersion
 from service.serving.model import LoadedModel
+from service.serving.proof import Proof
 from service.watcher.gates.gate import Candidate, Finding
 from service.watcher.gates.speed import SpeedGate
 from service.workers.messages import LoadReply, SpeedReply, Timing
@@ -53,11 +54,14 @@ async def check(model: LoadedModel, incumbent: LoadedModel | None = None) -> Fin
 async def test_figures_stand_beside_those_that_the_incumbent_had() -> None:
     """Where both were timed with as many rows; the incumbent itself is left alone."""
     first = a_model(1, (Timing(1, 18.04, 4), Timing(64, 24.5, 3)))
-    assert await check(first) == Finding(Outcome.PASS, "1 row in 18 ms, 64 rows in 24.5 ms")
+    found = await check(first)
+    assert (found.outcome, found.reason) == (Outcome.PASS, "1 row in 18 ms, 64 rows in 24.5 ms")
+    assert found.timings is not None
+    assert first.proof is None
+    first.open_to_traffic(Proof(timings=found.timings))
     second = a_model(2, (Timing(1, 9.001, 5), Timing(16, 10, 5)))
-    assert await check(second, first) == Finding(
-        Outcome.PASS, "1 row in 9 ms (version 1: 18), 16 rows in 10 ms"
-    )
+    found = await check(second, first)
+    assert found.reason == "1 row in 9 ms (version 1: 18), 16 rows in 10 ms"
     pool = second.pool
     assert isinstance(pool, TimedPool)
     assert pool.asked_for == first.stored.path
