@@ -14,7 +14,7 @@ from tests.support.python_models import HANGS, NOT_FINITE, PICKY, RAISES
 from tests.support.running_service import RunningService, start
 
 ALIAS = "live"
-GATES = ["artifacts", "environment", "load", "contract", "smoke", "speed"]
+GATES = ["artifacts", "environment", "load", "contract", "smoke", "speed", "predictors"]
 ONE = pd.DataFrame({"a": [1.0, 2.0]})
 ANSWER = pd.DataFrame({"y": [1.0, 2.0]})
 
@@ -153,6 +153,8 @@ def test_a_version_without_an_example_is_tried_on_the_incumbents_and_told(strict
     assert strict.reload().json()["model_version"] == version
     told = {verdict["gate"]: verdict for verdict in strict.verdicts(version)}
     assert list(told) == GATES
+    # The version that serves answers by pyfunc, so no faster predictors are waited for.
+    assert told.pop("predictors")["outcome"] == "skip"
     assert {verdict["outcome"] for verdict in told.values()} == {"pass"}
     assert "files, " in told["artifacts"]["reason"]
     assert "installed" in told["environment"]["reason"]
