@@ -31,7 +31,6 @@ from service.settings.deployment import DeploymentSettings
 from service.store.artifact_store import ArtifactStore
 from service.store.pointer_state import Remembered
 from service.watcher.gates.chain import gate_chain
-from service.watcher.gates.gate import Gate
 from service.watcher.loop import watch
 from service.watcher.probation import ProbationSettings
 from service.watcher.reconciler import Reconciler
@@ -74,7 +73,7 @@ class Deployment:
         self.change = ""
         """Why new settings for it are not in force yet; '' where none wait."""
         self._leaving = anyio.Event()
-        self.gates: tuple[Gate, ...] = gate_chain(settings, platform.describe)
+        self.gates = gate_chain(settings, platform.describe)
 
     @property
     def model_name(self) -> str:

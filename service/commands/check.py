@@ -21,7 +21,9 @@ from service.settings.errors import SettingsError
 from service.settings.settings import Settings
 from service.settings.texts import show
 from service.store.artifact_store import InUse
-from service.watcher.gates.gate import Candidate, prove
+from service.watcher.loading import load
+from service.watcher.proving import Proving, check_files
+from service.watcher.verdict_log import VerdictLog
 
 GOOD = 0
 NOT_GOOD = 1
@@ -97,13 +99,16 @@ async def _prove(deployment: Deployment, in_use: InUse, say: Say) -> None:
             opened: LoadedModel = await nursery.start(functools.partial(host.run, in_use.stored))
             return opened
 
-        candidate = Candidate(in_use.stored, lambda: None, open_model)
+        candidate: LoadedModel | None = None
+        chain, verdicts = deployment.gates, VerdictLog(tell)
         try:
-            await prove(deployment.gates, candidate, tell)
+            await check_files(chain.of_files, in_use.stored, verdicts)
+            candidate = await load(in_use.stored.version, open_model, verdicts)
+            await Proving(chain.of_model, candidate, lambda: None, verdicts).complete()
         except ServiceError as error:
             # Raised below: the task group would wrap it.
             failure = error
-        if candidate.is_open:
-            candidate.model.close()
+        if candidate is not None:
+            candidate.close()
     if failure is not None:
         raise failure

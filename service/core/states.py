@@ -6,13 +6,13 @@ from service.core.text_enum import TextEnum
 class State(TextEnum):
     """Where a version stands.
 
-    NEW > FETCHING > LOADING > GATING > READY > DRAINING > UNLOADED; any but the last > FAILED.
+    NEW > FETCHING > LOADING > PROVING > READY > DRAINING > UNLOADED; any but the last > FAILED.
     """
 
     NEW = "new"
     FETCHING = "fetching"
     LOADING = "loading"
-    GATING = "gating"
+    PROVING = "proving"
     READY = "ready"
     DRAINING = "draining"
     UNLOADED = "unloaded"
@@ -22,8 +22,8 @@ class State(TextEnum):
 _NEXT: dict[State, frozenset[State]] = {
     State.NEW: frozenset({State.FETCHING, State.FAILED}),
     State.FETCHING: frozenset({State.LOADING, State.FAILED}),
-    State.LOADING: frozenset({State.GATING, State.FAILED}),
-    State.GATING: frozenset({State.READY, State.FAILED}),
+    State.LOADING: frozenset({State.PROVING, State.FAILED}),
+    State.PROVING: frozenset({State.READY, State.FAILED}),
     State.READY: frozenset({State.DRAINING, State.FAILED}),
     State.DRAINING: frozenset({State.UNLOADED, State.FAILED}),
     # Both are the end of a life: a version that is wanted again begins another.

@@ -68,7 +68,7 @@ class LoadedModel:
         self.compiling = Compiling(loaded)
         """What became of its compiled predictors."""
         self.proved = anyio.Event()
-        """Set once what it was proved by needs no workers any more that answer by pyfunc."""
+        """Set once its proof needs no workers any more that answer by pyfunc."""
         self.serves = anyio.Event()
         """Set once it serves."""
         self.proof: Proof | None = None
@@ -104,6 +104,10 @@ class LoadedModel:
         """Return once `close` was called."""
         await self._closing.wait()
 
+    def allow_compiled(self) -> None:
+        """Let its workers answer by compiled predictors: as it is called by MLflow it is proved."""
+        self.proved.set()
+
     def open_to_traffic(self, proof: Proof) -> None:
         """Let requests come to a version that has passed every gate."""
         self.proof = proof
@@ -115,7 +119,7 @@ class LoadedModel:
         if self.proof is None:
             raise RuntimeError(f"version {self.version.version} was not proved")
         self.serving_since = datetime.now(UTC)
-        self.proved.set()
+        self.allow_compiled()
         self.serves.set()
 
     def note_failure(self, failed: FailedRequest) -> None:

@@ -4,7 +4,7 @@ Whatever fails on the way ends the candidate and changes nothing that is served.
 """
 
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from functools import partial
 
@@ -24,15 +24,16 @@ from service.core.text import presentable
 from service.core.verdicts import Verdict
 from service.core.versions import ModelVersion
 from service.serving.model import LoadedModel, ModelHost
-from service.serving.proof import Proof
 from service.serving.record import Known
 from service.serving.routes import Routes
 from service.store.artifact_store import ArtifactStore, InUse
-from service.watcher.gates.gate import Candidate, Gate, prove
+from service.watcher.gates.chain import GateChain
+from service.watcher.loading import LOAD, load
 from service.watcher.probation import Probation, ProbationSettings
 from service.watcher.promotion_recorder import PromotionRecorder
+from service.watcher.proving import check_files, prove
+from service.watcher.verdict_log import VerdictLog
 
-_LOAD_GATE = "load"
 _SILENCE = Silence()
 
 
@@ -48,7 +49,7 @@ class Rollout:
         *,
         store: ArtifactStore,
         host: ModelHost,
-        gates: Sequence[Gate],
+        gates: GateChain,
         routes: Routes,
         monitor: StateMonitor,
         journal: Journal,
@@ -96,15 +97,16 @@ class Rollout:
             return
         life = self._monitor.begin(version)
         in_use: InUse | None = None
-        candidate: Candidate | None = None
+        candidate: LoadedModel | None = None
+        verdicts = VerdictLog(partial(_tell, telling, log))
         try:
             life.move(State.FETCHING)
             in_use = await self._fetch(version, telling, log)
-            candidate = Candidate(
-                in_use.stored, lambda: self._routes.current, partial(self._open, in_use)
-            )
             life.move(State.LOADING)
-            proof = await self._prove(candidate, life, telling, log)
+            await check_files(self._gates.of_files, in_use.stored, verdicts)
+            candidate = await load(version, partial(self._open, in_use), verdicts)
+            life.move(State.PROVING)
+            proof = await prove(self._gates, candidate, lambda: self._routes.current, verdicts)
             # A wish that was given up while the last gate decided is given up all the same.
             await anyio.lowlevel.checkpoint_if_cancelled()
         except BaseException as error:
@@ -114,16 +116,16 @@ class Rollout:
             if ending is Ending.REFUSED:
                 self._herald.refused(version, reason)
             log.warning("promotion ended", ending=str(ending), reason=reason)
-            if candidate is not None and candidate.is_open:
-                await _close(candidate.model)
+            if candidate is not None:
+                await _close(candidate)
             elif in_use is not None:
                 await self._release(in_use)
             raise
         # Nothing may be awaited from here to the end: the swap is one step of the event loop.
-        candidate.model.open_to_traffic(proof)
+        candidate.open_to_traffic(proof)
         life.move(State.READY)
-        self._lives[candidate.model] = life
-        self._make_current(candidate.model, telling, log)
+        self._lives[candidate] = life
+        self._make_current(candidate, telling, log)
 
     def _warm(self, version: ModelVersion) -> LoadedModel | None:
         """Return a version that is still loaded behind the one that serves, if it can answer."""
@@ -181,23 +183,6 @@ class Rollout:
         digest = in_use.stored.digest
         log.info("version in the store", took_s=telling.duration("fetch"), digest=digest)
         return in_use
-
-    async def _prove(
-        self,
-        candidate: Candidate,
-        life: Life,
-        telling: PromotionRecorder,
-        log: structlog.typing.FilteringBoundLogger,
-    ) -> Proof:
-        def tell(verdict: Verdict) -> None:
-            step = _LOAD_GATE if verdict.gate == _LOAD_GATE else "gates"
-            telling.judged(verdict)
-            telling.took(step, telling.duration(step) + verdict.duration_s)
-            if verdict.gate == _LOAD_GATE:
-                life.move(State.GATING)
-            log.info("gate", gate=verdict.gate, outcome=str(verdict.outcome), reason=verdict.reason)
-
-        return await prove(self._gates, candidate, tell)
 
     async def _open(self, in_use: InUse) -> LoadedModel:
         opened: LoadedModel = await self._nursery.start(self._host_in_use, in_use)
@@ -372,6 +357,16 @@ class Rollout:
         await _close(model)
         life.move(State.UNLOADED, reason)
         self._log.info("version gone", model=model.version.name, version=model.version.version)
+
+
+def _tell(
+    telling: PromotionRecorder, log: structlog.typing.FilteringBoundLogger, verdict: Verdict
+) -> None:
+    """Record a verdict, and what was found so far took."""
+    step = LOAD if verdict.gate == LOAD else "gates"
+    telling.judged(verdict)
+    telling.took(step, telling.duration(step) + verdict.duration_s)
+    log.info("gate", gate=verdict.gate, outcome=str(verdict.outcome), reason=verdict.reason)
 
 
 def _ending_of(error: BaseException) -> tuple[Ending, str]:

@@ -12,7 +12,7 @@ from tests.support.mlflow_server import unique_name
 
 FLAPS = 12
 FLAP_PAUSE_S = 0.15
-UNDER_WAY = {"fetching", "loading", "gating"}
+UNDER_WAY = {"fetching", "loading", "proving"}
 
 
 @pytest.mark.parametrize(

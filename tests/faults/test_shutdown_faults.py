@@ -27,11 +27,11 @@ DRAIN_LEAD_S = 1.5
 LIMIT_S = 20.0
 FACTOR = 2.0
 
-PHASES = ("starting", "idle", "loading", "gating", "swapping", "draining", "under load")
+PHASES = ("starting", "idle", "loading", "proving", "swapping", "draining", "under load")
 IN_SHORT = [
     ("starting", "process"),
     ("loading", "group"),
-    ("gating", "process"),
+    ("proving", "process"),
     ("swapping", "process"),
     ("draining", "group"),
     ("under load", "process"),
@@ -52,7 +52,7 @@ def name(mlflow_server: MlflowServer) -> str:
     return name
 
 
-VERSION_OF = {"loading": "2", "gating": "3", "swapping": "4", "draining": "4"}
+VERSION_OF = {"loading": "2", "proving": "3", "swapping": "4", "draining": "4"}
 
 
 @contextmanager

@@ -257,12 +257,12 @@ class Swapping(RuleBasedStateMachine):
 
     @invariant()
     def invariant_5_at_most_one_candidate_loads_at_a_time(self) -> None:
-        """Count what is fetched, loaded and gated; the old is gone before the new begins."""
+        """Count what is fetched, loaded and proved; the old is gone before the new begins."""
         host, store = self.watcher.host, self.watcher.store
         loaded = [model for model in host.opened if not model.closed.is_set()]
-        gating = [model for model in loaded if model not in self.routes.served]
+        proving = [model for model in loaded if model not in self.routes.served]
         loading = len(host.opening) - len(loaded)
-        assert len(store.fetching) + loading + len(gating) <= 1
+        assert len(store.fetching) + loading + len(proving) <= 1
 
     def teardown(self) -> None:
         """Let all end well: then what is promoted serves, and nothing else is left."""

@@ -15,8 +15,8 @@ from service.core.events import Ending
 from service.core.versions import ModelRef
 from service.registry.finder import VersionFinder
 from service.serving.routes import Routes
+from service.watcher.gates.chain import GateChain
 from service.watcher.gates.contract import ContractGate
-from service.watcher.gates.load import LoadGate
 from service.watcher.gates.smoke import SmokeGate
 from service.watcher.probation import ProbationSettings
 from service.watcher.reconciler import Reconciler
@@ -57,7 +57,7 @@ class FakeWatcher:
         self.rollout = Rollout(
             store=self.store,
             host=self.host,
-            gates=(LoadGate(), ContractGate("refuse", refuse_unknown=False), SmokeGate(300)),
+            gates=GateChain((), (ContractGate("refuse", refuse_unknown=False), SmokeGate(300))),
             routes=self.routes,
             monitor=self.monitor,
             journal=self.journal,

@@ -6,7 +6,7 @@ from service.core.errors import StoreCorruptError
 from service.core.verdicts import Outcome
 from service.core.versions import StoredVersion
 from service.store import manifest
-from service.watcher.gates.gate import Candidate, Finding
+from service.watcher.gates.gate import Finding
 
 _SHOWN_DIGITS = 12
 _KB = 1000
@@ -21,11 +21,10 @@ class ArtifactsGate:
     """
 
     name = "artifacts"
-    compares = False
 
-    async def check(self, candidate: Candidate) -> Finding:
+    async def check(self, stored: StoredVersion) -> Finding:
         """Tell how many files and bytes there are. Raise StoreCorruptError for another record."""
-        recorded = await anyio.to_thread.run_sync(_recorded, candidate.stored)
+        recorded = await anyio.to_thread.run_sync(_recorded, stored)
         count = len(recorded.files)
         return Finding(
             Outcome.PASS,

@@ -1,6 +1,8 @@
-"""The gates in their order."""
+"""What a candidate passes, in its order."""
 
 from collections.abc import Awaitable, Callable
+
+import msgspec
 
 from service.core.described import Described
 from service.core.versions import StoredVersion
@@ -8,29 +10,38 @@ from service.settings.deployment import DeploymentSettings
 from service.watcher.gates.artifacts import ArtifactsGate
 from service.watcher.gates.contract import ContractGate
 from service.watcher.gates.environment import EnvironmentGate
-from service.watcher.gates.gate import Gate
-from service.watcher.gates.load import LoadGate
-from service.watcher.gates.predictors import PredictorsGate
+from service.watcher.gates.gate import FilesGate, ModelGate
 from service.watcher.gates.smoke import SmokeGate
 from service.watcher.gates.speed import SpeedGate
 
 
+class GateChain(msgspec.Struct, frozen=True):
+    """What a candidate passes before it sees traffic.
+
+    `of_files` before it is loaded, `of_model` afterwards. Compiled predictors are then waited for
+    up to `compiled_wait_s`; with 0 they are not.
+    """
+
+    of_files: tuple[FilesGate, ...]
+    of_model: tuple[ModelGate, ...]
+    compiled_wait_s: float = 0.0
+
+
 def gate_chain(
     settings: DeploymentSettings, describe: Callable[[StoredVersion], Awaitable[Described]]
-) -> tuple[Gate, ...]:
+) -> GateChain:
     """Return every gate, the cheapest first: what refuses early spares the rest.
 
     `describe` has a version's files read.
     """
-    waits = settings.compiled != "off" and settings.compiled_wait_s > 0
-    return (
-        ArtifactsGate(),
-        EnvironmentGate(settings.on_mismatch, describe),
-        LoadGate(),
-        ContractGate(
-            settings.on_contract_change, refuse_unknown=settings.unknown_fields == "refuse"
+    return GateChain(
+        of_files=(ArtifactsGate(), EnvironmentGate(settings.on_mismatch, describe)),
+        of_model=(
+            ContractGate(
+                settings.on_contract_change, refuse_unknown=settings.unknown_fields == "refuse"
+            ),
+            SmokeGate(settings.load_timeout_s),
+            SpeedGate(settings.load_timeout_s),
         ),
-        SmokeGate(settings.load_timeout_s),
-        SpeedGate(settings.load_timeout_s),
-        *([PredictorsGate(settings.compiled_wait_s)] if waits else []),
+        compiled_wait_s=settings.compiled_wait_s if settings.compiled != "off" else 0.0,
     )

@@ -5,7 +5,8 @@ from typing import Literal
 from service.contracts.compatibility import differences
 from service.contracts.contract import Contract
 from service.core.verdicts import Outcome
-from service.watcher.gates.gate import Candidate, Finding
+from service.serving.model import LoadedModel
+from service.watcher.gates.gate import Finding
 
 
 class ContractGate:
@@ -21,9 +22,9 @@ class ContractGate:
         self._on_change = on_change
         self._refuse_unknown = refuse_unknown
 
-    async def check(self, candidate: Candidate) -> Finding:
+    async def check(self, candidate: LoadedModel, incumbent: LoadedModel | None) -> Finding:
         """Compare with the incumbent; tell what callers must send, and what they get."""
-        contract, incumbent = candidate.model.contract, candidate.incumbent
+        contract = candidate.contract
         told = _told(contract)
         if incumbent is None:
             return Finding(Outcome.PASS, f"{told}; no version serves yet that it could differ from")

@@ -14,7 +14,7 @@ from service.core.described import Described
 from service.core.text import bounded
 from service.core.verdicts import Outcome
 from service.core.versions import StoredVersion
-from service.watcher.gates.gate import Candidate, Finding
+from service.watcher.gates.gate import Finding
 
 Installed = Callable[[str], str | None]
 """Returns the installed version of a distribution, None where there is none."""
@@ -39,7 +39,6 @@ class EnvironmentGate:
     """
 
     name = "environment"
-    compares = False
 
     def __init__(
         self,
@@ -49,9 +48,9 @@ class EnvironmentGate:
         self._on_mismatch = on_mismatch
         self._describe = describe
 
-    async def check(self, candidate: Candidate) -> Finding:
+    async def check(self, stored: StoredVersion) -> Finding:
         """Name each package that differs, what is wanted and what was found."""
-        described = await self._describe(candidate.stored)
+        described = await self._describe(stored)
         if described.refusal:
             return Finding(Outcome.REFUSE, described.refusal)
         compared, differences, unread = await anyio.to_thread.run_sync(_compare_here, described)

@@ -2,7 +2,8 @@
 
 from service.core.errors import ChildLostError, ChildRaisedError, ChildTimeoutError
 from service.core.verdicts import Outcome
-from service.watcher.gates.gate import Candidate, Finding, refuse_lost
+from service.serving.model import LoadedModel
+from service.watcher.gates.gate import Finding, log_of, refuse_lost
 
 
 class SmokeGate:
@@ -18,11 +19,10 @@ class SmokeGate:
     def __init__(self, timeout_s: float) -> None:
         self._timeout_s = timeout_s
 
-    async def check(self, candidate: Candidate) -> Finding:
+    async def check(self, candidate: LoadedModel, incumbent: LoadedModel | None) -> Finding:
         """Predict, and find out whether the model is row-wise."""
-        model, incumbent = candidate.model, candidate.incumbent
         try:
-            reply = await model.pool.smoke(
+            reply = await candidate.pool.smoke(
                 self._timeout_s, incumbent.stored.path if incumbent else None
             )
         except ChildLostError as error:
@@ -30,7 +30,9 @@ class SmokeGate:
         except ChildTimeoutError as error:
             return Finding(Outcome.REFUSE, str(error))
         except ChildRaisedError as error:
-            candidate.log.warning("version raised on its example", exception=error.detail)
+            log_of(candidate.version).warning(
+                "version raised on its example", exception=error.detail
+            )
             return Finding(Outcome.REFUSE, f"predicting on its example raised {error}")
         if reply.refusal:
             return Finding(Outcome.REFUSE, reply.refusal)

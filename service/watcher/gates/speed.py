@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from service.core.errors import ChildLostError, ChildRaisedError, ChildTimeoutError
 from service.core.verdicts import Outcome
 from service.serving.model import LoadedModel
-from service.watcher.gates.gate import Candidate, Finding, refuse_lost
+from service.watcher.gates.gate import Finding, refuse_lost
 from service.workers.messages import Timing
 
 
@@ -22,11 +22,10 @@ class SpeedGate:
     def __init__(self, timeout_s: float) -> None:
         self._timeout_s = timeout_s
 
-    async def check(self, candidate: Candidate) -> Finding:
+    async def check(self, candidate: LoadedModel, incumbent: LoadedModel | None) -> Finding:
         """Time it, warm, and tell the figures beside the incumbent's."""
-        model, incumbent = candidate.model, candidate.incumbent
         try:
-            reply = await model.pool.speed(
+            reply = await candidate.pool.speed(
                 self._timeout_s, incumbent.stored.path if incumbent else None
             )
         except ChildLostError as error:

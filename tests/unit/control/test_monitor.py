@@ -4,7 +4,7 @@ from service.control.monitor import KEPT_LIVES, Life, StateMonitor
 from service.core.states import IllegalTransitionError, State
 from tests.support.fake_source import a_version
 
-UP = (State.FETCHING, State.LOADING, State.GATING, State.READY)
+UP = (State.FETCHING, State.LOADING, State.PROVING, State.READY)
 
 
 def live(life: Life, *states: State) -> None:

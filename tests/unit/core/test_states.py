@@ -8,7 +8,7 @@ LIFE = [
     State.NEW,
     State.FETCHING,
     State.LOADING,
-    State.GATING,
+    State.PROVING,
     State.READY,
     State.DRAINING,
     State.UNLOADED,

@@ -6,8 +6,8 @@ from service.core.events import Ending, Trigger
 from service.core.states import State
 from service.core.verdicts import Outcome
 from service.serving.model import LoadedModel
-from service.watcher.gates.gate import Candidate, Finding
-from service.watcher.gates.load import LoadGate
+from service.watcher.gates.chain import GateChain
+from service.watcher.gates.gate import Finding
 from tests.support.fake_models import Fate
 from tests.support.fake_source import a_version
 from tests.support.fake_watcher import DRAIN_S, FakeWatcher, a_watcher
@@ -98,14 +98,15 @@ async def test_a_candidate_that_is_given_up_while_the_last_gate_decides_is_not_s
         name = "giving up"
         compares = False
 
-        async def check(self, candidate: Candidate) -> Finding:
+        async def check(self, candidate: LoadedModel, incumbent: LoadedModel | None) -> Finding:
             """Pass the candidate, which somebody gives up meanwhile."""
-            assert candidate.is_open
+            assert incumbent is None
+            assert not candidate.closed.is_set()
             given_up.cancel()
             return Finding(Outcome.PASS, "fine")
 
     async with a_watcher() as watcher:
-        watcher.rollout._gates = (LoadGate(), GivingUp())
+        watcher.rollout._gates = GateChain((), (GivingUp(),))
         with anyio.CancelScope() as given_up:
             await watcher.rollout.run(a_version(1), Trigger.POLL)
         assert given_up.cancelled_caught

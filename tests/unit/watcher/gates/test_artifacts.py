@@ -7,13 +7,12 @@ from service.core.verdicts import Outcome
 from service.core.versions import StoredVersion
 from service.store import manifest
 from service.watcher.gates.artifacts import ArtifactsGate, _size
-from service.watcher.gates.gate import Candidate
 from tests.support.fake_source import a_version
 
 pytestmark = pytest.mark.anyio
 
 
-def a_candidate(folder: Path, digest: str = "") -> Candidate:
+def a_version_on_disk(folder: Path, digest: str = "") -> StoredVersion:
     """Return a version on disk as the store leaves it; its digest may be another's."""
     model = folder / "model"
     model.mkdir()
@@ -22,32 +21,28 @@ def a_candidate(folder: Path, digest: str = "") -> Candidate:
     recorded = manifest.build(model)
     manifest.write(folder / manifest.MANIFEST_NAME, recorded)
 
-    async def open_nothing() -> None:
-        raise AssertionError
-
-    stored = StoredVersion(a_version(1), model, digest or recorded.digest)
-    return Candidate(stored, lambda: None, open_nothing)  # type: ignore[arg-type]
+    return StoredVersion(a_version(1), model, digest or recorded.digest)
 
 
 async def test_files_bytes_and_digest_are_told(tmp_path: Path) -> None:
     """So that two people can tell whether they speak of the same version."""
-    candidate = a_candidate(tmp_path)
-    found = await ArtifactsGate().check(candidate)
+    stored = a_version_on_disk(tmp_path)
+    found = await ArtifactsGate().check(stored)
     assert found.outcome is Outcome.PASS
     assert found.reason.startswith("2 files, 2 kB, complete")
-    assert found.reason.endswith(candidate.stored.digest[:12])
+    assert found.reason.endswith(stored.digest[:12])
 
 
 async def test_another_record_says_nothing_of_the_version(tmp_path: Path) -> None:
     """It is raised, so that the store fetches it again."""
     with pytest.raises(StoreCorruptError):
-        await ArtifactsGate().check(a_candidate(tmp_path, "another"))
+        await ArtifactsGate().check(a_version_on_disk(tmp_path, "another"))
     (tmp_path / manifest.MANIFEST_NAME).unlink()
     (tmp_path / "model").rename(tmp_path / "old")
-    candidate = a_candidate(tmp_path)
+    stored = a_version_on_disk(tmp_path)
     (tmp_path / manifest.MANIFEST_NAME).unlink()
     with pytest.raises(StoreCorruptError):
-        await ArtifactsGate().check(candidate)
+        await ArtifactsGate().check(stored)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from service.core.verdicts import Outcome
 from service.core.versions import StoredVersion
 from service.serving.model import LoadedModel
 from service.watcher.gates.contract import ContractGate
-from service.watcher.gates.gate import Candidate, Finding
+from service.watcher.gates.gate import Finding
 from service.workers.messages import LoadReply
 from tests.support.fake_models import BATCHING, FakePool, Fate
 from tests.support.fake_source import a_version
@@ -36,13 +36,7 @@ async def check(
     refuse_unknown: bool = False,
 ) -> Finding:
     """Have a loaded version pass the gate."""
-
-    async def open_model() -> LoadedModel:
-        return model
-
-    candidate = Candidate(model.stored, lambda: incumbent, open_model)
-    await candidate.open()
-    return await ContractGate(on_change, refuse_unknown=refuse_unknown).check(candidate)
+    return await ContractGate(on_change, refuse_unknown=refuse_unknown).check(model, incumbent)
 
 
 async def test_the_first_version_is_told_and_passes() -> None:

@@ -11,7 +11,7 @@ from service.core.versions import StoredVersion
 from service.registry.inside.describing import describe, requirement_lines
 from service.registry.messages import DescribeRequest
 from service.watcher.gates.environment import EnvironmentGate, compare, installed_version
-from service.watcher.gates.gate import Candidate, Finding
+from service.watcher.gates.gate import Finding
 from tests.support.fake_source import a_version
 
 pytestmark = pytest.mark.anyio
@@ -100,7 +100,7 @@ def test_no_line_breaks_the_comparison(line: str) -> None:
 async def test_a_long_list_is_told_by_its_beginning(tmp_path: Path) -> None:
     """And says how much more there is."""
     requirements = "\n".join(f"no-such-{number}" for number in range(1_500))
-    found = await gate("refuse").check(a_candidate(tmp_path, HERE, requirements))
+    found = await gate("refuse").check(a_version_on_disk(tmp_path, HERE, requirements))
     assert found.outcome is Outcome.REFUSE
     assert "no-such-19 wanted, none found; and 980 more" in found.reason
     assert "500 more lines" in found.reason
@@ -109,14 +109,14 @@ async def test_a_long_list_is_told_by_its_beginning(tmp_path: Path) -> None:
 
 async def test_what_is_too_much_to_be_read_is_refused(tmp_path: Path) -> None:
     """In a child and within limits: aliases stand for more than any file could hold."""
-    candidate = a_candidate(tmp_path, None, None)
+    stored = a_version_on_disk(tmp_path, None, None)
     bomb = "a0: &a0 [x]\n" + "".join(
         f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 12)
     )
     (tmp_path / "MLmodel").write_text(
         f"{bomb}flavors: {{python_function: {{python_version: *a11}}}}\n", "utf-8"
     )
-    found = await gate("warn").check(candidate)
+    found = await gate("warn").check(stored)
     assert found.outcome is Outcome.REFUSE
     assert "500000 values" in found.reason
 
@@ -140,18 +140,14 @@ def gate(on_mismatch: Literal["warn", "refuse"]) -> EnvironmentGate:
     return EnvironmentGate(on_mismatch, describe_here)
 
 
-def a_candidate(folder: Path, python: str | None, requirements: str | None) -> Candidate:
+def a_version_on_disk(folder: Path, python: str | None, requirements: str | None) -> StoredVersion:
     """Return a version on disk that was logged with these."""
     named = {} if python is None else {"python_version": python}
     (folder / "MLmodel").write_text(f"flavors: {{python_function: {named}}}\n", "utf-8")
     if requirements is not None:
         (folder / "requirements.txt").write_text(requirements, "utf-8")
 
-    async def open_nothing() -> None:
-        raise AssertionError
-
-    stored = StoredVersion(a_version(1), folder, "digest")
-    return Candidate(stored, lambda: None, open_nothing)  # type: ignore[arg-type]
+    return StoredVersion(a_version(1), folder, "digest")
 
 
 HERE = platform.python_version()
@@ -159,12 +155,12 @@ HERE = platform.python_version()
 
 async def test_a_difference_warns_or_refuses_as_was_set(tmp_path: Path) -> None:
     """The reason is the same, and names the setting."""
-    candidate = a_candidate(tmp_path, HERE, "no-such-thing==1\nmsgspec")
+    stored = a_version_on_disk(tmp_path, HERE, "no-such-thing==1\nmsgspec")
     told = "no-such-thing ==1 wanted, none found"
-    assert await gate("warn").check(candidate) == Finding(
+    assert await gate("warn").check(stored) == Finding(
         Outcome.PASS, f"warning: {told} (ON_MISMATCH=warn)"
     )
-    assert await gate("refuse").check(candidate) == Finding(
+    assert await gate("refuse").check(stored) == Finding(
         Outcome.REFUSE, f"{told}: install what is wanted (ON_MISMATCH)"
     )
 
@@ -172,12 +168,12 @@ async def test_a_difference_warns_or_refuses_as_was_set(tmp_path: Path) -> None:
 async def test_what_fits_passes_and_what_says_nothing_is_skipped(tmp_path: Path) -> None:
     """Whatever was set."""
     strict = gate("refuse")
-    assert await strict.check(a_candidate(tmp_path, None, None)) == Finding(
+    assert await strict.check(a_version_on_disk(tmp_path, None, None)) == Finding(
         Outcome.SKIP, "the version names nothing that it needs"
     )
-    assert await strict.check(a_candidate(tmp_path, HERE, "msgspec\n-c limits.txt")) == Finding(
-        Outcome.PASS, "all 2 that it needs are installed; not compared: -c limits.txt"
-    )
+    assert await strict.check(
+        a_version_on_disk(tmp_path, HERE, "msgspec\n-c limits.txt")
+    ) == Finding(Outcome.PASS, "all 2 that it needs are installed; not compared: -c limits.txt")
 
 
 @pytest.mark.parametrize("content", ["{", "- 1", "flavors: 3", ""])
@@ -185,6 +181,6 @@ async def test_a_file_that_cannot_be_read_is_left_to_the_load_gate(
     tmp_path: Path, content: str
 ) -> None:
     """It names no Python."""
-    candidate = a_candidate(tmp_path, None, "msgspec")
+    stored = a_version_on_disk(tmp_path, None, "msgspec")
     (tmp_path / "MLmodel").write_text(content, "utf-8")
-    assert (await gate("refuse").check(candidate)).outcome is Outcome.PASS
+    assert (await gate("refuse").check(stored)).outcome is Outcome.PASS

@@ -7,7 +7,7 @@ from service.core.verdicts import Outcome
 from service.core.versions import StoredVersion
 from service.serving.model import LoadedModel
 from service.serving.proof import Proof
-from service.watcher.gates.gate import Candidate, Finding
+from service.watcher.gates.gate import Finding
 from service.watcher.gates.speed import SpeedGate
 from service.workers.messages import LoadReply, SpeedReply, Timing
 from tests.support.fake_models import BATCHING, CONTRACT, FakePool, Fate
@@ -42,13 +42,7 @@ def a_model(number: int, said: tuple[Timing, ...] | Exception) -> LoadedModel:
 
 async def check(model: LoadedModel, incumbent: LoadedModel | None = None) -> Finding:
     """Have a loaded version timed."""
-
-    async def open_model() -> LoadedModel:
-        return model
-
-    candidate = Candidate(model.stored, lambda: incumbent, open_model)
-    await candidate.open()
-    return await SpeedGate(1).check(candidate)
+    return await SpeedGate(1).check(model, incumbent)
 
 
 async def test_figures_stand_beside_those_that_the_incumbent_had() -> None:

@@ -1,5 +1,3 @@
-"""The gate that waits for what is compiled at once."""
-
 from pathlib import Path
 
 import anyio
@@ -10,12 +8,10 @@ from service.core.verdicts import Outcome
 from service.core.versions import StoredVersion
 from service.predictors.report import Report
 from service.serving.model import LoadedModel
-from service.settings.deployment import DeploymentSettings
-from service.watcher.gates.chain import gate_chain
-from service.watcher.gates.gate import Candidate, Finding
-from service.watcher.gates.predictors import PredictorsGate
+from service.watcher.activation import wait_for_compiled
+from service.watcher.gates.gate import Finding
 from service.workers.messages import ActivateReply, LoadReply
-from tests.support.fake_models import BATCHING, CONTRACT, FakePool, Fate, no_description
+from tests.support.fake_models import BATCHING, CONTRACT, FakePool, Fate
 from tests.support.fake_source import a_version
 
 pytestmark = pytest.mark.anyio
@@ -36,13 +32,7 @@ async def check(
     model: LoadedModel, incumbent: LoadedModel | None, wait_s: float = WAIT_S
 ) -> Finding:
     """Have a loaded version wait."""
-
-    async def open_model() -> LoadedModel:
-        return model
-
-    candidate = Candidate(model.stored, lambda: incumbent, open_model)
-    await candidate.open()
-    return await PredictorsGate(wait_s).check(candidate)
+    return await wait_for_compiled(model, incumbent, wait_s)
 
 
 async def test_it_passes_once_they_are_in_use() -> None:
@@ -108,16 +98,3 @@ async def test_nobody_waits_where_nothing_serves() -> None:
     model = a_model(1)
     assert (await check(model, None, wait_s=60)).outcome is Outcome.SKIP
     assert not model.proved.is_set()
-
-
-@pytest.mark.parametrize(
-    ("compiled", "wait_s", "waits"), [("auto", 0, False), ("auto", 1, True), ("off", 1, False)]
-)
-def test_it_stands_in_the_row_where_it_is_asked_for(
-    compiled: str, wait_s: float, *, waits: bool
-) -> None:
-    """Compiling delays no promotion unless someone wants that."""
-    settings = msgspec.structs.replace(
-        DeploymentSettings(), compiled=compiled, compiled_wait_s=wait_s
-    )
-    assert (gate_chain(settings, no_description)[-1].name == "predictors") is waits
