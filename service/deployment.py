@@ -13,7 +13,7 @@ from service.control.desired import DesiredState
 from service.control.monitor import StateMonitor
 from service.control.quarantine import Quarantine
 from service.control.sqlite_journal import SqliteJournal
-from service.core.status_reporter import Herald, Silence
+from service.core.status_reporter import NullReporter, StatusReporter
 from service.core.versions import ModelRef, ModelVersion
 from service.platform import Platform
 from service.predictors.answer_rules import AnswerRules
@@ -178,10 +178,10 @@ class Deployment:
     def _reconciler(self, host: ModelHost, tasks: TaskGroup) -> Reconciler:
         """Wire what a promotion passes; versions and reports live in a task group."""
         settings, quarantine = self.settings, Quarantine()
-        herald: Herald = Silence()
+        reporter: StatusReporter = NullReporter()
         # A run or a logged model has no version in the registry to write on.
         if settings.write_back and self.ref.name:
-            herald = write_back = WriteBack(self._registry.tag, machine.node())
+            reporter = write_back = WriteBack(self._registry.tag, machine.node())
             tasks.start_soon(write_back.run)
         rollout = Rollout(
             store=self.store,
@@ -190,7 +190,7 @@ class Deployment:
             routes=self.routes,
             monitor=self.monitor,
             journal=self.journal,
-            nursery=tasks,
+            tasks=tasks,
             drain_timeout_s=settings.drain_timeout_s,
             pointer=self._pointer.name,
             probation=ProbationSettings(
@@ -200,7 +200,7 @@ class Deployment:
                 alpha=settings.probation_alpha,
             ),
             quarantine=quarantine,
-            herald=herald,
+            reporter=reporter,
             wake=self.desired.wake,
         )
         return Reconciler(
@@ -209,7 +209,7 @@ class Deployment:
             routes=self.routes,
             desired=self.desired,
             monitor=self.monitor,
-            nursery=tasks,
+            tasks=tasks,
             quarantine=quarantine,
             remembered=Remembered(self._platform.settings.cache_dir, self._pointer.name),
             finder=VersionFinder(self.ref, self._pointer.model, self._ask, self.store),

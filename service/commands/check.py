@@ -93,10 +93,10 @@ async def _prove(deployment: Deployment, in_use: InUse, say: Say) -> None:
 
     host = deployment.host()
     failure: ServiceError | None = None
-    async with in_use, anyio.create_task_group() as nursery:
+    async with in_use, anyio.create_task_group() as tasks:
 
         async def open_model() -> LoadedModel:
-            opened: LoadedModel = await nursery.start(functools.partial(host.run, in_use.stored))
+            opened: LoadedModel = await tasks.start(functools.partial(host.run, in_use.stored))
             return opened
 
         candidate: LoadedModel | None = None

@@ -10,8 +10,8 @@ from service.core.states import State, advance
 from service.core.text import presentable
 from service.core.versions import ModelVersion
 
-KEPT_LIVES = 50
-"""Lives that are over are forgotten beyond this number, oldest first."""
+KEPT_LIFECYCLES = 50
+"""Lifecycles that are over are forgotten beyond this number, oldest first."""
 
 _OVER = frozenset({State.UNLOADED, State.FAILED})
 
@@ -25,16 +25,16 @@ class VersionStatus(msgspec.Struct, frozen=True):
     reason: str
 
 
-class Life:
+class Lifecycle:
     """One version from the moment it is wanted until it is gone.
 
-    A version that is wanted again begins another life, even while an earlier one still drains.
+    A version that is wanted again begins another one, even while an earlier one still drains.
     """
 
     def __init__(self, version: ModelVersion) -> None:
         self.status = VersionStatus(version, State.NEW, datetime.now(UTC), "")
 
-    def move(self, wanted: State, reason: str = "") -> None:
+    def transition(self, wanted: State, reason: str = "") -> None:
         """Go to the next state. Raise IllegalTransitionError for one that can't follow."""
         state = advance(self.status.state, wanted)
         reason = presentable(reason)
@@ -42,10 +42,10 @@ class Life:
 
 
 class StateMonitor:
-    """Who wants to know how things stand reads here; readers get snapshots."""
+    """How things stand, for all who report it: readers get snapshots."""
 
     def __init__(self) -> None:
-        self._lives: list[Life] = []
+        self._lifecycles: list[Lifecycle] = []
         self._last_good_look: float | None = None
         self.last_good_look_at: datetime | None = None
         self.registry_error = ""
@@ -63,20 +63,20 @@ class StateMonitor:
         self.passes_failed = 0
         """How many passes in a row the watcher could not finish."""
 
-    def begin(self, version: ModelVersion) -> Life:
-        """Begin a version's life, in state NEW."""
-        life = Life(version)
-        self._lives.append(life)
-        over = [known for known in self._lives if known.status.state in _OVER]
-        for forgotten in over[: max(0, len(self._lives) - KEPT_LIVES)]:
-            self._lives.remove(forgotten)
-        return life
+    def begin(self, version: ModelVersion) -> Lifecycle:
+        """Begin a version's lifecycle, in state NEW."""
+        lifecycle = Lifecycle(version)
+        self._lifecycles.append(lifecycle)
+        over = [known for known in self._lifecycles if known.status.state in _OVER]
+        for forgotten in over[: max(0, len(self._lifecycles) - KEPT_LIFECYCLES)]:
+            self._lifecycles.remove(forgotten)
+        return lifecycle
 
     def statuses(self) -> list[VersionStatus]:
-        """Return where each known version stands in its latest life, the newest life first."""
+        """Return where each known version stands in its latest lifecycle, the newest one first."""
         newest: dict[ModelVersion, VersionStatus] = {}
-        for life in reversed(self._lives):
-            newest.setdefault(life.status.version, life.status)
+        for lifecycle in reversed(self._lifecycles):
+            newest.setdefault(lifecycle.status.version, lifecycle.status)
         return list(newest.values())
 
     def looked(self, promoted: ModelVersion | None) -> None:

@@ -1,4 +1,4 @@
-"""The life of a version. Everything that affects which state may follow which lives here."""
+"""The lifecycle of a version. Everything that affects which state may follow which lives here."""
 
 from service.core.text_enum import TextEnum
 
@@ -26,7 +26,7 @@ _NEXT: dict[State, frozenset[State]] = {
     State.PROVING: frozenset({State.READY, State.FAILED}),
     State.READY: frozenset({State.DRAINING, State.FAILED}),
     State.DRAINING: frozenset({State.UNLOADED, State.FAILED}),
-    # Both are the end of a life: a version that is wanted again begins another.
+    # Both end a lifecycle: a version that is wanted again begins another.
     State.UNLOADED: frozenset(),
     State.FAILED: frozenset(),
 }

@@ -1,12 +1,12 @@
-"""Who wants to hear what became of a version, outside of this service."""
+"""What tells others, outside of this service, what became of a version."""
 
 from typing import Protocol
 
 from service.core.versions import ModelVersion
 
 
-class Herald(Protocol):
-    """Takes news and returns at once; nothing that it does with them disturbs what serves."""
+class StatusReporter(Protocol):
+    """Takes news and returns immediately; nothing that it does with them disturbs what serves."""
 
     def serving(self, version: ModelVersion) -> None:
         """Hear that new requests go to a version."""
@@ -21,8 +21,8 @@ class Herald(Protocol):
         ...
 
 
-class Silence:
-    """A herald that tells nobody."""
+class NullReporter:
+    """A status reporter that tells nobody."""
 
     def serving(self, version: ModelVersion) -> None:
         """Keep it."""

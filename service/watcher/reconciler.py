@@ -47,7 +47,7 @@ class _Failure(msgspec.Struct):
 
 
 class Reconciler:
-    """Brings what serves in line with what is promoted. Rollouts run in `nursery`."""
+    """Brings what serves in line with what is promoted. Rollouts run in the task group `tasks`."""
 
     def __init__(
         self,
@@ -57,7 +57,7 @@ class Reconciler:
         routes: Routes,
         desired: DesiredState,
         monitor: StateMonitor,
-        nursery: TaskGroup,
+        tasks: TaskGroup,
         quarantine: Quarantine,
         remembered: Remembered,
         finder: VersionFinder,
@@ -70,7 +70,7 @@ class Reconciler:
         self._routes = routes
         self._desired = desired
         self._monitor = monitor
-        self._nursery = nursery
+        self._tasks = tasks
         self._on_unpromoted: Literal["keep", "unload"] = on_unpromoted
         self._loading: ModelVersion | None = None
         self._loading_scope = anyio.CancelScope()
@@ -288,7 +288,7 @@ class Reconciler:
                 # Noted before the task runs, so that no second one can begin beside it.
                 self._loading = version
                 self._loading_scope = anyio.CancelScope()
-                self._nursery.start_soon(self._roll_out, version, trigger)
+                self._tasks.start_soon(self._roll_out, version, trigger)
             case Cancel():
                 self._loading_scope.cancel()
             case Unload():

@@ -14,12 +14,12 @@ import structlog
 from anyio.abc import TaskGroup, TaskStatus
 
 from service.control.journal import Journal
-from service.control.monitor import Life, StateMonitor
+from service.control.monitor import Lifecycle, StateMonitor
 from service.control.quarantine import Quarantine
 from service.core.errors import RefusedError, ServiceError
 from service.core.events import Ending, Promotion, Trigger
 from service.core.states import State
-from service.core.status_reporter import Herald, Silence
+from service.core.status_reporter import NullReporter, StatusReporter
 from service.core.text import presentable
 from service.core.verdicts import Verdict
 from service.core.versions import ModelVersion
@@ -34,7 +34,7 @@ from service.watcher.promotion_recorder import PromotionRecorder
 from service.watcher.proving import check_files, prove
 from service.watcher.verdict_log import VerdictLog
 
-_SILENCE = Silence()
+_NULL_REPORTER = NullReporter()
 
 
 def _nothing() -> None:
@@ -42,7 +42,7 @@ def _nothing() -> None:
 
 
 class Rollout:
-    """Rolls versions out, one at a time; the versions it opens live in `nursery`."""
+    """Rolls versions out, one at a time; the versions it opens live in the task group `tasks`."""
 
     def __init__(
         self,
@@ -53,12 +53,12 @@ class Rollout:
         routes: Routes,
         monitor: StateMonitor,
         journal: Journal,
-        nursery: TaskGroup,
+        tasks: TaskGroup,
         drain_timeout_s: float,
         pointer: str,
         probation: ProbationSettings,
         quarantine: Quarantine,
-        herald: Herald = _SILENCE,
+        reporter: StatusReporter = _NULL_REPORTER,
         wake: Callable[[], None] = _nothing,
     ) -> None:
         self._store = store
@@ -67,19 +67,19 @@ class Rollout:
         self._routes = routes
         self._monitor = monitor
         self._journal = journal
-        self._nursery = nursery
+        self._tasks = tasks
         self._drain_timeout_s = drain_timeout_s
         self._pointer = pointer
         self._probation = probation
         self._quarantine = quarantine
         self.good: ModelVersion | None = None
         """What this process has last noted as the last known good version."""
-        self._herald = herald
+        self._reporter = reporter
         self._wake = wake
         self._probations: dict[LoadedModel, Probation] = {}
         """The latest of each version that is loaded."""
         self._log = structlog.get_logger("rollout")
-        self._lives: dict[LoadedModel, Life] = {}
+        self._lifecycles: dict[LoadedModel, Lifecycle] = {}
 
     async def run(self, version: ModelVersion, trigger: Trigger) -> None:
         """Make `version` the one that serves.
@@ -87,34 +87,34 @@ class Rollout:
         Raise RefusedError where a gate refused it, and any other ServiceError or OSError where
         something failed that may pass. Cancelled at any step before the swap, it leaves nothing.
         """
-        telling = PromotionRecorder(Promotion(version, trigger, datetime.now(UTC)), self._journal)
+        recorder = PromotionRecorder(Promotion(version, trigger, datetime.now(UTC)), self._journal)
         log = self._log.bind(model=version.name, version=version.version)
         log.info("promotion noticed", trigger=str(trigger))
         warm = self._warm(version)
         if warm is not None:
             # It passed every gate when it was loaded, and has served since.
-            self._make_current(warm, telling, log)
+            self._make_current(warm, recorder, log)
             return
-        life = self._monitor.begin(version)
+        lifecycle = self._monitor.begin(version)
         in_use: InUse | None = None
         candidate: LoadedModel | None = None
-        verdicts = VerdictLog(partial(_tell, telling, log))
+        verdicts = VerdictLog(partial(_tell, recorder, log))
         try:
-            life.move(State.FETCHING)
-            in_use = await self._fetch(version, telling, log)
-            life.move(State.LOADING)
+            lifecycle.transition(State.FETCHING)
+            in_use = await self._fetch(version, recorder, log)
+            lifecycle.transition(State.LOADING)
             await check_files(self._gates.of_files, in_use.stored, verdicts)
             candidate = await load(version, partial(self._open, in_use), verdicts)
-            life.move(State.PROVING)
+            lifecycle.transition(State.PROVING)
             proof = await prove(self._gates, candidate, lambda: self._routes.current, verdicts)
             # A wish that was given up while the last gate decided is given up all the same.
             await anyio.lowlevel.checkpoint_if_cancelled()
         except BaseException as error:
             ending, reason = _ending_of(error)
-            life.move(State.FAILED, reason)
-            telling.end(ending, reason)
+            lifecycle.transition(State.FAILED, reason)
+            recorder.end(ending, reason)
             if ending is Ending.REFUSED:
-                self._herald.refused(version, reason)
+                self._reporter.refused(version, reason)
             log.warning("promotion ended", ending=str(ending), reason=reason)
             if candidate is not None:
                 await _close(candidate)
@@ -123,13 +123,13 @@ class Rollout:
             raise
         # Nothing may be awaited from here to the end: the swap is one step of the event loop.
         candidate.open_to_traffic(proof)
-        life.move(State.READY)
-        self._lives[candidate] = life
-        self._make_current(candidate, telling, log)
+        lifecycle.transition(State.READY)
+        self._lifecycles[candidate] = lifecycle
+        self._make_current(candidate, recorder, log)
 
     def _warm(self, version: ModelVersion) -> LoadedModel | None:
         """Return a version that is still loaded behind the one that serves, if it can answer."""
-        for model in self._lives:
+        for model in self._lifecycles:
             if model.version == version and model is not self._routes.current and model.can_answer:
                 return model
         return None
@@ -137,27 +137,27 @@ class Rollout:
     def _make_current(
         self,
         model: LoadedModel,
-        telling: PromotionRecorder,
+        recorder: PromotionRecorder,
         log: structlog.typing.FilteringBoundLogger,
     ) -> None:
         """Swap, in one step of the event loop; what follows happens aside."""
         started = time.monotonic()
         previous = self._routes.swap(model)
-        telling.took("swap", time.monotonic() - started)
-        telling.end(Ending.SERVING, "it serves")
-        self._herald.serving(model.version)
+        recorder.took("swap", time.monotonic() - started)
+        recorder.end(Ending.SERVING, "it serves")
+        self._reporter.serving(model.version)
         if previous is not None and previous.version != model.version:
-            self._herald.retired(previous.version)
+            self._reporter.retired(previous.version)
         log.info("version serves", replaced=previous.version.version if previous else None)
         self._start_aside(self._note_serving, model)
         self._start_aside(self._remember_first_good, model)
-        self._start_aside(self._settle_in, model, previous, telling)
+        self._start_aside(self._settle_in, model, previous, recorder)
 
     def unload(self) -> None:
         """Serve nothing any more; the version that served is drained and closed on the side."""
         previous = self._routes.swap(None)
         if previous is not None:
-            self._herald.retired(previous.version)
+            self._reporter.retired(previous.version)
             self._start_aside(self._retire, previous)
 
     def _start_aside(self, work: Callable[..., Awaitable[None]], *arguments: object) -> None:
@@ -166,26 +166,26 @@ class Rollout:
         async def run() -> None:
             try:
                 await work(*arguments)
-            except Exception:  # noqa: BLE001 - a crash barrier: all versions live in the nursery
+            except Exception:  # noqa: BLE001 - a crash barrier: all versions live in this group
                 self._log.exception("work after a swap broke off")
 
-        self._nursery.start_soon(run)
+        self._tasks.start_soon(run)
 
     async def _fetch(
         self,
         version: ModelVersion,
-        telling: PromotionRecorder,
+        recorder: PromotionRecorder,
         log: structlog.typing.FilteringBoundLogger,
     ) -> InUse:
         started = time.monotonic()
         in_use = await self._store.ensure_in_use(version)
-        telling.took("fetch", time.monotonic() - started)
+        recorder.took("fetch", time.monotonic() - started)
         digest = in_use.stored.digest
-        log.info("version in the store", took_s=telling.duration("fetch"), digest=digest)
+        log.info("version in the store", took_s=recorder.duration("fetch"), digest=digest)
         return in_use
 
     async def _open(self, in_use: InUse) -> LoadedModel:
-        opened: LoadedModel = await self._nursery.start(self._host_in_use, in_use)
+        opened: LoadedModel = await self._tasks.start(self._host_in_use, in_use)
         return opened
 
     async def _host_in_use(self, in_use: InUse, *, task_status: TaskStatus[LoadedModel]) -> None:
@@ -204,7 +204,7 @@ class Rollout:
             self._log.warning("version not released in the store", reason=str(error))
 
     async def _settle_in(
-        self, model: LoadedModel, previous: LoadedModel | None, telling: PromotionRecorder
+        self, model: LoadedModel, previous: LoadedModel | None, recorder: PromotionRecorder
     ) -> None:
         """Do what follows a swap: watch the new version, end the one before, remember, prune.
 
@@ -214,9 +214,9 @@ class Rollout:
         before = previous.known if previous is not None else Known(0, 0)
         probation = self._probations[model] = Probation(model, before, self._probation)
         if previous is not None and not self._stays_warm(previous):
-            self._start_aside(self._drain, previous, telling)
+            self._start_aside(self._drain, previous, recorder)
             previous = None
-        await self._watch(probation, model, previous, telling)
+        await self._watch(probation, model, previous, recorder)
 
     def _stays_warm(self, previous: LoadedModel) -> bool:
         """Tell whether a version is worth going back to: not one that was refused itself."""
@@ -227,7 +227,7 @@ class Rollout:
         probation: Probation,
         model: LoadedModel,
         previous: LoadedModel | None,
-        telling: PromotionRecorder,
+        recorder: PromotionRecorder,
     ) -> None:
         """Serve a probation, or what is left of it, and do what follows from its end."""
 
@@ -236,15 +236,15 @@ class Rollout:
 
         failure = await probation.serve(is_current, previous)
         if failure and previous is not None and previous.can_answer:
-            self._roll_back(model, previous, failure, telling)
+            self._roll_back(model, previous, failure, recorder)
             self._start_aside(self._note_serving, previous)
-            self._start_aside(self._go_on, previous, telling)
+            self._start_aside(self._go_on, previous, recorder)
             await self._retire(model, f"rolled back: {failure}")
             return
         if failure:
-            await self._refuse_for_last_good(model, failure, telling)
+            await self._refuse_for_last_good(model, failure, recorder)
         if previous is not None:
-            await self._drain(previous, telling)
+            await self._drain(previous, recorder)
         if probation.passed:
             await self._remember_good(model)
         try:
@@ -259,22 +259,22 @@ class Rollout:
         except (OSError, ServiceError) as error:
             self._log.warning("version that serves not noted", reason=str(error))
 
-    async def _go_on(self, model: LoadedModel, telling: PromotionRecorder) -> None:
+    async def _go_on(self, model: LoadedModel, recorder: PromotionRecorder) -> None:
         """Watch a version that serves again, if it had not passed its probation when it left.
 
         Until it has, the last known good version stays what it is.
         """
         probation = self._probations.get(model)
         if probation is not None and not (probation.passed or probation.is_under_way):
-            await self._watch(probation, model, None, telling)
+            await self._watch(probation, model, None, recorder)
 
-    async def _drain(self, previous: LoadedModel, telling: PromotionRecorder) -> None:
+    async def _drain(self, previous: LoadedModel, recorder: PromotionRecorder) -> None:
         started = time.monotonic()
         await self._retire(previous)
-        telling.took("drain", time.monotonic() - started)
+        recorder.took("drain", time.monotonic() - started)
 
     async def _refuse_for_last_good(
-        self, model: LoadedModel, failure: str, telling: PromotionRecorder
+        self, model: LoadedModel, failure: str, recorder: PromotionRecorder
     ) -> None:
         """Refuse a version that fails too often, and behind which none is warm.
 
@@ -293,7 +293,7 @@ class Rollout:
             self._log.error("version fails too often, and there is no other one", reason=failure)
             return
         if self._routes.current is model:
-            self._refuse(model, failure, telling)
+            self._refuse(model, failure, recorder)
             self._wake()
 
     async def _remember_first_good(self, model: LoadedModel) -> None:
@@ -320,12 +320,12 @@ class Rollout:
             self._log.warning("last known good version not noted", reason=str(error))
 
     def _roll_back(
-        self, model: LoadedModel, previous: LoadedModel, reason: str, telling: PromotionRecorder
+        self, model: LoadedModel, previous: LoadedModel, reason: str, recorder: PromotionRecorder
     ) -> None:
         """Swap the version before in again and quarantine the one that failed."""
         self._routes.swap(previous)
-        self._refuse(model, reason, telling)
-        self._herald.serving(previous.version)
+        self._refuse(model, reason, recorder)
+        self._reporter.serving(previous.version)
         self._log.error(
             "version rolled back",
             model=model.version.name,
@@ -334,38 +334,38 @@ class Rollout:
             reason=reason,
         )
 
-    def _refuse(self, model: LoadedModel, reason: str, telling: PromotionRecorder) -> None:
-        error = RefusedError(f"rolled back: {reason}", telling.verdicts)
+    def _refuse(self, model: LoadedModel, reason: str, recorder: PromotionRecorder) -> None:
+        error = RefusedError(f"rolled back: {reason}", recorder.verdicts)
         self._quarantine.refuse(model.version, error)
-        telling.end(Ending.ROLLED_BACK, reason)
-        self._herald.refused(model.version, str(error))
+        recorder.end(Ending.ROLLED_BACK, reason)
+        self._reporter.refused(model.version, str(error))
 
     async def _retire(self, model: LoadedModel, reason: str = "") -> None:
         """Wait until the last request has left a version, within DRAIN_TIMEOUT_S, and close it.
 
         Does nothing for a version that serves again, or that somebody has retired already.
         """
-        if model is self._routes.current or model not in self._lives:
+        if model is self._routes.current or model not in self._lifecycles:
             return
-        life = self._lives.pop(model)
+        lifecycle = self._lifecycles.pop(model)
         self._probations.pop(model, None)
-        life.move(State.DRAINING, reason)
+        lifecycle.transition(State.DRAINING, reason)
         with anyio.move_on_after(self._drain_timeout_s) as scope:
             await model.drained()
         if scope.cancelled_caught:
             self._log.warning("drain timed out", version=model.version.version, left=model.leases)
         await _close(model)
-        life.move(State.UNLOADED, reason)
+        lifecycle.transition(State.UNLOADED, reason)
         self._log.info("version gone", model=model.version.name, version=model.version.version)
 
 
 def _tell(
-    telling: PromotionRecorder, log: structlog.typing.FilteringBoundLogger, verdict: Verdict
+    recorder: PromotionRecorder, log: structlog.typing.FilteringBoundLogger, verdict: Verdict
 ) -> None:
     """Record a verdict, and what was found so far took."""
     step = LOAD if verdict.gate == LOAD else "gates"
-    telling.judged(verdict)
-    telling.took(step, telling.duration(step) + verdict.duration_s)
+    recorder.judged(verdict)
+    recorder.took(step, recorder.duration(step) + verdict.duration_s)
     log.info("gate", gate=verdict.gate, outcome=str(verdict.outcome), reason=verdict.reason)
 
 

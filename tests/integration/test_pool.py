@@ -327,8 +327,8 @@ async def hosted(stored: StoredVersion, settings: PoolSettings) -> AsyncIterator
     """Host a whole model: pool, contract and batcher."""
     factory = WorkerFactory(ChildThreads())
     host = ModelHost(factory, settings, BatchSettings(100, 0.002, CALL_S))
-    async with anyio.create_task_group() as nursery:
-        model: LoadedModel = await nursery.start(partial(host.run, stored))
+    async with anyio.create_task_group() as tasks:
+        model: LoadedModel = await tasks.start(partial(host.run, stored))
         await until(lambda: model.can_answer, SOON_S)
         yield model
         model.close()

@@ -111,10 +111,10 @@ class Swapping(RuleBasedStateMachine):
         self._stopping = asyncio.Event()
 
         async def host() -> None:
-            async with anyio.create_task_group() as nursery:
-                started.set_result(FakeWatcher(nursery, on_unpromoted=mode, routes=self.routes))
+            async with anyio.create_task_group() as tasks:
+                started.set_result(FakeWatcher(tasks, on_unpromoted=mode, routes=self.routes))
                 await self._stopping.wait()
-                nursery.cancel_scope.cancel()
+                tasks.cancel_scope.cancel()
 
         self._host = self._loop.create_task(host())
         self.watcher = self._loop.run_until_complete(started)
@@ -176,7 +176,7 @@ class Swapping(RuleBasedStateMachine):
         async def wish() -> None:
             wish = self.watcher.desired.reload()
             self.wishes.append(wish)
-            self.watcher.nursery.start_soon(self._await_settled, wish)
+            self.watcher.tasks.start_soon(self._await_settled, wish)
             await self.watcher.reconciler.run_once()
 
         self._run(wish())
@@ -283,7 +283,7 @@ class Swapping(RuleBasedStateMachine):
         await self._poll_for_long()
         # What was refused, perhaps by its fate of before, is tried again for who asks for it.
         self.wishes.append(last := watcher.desired.reload())
-        watcher.nursery.start_soon(self._await_settled, last)
+        watcher.tasks.start_soon(self._await_settled, last)
         await self._poll_for_long()
         assert self.routes.current is not None
         assert self.routes.current.version == promoted

@@ -33,7 +33,7 @@ class FakeWatcher:
 
     def __init__(
         self,
-        nursery: TaskGroup,
+        tasks: TaskGroup,
         *,
         uri: str = "models:/m@champion",
         on_unpromoted: Literal["keep", "unload"] = "keep",
@@ -52,7 +52,7 @@ class FakeWatcher:
         self.remembered: FakeRemembered = earlier.remembered if earlier else FakeRemembered()
         if earlier is not None:
             self.store.good = earlier.store.good
-        self.nursery = nursery
+        self.tasks = tasks
         quarantine = Quarantine()
         self.rollout = Rollout(
             store=self.store,
@@ -61,7 +61,7 @@ class FakeWatcher:
             routes=self.routes,
             monitor=self.monitor,
             journal=self.journal,
-            nursery=nursery,
+            tasks=tasks,
             drain_timeout_s=DRAIN_S,
             pointer=uri,
             probation=probation,
@@ -73,7 +73,7 @@ class FakeWatcher:
             routes=self.routes,
             desired=self.desired,
             monitor=self.monitor,
-            nursery=nursery,
+            tasks=tasks,
             quarantine=quarantine,
             remembered=self.remembered,
             finder=VersionFinder(
@@ -118,8 +118,8 @@ async def a_watcher(
 
     It has the memory and the last known good version of an `earlier` one, as after a restart.
     """
-    async with anyio.create_task_group() as nursery:
+    async with anyio.create_task_group() as tasks:
         yield FakeWatcher(
-            nursery, uri=uri, on_unpromoted=on_unpromoted, probation=probation, earlier=earlier
+            tasks, uri=uri, on_unpromoted=on_unpromoted, probation=probation, earlier=earlier
         )
-        nursery.cancel_scope.cancel()
+        tasks.cancel_scope.cancel()

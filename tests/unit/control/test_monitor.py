@@ -1,29 +1,29 @@
 import pytest
 
-from service.control.monitor import KEPT_LIVES, Life, StateMonitor
+from service.control.monitor import KEPT_LIFECYCLES, Lifecycle, StateMonitor
 from service.core.states import IllegalTransitionError, State
 from tests.support.fake_source import a_version
 
 UP = (State.FETCHING, State.LOADING, State.PROVING, State.READY)
 
 
-def live(life: Life, *states: State) -> None:
+def live(lifecycle: Lifecycle, *states: State) -> None:
     """Go from state to state."""
     for state in states:
-        life.move(state, f"because {state}")
+        lifecycle.transition(state, f"because {state}")
 
 
-def test_a_life_moves_only_as_the_table_allows() -> None:
+def test_a_lifecycle_goes_only_as_the_table_allows() -> None:
     """A step that it does not have changes nothing."""
-    life = StateMonitor().begin(a_version(1))
+    lifecycle = StateMonitor().begin(a_version(1))
     with pytest.raises(IllegalTransitionError):
-        life.move(State.READY)
-    assert life.status.state is State.NEW
-    live(life, *UP)
-    assert (life.status.state, life.status.reason) == (State.READY, "because ready")
+        lifecycle.transition(State.READY)
+    assert lifecycle.status.state is State.NEW
+    live(lifecycle, *UP)
+    assert (lifecycle.status.state, lifecycle.status.reason) == (State.READY, "because ready")
 
 
-def test_each_version_is_told_once_by_its_newest_life() -> None:
+def test_each_version_is_told_once_by_its_newest_lifecycle() -> None:
     """A version that drains may be wanted again meanwhile."""
     monitor = StateMonitor()
     live(monitor.begin(a_version(1)), *UP, State.DRAINING)
@@ -39,11 +39,11 @@ def test_lives_that_are_over_are_forgotten_oldest_first() -> None:
     """One that is not over never is."""
     monitor = StateMonitor()
     live(monitor.begin(a_version(0)), *UP)
-    for number in range(1, KEPT_LIVES + 10):
+    for number in range(1, KEPT_LIFECYCLES + 10):
         live(monitor.begin(a_version(number)), State.FAILED)
     numbers = [int(status.version.version) for status in monitor.statuses()]
-    assert len(numbers) <= KEPT_LIVES + 1
-    assert numbers[0] == KEPT_LIVES + 9
+    assert len(numbers) <= KEPT_LIFECYCLES + 1
+    assert numbers[0] == KEPT_LIFECYCLES + 9
     assert numbers[-1] == 0
     assert 1 not in numbers
 

@@ -9,7 +9,7 @@ import pytest
 import structlog
 
 from service.core.errors import SourceUnavailableError
-from service.core.status_reporter import Herald
+from service.core.status_reporter import StatusReporter
 from service.registry.messages import TagReply, TagRequest
 from service.registry.write_back import WriteBack
 from tests.support.fake_source import a_version
@@ -60,10 +60,10 @@ class Registry:
 @asynccontextmanager
 async def writing(registry: Registry) -> AsyncIterator[WriteBack]:
     """Write back meanwhile."""
-    herald = WriteBack(registry.tag, HOST)
+    reporter = WriteBack(registry.tag, HOST)
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(herald.run)
-        yield herald
+        tasks.start_soon(reporter.run)
+        yield reporter
         await anyio.sleep(600)
         tasks.cancel_scope.cancel()
 
@@ -72,10 +72,10 @@ async def test_news_become_tags() -> None:
     """A reason without credentials, a time, a host; the status is written last."""
     registry = Registry()
     async with writing(registry) as write_back:
-        herald: Herald = write_back
-        herald.serving(a_version(1))
-        herald.refused(a_version(2), "it wants https://user:geheim@registry.test" + "!" * 1000)
-        herald.retired(a_version(3))
+        reporter: StatusReporter = write_back
+        reporter.serving(a_version(1))
+        reporter.refused(a_version(2), "it wants https://user:geheim@registry.test" + "!" * 1000)
+        reporter.retired(a_version(3))
     assert registry.statuses() == {"1": "serving", "2": "refused", "3": "retired"}
     tags = registry.tags["2"]
     assert list(tags)[-1] == "hotswap.status"
@@ -90,11 +90,11 @@ async def test_news_become_tags() -> None:
 async def test_the_latest_news_of_a_version_count() -> None:
     """What came while older news were written is written after them; what is overtaken is not."""
     registry = Registry()
-    async with writing(registry) as herald:
-        herald.serving(a_version(1))
+    async with writing(registry) as reporter:
+        reporter.serving(a_version(1))
         await anyio.sleep(0.5)
-        herald.retired(a_version(1))
-        herald.refused(a_version(1), "no")
+        reporter.retired(a_version(1))
+        reporter.refused(a_version(1), "no")
     assert registry.statuses() == {"1": "refused"}
     assert [request.tags["hotswap.status"] for request in registry.asked] == ["serving", "refused"]
 
@@ -103,8 +103,8 @@ async def test_what_fails_is_tried_again(logs: list[Any]) -> None:
     """It is logged once."""
     registry = Registry()
     registry.errors = [SourceUnavailableError("down"), OSError("no process")]
-    async with writing(registry) as herald:
-        herald.serving(a_version(1))
+    async with writing(registry) as reporter:
+        reporter.serving(a_version(1))
     assert registry.statuses() == {"1": "serving"}
     assert [entry["outcome"] for entry in logs if entry["log_level"] == "warning"] == [
         "to be tried again"
@@ -115,10 +115,10 @@ async def test_what_fails_for_good_is_given_up(logs: list[Any]) -> None:
     """The next news get their own tries."""
     registry = Registry()
     registry.errors = [SourceUnavailableError("you may not")] * 5
-    async with writing(registry) as herald:
-        herald.serving(a_version(1))
+    async with writing(registry) as reporter:
+        reporter.serving(a_version(1))
         await anyio.sleep(100)
-        herald.serving(a_version(2))
+        reporter.serving(a_version(2))
     assert registry.statuses() == {"2": "serving"}
     assert len(registry.asked) == 6
     assert [entry["outcome"] for entry in logs if entry["log_level"] == "warning"] == [
@@ -137,26 +137,26 @@ async def test_what_will_never_be_written_is_not_tried_again(
         registry.errors = [defect]
     else:
         registry.note = "no such version"
-    async with writing(registry) as herald:
-        herald.serving(a_version(1))
+    async with writing(registry) as reporter:
+        reporter.serving(a_version(1))
     assert len(registry.asked) == 1
     assert [entry["event"] for entry in logs] == ["tags not written"]
 
 
 async def test_news_are_kept_in_bounded_memory() -> None:
-    """While the registry hangs, the oldest are forgotten; telling never waits."""
+    """While the registry hangs, the oldest are forgotten; reporting never waits."""
     registry = Registry()
 
     async def hang(_: TagRequest) -> TagReply:
         await anyio.sleep(math.inf)
         raise AssertionError
 
-    herald = WriteBack(hang, HOST)
+    reporter = WriteBack(hang, HOST)
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(herald.run)
+        tasks.start_soon(reporter.run)
         for number in range(500):
-            herald.serving(a_version(number))
+            reporter.serving(a_version(number))
         await anyio.sleep(1)
-        assert len(herald._unwritten) == 100
+        assert len(reporter._unwritten) == 100
         tasks.cancel_scope.cancel()
     assert registry.tags == {}

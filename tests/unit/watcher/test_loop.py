@@ -19,7 +19,7 @@ OFFSET_S = 0.5
 def start(watcher: FakeWatcher, poll_s: float = POLL_S) -> None:
     """Watch until the block ends."""
     polls = Polls(PollTimes(OFFSET_S), poll_s)
-    watcher.nursery.start_soon(watch, watcher.reconciler, watcher.desired, watcher.monitor, polls)
+    watcher.tasks.start_soon(watch, watcher.reconciler, watcher.desired, watcher.monitor, polls)
 
 
 def raising(watcher: FakeWatcher, error: Callable[[], Exception]) -> None:

@@ -46,7 +46,7 @@ async def outcome_of(watcher: FakeWatcher, wish: Wish) -> str | ServiceError:
         except ServiceError as error:
             settled.append(error)
 
-    watcher.nursery.start_soon(wait)
+    watcher.tasks.start_soon(wait)
     while not settled:
         await watcher.reconciler.run_once()
         await watcher.pause()

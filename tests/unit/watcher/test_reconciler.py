@@ -55,7 +55,7 @@ class Reloading:
     def __init__(self, watcher: FakeWatcher) -> None:
         self.wish = watcher.desired.reload()
         self.outcome: Any = None
-        watcher.nursery.start_soon(self._wait)
+        watcher.tasks.start_soon(self._wait)
 
     async def _wait(self) -> None:
         try:

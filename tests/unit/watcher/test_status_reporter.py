@@ -7,7 +7,7 @@ import pytest
 
 from service.core.errors import ChildLostError, FetchFailedError, ServiceError
 from service.core.events import Trigger
-from service.core.status_reporter import Herald, Silence
+from service.core.status_reporter import NullReporter, StatusReporter
 from service.core.versions import ModelVersion
 from tests.support.fake_models import Fate
 from tests.support.fake_source import a_version
@@ -17,12 +17,12 @@ pytestmark = pytest.mark.anyio
 
 
 class Heard:
-    """A herald that notes what it was told."""
+    """A reporter that notes what it was told."""
 
     def __init__(self, watcher: FakeWatcher) -> None:
         self.news: list[tuple[str, str]] = []
-        herald: Herald = self
-        watcher.rollout._herald = herald
+        reporter: StatusReporter = self
+        watcher.rollout._reporter = reporter
 
     def serving(self, version: ModelVersion) -> None:
         """Note it."""
@@ -66,7 +66,7 @@ async def test_what_serves_was_refused_or_is_gone_is_told() -> None:
 
 
 async def test_what_is_told_last_of_a_version_is_how_it_stands() -> None:
-    """Also where its first life still drains while its second one answers."""
+    """Also where its first lifecycle still drains while its second one answers."""
     async with a_watcher() as watcher:
         heard = Heard(watcher)
         await roll_out(watcher, 1)
@@ -84,9 +84,9 @@ async def test_what_is_told_last_of_a_version_is_how_it_stands() -> None:
         ]
 
 
-async def test_silence_is_a_herald() -> None:
+async def test_the_null_reporter_is_a_reporter() -> None:
     """It tells nobody."""
-    herald: Herald = Silence()
-    herald.serving(a_version(1))
-    herald.refused(a_version(1), "no")
-    herald.retired(a_version(1))
+    reporter: StatusReporter = NullReporter()
+    reporter.serving(a_version(1))
+    reporter.refused(a_version(1), "no")
+    reporter.retired(a_version(1))
