@@ -27,7 +27,7 @@ class Ending(TextEnum):
     SERVING = "serving"
     REFUSED = "refused"  # by a gate: final until the pointer moves or someone reloads
     FAILED = "failed"  # by something that passes: tried again
-    SUPERSEDED = "superseded"  # by a newer wish, before it could serve
+    SUPERSEDED = "superseded"  # by a newer promotion or change, before it could serve
     ROLLED_BACK = "rolled back"  # it failed too often on probation
 
 

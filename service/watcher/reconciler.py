@@ -9,7 +9,7 @@ import msgspec
 import structlog
 from anyio.abc import TaskGroup
 
-from service.control.desired import DesiredState, Pin, Unpin, Wish
+from service.control.desired import ChangeRequest, DesiredState, Pin, Unpin
 from service.control.monitor import StateMonitor
 from service.control.quarantine import Quarantine
 from service.core.errors import (
@@ -94,12 +94,12 @@ class Reconciler:
         if not self._found_fallback and self._rollout.good is None:
             await self._find_fallback()
         woken_by = self._desired.take_trigger()
-        wishes = [wish for wish in self._desired.open_wishes if not wish.observed]
-        if wishes or not self._is_settled_for_good():
+        changes = [change for change in self._desired.open_changes if not change.observed]
+        if changes or not self._is_settled_for_good():
             await self._look()
-        for wish in wishes:
-            await self._observe(wish)
-        trigger = wishes[-1].trigger if wishes else woken_by
+        for change in changes:
+            await self._observe(change)
+        trigger = changes[-1].trigger if changes else woken_by
         self._act(next_action(self._snapshot()), trigger if self._started else Trigger.START)
         self._settle()
         await self._drop_refused_pin()
@@ -202,34 +202,34 @@ class Reconciler:
         except (OSError, ServiceError) as error:
             self._log.warning("promoted version not noted", reason=str(error))
 
-    async def _observe(self, wish: Wish) -> None:
-        """Find out what a wish is for, now that the registry was asked after it was made.
+    async def _observe(self, change: ChangeRequest) -> None:
+        """Find out what is asked for, now that the registry was looked at since.
 
-        A wish that fails fails alone, whatever it raises: the other ones and the pass go on.
+        One that fails fails alone, whatever it raises: the other ones and the pass go on.
         """
         try:
-            await self._obey(wish)
+            await self._obey(change)
         except ServiceError as error:
-            wish.fail(error)
-        except Exception as error:  # noqa: BLE001 - a crash barrier for each wish
-            self._log.exception("wish failed", trigger=str(wish.trigger))
-            wish.fail(ServiceError(f"the service failed over it: {type(error).__name__}"))
+            change.fail(error)
+        except Exception as error:  # noqa: BLE001 - a crash barrier for each change request
+            self._log.exception("change request failed", trigger=str(change.trigger))
+            change.fail(ServiceError(f"the service failed over it: {type(error).__name__}"))
 
-    async def _obey(self, wish: Wish) -> None:
-        if isinstance(wish, Pin):
-            await self._set_pin(await self._finder.find(wish.number))
-        elif isinstance(wish, Unpin):
+    async def _obey(self, change: ChangeRequest) -> None:
+        if isinstance(change, Pin):
+            await self._set_pin(await self._finder.find(change.number))
+        elif isinstance(change, Unpin):
             await self._set_pin(None)
         if self._monitor.held:
             raise PinUnknownError(self._monitor.held)
         if self._monitor.pin is None and self._monitor.registry_error:
             raise SourceUnavailableError(self._monitor.registry_error)
-        wish.observed = True
-        wish.target = self._wanted()
-        wish.loaded = wish.target != self._serving()
-        self._quarantine.lift(wish.target)
-        if wish.target is not None:
-            self._failed.pop(wish.target, None)
+        change.observed = True
+        change.target = self._wanted()
+        change.loaded = change.target != self._serving()
+        self._quarantine.lift(change.target)
+        if change.target is not None:
+            self._failed.pop(change.target, None)
 
     async def _set_pin(self, version: ModelVersion | None) -> None:
         """Pin a version, or follow the registry again, and write that down."""
@@ -248,7 +248,10 @@ class Reconciler:
         pin = self._monitor.pin
         if pin is None or self._quarantine.reason(pin) is None:
             return
-        if any(isinstance(wish, Pin) and wish.target == pin for wish in self._desired.open_wishes):
+        if any(
+            isinstance(change, Pin) and change.target == pin
+            for change in self._desired.open_changes
+        ):
             await self._set_pin(None)
 
     def _wanted(self) -> ModelVersion | None:
@@ -332,18 +335,18 @@ class Reconciler:
         )
 
     def _settle(self) -> None:
-        """Tell each wish whose target serves, was refused, failed, or is no longer wanted."""
-        for wish in self._desired.open_wishes:
-            if not wish.observed:
+        """Settle each change whose target serves, was refused, failed, or is no longer wanted."""
+        for change in self._desired.open_changes:
+            if not change.observed:
                 continue
-            if wish.target is not None and wish.target == self._serving():
-                wish.succeed()
-            elif (error := self._why_not(wish)) is not None:
-                wish.fail(error)
+            if change.target is not None and change.target == self._serving():
+                change.succeed()
+            elif (error := self._why_not(change)) is not None:
+                change.fail(error)
 
-    def _why_not(self, wish: Wish) -> ServiceError | None:
-        """Return why a wish can't be fulfilled, None while it still may be."""
-        target = wish.target
+    def _why_not(self, change: ChangeRequest) -> ServiceError | None:
+        """Return why a change can't be made, None while it still may be."""
+        target = change.target
         if target is None:
             return NothingPromotedError(f"nothing is promoted at {self._source.ref.uri}")
         if target != self._wanted():

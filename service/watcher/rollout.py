@@ -107,7 +107,7 @@ class Rollout:
             candidate = await load(version, partial(self._open, in_use), verdicts)
             lifecycle.transition(State.PROVING)
             proof = await prove(self._gates, candidate, lambda: self._routes.current, verdicts)
-            # A wish that was given up while the last gate decided is given up all the same.
+            # What was given up while the last gate decided is given up all the same.
             await anyio.lowlevel.checkpoint_if_cancelled()
         except BaseException as error:
             ending, reason = _ending_of(error)

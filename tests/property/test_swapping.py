@@ -15,7 +15,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from service.control.desired import Wish
+from service.control.desired import ChangeRequest
 from service.core.errors import ChildLostError, FetchFailedError, NoVersionError, ServiceError
 from service.core.versions import ModelVersion
 from service.serving.model import LoadedModel
@@ -95,7 +95,7 @@ class Swapping(RuleBasedStateMachine):
         self.last_answer: ModelVersion | None = None
         self.requests: list[Request] = []
         self.collapsed: list[LoadedModel] = []
-        self.wishes: list[Wish] = []
+        self.changes: list[ChangeRequest] = []
         self.settled = 0
         self._context = ExitStack()
         self._context.enter_context(structlog.testing.capture_logs())
@@ -171,26 +171,26 @@ class Swapping(RuleBasedStateMachine):
 
     @rule()
     def reload(self) -> None:
-        """Wish for a look, and make the pass that it wakes."""
+        """Ask for a look, and make the pass that it wakes."""
 
-        async def wish() -> None:
-            wish = self.watcher.desired.reload()
-            self.wishes.append(wish)
-            self.watcher.tasks.start_soon(self._await_settled, wish)
+        async def change() -> None:
+            change = self.watcher.desired.reload()
+            self.changes.append(change)
+            self.watcher.tasks.start_soon(self._await_settled, change)
             await self.watcher.reconciler.run_once()
 
-        self._run(wish())
+        self._run(change())
 
-    async def _await_settled(self, wish: Wish) -> None:
+    async def _await_settled(self, change: ChangeRequest) -> None:
         try:
-            target = await wish.settled()
+            target = await change.settled()
         except ServiceError:
             pass
         else:
             assert target in {model.version for model in self.routes.served}
         finally:
             self.settled += 1
-            self.watcher.desired.withdraw(wish)
+            self.watcher.desired.withdraw(change)
 
     @rule(seconds=st.sampled_from([0.0, 0.4, 1.1, 3.5, 40.0]))
     def time_passes(self, seconds: float) -> None:
@@ -282,14 +282,14 @@ class Swapping(RuleBasedStateMachine):
         watcher.fates.by_number.clear()
         await self._poll_for_long()
         # What was refused, perhaps by its fate of before, is tried again for who asks for it.
-        self.wishes.append(last := watcher.desired.reload())
+        self.changes.append(last := watcher.desired.reload())
         watcher.tasks.start_soon(self._await_settled, last)
         await self._poll_for_long()
         assert self.routes.current is not None
         assert self.routes.current.version == promoted
         assert watcher.host.opening == [promoted], "something that does not serve is left"
         assert [mark.stored.version for mark in watcher.store.marks] == [promoted]
-        assert self.settled == len(self.wishes), "somebody waits for ever"
+        assert self.settled == len(self.changes), "somebody waits for ever"
         self._stopping.set()
         await self._host
 

@@ -9,7 +9,7 @@ from litestar import Request, delete, post
 from litestar.di import NamedDependency
 from litestar.params import RawBody
 
-from service.control.desired import Wish
+from service.control.desired import ChangeRequest
 from service.core.errors import (
     ContractViolationError,
     MalformedBodyError,
@@ -52,9 +52,9 @@ async def reload_model(deployment: NamedDependency[Deployment]) -> ReloadReply:
 
     Nothing that serves already is loaded again. A refused version gets another try.
     """
-    wish = deployment.desired.reload()
-    version = await _fulfilled(wish, deployment)
-    verb = "now serves" if wish.loaded else "served already"
+    change = deployment.desired.reload()
+    version = await _fulfilled(change, deployment)
+    verb = "now serves" if change.loaded else "served already"
     return ReloadReply(
         "success", f"version {version.version} {verb}", deployment.label, version.version
     )
@@ -77,7 +77,7 @@ async def pin(
     It is pinned across restarts. A version that a gate refuses is not pinned.
     """
     require_json(request)
-    number = pin_wish(body)
+    number = pinned_version(body)
     version = await _fulfilled(deployment.desired.pin(number), deployment)
     message = f"version {version.version} is pinned and serves"
     return ReloadReply("success", message, deployment.label, version.version)
@@ -108,7 +108,7 @@ class _PinBody(msgspec.Struct):
 _decode_pin = msgspec.json.Decoder(_PinBody).decode
 
 
-def pin_wish(body: bytes) -> str:
+def pinned_version(body: bytes) -> str:
     """Return the version that a body names. Raise ContractViolationError or MalformedBodyError."""
     try:
         return str(_decode_pin(body).version)
@@ -121,15 +121,15 @@ def pin_wish(body: bytes) -> str:
         )
 
 
-async def _fulfilled(wish: Wish, deployment: Deployment) -> ModelVersion:
-    """Wait until a wish's version serves. Raise why it does not, and ReloadTimeoutError."""
+async def _fulfilled(change: ChangeRequest, deployment: Deployment) -> ModelVersion:
+    """Wait until what was asked for serves. Raise why it does not, and ReloadTimeoutError."""
     limit_s = deployment.settings.load_timeout_s
     try:
         with anyio.fail_after(limit_s):
-            return await wish.settled()
+            return await change.settled()
     except TimeoutError:
         raise ReloadTimeoutError(
             f"not done within {limit_s:g} s (LOAD_TIMEOUT_S); it goes on"
         ) from None
     finally:
-        deployment.desired.withdraw(wish)
+        deployment.desired.withdraw(change)

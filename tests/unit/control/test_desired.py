@@ -10,12 +10,12 @@ from tests.support.fake_source import a_version
 pytestmark = pytest.mark.anyio
 
 
-async def test_a_wish_wakes_the_watcher_and_has_a_generation() -> None:
+async def test_a_change_request_wakes_the_watcher_and_has_a_generation() -> None:
     """Each a higher one."""
     desired = DesiredState()
     first, second = desired.reload(), desired.reload()
     assert (first.generation, second.generation, desired.generation) == (1, 2, 2)
-    assert desired.open_wishes == (first, second)
+    assert desired.open_changes == (first, second)
     with anyio.fail_after(1):
         await desired.woken()
 
@@ -34,43 +34,43 @@ async def test_the_bell_rings_once() -> None:
 
 
 async def test_whoever_waits_is_told_what_serves() -> None:
-    """All that wait for one wish; the first word counts."""
-    wish = DesiredState().reload()
-    wish.target = a_version(1)
+    """All that wait for one change request; the first word counts."""
+    change = DesiredState().reload()
+    change.target = a_version(1)
     got: list[object] = []
 
     async def wait() -> None:
-        got.append(await wish.settled())
+        got.append(await change.settled())
 
     async with anyio.create_task_group() as waiting:
         waiting.start_soon(wait)
         waiting.start_soon(wait)
         await checkpoint()
-        wish.succeed()
-        wish.fail(SupersededError("too late"))
+        change.succeed()
+        change.fail(SupersededError("too late"))
     assert got == [a_version(1)] * 2
 
 
 async def test_whoever_waits_is_told_why_not() -> None:
     """The first word counts here too."""
-    wish = DesiredState().reload()
-    wish.fail(SupersededError("newer"))
-    wish.succeed()
+    change = DesiredState().reload()
+    change.fail(SupersededError("newer"))
+    change.succeed()
     with pytest.raises(SupersededError, match="newer"):
-        await wish.settled()
+        await change.settled()
 
 
-async def test_a_wish_outlives_a_waiter_who_went_away() -> None:
+async def test_a_change_request_outlives_a_waiter_who_went_away() -> None:
     """The watcher may settle it all the same, and nothing is logged of it."""
     desired = DesiredState()
-    wish = desired.reload()
+    change = desired.reload()
     with anyio.move_on_after(0.01):
-        await wish.settled()
-    desired.withdraw(wish)
-    desired.withdraw(wish)
-    assert desired.open_wishes == ()
-    wish.fail(SupersededError("nobody listens"))
-    del wish
+        await change.settled()
+    desired.withdraw(change)
+    desired.withdraw(change)
+    assert desired.open_changes == ()
+    change.fail(SupersededError("nobody listens"))
+    del change
     await checkpoint()
 
 

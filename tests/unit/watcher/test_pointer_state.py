@@ -2,7 +2,7 @@
 
 import pytest
 
-from service.control.desired import Wish
+from service.control.desired import ChangeRequest
 from service.core.errors import (
     PinUnknownError,
     RefusedError,
@@ -36,13 +36,13 @@ async def serve(watcher: FakeWatcher, number: int) -> None:
     await watcher.until(lambda: watcher.serving == str(number))
 
 
-async def outcome_of(watcher: FakeWatcher, wish: Wish) -> str | ServiceError:
-    """Make passes until a wish is settled; return its version or its error."""
+async def outcome_of(watcher: FakeWatcher, change: ChangeRequest) -> str | ServiceError:
+    """Make passes until a change request is settled; return its version or its error."""
     settled: list[str | ServiceError] = []
 
     async def wait() -> None:
         try:
-            settled.append((await wish.settled()).version)
+            settled.append((await change.settled()).version)
         except ServiceError as error:
             settled.append(error)
 
@@ -50,7 +50,7 @@ async def outcome_of(watcher: FakeWatcher, wish: Wish) -> str | ServiceError:
     while not settled:
         await watcher.reconciler.run_once()
         await watcher.pause()
-    watcher.desired.withdraw(wish)
+    watcher.desired.withdraw(change)
     return settled[0]
 
 
@@ -107,8 +107,8 @@ async def test_a_pin_of_what_nobody_has_is_refused_at_once() -> None:
         assert await outcome_of(watcher, watcher.desired.pin("1")) == "1"
 
 
-async def test_a_wish_that_fails_fails_alone() -> None:
-    """Whatever it raises: promotions and other wishes of the same pass go on."""
+async def test_a_change_request_that_fails_fails_alone() -> None:
+    """Whatever it raises: promotions and other changes of the same pass go on."""
     async with a_watcher() as watcher:
         await serve(watcher, 1)
         pin, reload = watcher.desired.pin("boom"), watcher.desired.reload()

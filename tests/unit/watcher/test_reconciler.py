@@ -53,13 +53,13 @@ class Reloading:
     """Somebody who waits for a reload."""
 
     def __init__(self, watcher: FakeWatcher) -> None:
-        self.wish = watcher.desired.reload()
+        self.change = watcher.desired.reload()
         self.outcome: Any = None
         watcher.tasks.start_soon(self._wait)
 
     async def _wait(self) -> None:
         try:
-            self.outcome = await self.wish.settled()
+            self.outcome = await self.change.settled()
         except ServiceError as error:
             self.outcome = error
 
@@ -230,7 +230,7 @@ async def test_a_reload_of_what_serves_loads_nothing() -> None:
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         assert reloading.outcome == a_version(1)
-        assert reloading.wish.loaded is False
+        assert reloading.change.loaded is False
         assert watcher.endings == [("1", Ending.SERVING)]
 
 
@@ -242,7 +242,7 @@ async def test_a_reload_joins_a_rollout_under_way() -> None:
         reloads = [Reloading(watcher), Reloading(watcher)]
         await passes(watcher, SETTLED_S)
         assert [one.outcome for one in reloads] == [a_version(1)] * 2
-        assert all(one.wish.loaded for one in reloads)
+        assert all(one.change.loaded for one in reloads)
         assert watcher.endings == [("1", Ending.SERVING)]
 
 
@@ -289,23 +289,23 @@ async def test_a_reload_is_told_that_nothing_is_promoted() -> None:
         assert isinstance(reloading.outcome, NothingPromotedError)
 
 
-async def test_a_wish_that_came_during_a_look_waits_for_the_next() -> None:
-    """That look may have seen the registry as it was before the wish."""
+async def test_a_change_request_that_came_during_a_look_waits_for_the_next() -> None:
+    """That look may have seen the registry as it was before the change request."""
     async with a_watcher() as watcher:
         await serve(watcher, 1)
         late: list[Reloading] = []
         resolve = watcher.source.resolve
 
-        async def wish_meanwhile() -> Any:
+        async def ask_meanwhile() -> Any:
             if not late:
                 late.append(Reloading(watcher))
                 return a_version(1)
             return await resolve()
 
-        watcher.source.resolve = wish_meanwhile  # type: ignore[method-assign]
+        watcher.source.resolve = ask_meanwhile  # type: ignore[method-assign]
         watcher.source.version = a_version(2)
         await watcher.reconciler.run_once()
-        assert not late[0].wish.observed
+        assert not late[0].change.observed
         await passes(watcher, SETTLED_S)
         assert late[0].outcome == a_version(2)
 
@@ -342,12 +342,12 @@ async def test_versions_that_fail_one_after_the_other_fill_no_memory() -> None:
         for number in range(2, 80):
             watcher.fates.by_number[str(number)] = FAILING
             watcher.source.versions[str(number)] = a_version(number)
-            wish = watcher.desired.pin(str(number))
-            while not wish._settled.done():
+            change = watcher.desired.pin(str(number))
+            while not change._settled.done():
                 await watcher.reconciler.run_once()
                 await watcher.pause()
-            watcher.desired.withdraw(wish)
+            watcher.desired.withdraw(change)
             with pytest.raises(FetchFailedError):
-                await wish.settled()
+                await change.settled()
         assert len(watcher.reconciler._failed) == 50
         assert watcher.serving == "1"
