@@ -13,7 +13,7 @@ import structlog
 
 from service.control import _journal_file
 from service.control.journal import KEPT_PROMOTIONS, MemoryJournal
-from service.core.events import Ending, Promotion
+from service.core.events import Promotion, PromotionOutcome
 from service.core.text import presentable
 
 T = TypeVar("T")
@@ -154,6 +154,6 @@ def _decoded(text: bytes) -> Promotion | None:
         promotion = msgspec.json.decode(text, type=Promotion)
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return None
-    if promotion.ending is Ending.UNDER_WAY:
+    if promotion.outcome is PromotionOutcome.UNDER_WAY:
         return msgspec.structs.replace(promotion, reason=_UNKNOWN)
     return promotion

@@ -20,7 +20,7 @@ class Trigger(TextEnum):
     WEBHOOK = "webhook"
 
 
-class Ending(TextEnum):
+class PromotionOutcome(TextEnum):
     """What came of a promotion."""
 
     UNDER_WAY = "under way"
@@ -35,12 +35,13 @@ class Promotion(msgspec.Struct, frozen=True):
     """One promotion that was noticed, and what came of it.
 
     `durations_s` has seconds by step: fetch, load, gates, swap, drain, as far as they happened.
+    What came of it is `ending` in the journal, as it always was.
     """
 
     version: ModelVersion
     trigger: Trigger
     noticed_at: datetime
-    ending: Ending = Ending.UNDER_WAY
+    outcome: PromotionOutcome = msgspec.field(default=PromotionOutcome.UNDER_WAY, name="ending")
     reason: str = ""
     verdicts: tuple[Verdict, ...] = ()
     durations_s: dict[str, float] = {}

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from service.control.journal import Journal
-from service.core.events import Ending, Promotion
+from service.core.events import Promotion, PromotionOutcome
 from service.core.text import presentable
 from service.core.verdicts import Verdict
 
@@ -37,10 +37,10 @@ class PromotionRecorder:
         verdicts = (*self._promotion.verdicts, verdict)
         self._note(msgspec.structs.replace(self._promotion, verdicts=verdicts))
 
-    def end(self, ending: Ending, reason: str) -> None:
+    def end(self, outcome: PromotionOutcome, reason: str) -> None:
         """Record what came of it; may be called again, for a version that is rolled back."""
         ended = msgspec.structs.replace(
-            self._promotion, ending=ending, reason=presentable(reason), ended_at=datetime.now(UTC)
+            self._promotion, outcome=outcome, reason=presentable(reason), ended_at=datetime.now(UTC)
         )
         self._note(ended)
 

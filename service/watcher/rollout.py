@@ -17,7 +17,7 @@ from service.control.journal import Journal
 from service.control.monitor import Lifecycle, StateMonitor
 from service.control.quarantine import Quarantine
 from service.core.errors import RefusedError, ServiceError
-from service.core.events import Ending, Promotion, Trigger
+from service.core.events import Promotion, PromotionOutcome, Trigger
 from service.core.states import State
 from service.core.status_reporter import NullReporter, StatusReporter
 from service.core.text import presentable
@@ -110,12 +110,12 @@ class Rollout:
             # What was given up while the last gate decided is given up all the same.
             await anyio.lowlevel.checkpoint_if_cancelled()
         except BaseException as error:
-            ending, reason = _ending_of(error)
+            outcome, reason = _outcome_of(error)
             lifecycle.transition(State.FAILED, reason)
-            recorder.end(ending, reason)
-            if ending is Ending.REFUSED:
+            recorder.end(outcome, reason)
+            if outcome is PromotionOutcome.REFUSED:
                 self._reporter.refused(version, reason)
-            log.warning("promotion ended", ending=str(ending), reason=reason)
+            log.warning("promotion ended", ending=str(outcome), reason=reason)
             if candidate is not None:
                 await _close(candidate)
             elif in_use is not None:
@@ -144,7 +144,7 @@ class Rollout:
         started = time.monotonic()
         previous = self._routes.swap(model)
         recorder.took("swap", time.monotonic() - started)
-        recorder.end(Ending.SERVING, "it serves")
+        recorder.end(PromotionOutcome.SERVING, "it serves")
         self._reporter.serving(model.version)
         if previous is not None and previous.version != model.version:
             self._reporter.retired(previous.version)
@@ -337,7 +337,7 @@ class Rollout:
     def _refuse(self, model: LoadedModel, reason: str, recorder: PromotionRecorder) -> None:
         error = RefusedError(f"rolled back: {reason}", recorder.verdicts)
         self._quarantine.refuse(model.version, error)
-        recorder.end(Ending.ROLLED_BACK, reason)
+        recorder.end(PromotionOutcome.ROLLED_BACK, reason)
         self._reporter.refused(model.version, str(error))
 
     async def _retire(self, model: LoadedModel, reason: str = "") -> None:
@@ -369,12 +369,12 @@ def _tell(
     log.info("gate", gate=verdict.gate, outcome=str(verdict.outcome), reason=verdict.reason)
 
 
-def _ending_of(error: BaseException) -> tuple[Ending, str]:
+def _outcome_of(error: BaseException) -> tuple[PromotionOutcome, str]:
     if isinstance(error, RefusedError):
-        return Ending.REFUSED, str(error)
+        return PromotionOutcome.REFUSED, str(error)
     if isinstance(error, anyio.get_cancelled_exc_class()):
-        return Ending.SUPERSEDED, "it is no longer wanted"
-    return Ending.FAILED, presentable(str(error)) or type(error).__name__
+        return PromotionOutcome.SUPERSEDED, "it is no longer wanted"
+    return PromotionOutcome.FAILED, presentable(str(error)) or type(error).__name__
 
 
 async def _close(model: LoadedModel) -> None:

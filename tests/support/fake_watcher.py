@@ -11,7 +11,7 @@ from service.control.desired import DesiredState
 from service.control.journal import MemoryJournal
 from service.control.monitor import StateMonitor
 from service.control.quarantine import Quarantine
-from service.core.events import Ending
+from service.core.events import PromotionOutcome
 from service.core.versions import ModelRef
 from service.registry.finder import VersionFinder
 from service.serving.routes import Routes
@@ -90,10 +90,10 @@ class FakeWatcher:
         return self.routes.current.version.version if self.routes.current else None
 
     @property
-    def endings(self) -> list[tuple[str, Ending]]:
-        """Every promotion's version and ending, oldest first."""
+    def outcomes(self) -> list[tuple[str, PromotionOutcome]]:
+        """Every promotion's version and outcome, oldest first."""
         last = self.journal.last(200)
-        return [(promotion.version.version, promotion.ending) for promotion in reversed(last)]
+        return [(promotion.version.version, promotion.outcome) for promotion in reversed(last)]
 
     async def pause(self, seconds: float = 0.5) -> None:
         """Let virtual time pass."""

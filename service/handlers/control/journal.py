@@ -44,7 +44,9 @@ def told(promotion: Promotion) -> dict[str, Any]:
         "source": redact(version.source),
         "trigger": promotion.trigger,
         "noticed_at": promotion.noticed_at,
-        "ending": promotion.ending,
+        "outcome": promotion.outcome,
+        # The name that it had before.
+        "ending": promotion.outcome,
         "reason": presentable(promotion.reason, LISTED_CHARACTERS) or None,
         "verdicts": [_listed(verdict) for verdict in promotion.verdicts],
         "durations_s": promotion.durations_s,

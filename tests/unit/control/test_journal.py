@@ -3,7 +3,7 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 
 from service.control.journal import KEPT_PROMOTIONS, Journal, MemoryJournal
-from service.core.events import Ending, Promotion, Trigger
+from service.core.events import Promotion, PromotionOutcome, Trigger
 from tests.support.fake_source import a_version
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -35,7 +35,7 @@ def test_what_became_of_a_promotion_is_written_in_its_place() -> None:
     first, again = a_promotion(1, 0), a_promotion(1, 1)
     journal.record(first)
     journal.record(again)
-    ended = msgspec.structs.replace(first, ending=Ending.REFUSED, reason="no")
+    ended = msgspec.structs.replace(first, outcome=PromotionOutcome.REFUSED, reason="no")
     journal.record(ended)
     assert journal.last(9) == [again, ended]
 

@@ -8,7 +8,7 @@ import pytest
 
 from service.control.journal import KEPT_PROMOTIONS, Journal, MemoryJournal
 from service.control.sqlite_journal import SqliteJournal
-from service.core.events import Ending
+from service.core.events import PromotionOutcome
 from tests.support.promotions import a_promotion
 
 pytestmark = pytest.mark.anyio
@@ -46,7 +46,7 @@ async def test_what_became_of_a_promotion_is_written_in_its_place(journal: Journ
     first, again, other = a_promotion(1, 0), a_promotion(1, 1), a_promotion(2, 1)
     for promotion in (first, again, other):
         journal.record(promotion)
-    ended = msgspec.structs.replace(first, ending=Ending.REFUSED, reason="no")
+    ended = msgspec.structs.replace(first, outcome=PromotionOutcome.REFUSED, reason="no")
     drained = msgspec.structs.replace(ended, durations_s={"drain": 0.25})
     journal.record(ended)
     journal.record(drained)

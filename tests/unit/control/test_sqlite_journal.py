@@ -18,7 +18,7 @@ from anyio.lowlevel import checkpoint
 from service.control import _journal_file
 from service.control.journal import KEPT_PROMOTIONS, Journal
 from service.control.sqlite_journal import SqliteJournal
-from service.core.events import Ending
+from service.core.events import PromotionOutcome
 from tests.support.promotions import a_promotion
 from tests.support.waiting import until
 
@@ -81,9 +81,11 @@ async def test_it_survives_a_restart(file: Path) -> None:
     """All of each promotion, the newest first, and what is recorded then comes before it."""
     written = [a_promotion(number, number) for number in range(3)]
     ended = msgspec.structs.replace(
-        written[2], ending=Ending.SERVING, durations_s={"fetch": 0.5, "drain": 1.25}
+        written[2], outcome=PromotionOutcome.SERVING, durations_s={"fetch": 0.5, "drain": 1.25}
     )
-    failed = msgspec.structs.replace(written[1], ending=Ending.FAILED, reason="disk full")
+    failed = msgspec.structs.replace(
+        written[1], outcome=PromotionOutcome.FAILED, reason="disk full"
+    )
     async with opened(file) as journal:
         for promotion in (*written, failed, ended):
             journal.record(promotion)
@@ -101,7 +103,7 @@ async def test_what_nobody_saw_the_end_of_is_said_so(file: Path) -> None:
         journal.record(a_promotion(1))
     async with opened(file) as journal:
         (promotion,) = journal.last(1)
-        assert promotion.ending is Ending.UNDER_WAY
+        assert promotion.outcome is PromotionOutcome.UNDER_WAY
         assert "when this service started" in promotion.reason
 
 
@@ -268,7 +270,9 @@ async def test_credentials_are_not_written(file: Path) -> None:
     """What failed may name the place, with the password."""
     reason = "https://user:geheim@registry.test said no"
     async with opened(file) as journal:
-        journal.record(msgspec.structs.replace(a_promotion(1), ending=Ending.FAILED, reason=reason))
+        journal.record(
+            msgspec.structs.replace(a_promotion(1), outcome=PromotionOutcome.FAILED, reason=reason)
+        )
     assert b"said no" in content(file)
     assert b"geheim" not in content(file)
 

@@ -10,7 +10,7 @@ from service.core.errors import (
     SourceUnavailableError,
     UnknownVersionError,
 )
-from service.core.events import Ending, Trigger
+from service.core.events import PromotionOutcome, Trigger
 from service.core.versions import ModelVersion
 from service.registry.finder import VersionFinder
 from service.watcher.probation import ProbationSettings
@@ -172,7 +172,7 @@ async def test_a_refused_version_is_called_refused_after_a_restart() -> None:
         await serve(watcher, 1)
         watcher.fates.by_number["2"] = Fate(smoke_refusal="it answers nonsense")
         await promote(watcher, 2)
-        await watcher.until(lambda: ("2", Ending.REFUSED) in watcher.endings)
+        await watcher.until(lambda: ("2", PromotionOutcome.REFUSED) in watcher.outcomes)
         await watcher.reconciler.run_once()
         assert "nonsense" in watcher.monitor.refused[a_version(2)]
     async with a_watcher(earlier=watcher) as again:
@@ -186,7 +186,7 @@ async def test_a_refusal_survives_a_restart() -> None:
         await serve(watcher, 1)
         watcher.fates.by_number["2"] = Fate(smoke_refusal="it answers nonsense")
         await promote(watcher, 2)
-        await watcher.until(lambda: ("2", Ending.REFUSED) in watcher.endings)
+        await watcher.until(lambda: ("2", PromotionOutcome.REFUSED) in watcher.outcomes)
         await watcher.reconciler.run_once()
     async with a_watcher(earlier=watcher) as again:
         await promote(again, 2)

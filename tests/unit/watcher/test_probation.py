@@ -15,7 +15,7 @@ from service.core.errors import (
     RequestTimeoutError,
     ServiceError,
 )
-from service.core.events import Ending, Trigger
+from service.core.events import PromotionOutcome, Trigger
 from service.serving.model import LoadedModel
 from service.watcher.probation import ProbationSettings
 from tests.support.fake_models import FakePool, fail
@@ -65,9 +65,9 @@ async def fail_all(
         await watcher.pause(0.105)
 
 
-def endings_of(watcher: FakeWatcher, number: int) -> list[Ending]:
+def outcomes_of(watcher: FakeWatcher, number: int) -> list[PromotionOutcome]:
     """Return what became of a version's promotions."""
-    return [ending for version, ending in watcher.endings if version == str(number)]
+    return [outcome for version, outcome in watcher.outcomes if version == str(number)]
 
 
 @pytest.mark.parametrize("error", FAULTS)
@@ -82,7 +82,7 @@ async def test_a_version_that_fails_everything_is_rolled_back_within_a_second_of
         with anyio.fail_after(0.5 + 1.0):
             await fail_all(watcher, worse, error)
         assert watcher.routes.current is good
-        assert watcher.endings[-1] == ("2", Ending.ROLLED_BACK)
+        assert watcher.outcomes[-1] == ("2", PromotionOutcome.ROLLED_BACK)
         assert len(pool_of(good).replayed) >= 2
         await watcher.reconciler.run_once()
         await watcher.pause(300)
@@ -214,7 +214,7 @@ async def test_without_a_warm_version_the_last_known_good_one_is_loaded_again() 
         worse = await serve(watcher, 2)
         await watcher.pause(5)
         await fail_all(watcher, worse, seconds=1)
-        assert endings_of(watcher, 2) == [Ending.ROLLED_BACK]
+        assert outcomes_of(watcher, 2) == [PromotionOutcome.ROLLED_BACK]
         await watcher.reconciler.run_once()
         await watcher.until(lambda: watcher.serving == "1")
         assert watcher.journal.last(1)[0].trigger is Trigger.FALLBACK
@@ -231,7 +231,7 @@ async def test_the_first_version_has_nothing_to_be_rolled_back_to() -> None:
         await watcher.reconciler.run_once()
         await watcher.pause(300)
         assert watcher.routes.current is only
-        assert endings_of(watcher, 1) == [Ending.SERVING]
+        assert outcomes_of(watcher, 1) == [PromotionOutcome.SERVING]
         assert only.trial is not None
         told = only.trial.told()
         assert told["state"] == "failed"

@@ -13,7 +13,7 @@ from service.core.errors import (
     SourceUnavailableError,
     SupersededError,
 )
-from service.core.events import Ending, Trigger
+from service.core.events import PromotionOutcome, Trigger
 from tests.support.fake_models import Fate
 from tests.support.fake_source import a_version
 from tests.support.fake_watcher import FakeWatcher, a_watcher
@@ -69,7 +69,10 @@ async def test_what_is_promoted_comes_to_serve() -> None:
     async with a_watcher() as watcher:
         await serve(watcher, 1)
         await serve(watcher, 2)
-        assert watcher.endings == [("1", Ending.SERVING), ("2", Ending.SERVING)]
+        assert watcher.outcomes == [
+            ("1", PromotionOutcome.SERVING),
+            ("2", PromotionOutcome.SERVING),
+        ]
         triggers = [promotion.trigger for promotion in watcher.journal.last(2)]
         assert triggers == [Trigger.POLL, Trigger.START]
 
@@ -85,7 +88,7 @@ async def test_an_outage_keeps_what_serves() -> None:
         watcher.source.outage = ""
         await watcher.reconciler.run_once()
         assert not watcher.monitor.registry_error
-        assert watcher.endings == [("1", Ending.SERVING)]
+        assert watcher.outcomes == [("1", PromotionOutcome.SERVING)]
 
 
 async def test_an_outage_at_start_ends_nothing() -> None:
@@ -93,7 +96,7 @@ async def test_an_outage_at_start_ends_nothing() -> None:
     async with a_watcher() as watcher:
         watcher.source.outage = "registry down"
         await passes(watcher, 10)
-        assert watcher.endings == []
+        assert watcher.outcomes == []
         watcher.source.outage = ""
         await serve(watcher, 1)
 
@@ -133,12 +136,12 @@ async def test_a_refusal_is_final_until_the_pointer_moves() -> None:
         watcher.fates.by_number["2"] = REFUSED
         await promote(watcher, 2)
         await passes(watcher, 300)
-        assert watcher.endings[1:] == [("2", Ending.REFUSED)]
+        assert watcher.outcomes[1:] == [("2", PromotionOutcome.REFUSED)]
         assert watcher.serving == "1"
         await promote(watcher, 1)
         await promote(watcher, 2)
         await passes(watcher, SETTLED_S)
-        assert watcher.endings[1:] == [("2", Ending.REFUSED)] * 2
+        assert watcher.outcomes[1:] == [("2", PromotionOutcome.REFUSED)] * 2
 
 
 async def test_a_reload_lifts_a_refusal() -> None:
@@ -151,7 +154,10 @@ async def test_a_reload_lifts_a_refusal() -> None:
         reloading = Reloading(watcher)
         await passes(watcher, SETTLED_S)
         assert reloading.outcome == a_version(1)
-        assert watcher.endings == [("1", Ending.REFUSED), ("1", Ending.SERVING)]
+        assert watcher.outcomes == [
+            ("1", PromotionOutcome.REFUSED),
+            ("1", PromotionOutcome.SERVING),
+        ]
 
 
 async def test_a_failure_that_passes_is_retried_with_backoff() -> None:
@@ -194,7 +200,10 @@ async def test_the_newest_wish_wins() -> None:
         await anyio.sleep(2)
         await promote(watcher, 3)
         await passes(watcher, SETTLED_S + 2)
-        assert watcher.endings[1:] == [("2", Ending.SUPERSEDED), ("3", Ending.SERVING)]
+        assert watcher.outcomes[1:] == [
+            ("2", PromotionOutcome.SUPERSEDED),
+            ("3", PromotionOutcome.SERVING),
+        ]
         assert watcher.serving == "3"
         assert watcher.host.opening == [a_version(3)]
 
@@ -218,7 +227,7 @@ async def test_a_candidate_that_is_given_up_at_once_never_begins() -> None:
         await promote(watcher, 2)
         await passes(watcher, SETTLED_S)
         assert watcher.serving == "2"
-        assert watcher.endings[0] == ("1", Ending.SUPERSEDED)
+        assert watcher.outcomes[0] == ("1", PromotionOutcome.SUPERSEDED)
 
 
 async def test_a_reload_of_what_serves_loads_nothing() -> None:
@@ -231,7 +240,7 @@ async def test_a_reload_of_what_serves_loads_nothing() -> None:
         await asyncio.sleep(0)
         assert reloading.outcome == a_version(1)
         assert reloading.change.loaded is False
-        assert watcher.endings == [("1", Ending.SERVING)]
+        assert watcher.outcomes == [("1", PromotionOutcome.SERVING)]
 
 
 async def test_a_reload_joins_a_rollout_under_way() -> None:
@@ -243,7 +252,7 @@ async def test_a_reload_joins_a_rollout_under_way() -> None:
         await passes(watcher, SETTLED_S)
         assert [one.outcome for one in reloads] == [a_version(1)] * 2
         assert all(one.change.loaded for one in reloads)
-        assert watcher.endings == [("1", Ending.SERVING)]
+        assert watcher.outcomes == [("1", PromotionOutcome.SERVING)]
 
 
 @pytest.mark.parametrize(("fate", "error"), [(REFUSED, RefusedError), (FAILING, FetchFailedError)])

@@ -2,7 +2,7 @@ import anyio
 import pytest
 
 from service.core.errors import ChildLostError, FetchFailedError, RefusedError, ServiceError
-from service.core.events import Ending, Trigger
+from service.core.events import PromotionOutcome, Trigger
 from service.core.states import State
 from service.core.verdicts import Outcome
 from service.serving.model import LoadedModel
@@ -34,7 +34,7 @@ async def test_a_version_that_passes_every_gate_serves() -> None:
         assert model.serving_since is not None
         assert state_of(watcher, 1) is State.READY
         (promotion,) = watcher.journal.last(5)
-        assert promotion.ending is Ending.SERVING
+        assert promotion.outcome is PromotionOutcome.SERVING
         assert promotion.ended_at is not None
         assert [(v.gate, v.outcome) for v in promotion.verdicts] == [
             ("load", Outcome.PASS),
@@ -74,7 +74,10 @@ async def test_a_candidate_that_fails_changes_nothing_that_serves(
         assert [mark.stored.version for mark in watcher.store.marks] == [a_version(1)]
         assert state_of(watcher, 2) is State.FAILED
         refused = raised is RefusedError
-        assert watcher.endings[-1] == ("2", Ending.REFUSED if refused else Ending.FAILED)
+        assert watcher.outcomes[-1] == (
+            "2",
+            PromotionOutcome.REFUSED if refused else PromotionOutcome.FAILED,
+        )
 
 
 @pytest.mark.parametrize("after_s", [0.5, 1.5, 2.5])
@@ -88,7 +91,7 @@ async def test_a_candidate_that_is_given_up_leaves_nothing(after_s: float) -> No
         assert watcher.routes.current is incumbent
         assert watcher.host.opening == [a_version(1)]
         assert [mark.stored.version for mark in watcher.store.marks] == [a_version(1)]
-        assert watcher.endings[-1] == ("2", Ending.SUPERSEDED)
+        assert watcher.outcomes[-1] == ("2", PromotionOutcome.SUPERSEDED)
 
 
 async def test_a_candidate_that_is_given_up_while_the_last_gate_decides_is_not_swapped_in() -> None:
