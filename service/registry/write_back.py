@@ -43,7 +43,7 @@ class _News(msgspec.Struct, frozen=True):
 
 
 class WriteBack:
-    """A status reporter that has tags written by a registry process, the child process that `ask` sends to.
+    """A status reporter that has a registry process, to which `ask` sends, write tags.
 
     For versions of a registry alone: runs and logged models have no page of their own.
     """
