@@ -28,14 +28,19 @@ class ChangeRequest:
         """Whether the target was not yet serving when the look found it."""
         self._settled: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether its maker has been told what came of it."""
+        return self._settled.done()
+
     def succeed(self) -> None:
         """Say that the target serves."""
-        if not self._settled.done():
+        if not self.is_settled:
             self._settled.set_result(None)
 
     def fail(self, error: ServiceError) -> None:
         """Say why the target does not serve, or could not be found."""
-        if not self._settled.done():
+        if not self.is_settled:
             self._settled.set_exception(error)
             self._settled.exception()  # read, or asyncio logs it where the waiter has gone
 

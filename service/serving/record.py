@@ -18,7 +18,7 @@ class Known(msgspec.Struct, frozen=True):
 
 
 class Record:
-    """The places that a version's failures have in the row of its requests.
+    """The places that a version's failures have among its requests, in order.
 
     Only a failure costs anything; the requests are counted by the version itself.
     """

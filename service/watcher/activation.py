@@ -32,6 +32,6 @@ async def wait_for_compiled(
         waited = f"none is in use after {wait_s:g} s"
         return Finding(Outcome.SKIP, f"{waited} (COMPILED_WAIT_S): pyfunc answers until one is")
     if compiling.report is None:
-        return Finding(Outcome.SKIP, compiling.reason or "none is ready at once: pyfunc answers")
+        return Finding(Outcome.SKIP, compiling.reason or "none is ready yet: pyfunc answers")
     best = compiling.report.best
     return Finding(Outcome.PASS, f"one row is answered by {best[min(best)]}")

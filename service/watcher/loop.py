@@ -1,4 +1,4 @@
-"""Pass after pass, for ever: at each poll, and whenever somebody rings."""
+"""Pass after pass, for ever: at each poll, and whenever something wakes the watcher."""
 
 import anyio
 import structlog

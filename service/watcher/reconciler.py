@@ -188,7 +188,7 @@ class Reconciler:
             self._log.info("registry seen again")
         self._monitor.looked(promoted)
         if promoted != before or not had_looked:
-            # A refusal lasts until the pointer moves; so does patience with what fails.
+            # A refusal lasts until the pointer moves, and so does a backoff.
             self._quarantine.keep_only(promoted)
             self._failed.clear()
             if promoted is None:
@@ -243,7 +243,7 @@ class Reconciler:
     async def _drop_refused_pin(self) -> None:
         """Follow the registry again where somebody has just pinned what the gates then refused.
 
-        A pin from before a restart stays: whoever set it may not be here to set it again.
+        A pin from before a restart stays: there may be nobody to set it again.
         """
         pin = self._monitor.pin
         if pin is None or self._quarantine.reason(pin) is None:

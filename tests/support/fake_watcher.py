@@ -12,6 +12,7 @@ from service.control.journal import MemoryJournal
 from service.control.monitor import StateMonitor
 from service.control.quarantine import Quarantine
 from service.core.events import PromotionOutcome
+from service.core.status_reporter import NullReporter, StatusReporter
 from service.core.versions import ModelRef
 from service.registry.finder import VersionFinder
 from service.serving.routes import Routes
@@ -26,6 +27,8 @@ from tests.support.fake_source import FakeSource, a_version
 
 DRAIN_S = 30.0
 NO_PROBATION = ProbationSettings(duration_s=0, max_error_rate=0, keep_warm=False)
+GATES = GateChain((), (ContractGate("refuse", refuse_unknown=False), SmokeGate(300)))
+NULL_REPORTER = NullReporter()
 
 
 class FakeWatcher:
@@ -38,6 +41,8 @@ class FakeWatcher:
         uri: str = "models:/m@champion",
         on_unpromoted: Literal["keep", "unload"] = "keep",
         probation: ProbationSettings = NO_PROBATION,
+        gates: GateChain = GATES,
+        reporter: StatusReporter = NULL_REPORTER,
         earlier: "FakeWatcher | None" = None,
         routes: Routes | None = None,
     ) -> None:
@@ -57,7 +62,7 @@ class FakeWatcher:
         self.rollout = Rollout(
             store=self.store,
             host=self.host,
-            gates=GateChain((), (ContractGate("refuse", refuse_unknown=False), SmokeGate(300))),
+            gates=gates,
             routes=self.routes,
             monitor=self.monitor,
             journal=self.journal,
@@ -66,6 +71,7 @@ class FakeWatcher:
             pointer=uri,
             probation=probation,
             quarantine=quarantine,
+            reporter=reporter,
         )
         self.reconciler = Reconciler(
             source=self.source,
@@ -112,6 +118,8 @@ async def a_watcher(
     uri: str = "models:/m@champion",
     on_unpromoted: Literal["keep", "unload"] = "keep",
     probation: ProbationSettings = NO_PROBATION,
+    gates: GateChain = GATES,
+    reporter: StatusReporter = NULL_REPORTER,
     earlier: FakeWatcher | None = None,
 ) -> AsyncIterator[FakeWatcher]:
     """Make a watcher, whose versions end with the block.
@@ -120,6 +128,12 @@ async def a_watcher(
     """
     async with anyio.create_task_group() as tasks:
         yield FakeWatcher(
-            tasks, uri=uri, on_unpromoted=on_unpromoted, probation=probation, earlier=earlier
+            tasks,
+            uri=uri,
+            on_unpromoted=on_unpromoted,
+            probation=probation,
+            gates=gates,
+            reporter=reporter,
+            earlier=earlier,
         )
         tasks.cancel_scope.cancel()

@@ -62,7 +62,7 @@ async def test_what_was_compiled_before_is_in_use_already() -> None:
     [
         ("models of x are called through it", "", "models of x are called through it"),
         ("", "compiler-2 ended", "compiler-2 ended"),
-        ("", "", "none is ready at once: pyfunc answers"),
+        ("", "", "none is ready yet: pyfunc answers"),
     ],
 )
 async def test_none_is_waited_for_where_there_is_none(

@@ -352,7 +352,7 @@ async def test_versions_that_fail_one_after_the_other_fill_no_memory() -> None:
             watcher.fates.by_number[str(number)] = FAILING
             watcher.source.versions[str(number)] = a_version(number)
             change = watcher.desired.pin(str(number))
-            while not change._settled.done():
+            while not change.is_settled:
                 await watcher.reconciler.run_once()
                 await watcher.pause()
             watcher.desired.withdraw(change)

@@ -108,9 +108,9 @@ async def test_a_candidate_that_is_given_up_while_the_last_gate_decides_is_not_s
             given_up.cancel()
             return Finding(Outcome.PASS, "fine")
 
-    async with a_watcher() as watcher:
-        watcher.rollout._gates = GateChain((), (GivingUp(),))
-        with anyio.CancelScope() as given_up:
+    given_up = anyio.CancelScope()
+    async with a_watcher(gates=GateChain((), (GivingUp(),))) as watcher:
+        with given_up:
             await watcher.rollout.run(a_version(1), Trigger.POLL)
         assert given_up.cancelled_caught
         assert watcher.routes.current is None

@@ -19,10 +19,8 @@ pytestmark = pytest.mark.anyio
 class Heard:
     """A reporter that notes what it was told."""
 
-    def __init__(self, watcher: FakeWatcher) -> None:
+    def __init__(self) -> None:
         self.news: list[tuple[str, str]] = []
-        reporter: StatusReporter = self
-        watcher.rollout._reporter = reporter
 
     def serving(self, version: ModelVersion) -> None:
         """Note it."""
@@ -47,8 +45,8 @@ async def roll_out(watcher: FakeWatcher, number: int, fate: Fate | None = None) 
 
 async def test_what_serves_was_refused_or_is_gone_is_told() -> None:
     """A failure that passes is not: it is tried again."""
-    async with a_watcher() as watcher:
-        heard = Heard(watcher)
+    heard = Heard()
+    async with a_watcher(reporter=heard) as watcher:
         await roll_out(watcher, 1)
         await roll_out(watcher, 2, Fate(fetch_error=FetchFailedError("disk full")))
         await roll_out(watcher, 3, Fate(load_error=ChildLostError("lost")))
@@ -67,8 +65,8 @@ async def test_what_serves_was_refused_or_is_gone_is_told() -> None:
 
 async def test_what_is_told_last_of_a_version_is_how_it_stands() -> None:
     """Also where its first lifecycle still drains while its second one answers."""
-    async with a_watcher() as watcher:
-        heard = Heard(watcher)
+    heard = Heard()
+    async with a_watcher(reporter=heard) as watcher:
         await roll_out(watcher, 1)
         with watcher.routes.lease():
             await roll_out(watcher, 2)
