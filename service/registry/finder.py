@@ -6,7 +6,7 @@ from service.core.errors import SourceUnavailableError, UnknownVersionError
 from service.core.versions import ModelRef, ModelVersion, version_number
 from service.registry.messages import ResolveReply, ResolveRequest
 from service.registry.sources import RegistrySource
-from service.store.artifact_store import ArtifactStore
+from service.store.version_store import VersionStore
 
 _SHOWN = 40
 """Characters of somebody's text that a sentence repeats."""
@@ -24,7 +24,7 @@ class VersionFinder:
         ref: ModelRef,
         model: tuple[str, str, str],
         ask: Callable[[ResolveRequest], Awaitable[ResolveReply]],
-        store: ArtifactStore,
+        store: VersionStore,
     ) -> None:
         self._ref = ref
         self._model = model

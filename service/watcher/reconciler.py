@@ -26,8 +26,8 @@ from service.core.versions import ModelVersion
 from service.registry.finder import VersionFinder
 from service.registry.sources import Source
 from service.serving.routes import Routes
-from service.store.artifact_store import ArtifactStore
-from service.store.pointer_state import Remembered
+from service.store.pointer_memory import PointerMemory
+from service.store.version_store import VersionStore
 from service.watcher.policy import Action, Cancel, Keep, Load, Snapshot, Unload, next_action
 from service.watcher.rollout import Rollout
 
@@ -59,9 +59,9 @@ class Reconciler:
         monitor: StateMonitor,
         tasks: TaskGroup,
         quarantine: Quarantine,
-        remembered: Remembered,
+        remembered: PointerMemory,
         finder: VersionFinder,
-        store: ArtifactStore,
+        store: VersionStore,
         pointer: str,
         on_unpromoted: Literal["keep", "unload"],
     ) -> None:

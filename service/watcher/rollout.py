@@ -26,7 +26,7 @@ from service.core.versions import ModelVersion
 from service.serving.model import LoadedModel, ModelHost
 from service.serving.record import Known
 from service.serving.routes import Routes
-from service.store.artifact_store import ArtifactStore, InUse
+from service.store.version_store import HeldVersion, VersionStore
 from service.watcher.gates.chain import GateChain
 from service.watcher.loading import LOAD, load
 from service.watcher.probation import Probation, ProbationSettings
@@ -47,7 +47,7 @@ class Rollout:
     def __init__(
         self,
         *,
-        store: ArtifactStore,
+        store: VersionStore,
         host: ModelHost,
         gates: GateChain,
         routes: Routes,
@@ -96,7 +96,7 @@ class Rollout:
             self._make_current(warm, recorder, log)
             return
         lifecycle = self._monitor.begin(version)
-        in_use: InUse | None = None
+        in_use: HeldVersion | None = None
         candidate: LoadedModel | None = None
         verdicts = VerdictLog(partial(_tell, recorder, log))
         try:
@@ -176,7 +176,7 @@ class Rollout:
         version: ModelVersion,
         recorder: PromotionRecorder,
         log: structlog.typing.FilteringBoundLogger,
-    ) -> InUse:
+    ) -> HeldVersion:
         started = time.monotonic()
         in_use = await self._store.ensure_in_use(version)
         recorder.took("fetch", time.monotonic() - started)
@@ -184,18 +184,20 @@ class Rollout:
         log.info("version in the store", took_s=recorder.duration("fetch"), digest=digest)
         return in_use
 
-    async def _open(self, in_use: InUse) -> LoadedModel:
+    async def _open(self, in_use: HeldVersion) -> LoadedModel:
         opened: LoadedModel = await self._tasks.start(self._host_in_use, in_use)
         return opened
 
-    async def _host_in_use(self, in_use: InUse, *, task_status: TaskStatus[LoadedModel]) -> None:
+    async def _host_in_use(
+        self, in_use: HeldVersion, *, task_status: TaskStatus[LoadedModel]
+    ) -> None:
         """Host a version, whose files nobody prunes meanwhile."""
         try:
             await self._host.run(in_use.stored, task_status=task_status)
         finally:
             await self._release(in_use)
 
-    async def _release(self, in_use: InUse) -> None:
+    async def _release(self, in_use: HeldVersion) -> None:
         """Let files be pruned again; a lock that can't be given back ends nothing that serves."""
         try:
             with anyio.CancelScope(shield=True):

@@ -19,8 +19,7 @@ from service.processes.child import ChildThreads
 from service.serving.batching.batcher import BatchSettings
 from service.serving.failed_request import FailedRequest
 from service.serving.model import LoadedModel, ModelHost
-from service.store.artifact_store import ArtifactStore, InUse
-from service.store.pointer_state import Memory, Refusal, Remembered
+from service.store.pointer_state import Memory, Refusal
 from service.workers.factory import WorkerFactory
 from service.workers.messages import LoadReply, SmokeReply
 from service.workers.pool import Pool
@@ -71,7 +70,7 @@ class Fates:
         return self.by_number.get(version.version, Fate())
 
 
-class FakeInUse(InUse):
+class FakeInUse:
     """A mark without a lock."""
 
     def __init__(self, stored: StoredVersion, store: "FakeStore") -> None:
@@ -85,7 +84,7 @@ class FakeInUse(InUse):
             raise self._fake_store.release_error
 
 
-class FakeStore(ArtifactStore):
+class FakeStore:
     """Versions that are nowhere; `marks` are those in use, `good` those marked good."""
 
     def __init__(self, fates: Fates) -> None:
@@ -98,7 +97,7 @@ class FakeStore(ArtifactStore):
         self.tidying_error: Exception | None = None
         self.release_error: Exception | None = None
 
-    async def ensure_in_use(self, version: ModelVersion) -> InUse:
+    async def ensure_in_use(self, version: ModelVersion) -> FakeInUse:
         """Take the time that fetching takes."""
         self.fetched.append(version)
         fate = self._fates.of(version)
@@ -145,7 +144,7 @@ class FakeStore(ArtifactStore):
         return []
 
 
-class FakeRemembered(Remembered):
+class FakeRemembered:
     """A memory without a file, that lasts as long as the object."""
 
     def __init__(self) -> None:
