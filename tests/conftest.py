@@ -1,17 +1,21 @@
 """What all tests share."""
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Callable, Iterator, Mapping
 
 import pytest
 
+from tests.support import loops
 from tests.support import mlflow_server as mlflow_server_module
 from tests.support.mlflow_server import MlflowServer
 
 
-@pytest.fixture(scope="session")
-def anyio_backend() -> str:
-    """Run asynchronous tests on the loop that the service runs on."""
-    return "asyncio"
+def pytest_asyncio_loop_factories(
+    item: pytest.Item,
+) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Run a test on the loops that its mark names, else on asyncio's own."""
+    mark = item.get_closest_marker("loops")
+    return {name: loops.ALL[name] for name in mark.args} if mark is not None else loops.USUAL
 
 
 @pytest.fixture(scope="session")

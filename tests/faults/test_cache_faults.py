@@ -163,7 +163,6 @@ def _promote_in_vain(rig: Rig, factor: float, told: str) -> str:
     return wanted
 
 
-@pytest.mark.anyio
 async def test_disk_full_leaves_nothing_half_done(tmp_path: Path) -> None:
     """A fetch that runs out of disk leaves neither a version nor a temporary file."""
     is_full = True

@@ -41,21 +41,21 @@ from service.processes.child import Child, ChildSpec, ChildThreads, start_child
 from service.processes.protocol import Nothing
 from service.processes.temp import TempFolder
 from tests.support.child_targets import ERRORS, Data, Number, Text
+from tests.support.loops import BY_COMMAND, ByCommandLoop
 from tests.support.waiting import is_gone, until
-
-pytestmark = pytest.mark.anyio
 
 ROOT = Path(__file__).parents[2]
 START_S = 60.0
 CALL_S = 20.0
 GONE_WITHIN_S = 5.0
-BY_COMMAND = "uvloop reads, by command line"
 LARGE = bytes(range(256)) * (8 * 2**20 // 256)
 
+pytestmark = pytest.mark.loops("uvloop", "asyncio", "without readers", BY_COMMAND)
+"""All ways of reading replies, and both of starting a child. Windows' loop has no readers."""
 only_linux = pytest.mark.skipif(sys.platform != "linux", reason="marks and a fork server")
-once = pytest.mark.parametrize("anyio_backend", ["uvloop reads", BY_COMMAND], indirect=True)
-forked = pytest.mark.parametrize("anyio_backend", ["uvloop reads"], indirect=True)
-by_command = pytest.mark.parametrize("anyio_backend", [BY_COMMAND], indirect=True)
+once = pytest.mark.loops("uvloop", BY_COMMAND)
+forked = pytest.mark.loops("uvloop")
+by_command = pytest.mark.loops(BY_COMMAND)
 posix_only = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals and descriptors")
 
 
@@ -65,26 +65,16 @@ def short_temp_dir(tmp_path_factory: pytest.TempPathFactory) -> None:
     TempFolder(tmp_path_factory.mktemp("children")).use()
 
 
-@pytest.fixture(params=["uvloop reads", "asyncio reads", "a thread reads", BY_COMMAND])
-def anyio_backend(
+@pytest.fixture(autouse=True)
+async def chosen_interpreter(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
-) -> tuple[str, dict[str, bool]]:
-    """Hold all ways of reading replies to the same, and both of starting a child.
-
-    A thread's is that of Windows. What is started by command line has an interpreter of its own.
-    """
-    if request.param == BY_COMMAND:
+) -> None:
+    """Start children by command line, with an interpreter of their own, where the loop says so."""
+    if isinstance(asyncio.get_running_loop(), ByCommandLoop):
         found: Path = request.getfixturevalue("another_interpreter")
         monkeypatch.setattr(Interpreter, "chosen", found)
         # Where what these children run is: it is in no environment.
         monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    if request.param == "a thread reads":
-
-        def add_reader(*_: object) -> None:
-            raise NotImplementedError
-
-        monkeypatch.setattr(asyncio.SelectorEventLoop, "add_reader", add_reader)
-    return "asyncio", {"use_uvloop": "uvloop" in request.param}
 
 
 class Interpreter:

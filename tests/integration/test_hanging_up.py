@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from typing import Any
 
-import pytest
 import structlog
 from litestar import Litestar, Request, post
 from litestar.params import RawBody
@@ -13,8 +12,6 @@ from service.handlers import problems
 from service.handlers.predictions.direct import caller_of
 from service.handlers.request_id import RequestIds
 from tests.support.wire_server import serve, until
-
-pytestmark = pytest.mark.anyio
 
 HEAD = b"POST /x HTTP/1.1\r\nhost: t\r\ncontent-length: %d\r\n\r\n"
 BEGINNINGS = (b"", b"x" * 10, b"x" * 200_000)

@@ -37,7 +37,6 @@ from tests.support.handmade_model import HANGING, KILLING, RAISING
 from tests.support.waiting import until
 
 pytestmark = [
-    pytest.mark.anyio,
     pytest.mark.skipif(sys.platform == "win32", reason="sends POSIX signals to workers"),
 ]
 

@@ -1,7 +1,6 @@
 """Requests that are refused for overload before their body comes, over real sockets."""
 
 import json
-import sys
 from typing import Any, cast
 
 import pytest
@@ -12,7 +11,7 @@ from service.handlers.predictions.direct import DirectAnswers
 from service.serving.routes import Routes
 from tests.support.wire_server import LIMITS, echo, serve
 
-pytestmark = pytest.mark.anyio
+pytestmark = pytest.mark.loops("asyncio", "uvloop")
 
 GET = b"GET /x HTTP/1.1\r\nhost: t\r\n\r\n"
 HEAD = b"POST /predict HTTP/1.1\r\nhost: t\r\ncontent-type: %b\r\n"
@@ -30,12 +29,6 @@ class Full:
     def refusal(self, _routes: object, _body_bytes: int) -> OverloadedError:
         """Refuse it, whatever it is."""
         return OverloadedError("too much is asked", 2.2)
-
-
-@pytest.fixture
-def anyio_backend() -> tuple[str, dict[str, bool]]:
-    """Run on the loop that the service has, where there is one."""
-    return "asyncio", {"use_uvloop": sys.platform != "win32"}
 
 
 class Deployed:

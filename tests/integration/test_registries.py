@@ -15,8 +15,6 @@ from service.settings.service import ServiceSettings
 from tests.support.mlflow_server import MlflowServer, unique_name
 from tests.support.stub_http import Answer, serving
 
-pytestmark = pytest.mark.anyio
-
 POINTERS = 6
 TIMEOUT_S = 5.0
 SILENT_S = 2.0

@@ -15,8 +15,6 @@ from service.registry.process_pool import ProcessPool
 from tests.support.child_targets import Number
 from tests.support.waiting import is_gone, until
 
-pytestmark = pytest.mark.anyio
-
 START_S = 60.0
 CALL_S = 20.0
 SOON_S = 0.2

@@ -18,8 +18,6 @@ from service.registry.sources import RegistrySource, Source
 from tests.support.fake_source import FakeSource, a_version
 from tests.support.mlflow_server import MlflowServer, free_port, unique_name
 
-pytestmark = pytest.mark.anyio
-
 
 class Registry(Protocol):
     """A registry with one pointer that a test can move."""

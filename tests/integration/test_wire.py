@@ -4,24 +4,17 @@ import asyncio
 import contextlib
 import json
 import socket
-import sys
 from typing import Any
 
 import pytest
 
 from tests.support.wire_server import LIMITS, echo, reply, serve, until
 
-pytestmark = pytest.mark.anyio
+pytestmark = pytest.mark.loops("asyncio", "uvloop")
 
 GET = b"GET /x HTTP/1.1\r\nhost: t\r\n\r\n"
 POST = b"POST /x HTTP/1.1\r\nhost: t\r\n"
 CHUNKED = POST + b"transfer-encoding: chunked\r\n\r\n"
-
-
-@pytest.fixture
-def anyio_backend() -> tuple[str, dict[str, bool]]:
-    """Run on the loop that the service has, where there is one."""
-    return "asyncio", {"use_uvloop": sys.platform != "win32"}
 
 
 def with_body(length: int, *headers: bytes) -> bytes:
@@ -64,6 +57,7 @@ async def test_connections_that_wait_are_accepted_together() -> None:
         await until(lambda: not server.watch.open)
 
 
+@pytest.mark.loops("uvloop")
 @pytest.mark.parametrize("turns", range(4))
 async def test_a_server_that_ends_while_connections_wait(turns: int) -> None:
     """Each of them ends with it, whether it was accepted or not."""

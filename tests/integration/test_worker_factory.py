@@ -22,7 +22,6 @@ from tests.support.fake_workers import a_call
 from tests.support.waiting import until
 
 pytestmark = [
-    pytest.mark.anyio,
     pytest.mark.skipif(sys.platform == "win32", reason="sends POSIX signals to workers"),
 ]
 

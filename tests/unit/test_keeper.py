@@ -8,15 +8,8 @@ from anyio.abc import TaskStatus
 
 from service.keeper import Keeper
 from service.settings.deployment import DeploymentSettings
-from tests.support.virtual_time import VirtualTimeLoop
 
-pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-def anyio_backend() -> tuple[str, dict[str, Any]]:
-    """Let waits pass in no time."""
-    return "asyncio", {"loop_factory": VirtualTimeLoop}
+pytestmark = pytest.mark.loops("virtual")
 
 
 class Breaking:

@@ -21,8 +21,6 @@ from service.store.compiled_files import FILES, verified
 from tests.support.fake_models import POOL, no_description
 from tests.support.fake_source import a_version
 
-pytestmark = pytest.mark.anyio
-
 STORED = StoredVersion(a_version(1), Path("nowhere"), "digest")
 REPORT = Report((), {1: "trees"}, "direct", (), 2048, 1e-12, 1, 0.5)
 

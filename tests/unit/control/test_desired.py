@@ -7,8 +7,6 @@ from service.core.errors import SupersededError
 from service.core.events import Trigger
 from tests.support.fake_source import a_version
 
-pytestmark = pytest.mark.anyio
-
 
 async def test_a_change_request_wakes_the_watcher_and_has_a_generation() -> None:
     """Each a higher one."""

@@ -22,8 +22,6 @@ from service.core.events import PromotionOutcome
 from tests.support.promotions import a_promotion
 from tests.support.waiting import until
 
-pytestmark = pytest.mark.anyio
-
 WRITTEN_WITHIN_S = 10.0
 POINTER = "models:/m@champion at http://registry.test"
 

@@ -256,7 +256,6 @@ async def test_a_service_that_listens_beyond_loopback_is_read_under_any_name() -
     assert await ask("GET", "/read", host="models.example", bound="::") == 200
 
 
-@pytest.mark.anyio
 async def test_every_call_that_takes_a_body_refuses_an_encoded_one(tmp_path: Path) -> None:
     """Whatever its bytes are, and before they are read; a new call needs the guard, too."""
     settings = load_settings({"CACHE_DIR": str(tmp_path), "WEBHOOK_SECRET": "s"})

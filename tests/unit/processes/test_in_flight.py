@@ -8,8 +8,6 @@ import pytest
 from service.processes import in_flight as lane_module
 from service.processes.in_flight import InFlightCalls, SentCall
 
-pytestmark = pytest.mark.anyio
-
 
 def a_call(timeout_s: float) -> SentCall:
     """Return a call that nobody answers by itself."""

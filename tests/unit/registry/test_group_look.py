@@ -9,19 +9,12 @@ from service.core.versions import ModelRef
 from service.registry.group_look import FEW, GroupLook
 from service.registry.messages import ResolveReply, ResolveRequest, SearchReply, SearchRequest
 from tests.support.fake_source import a_version
-from tests.support.virtual_time import VirtualTimeLoop
 
-pytestmark = pytest.mark.anyio
+pytestmark = pytest.mark.loops("virtual")
 
 TIMEOUT_S = 10.0
 LOOK_S = 0.01
 MANY = 20
-
-
-@pytest.fixture
-def anyio_backend() -> object:
-    """Let no second pass for nothing."""
-    return "asyncio", {"loop_factory": VirtualTimeLoop}
 
 
 def ref(number: int) -> ModelRef:

@@ -10,21 +10,14 @@ import pytest
 from service.processes.child import ChildSpec
 from service.processes.protocol import Nothing
 from service.registry.process_pool import ProcessPool
-from tests.support.virtual_time import VirtualTimeLoop
 
-pytestmark = pytest.mark.anyio
+pytestmark = pytest.mark.loops("virtual")
 
 T = TypeVar("T")
 
 MOST = 4
 IDLE_S = 60.0
 CALL_S = 10.0
-
-
-@pytest.fixture
-def anyio_backend() -> object:
-    """Let no second pass for nothing."""
-    return "asyncio", {"loop_factory": VirtualTimeLoop}
 
 
 def of(registry: str) -> ChildSpec:

@@ -10,8 +10,6 @@ from service.registry.messages import ResolveReply, ResolveRequest
 from service.registry.sources import RegistrySource
 from tests.support.fake_source import a_version
 
-pytestmark = pytest.mark.anyio
-
 REF = ModelRef.parse("models:/m@champion")
 
 

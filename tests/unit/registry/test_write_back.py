@@ -13,17 +13,10 @@ from service.core.status_reporter import StatusReporter
 from service.registry.messages import TagReply, TagRequest
 from service.registry.write_back import WriteBack
 from tests.support.fake_source import a_version
-from tests.support.virtual_time import VirtualTimeLoop
 
-pytestmark = pytest.mark.anyio
+pytestmark = pytest.mark.loops("virtual")
 
 HOST = "here"
-
-
-@pytest.fixture(scope="session")
-def anyio_backend() -> tuple[str, dict[str, Any]]:
-    """Run on a clock that jumps: a pause is over in no time."""
-    return "asyncio", {"loop_factory": VirtualTimeLoop}
 
 
 @pytest.fixture

@@ -26,8 +26,6 @@ from service.workers.pool import Pool
 from tests.support.fake_models import BATCHING, CONTRACT, POOL
 from tests.support.fake_workers import RAISING, FakeWorker, FakeWorkers
 
-pytestmark = pytest.mark.anyio
-
 VERSION = ModelVersion("r", "größe", "7", "", "", 0)
 RAW_BODY_BYTES = 200
 ROWS = json.dumps({"instances": [{"a": 1.0}, {"a": 2.0}]}).encode()

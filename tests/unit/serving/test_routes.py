@@ -12,9 +12,6 @@ from service.workers.messages import LoadReply, Timing
 from tests.support.fake_models import BATCHING, CONTRACT, FakePool, Fate
 from tests.support.fake_source import a_version
 
-pytestmark = pytest.mark.anyio
-
-
 PROOF = Proof()
 
 

@@ -19,8 +19,6 @@ from service.store.artifact_store import ArtifactStore
 from service.store.pointer_state import Remembered
 from tests.support.fake_source import a_version
 
-pytestmark = pytest.mark.anyio
-
 Fetch = Callable[[ModelVersion, Path], Awaitable[Path]]
 
 LIMIT_S = 30

@@ -12,8 +12,6 @@ from service.store import state_file
 from service.store.pointer_state import Memory, Refusal, Remembered
 from tests.support.fake_source import a_version
 
-pytestmark = pytest.mark.anyio
-
 POINTER = "models:/m@champion at http://registry.test"
 
 

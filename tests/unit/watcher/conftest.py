@@ -1,16 +1,16 @@
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pytest
 import structlog
 
-from tests.support.virtual_time import VirtualTimeLoop
+from tests.support import loops
 
 
-@pytest.fixture(scope="session")
-def anyio_backend() -> tuple[str, dict[str, Any]]:
+def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
     """Run on a clock that jumps: a backoff of a minute is over in no time."""
-    return "asyncio", {"loop_factory": VirtualTimeLoop}
+    return loops.VIRTUAL
 
 
 @pytest.fixture(autouse=True)

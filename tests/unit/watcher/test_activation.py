@@ -14,8 +14,6 @@ from service.workers.messages import ActivateReply, LoadReply
 from tests.support.fake_models import BATCHING, CONTRACT, FakePool, Fate
 from tests.support.fake_source import a_version
 
-pytestmark = pytest.mark.anyio
-
 WAIT_S = 0.05
 SLOW = Report((), {1: "pyfunc"}, "direct", (), 2048, 1e-12, 1, 0.5)
 REPORT = Report((), {1: "llvm forest", 64: "native"}, "direct", (), 2048, 1e-12, 1, 0.5)

@@ -20,8 +20,6 @@ from service.workers.messages import LoadReply
 from tests.support.fake_models import BATCHING, CONTRACT, FakePool, Fate
 from tests.support.fake_source import a_version
 
-pytestmark = pytest.mark.anyio
-
 VERSION = a_version(1)
 STORED = StoredVersion(VERSION, Path("nowhere"), "digest")
 

@@ -10,8 +10,6 @@ from service.watcher.loop import watch
 from tests.support.fake_source import a_version
 from tests.support.fake_watcher import FakeWatcher, a_watcher
 
-pytestmark = pytest.mark.anyio
-
 POLL_S = 2.0
 OFFSET_S = 0.5
 

@@ -18,8 +18,6 @@ from tests.support.fake_models import Fate, a_failure
 from tests.support.fake_source import a_version
 from tests.support.fake_watcher import FakeWatcher, a_watcher
 
-pytestmark = pytest.mark.anyio
-
 ON_PROBATION = ProbationSettings(duration_s=120, max_error_rate=0.01, keep_warm=True)
 
 

@@ -22,8 +22,6 @@ from tests.support.fake_models import FakePool, fail
 from tests.support.fake_source import a_version
 from tests.support.fake_watcher import FakeWatcher, a_watcher
 
-pytestmark = pytest.mark.anyio
-
 ON_PROBATION = ProbationSettings(duration_s=120, max_error_rate=0.01, keep_warm=True)
 COLD = ProbationSettings(duration_s=120, max_error_rate=0.01, keep_warm=False)
 FAULTS: list[Callable[[], ServiceError]] = [

@@ -19,8 +19,6 @@ from service.workers.messages import ActivateReply, LoadReply, Timing
 from tests.support.fake_models import BATCHING, CONTRACT, FakePool, Fate
 from tests.support.fake_source import a_version
 
-pytestmark = pytest.mark.anyio
-
 STORED = StoredVersion(a_version(1), Path("nowhere"), "digest")
 REPORT = Report((), {1: "llvm forest"}, "direct", (), 2048, 1e-12, 1, 0.5)
 

@@ -18,8 +18,6 @@ from tests.support.fake_models import Fate
 from tests.support.fake_source import a_version
 from tests.support.fake_watcher import FakeWatcher, a_watcher
 
-pytestmark = pytest.mark.anyio
-
 SETTLED_S = 5.0
 """More than a rollout of a fake version takes."""
 REFUSED = Fate(load_error=ChildLostError("lost"))

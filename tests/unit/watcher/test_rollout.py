@@ -12,8 +12,6 @@ from tests.support.fake_models import Fate
 from tests.support.fake_source import a_version
 from tests.support.fake_watcher import DRAIN_S, FakeWatcher, a_watcher
 
-pytestmark = pytest.mark.anyio
-
 
 async def roll_out(watcher: FakeWatcher, number: int) -> LoadedModel:
     """Have a version serve and return its model."""

@@ -3,7 +3,6 @@
 import contextlib
 
 import anyio
-import pytest
 
 from service.core.errors import ChildLostError, FetchFailedError, ServiceError
 from service.core.events import Trigger
@@ -12,8 +11,6 @@ from service.core.versions import ModelVersion
 from tests.support.fake_models import Fate
 from tests.support.fake_source import a_version
 from tests.support.fake_watcher import FakeWatcher, a_watcher
-
-pytestmark = pytest.mark.anyio
 
 
 class Heard:

@@ -1,11 +1,7 @@
 import asyncio
 from collections.abc import Iterable
 
-import pytest
-
 from service.wire.write_coalescing import JoiningTransport
-
-pytestmark = pytest.mark.anyio
 
 
 class Sent(asyncio.Transport):

@@ -8,8 +8,6 @@ from service.predictors.report import Report
 from service.workers.activation import Activation
 from service.workers.messages import ActivateReply
 
-pytestmark = pytest.mark.anyio
-
 REPORT = Report((), {1: "trees"}, "direct", (), 2048, 1e-12, 1, 0.5)
 
 

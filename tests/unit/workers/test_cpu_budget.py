@@ -1,18 +1,10 @@
 from pathlib import Path
-from typing import Any
 
 import anyio
 import pytest
 
 from service.workers import cpu_budget
 from service.workers.cpu_budget import CpuBudget, usable_cpus
-from tests.support.virtual_time import VirtualTimeLoop
-
-
-@pytest.fixture
-def anyio_backend() -> tuple[str, dict[str, Any]]:
-    """Let waits pass in no time."""
-    return "asyncio", {"loop_factory": VirtualTimeLoop}
 
 
 @pytest.fixture(autouse=True)
@@ -132,7 +124,7 @@ def test_workers_poll_where_each_has_a_cpu_and_the_front_one_too(
     assert budget(count, *claims).polling_s(0.0003) == (0.0003 if polls else 0)
 
 
-@pytest.mark.anyio
+@pytest.mark.loops("virtual")
 async def test_as_many_load_together_as_there_are_cpus_and_none_waits_for_ever() -> None:
     """Two that hang keep a third waiting for ten seconds, not for their whole time."""
     shared, loading = CpuBudget(2), list[int]()

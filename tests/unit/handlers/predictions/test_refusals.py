@@ -11,8 +11,6 @@ from service.handlers.naming import ReplyNames
 from service.handlers.predictions.direct import DirectAnswers
 from service.serving.routes import Routes
 
-pytestmark = pytest.mark.anyio
-
 VERSION = ModelVersion("r", "m", "7", "", "", 0)
 BODY_BYTES = 30_000_000
 

@@ -18,8 +18,6 @@ from tests.support.fake_workers import a_call
 ALMOST = LOOP_VALUES - 100
 """A column counts for something by itself."""
 
-pytestmark = pytest.mark.anyio
-
 
 class WideWorker:
     """Answers each row by so many numbers."""

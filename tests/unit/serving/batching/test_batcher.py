@@ -42,18 +42,11 @@ from tests.support.fake_workers import (
     answers_in,
     right_answers,
 )
-from tests.support.virtual_time import VirtualTimeLoop
 
-pytestmark = pytest.mark.anyio
+pytestmark = pytest.mark.loops("virtual")
 
 LIMIT_S = 30.0
 WAIT_S = 0.002
-
-
-@pytest.fixture(scope="module")
-def anyio_backend() -> tuple[str, dict[str, Any]]:
-    """Run on a clock that jumps: a limit of 30 s is reached in no time."""
-    return "asyncio", {"loop_factory": VirtualTimeLoop}
 
 
 @asynccontextmanager

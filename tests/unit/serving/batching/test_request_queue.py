@@ -3,14 +3,11 @@ import math
 from typing import Any
 
 import msgspec
-import pytest
 
 from service.contracts.contract import Call, Filled
 from service.serving.batching.request_queue import QueuedRequest, RequestQueue
 from service.workers.messages import RawRequest
 from tests.support.fake_workers import a_call
-
-pytestmark = pytest.mark.anyio
 
 
 def queue_of(*payloads: Call | RawRequest) -> tuple[RequestQueue, list[QueuedRequest]]:

@@ -9,8 +9,6 @@ from service.store import manifest
 from service.watcher.gates.artifacts import ArtifactsGate, _size
 from tests.support.fake_source import a_version
 
-pytestmark = pytest.mark.anyio
-
 
 def a_version_on_disk(folder: Path, digest: str = "") -> StoredVersion:
     """Return a version on disk as the store leaves it; its digest may be another's."""

@@ -1,8 +1,6 @@
 from pathlib import Path
 from typing import Any, Literal
 
-import pytest
-
 from service.contracts.choose import contract_for
 from service.core.verdicts import Outcome
 from service.core.versions import StoredVersion
@@ -12,8 +10,6 @@ from service.watcher.gates.gate import Finding
 from service.workers.messages import LoadReply
 from tests.support.fake_models import BATCHING, FakePool, Fate
 from tests.support.fake_source import a_version
-
-pytestmark = pytest.mark.anyio
 
 
 def a_model(number: int, *outputs: str, inputs: tuple[str, ...] = ("a",)) -> LoadedModel:

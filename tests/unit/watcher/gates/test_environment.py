@@ -14,8 +14,6 @@ from service.watcher.gates.environment import EnvironmentGate, compare, installe
 from service.watcher.gates.gate import Finding
 from tests.support.fake_source import a_version
 
-pytestmark = pytest.mark.anyio
-
 INSTALLED = {"numpy": "2.3.1", "scikit-learn": "1.7.2", "torch": "2.1.0+cpu", "odd": "dev"}
 
 

@@ -16,8 +16,6 @@ from service.workers.messages import LoadReply, SmokeReply
 from tests.support.fake_models import BATCHING, CONTRACT, FakePool, Fate
 from tests.support.fake_source import a_version
 
-pytestmark = pytest.mark.anyio
-
 STORED = StoredVersion(a_version(1), Path("nowhere"), "digest")
 
 

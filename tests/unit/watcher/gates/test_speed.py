@@ -13,8 +13,6 @@ from service.workers.messages import LoadReply, SpeedReply, Timing
 from tests.support.fake_models import BATCHING, CONTRACT, FakePool, Fate
 from tests.support.fake_source import a_version
 
-pytestmark = pytest.mark.anyio
-
 
 class TimedPool(FakePool):
     """A pool whose timings are given, or what timing raises."""
