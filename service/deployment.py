@@ -29,7 +29,7 @@ from service.serving.model import ModelHost
 from service.serving.routes import Routes
 from service.settings.deployment import DeploymentSettings
 from service.store.artifact_store import ArtifactStore
-from service.store.pointer_state import Remembered
+from service.store.pointer_state import PointerState
 from service.watcher.gates.chain import gate_chain
 from service.watcher.loop import watch
 from service.watcher.probation import ProbationSettings
@@ -211,7 +211,7 @@ class Deployment:
             monitor=self.monitor,
             tasks=tasks,
             quarantine=quarantine,
-            remembered=Remembered(self._platform.settings.cache_dir, self._pointer.name),
+            remembered=PointerState(self._platform.settings.cache_dir, self._pointer.name),
             finder=VersionFinder(self.ref, self._pointer.model, self._ask, self.store),
             store=self.store,
             pointer=self._pointer.name,

@@ -71,7 +71,7 @@ def memory_file(file: Path) -> StateFile[Memory]:
     return StateFile(file, Memory, _LAYOUT, _read_layout_1)
 
 
-class Remembered:
+class PointerState:
     """Reads and writes one pointer's memory, in threads of its own.
 
     What can't be written is kept, and written with the next `recall`.

@@ -119,7 +119,7 @@ class RawRequest(msgspec.Struct, frozen=True, array_like=True):
     """Answer an undecoded body of one kind by an answer of one kind.
 
     An Arrow stream may have so many bytes once it is decoded; `metadata` goes into the schema of
-    one that is answered. `in_steps` is for one between whose steps other calls are answered. The
+    one that is answered. `chunked` is for one between whose steps other calls are answered. The
     body stands last: see `protocol.encode_request`.
     """
 
@@ -127,7 +127,7 @@ class RawRequest(msgspec.Struct, frozen=True, array_like=True):
     answer: Media = Media.JSON
     max_decoded_bytes: int = 0
     metadata: dict[str, str] = {}
-    in_steps: bool = False
+    chunked: bool = False
     body: bytes = b""
 
 

@@ -62,7 +62,7 @@ class Pool:
         self._workers: set[Worker] = set()
         self._idle: deque[Worker] = deque()
         self._busy: set[Worker] = set()
-        self._wishes: deque[asyncio.Future[Worker]] = deque()
+        self._waiting: deque[asyncio.Future[Worker]] = deque()
         """Who waits in `acquire`, and comes before the queue of requests."""
         self._on_idle: Callable[[], None] = lambda: None
         self._wanted: dict[Worker, anyio.Event] = {}
@@ -149,7 +149,7 @@ class Pool:
 
     def may_follow(self, worker: Worker) -> bool:
         """Tell whether a held worker may get a second call: not where someone else waits for it."""
-        return worker.child.is_alive and not self._wishes and worker not in self._wanted
+        return worker.child.is_alive and not self._waiting and worker not in self._wanted
 
     def when_idle(self, callback: Callable[[], None]) -> None:
         """Have `callback` called whenever a worker became idle."""
@@ -364,7 +364,7 @@ class Pool:
 
     async def _next_idle(self) -> Worker:
         wish: asyncio.Future[Worker] = asyncio.get_running_loop().create_future()
-        self._wishes.append(wish)
+        self._waiting.append(wish)
         try:
             return await wish
         except asyncio.CancelledError:
@@ -377,8 +377,8 @@ class Pool:
         if wanted is not None:
             wanted.set()
             return
-        while self._wishes:
-            wish = self._wishes.popleft()
+        while self._waiting:
+            wish = self._waiting.popleft()
             if not wish.done():
                 self._busy.add(worker)
                 wish.set_result(worker)

@@ -58,7 +58,7 @@ class Worker:
         # One limit for all of it, however many chunks it comes in.
         over_s = loop.time() + timeout_s
         # While a large frame is on its way through the pipe, no other call comes through.
-        while request.in_steps and len(body) - sent > PIECE_BYTES:
+        while request.chunked and len(body) - sent > PIECE_BYTES:
             await self.child.call(
                 *("take_chunk", BodyChunk(), Nothing),
                 timeout_s=over_s - loop.time(),
@@ -71,7 +71,7 @@ class Worker:
             timeout_s=over_s - loop.time(),
             # As it is, and no copy, where nothing of it was sent.
             tail=body[sent:],
-            chunked=request.in_steps,
+            chunked=request.chunked,
         )
 
     async def ping(self, timeout_s: float) -> None:

@@ -25,7 +25,7 @@ from service.settings.errors import SettingsError
 from service.settings.settings import FIELDS
 from service.store import manifest
 from service.store.mlmodel import safe_load
-from service.store.pointer_state import Refusal, Remembered
+from service.store.pointer_state import PointerState, Refusal
 from service.workers.errors import WORKER_ERRORS
 from tests.fuzz.limited import limited
 from tests.fuzz.nonsense import TEXTS, json_text, mutated, pieces, value
@@ -196,11 +196,11 @@ class StateFiles(_Parser):
         refused = Refusal(
             version, "it failed", (Verdict("load", Outcome.REFUSE, "it failed", 0.1),)
         )
-        before = Remembered(root, "models:/m@a at http://registry")
+        before = PointerState(root, "models:/m@a at http://registry")
         await before.remember_pin(version)
         await before.remember_refusals([refused], [])
         _damage(rng, _only_file(root))
-        remembered = Remembered(root, "models:/m@a at http://registry")
+        remembered = PointerState(root, "models:/m@a at http://registry")
         with limited():
             memory = await remembered.recall()
             # A pin is in force, or it is said that nobody knows: it is never lost in silence.

@@ -317,7 +317,7 @@ async def test_other_calls_are_answered_between_the_steps_of_one(tmp_path: Path,
     file = tmp_path / "end"
     told: list[str] = []
 
-    async def in_steps() -> None:
+    async def chunked() -> None:
         try:
             reply = await child.call("steps", Text(str(file)), Text, timeout_s=CALL_S, chunked=True)
         except ContractViolationError as error:
@@ -326,7 +326,7 @@ async def test_other_calls_are_answered_between_the_steps_of_one(tmp_path: Path,
             told.append(reply.text.split()[1])
 
     async with a_child(tmp_path) as child, anyio.create_task_group() as calls:
-        calls.start_soon(in_steps)
+        calls.start_soon(chunked)
         await checkpoint()
         for _ in range(3):
             assert (await child.call("echo", Data(LARGE), Data, timeout_s=CALL_S)).data == LARGE
@@ -352,14 +352,14 @@ async def test_a_call_between_steps_has_a_time_of_its_own(tmp_path: Path) -> Non
     """It does not begin with the end of what goes in steps, which is lost with the child."""
     told: list[type[Exception]] = []
 
-    async def in_steps() -> None:
+    async def chunked() -> None:
         try:
             await child.call("steps", Text("nowhere"), Text, timeout_s=CALL_S, chunked=True)
         except ChildLostError as error:
             told.append(type(error))
 
     async with a_child(tmp_path) as child, anyio.create_task_group() as calls:
-        calls.start_soon(in_steps)
+        calls.start_soon(chunked)
         await checkpoint()
         with pytest.raises(ChildTimeoutError):
             await child.call("sleep", Number(60), Nothing, timeout_s=0.2)

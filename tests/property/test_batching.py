@@ -189,7 +189,7 @@ def test_neighbours_in_a_batch_never_harm_each_other(
     for name, often in Counter(type(one).__name__ for one in got).items():
         event(f"{name}: {min(often, 3)}")
     event(f"most calls at a worker: {workers.most_calls}")
-    event(f"bodies in steps: {min(len(workers.in_steps), 3)}")
+    event(f"bodies in steps: {min(len(workers.chunked), 3)}")
 
 
 @settings(max_examples=100, deadline=None)

@@ -13,7 +13,7 @@ from service.core.errors import StateUnreadableError
 from service.core.versions import ModelVersion
 from service.store import _files as files
 from service.store import needs
-from service.store.pointer_state import Memory, Refusal, Remembered, memory_file, pointer_name
+from service.store.pointer_state import Memory, PointerState, Refusal, memory_file, pointer_name
 from tests.support.fake_source import a_version
 
 EXAMPLES = 2000 if os.environ.get("HOTSWAP_LONG_FAULTS") else 150
@@ -127,13 +127,13 @@ def test_a_start_with_a_damaged_file_is_held_or_pinned(
     """The whole way of a start: it knows the pin, or knows that it does not."""
 
     async def start() -> None:
-        before = Remembered(tmp_path, POINTER)
+        before = PointerState(tmp_path, POINTER)
         await before.recall()
         await before.remember_pin(a_version(1))
         (file,) = (tmp_path / "pointers").glob("*.json")
         content = file.read_bytes()
         file.write_bytes(data.draw(damages(content)) if data else b"")
-        service = Remembered(tmp_path, POINTER)
+        service = PointerState(tmp_path, POINTER)
         memory = await service.recall()
         if memory is None:
             assert service.held

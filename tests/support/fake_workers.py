@@ -80,8 +80,8 @@ class FakeWorker:
 
     async def predict_raw(self, request: RawRequest, timeout_s: float) -> RawReply:
         """Answer a body by itself; in steps, calls come between these. KILLING_BODY ends it."""
-        if request.in_steps:
-            await self._answer_in_steps(request.body, timeout_s)
+        if request.chunked:
+            await self._answer_chunked(request.body, timeout_s)
         else:
             async with self._one_after_the_other():
                 self._workers.bodies.append(request.body)
@@ -99,10 +99,10 @@ class FakeWorker:
         """End it, and the calls that are under way."""
         self._killed.set()
 
-    async def _answer_in_steps(self, body: bytes, timeout_s: float) -> None:
+    async def _answer_chunked(self, body: bytes, timeout_s: float) -> None:
         """Hold the worker for a step at a time."""
         self._workers.bodies.append(body)
-        self._workers.in_steps.append(body)
+        self._workers.chunked.append(body)
         try:
             for _ in range(STEPS):
                 async with self._turn:
@@ -181,7 +181,7 @@ class FakeWorkers:
         self.params: list[dict[str, Any] | None] = []
         """The params of each call."""
         self.bodies: list[bytes] = []
-        self.in_steps: list[bytes] = []
+        self.chunked: list[bytes] = []
         """The bodies that were answered in steps."""
         self.lost = 0
         self.most_calls = 0

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from service.core.errors import OverloadedError
-from service.serving.batching.batch_cost import RunCost
+from service.serving.batching.batch_cost import BatchCost
 from service.serving.batching.request_queue import QueuedRequest, RequestQueue
 
 WAIT_SHARE = 0.85
@@ -77,7 +77,7 @@ class Admission:
         self,
         limits: QueueLimits,
         queue: RequestQueue,
-        cost: RunCost,
+        cost: BatchCost,
         running_s: Callable[[float, bool], float],
         workers: int,
     ) -> None:

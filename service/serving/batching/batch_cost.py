@@ -30,7 +30,7 @@ class _Runs(msgspec.Struct):
     at_s: float
 
 
-class RunCost:
+class BatchCost:
     """Learns from runs that a part of their time is fixed, and a part is their rows'."""
 
     def __init__(self) -> None:

@@ -8,7 +8,7 @@ _MOST = 3 / 4
 """From this share on they are waited for."""
 
 
-class Gathering:
+class BatchDelay:
     """Learns what share of the callers of a batch come back in time, and waits if it is most.
 
     It waits for them beside those who wait already. Those who wait could go at once; but if callers

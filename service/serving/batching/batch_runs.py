@@ -23,7 +23,7 @@ from service.core.errors import (
     RequestTimeoutError,
     ServiceError,
 )
-from service.serving.batching.batch_cost import RunCost
+from service.serving.batching.batch_cost import BatchCost
 from service.serving.batching.request_queue import QueuedRequest, RequestQueue, Share
 from service.workers.messages import RawReply, RawRequest
 
@@ -79,7 +79,7 @@ class BatchRuns(Generic[W]):
     Or one more beside a body that is answered in steps.
     """
 
-    def __init__(self, queue: RequestQueue, cost: RunCost, request_timeout_s: float) -> None:
+    def __init__(self, queue: RequestQueue, cost: BatchCost, request_timeout_s: float) -> None:
         self._queue = queue
         self._cost = cost
         self._request_timeout_s = request_timeout_s
@@ -110,7 +110,7 @@ class BatchRuns(Generic[W]):
         return [
             worker
             for worker, (first, *others) in self._running.items()
-            if first[0].in_steps and not others
+            if first[0].chunked and not others
         ]
 
     def remaining_s(self, now_s: float, with_bodies: bool) -> float:  # noqa: FBT001 - a callback
@@ -129,7 +129,7 @@ class BatchRuns(Generic[W]):
         """Count a batch as one that its worker has, at once; `run` is to follow."""
         batches = self._running.setdefault(worker, [])
         batches.append(items)
-        if len(batches) == 1 or batches[0][0].in_steps:
+        if len(batches) == 1 or batches[0][0].chunked:
             self._note_begin(items)
 
     def _note_begin(self, items: Sequence[QueuedRequest]) -> None:
@@ -145,7 +145,7 @@ class BatchRuns(Generic[W]):
             if items[0].losses and not await self._is_there(worker, items[0]):
                 self._run_again(items[0])
             elif len(items) == 1:
-                beside = follows and first[0].in_steps
+                beside = follows and first[0].chunked
                 await self._run_alone(worker, items[0], follows=follows, beside=beside)
             else:
                 await self._run_together(worker, items, follows=follows)
@@ -229,12 +229,12 @@ class BatchRuns(Generic[W]):
                 rows = predictions.rows
                 _answer_share(item, predictions, 0, rows, wide=is_wide(predictions, 0, rows))
             else:
-                body = msgspec.structs.replace(item.payload, in_steps=item.in_steps)
+                body = msgspec.structs.replace(item.payload, chunked=item.chunked)
                 reply = await worker.predict_raw(body, limit_s)
                 now_s = loop.time()
                 item.took_s = now_s - started
                 self._cost.note_body(item.payload.kind, item.bytes, item.took_s, now_s)
-                if not item.in_steps:
+                if not item.chunked:
                     self._cost.note(item.took_s)
                 _answer_raw(item, reply)
         except ChildTimeoutError:
@@ -303,10 +303,10 @@ class BatchRuns(Generic[W]):
     def _give_way(self, worker: W, item: QueuedRequest, patience_s: float) -> None:
         """End a run that takes very long, if others wait who can still be answered in time."""
         (first, *others) = self._running[worker]
-        if not (first[0] is item or first[0].in_steps):
+        if not (first[0] is item or first[0].chunked):
             # Its turn has not come: what runs before it has a patience, or a limit, of its own.
             self._be_patient(worker, item)
-        elif (others and not item.in_steps) or self._queue.has_live():
+        elif (others and not item.chunked) or self._queue.has_live():
             item.fail(
                 RequestTimeoutError(
                     f"the model gave no answer within {patience_s:g} s, and others wait"

@@ -33,8 +33,8 @@ from service.core.errors import (
     ShuttingDownError,
 )
 from service.serving.batching.admission import Admission, QueueLimits
-from service.serving.batching.batch_cost import RunCost
-from service.serving.batching.batch_delay import Gathering
+from service.serving.batching.batch_cost import BatchCost
+from service.serving.batching.batch_delay import BatchDelay
 from service.serving.batching.batch_runs import PATIENCE_SHARE, BatchRuns, W
 from service.serving.batching.request_queue import Answer, Caller, QueuedRequest, RequestQueue
 from service.workers.messages import RawRequest, Timing
@@ -107,17 +107,17 @@ class Batcher(Generic[W]):
         self._expiry: asyncio.TimerHandle | None = None
         """When the limit of one of them is over, the first as a rule."""
         self._queue = RequestQueue()
-        self._nursery: asyncio.TaskGroup | None = None
+        self._tasks: asyncio.TaskGroup | None = None
         self._ended = False
         self._dispatching = False
         self._held: W | None = None
         """An idle worker that waits for the requests of the next batch to gather."""
-        self._gathering = Gathering()
+        self._delay = BatchDelay()
         self._gathered: asyncio.TimerHandle | None = None
         """When that has waited for long enough."""
         self._last_call_at = -math.inf
         self._open_rows = 0
-        self._cost = RunCost()
+        self._cost = BatchCost()
         self._runs: BatchRuns[W] = BatchRuns(self._queue, self._cost, settings.request_timeout_s)
         limits = QueueLimits(
             settings.request_timeout_s,
@@ -193,7 +193,7 @@ class Batcher(Generic[W]):
         self._queue.add(item)
         if not item.is_body:
             self._last_call_at = item.since
-            self._gathering.note_arrival(item.since)
+            self._delay.note_arrival(item.since)
         if self._queue.call_rows >= self._enough_rows:
             # At once: a worker can begin while others are still read.
             self._dispatch()
@@ -214,8 +214,8 @@ class Batcher(Generic[W]):
         """Hand batches to workers, until cancelled; whoever still waits then is told so."""
         try:
             # asyncio's, which a callback can start tasks in, too.
-            async with asyncio.TaskGroup() as nursery:
-                self._nursery = nursery
+            async with asyncio.TaskGroup() as tasks:
+                self._tasks = tasks
                 try:
                     self._workers.when_idle(self._dispatch)
                     self._dispatch()
@@ -223,10 +223,10 @@ class Batcher(Generic[W]):
                 finally:
                     # Before the batches are cancelled, so that none is started in their place, and
                     # before anyone is told, so that nobody joins those who are.
-                    self._nursery = None
+                    self._tasks = None
                     self._ended = True
         finally:
-            self._stop_gathering()
+            self._stop_delay()
             if self._expiry is not None:
                 self._expiry.cancel()
             if self._held is not None:
@@ -240,22 +240,22 @@ class Batcher(Generic[W]):
         A call, and no task that waits for either: a lone request has no detour to its worker.
         """
         self._dispatching = False
-        while self._nursery is not None and self._has_work():
+        while self._tasks is not None and self._has_work():
             worker = self._held or self._workers.take_idle()
             if worker is None:
-                self._dispatch_behind(self._nursery)
-                self._dispatch_beside(self._nursery)
+                self._dispatch_behind(self._tasks)
+                self._dispatch_beside(self._tasks)
                 return
             if not self._is_due():
                 self._held = worker
                 return
             self._held = None
             if items := self._take():
-                self._start(self._nursery, worker, items)
+                self._start(self._tasks, worker, items)
             else:
                 self._workers.give_back(worker)
 
-    def _dispatch_behind(self, nursery: asyncio.TaskGroup) -> None:
+    def _dispatch_behind(self, tasks: asyncio.TaskGroup) -> None:
         """Hand whole batches to workers that still have one: they need not wait for the front."""
         queue = self._queue
         while not (queue.again or queue.bodies) and queue.call_rows >= self._enough_rows:
@@ -264,9 +264,9 @@ class Batcher(Generic[W]):
             if worker is None:
                 return
             if items := self._take():
-                self._start(nursery, worker, items)
+                self._start(tasks, worker, items)
 
-    def _dispatch_beside(self, nursery: asyncio.TaskGroup) -> None:
+    def _dispatch_beside(self, tasks: asyncio.TaskGroup) -> None:
         """Hand calls to workers that answer bodies in steps, where every worker has a body."""
         queue = self._queue
         while queue.calls and self._runs.bodies >= self._workers.count:
@@ -275,18 +275,18 @@ class Batcher(Generic[W]):
             if worker is None or not self._is_due():
                 return
             if items := queue.take_calls(self._admission.batch_rows, self._enough_rows):
-                self._start(nursery, worker, items)
+                self._start(tasks, worker, items)
 
-    def _start(self, nursery: asyncio.TaskGroup, worker: W, items: Sequence[QueuedRequest]) -> None:
+    def _start(self, tasks: asyncio.TaskGroup, worker: W, items: Sequence[QueuedRequest]) -> None:
         first = items[0]
         if first.is_body:
-            first.in_steps = self._goes_in_steps(first)
+            first.chunked = self._goes_chunked(first)
             first.expected_s = first.cost_s
             self._admission.bodies_run += 1
         else:
             first.expected_s = self._admission.long_run_s(items)
         self._runs.begin(worker, items)
-        nursery.create_task(self._run_batch(worker, items))
+        tasks.create_task(self._run_batch(worker, items))
 
     async def _run_batch(self, worker: W, items: Sequence[QueuedRequest]) -> None:
         try:
@@ -322,7 +322,7 @@ class Batcher(Generic[W]):
         """Tell whether a body may have a worker: one is left to small requests, if any come."""
         return self._runs.bodies < max(1, self._workers.count - 1) or not self._has_small_requests()
 
-    def _goes_in_steps(self, body: QueuedRequest) -> bool:
+    def _goes_chunked(self, body: QueuedRequest) -> bool:
         """Tell whether a body is answered in steps, for which it takes longer.
 
         Only where small requests come, which have no worker else or are short enough to gain by it,
@@ -347,7 +347,7 @@ class Batcher(Generic[W]):
             return
         next_worker_s = self._cost.typical_s / self._workers.count
         wait_s = min(self.settings.max_wait_s, _GATHER_SHARE * next_worker_s)
-        self._gathering.note_answered(len(items), len(self._queue.calls), now_s, wait_s)
+        self._delay.note_answered(len(items), len(self._queue.calls), now_s, wait_s)
 
     def _is_due(self) -> bool:
         """Tell whether the next batch may go.
@@ -357,22 +357,22 @@ class Batcher(Generic[W]):
         queue = self._queue
         loop = asyncio.get_running_loop()
         alone = queue.again or not self.row_wise or (queue.bodies and self._has_lane())
-        gathered = len(queue.calls) >= self._gathering.expected(loop.time())
+        gathered = len(queue.calls) >= self._delay.expected(loop.time())
         enough_rows = min(self._enough_rows, self._admission.batch_rows)
         if alone or gathered or queue.call_rows >= enough_rows:
-            self._stop_gathering()
+            self._stop_delay()
             return True
         if self._gathered is None:
-            self._gathered = loop.call_at(self._gathering.until_s, self._end_gathering)
+            self._gathered = loop.call_at(self._delay.until_s, self._end_delay)
         return False
 
-    def _end_gathering(self) -> None:
+    def _end_delay(self) -> None:
         """Have those go who came, however few."""
-        self._stop_gathering()
-        self._gathering.end()
+        self._stop_delay()
+        self._delay.end()
         self._dispatch()
 
-    def _stop_gathering(self) -> None:
+    def _stop_delay(self) -> None:
         if self._gathered is not None:
             self._gathered.cancel()
             self._gathered = None

@@ -42,9 +42,9 @@ class QueuedRequest:
         "began_s",
         "bytes",
         "caller",
+        "chunked",
         "cost_s",
         "expected_s",
-        "in_steps",
         "is_body",
         "key",
         "losses",
@@ -88,7 +88,7 @@ class QueuedRequest:
         self.patience: asyncio.TimerHandle | None = None
         """Until it has to give way to others, while it is run alone."""
         self.is_body = isinstance(payload, RawRequest)
-        self.in_steps = False
+        self.chunked = False
         """Whether others are answered between its steps."""
         self.rows = 0 if isinstance(payload, RawRequest) else payload.rows
         self.key = b"" if isinstance(payload, RawRequest) else _merge_key(payload)

@@ -53,10 +53,10 @@ class Bodies:
         _check_answer(request, predictions, form)
         return RawReply(predictions.rows, self._encode(request, predictions, form), None)
 
-    def answer_in_steps(self, request: RawRequest) -> Steps:
+    def answer_chunked(self, request: RawRequest) -> Steps:
         """Answer as `answer` does, and yield between steps."""
-        call, form = yield from self._read_in_steps(request)
-        predictions = yield from self._predict_in_steps(call)
+        call, form = yield from self._read_chunked(request)
+        predictions = yield from self._predict_chunked(call)
         if predictions.non_finite:
             return _not_finite(predictions)
         _check_answer(request, predictions, form)
@@ -64,7 +64,7 @@ class Bodies:
         if request.answer is Media.ARROW or form is not Form.ROWS:
             encoded = self._encode(request, predictions, form)
         else:
-            encoded = yield from self._rows_in_steps(predictions)
+            encoded = yield from self._rows_chunked(predictions)
         return RawReply(predictions.rows, encoded, None)
 
     def _read(self, request: RawRequest) -> tuple[Call, Form]:
@@ -77,7 +77,7 @@ class Bodies:
         bounds.check_call(call)
         return call, form
 
-    def _read_in_steps(self, request: RawRequest) -> Generator[None, None, tuple[Call, Form]]:
+    def _read_chunked(self, request: RawRequest) -> Generator[None, None, tuple[Call, Form]]:
         """Read JSON rows some at a time; whatever that does not suit, in one go."""
         if request.kind is Media.ARROW:
             return self._read(request)
@@ -94,7 +94,7 @@ class Bodies:
             return self._read(request)
         return merge_pieces(self._contract.inputs, calls), Form.ROWS
 
-    def _predict_in_steps(self, call: Call) -> Generator[None, None, Predictions]:
+    def _predict_chunked(self, call: Call) -> Generator[None, None, Predictions]:
         answers: list[Predictions] = []
         start = 0
         while start < call.rows:
@@ -115,7 +115,7 @@ class Bodies:
             return stream
         return self._contract.encode(predictions, 0, predictions.rows, form)
 
-    def _rows_in_steps(self, predictions: Predictions) -> Generator[None, None, bytes]:
+    def _rows_chunked(self, predictions: Predictions) -> Generator[None, None, bytes]:
         """Encode rows some at a time: the arrays' brackets are dropped, and one is put around."""
         parts: list[bytes] = []
         rows = rows_within(predictions, _ENCODED_VALUES)

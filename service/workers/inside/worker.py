@@ -170,10 +170,10 @@ class Worker:
 
     def predict_raw(self, request: RawRequest) -> RawReply | Steps:
         """Decode, answer and encode a whole body here, where its size holds up nobody."""
-        if request.in_steps:
+        if request.chunked:
             body = b"".join((*self._chunks, request.body))
             self._chunks.clear()
-            return self._bodies.answer_in_steps(msgspec.structs.replace(request, body=body))
+            return self._bodies.answer_chunked(msgspec.structs.replace(request, body=body))
         return self._bodies.answer(request)
 
 

@@ -124,9 +124,9 @@ class Served:
             start += call.rows
         return answers
 
-    def in_steps(self, rows: Rows, params: Mapping[str, Any]) -> list[Any]:
+    def chunked(self, rows: Rows, params: Mapping[str, Any]) -> list[Any]:
         """Return the answers to a body that is answered in steps."""
-        request = RawRequest(in_steps=True, body=self._body(rows, params))
+        request = RawRequest(chunked=True, body=self._body(rows, params))
         steps: Any = self.worker.predict_raw(request)
         while True:
             try:

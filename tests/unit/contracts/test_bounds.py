@@ -70,7 +70,7 @@ def test_a_small_arrow_body_is_no_large_request(name: str, body: bytes, kind: st
 
     subject = Bodies(contract(kind), predict)
     request = RawRequest(Media.ARROW, Media.ARROW, MAX_DECODED_BYTES, body=body)
-    for answer in (subject.answer, lambda r: list(subject.answer_in_steps(r))):
+    for answer in (subject.answer, lambda r: list(subject.answer_chunked(r))):
         with pytest.raises(ServiceError) as caught:
             answer(request)
         assert caught.value.code in {"body-too-large", "malformed-body", "contract-violation"}

@@ -16,7 +16,7 @@ from service.core.errors import FetchFailedError, StateUnreadableError, StoreCor
 from service.core.versions import ModelVersion
 from service.store import manifest
 from service.store.artifact_store import ArtifactStore
-from service.store.pointer_state import Remembered
+from service.store.pointer_state import PointerState
 from tests.support.fake_source import a_version
 
 Fetch = Callable[[ModelVersion, Path], Awaitable[Path]]
@@ -452,7 +452,7 @@ async def test_what_a_stopped_service_needs_is_not_pruned(
     elif why == "promoted":
         await theirs.mark_promoted(stored.version, "theirs")
     else:
-        await Remembered(tmp_path, "theirs").remember_pin(stored.version)
+        await PointerState(tmp_path, "theirs").remember_pin(stored.version)
     ours = await open_store(tmp_path, fetcher, keep=1)
     for number in (2, 3, 4):
         await ours.mark_good(await ours.ensure(a_version(number)), "ours")
@@ -462,7 +462,7 @@ async def test_what_a_stopped_service_needs_is_not_pruned(
         os.utime(file, (0, 0))
     await ours.touch("ours")
     assert await ours.prune() == [a_version(1).key]
-    memory = await Remembered(tmp_path, "theirs").recall()
+    memory = await PointerState(tmp_path, "theirs").recall()
     assert memory is not None
     assert memory.pin == (stored.version if why == "pinned" else None)
 

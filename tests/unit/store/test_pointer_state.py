@@ -9,7 +9,7 @@ import pytest
 
 from service.core.versions import ModelVersion
 from service.store import state_file
-from service.store.pointer_state import Memory, Refusal, Remembered
+from service.store.pointer_state import Memory, PointerState, Refusal
 from tests.support.fake_source import a_version
 
 POINTER = "models:/m@champion at http://registry.test"
@@ -21,23 +21,23 @@ def the_file(folder: Path) -> Path:
     return file
 
 
-async def pinned(folder: Path, version: ModelVersion) -> Remembered:
+async def pinned(folder: Path, version: ModelVersion) -> PointerState:
     """Give the memory of a service that has pinned a version."""
-    remembered = Remembered(folder, POINTER)
+    remembered = PointerState(folder, POINTER)
     await remembered.recall()
     await remembered.remember_pin(version)
     return remembered
 
 
-async def recalled(folder: Path) -> tuple[Memory | None, Remembered]:
+async def recalled(folder: Path) -> tuple[Memory | None, PointerState]:
     """Return what a service that starts now takes up."""
-    remembered = Remembered(folder, POINTER)
+    remembered = PointerState(folder, POINTER)
     return await remembered.recall(), remembered
 
 
 async def test_two_services_change_only_what_they_have_to(tmp_path: Path) -> None:
     """One that knew of no pin writes its refusals beside it; both refusals stay."""
-    one, two = Remembered(tmp_path, POINTER), Remembered(tmp_path, POINTER)
+    one, two = PointerState(tmp_path, POINTER), PointerState(tmp_path, POINTER)
     for service in (one, two):
         assert await service.recall() == Memory()
     await one.remember_pin(a_version(1))
@@ -55,7 +55,7 @@ async def test_two_services_change_only_what_they_have_to(tmp_path: Path) -> Non
 
 async def test_a_pin_of_another_service_is_taken_up(tmp_path: Path) -> None:
     """Also where this one has written since, and its end too; what is known is not told again."""
-    one, two = Remembered(tmp_path, POINTER), Remembered(tmp_path, POINTER)
+    one, two = PointerState(tmp_path, POINTER), PointerState(tmp_path, POINTER)
     for service in (one, two):
         await service.recall()
     await one.remember_pin(a_version(1))
@@ -258,7 +258,7 @@ async def test_a_pin_that_is_too_large_to_be_read_again_is_not_written(tmp_path:
 
 async def test_what_is_let_out_while_nothing_can_be_written_fills_no_memory(tmp_path: Path) -> None:
     """What was let out last is written once that is possible."""
-    remembered = Remembered(tmp_path, POINTER)
+    remembered = PointerState(tmp_path, POINTER)
     await remembered.recall()
     await remembered.remember_refusals([Refusal(a_version(5000), "slow")], [])
     file = the_file(tmp_path)

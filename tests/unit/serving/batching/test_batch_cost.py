@@ -4,12 +4,12 @@ import math
 
 import pytest
 
-from service.serving.batching.batch_cost import WAY_S, RunCost
+from service.serving.batching.batch_cost import WAY_S, BatchCost
 
 
-def seen(*runs: tuple[int, float], at_s: float = 0.0) -> RunCost:
+def seen(*runs: tuple[int, float], at_s: float = 0.0) -> BatchCost:
     """Return what is known after runs of so many rows that took so long, three of each."""
-    cost = RunCost()
+    cost = BatchCost()
     for rows, took_s in runs * 3:
         cost.note_rows(rows, took_s, at_s)
     return cost
@@ -64,7 +64,7 @@ def test_runs_of_long_ago_are_no_evidence() -> None:
 
 def test_a_typical_run_follows_slowly() -> None:
     """One slow run is not typical yet."""
-    cost = RunCost()
+    cost = BatchCost()
     cost.note(0.001)
     cost.note(0.009)
     assert cost.typical_s == pytest.approx(0.002)

@@ -1,13 +1,13 @@
 """How many requests the next batch waits for, learnt from who came back."""
 
-from service.serving.batching.batch_delay import Gathering
+from service.serving.batching.batch_delay import BatchDelay
 
 IN_TIME_S = 0.005
 
 
-def seen(*, came: int, answered: int = 4, batches: int = 50) -> tuple[Gathering, float]:
+def seen(*, came: int, answered: int = 4, batches: int = 50) -> tuple[BatchDelay, float]:
     """Return what is known after batches each of which was followed by so many, and the time."""
-    gathering = Gathering()
+    gathering = BatchDelay()
     now_s = 0.0
     for _ in range(batches):
         gathering.note_answered(answered, 0, now_s, IN_TIME_S)
@@ -19,7 +19,7 @@ def seen(*, came: int, answered: int = 4, batches: int = 50) -> tuple[Gathering,
 
 def test_before_anything_was_answered_nobody_is_waited_for() -> None:
     """The first request goes at once."""
-    assert Gathering().expected(0.0) == 1
+    assert BatchDelay().expected(0.0) == 1
 
 
 def test_those_who_come_back_are_waited_for_beside_those_who_wait() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from service.contracts.bounds import LOOP_VALUES
 from service.contracts.contract import Call, Predictions
-from service.serving.batching.batch_cost import RunCost
+from service.serving.batching.batch_cost import BatchCost
 from service.serving.batching.batch_runs import BatchRuns
 from service.serving.batching.request_queue import QueuedRequest, RequestQueue, Share
 from service.workers.messages import RawReply, RawRequest
@@ -63,7 +63,7 @@ async def test_no_step_of_the_event_loop_answers_more_than_it_may_write(
             steps += 1
             await asyncio.sleep(0)
 
-    runs: BatchRuns[WideWorker] = BatchRuns(RequestQueue(), RunCost(), 5.0)
+    runs: BatchRuns[WideWorker] = BatchRuns(RequestQueue(), BatchCost(), 5.0)
     items = [QueuedRequest(a_call(1.0), loop.create_future(), loop.time()) for _ in range(8)]
     for item in items:
         item.answer.add_done_callback(lambda _: answered.append(steps))

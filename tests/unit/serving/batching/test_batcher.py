@@ -76,11 +76,11 @@ async def outcomes(batcher: Batcher[Any], *payloads: Call | RawRequest) -> list[
     return list(await asyncio.gather(*(outcome(batcher, payload) for payload in payloads)))
 
 
-async def a_body_in_steps(batcher: Batcher[Any], workers: FakeWorkers) -> "asyncio.Task[Any]":
+async def a_body_chunked(batcher: Batcher[Any], workers: FakeWorkers) -> "asyncio.Task[Any]":
     """Send a body after a small request, and give its outcome, once it is answered in steps."""
     assert await outcome(batcher, a_call(1)) == [1.5]
     body = asyncio.create_task(outcome(batcher, RawRequest(body=b"large")))
-    await until(lambda: bool(workers.in_steps))
+    await until(lambda: bool(workers.chunked))
     return body
 
 
@@ -359,7 +359,7 @@ async def test_small_requests_are_answered_between_the_steps_of_a_body() -> None
     """Where no other worker is left to them; once the body is answered all is as before."""
     workers = FakeWorkers(1, takes_s=0.1)
     async with running(workers) as batcher, anyio.create_task_group() as callers:
-        body = await a_body_in_steps(batcher, workers)
+        body = await a_body_chunked(batcher, workers)
         for row in (2, 3):
             began = now()
             assert await outcome(batcher, a_call(row)) == [row + 0.5]
@@ -391,7 +391,7 @@ async def test_a_body_goes_in_steps_only_where_that_serves_someone(
         if small_first:
             await outcome(batcher, a_call(1))
         assert await outcome(batcher, RawRequest(body=b"large")) == RawReply(1, b"large", None)
-    assert (workers.bodies, workers.in_steps) == ([b"large"], [])
+    assert (workers.bodies, workers.chunked) == ([b"large"], [])
 
 
 @pytest.mark.parametrize("payload", [a_call(1), RawRequest(body=b"one")], ids=["call", "body"])
@@ -412,7 +412,7 @@ async def test_a_body_goes_in_steps_beside_short_calls() -> None:
     """Another worker answers them, which may be waiting for the CPU that the body's worker has."""
     workers = FakeWorkers(2, takes_s=0.001)
     async with running(workers) as batcher:
-        body = await a_body_in_steps(batcher, workers)
+        body = await a_body_chunked(batcher, workers)
         assert await outcome(batcher, a_call(2)) == [2.5]
         assert await body == RawReply(1, b"large", None)
     assert workers.most_calls == 1
@@ -428,12 +428,12 @@ async def test_a_body_is_answered_though_a_call_between_its_steps_is_a_culprit(
     """And so is who shared that call. A body that is run again has the worker to itself."""
     workers = FakeWorkers(1, takes_s=0.1)
     async with running(workers) as batcher:
-        body = await a_body_in_steps(batcher, workers)
+        body = await a_body_chunked(batcher, workers)
         bad, good = await outcomes(batcher, a_call(culprit), a_call(2))
         assert isinstance(bad, error)
         assert good == [2.5]
         assert await body == RawReply(1, b"large", None)
-    assert workers.in_steps == [b"large"]
+    assert workers.chunked == [b"large"]
 
 
 async def test_a_body_that_costs_its_worker_harms_nobody_between_its_steps() -> None:
@@ -453,7 +453,7 @@ async def test_nothing_goes_between_the_steps_where_someone_else_waits_for_the_w
     """It is handed over when the body is answered."""
     workers = FakeWorkers(1, takes_s=0.1)
     async with running(workers) as batcher:
-        body = await a_body_in_steps(batcher, workers)
+        body = await a_body_chunked(batcher, workers)
         workers.wanted = True
         call = asyncio.create_task(outcome(batcher, a_call(2)))
         await anyio.sleep(0.8)
@@ -796,7 +796,7 @@ async def test_small_requests_beside_a_large_body_are_not_refused_for_it() -> No
     workers = FakeWorkers(1, takes_s=0.1)
     async with running(workers) as batcher:
         batcher._cost.note_body(Media.JSON, 0, LIMIT_S * 0.8, now())
-        body = await a_body_in_steps(batcher, workers)
+        body = await a_body_chunked(batcher, workers)
         calls = [asyncio.create_task(outcome(batcher, a_call(2)))]
         await anyio.sleep(0.001)
         calls += [asyncio.create_task(outcome(batcher, a_call(row))) for row in (3, 4)]

@@ -75,7 +75,7 @@ def both(model: Model, request: RawRequest) -> tuple[RawReply, RawReply, int]:
 
 def finished(bodies: Bodies, request: RawRequest) -> tuple[RawReply, int]:
     """Go on to the end."""
-    going = bodies.answer_in_steps(request)
+    going = bodies.answer_chunked(request)
     steps = 0
     while True:
         try:
@@ -103,7 +103,7 @@ def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
     ids=["rows", "rows and more", "columns", "arrow"],
 )
-def test_a_body_gets_the_same_answer_in_steps(kind: Media, body: bytes, answer: Media) -> None:
+def test_a_body_gets_the_same_answer_chunked(kind: Media, body: bytes, answer: Media) -> None:
     """Byte by byte, and the model has never more rows than a step's."""
     model = Model()
     whole, stepped, steps = both(model, RawRequest(kind, answer, LIMIT, body=body))
