@@ -122,6 +122,7 @@ async def _route_ms(body: bytes) -> float:
         route_handlers=[predict],
         dependencies={
             "dataplane": Provide(lambda: at_once, sync_to_thread=False),
+            "deployments": Provide(lambda: deployed, sync_to_thread=False),
             "deployment": Provide(lambda: deployed, sync_to_thread=False),
             "names": Provide(lambda: names, sync_to_thread=False),
         },
@@ -172,6 +173,10 @@ class _Deployed:
     """A deployment with nothing behind it."""
 
     routes, label = Routes(), f"@{forest.ALIAS}"
+
+    def latest(self, deployment: object) -> object:
+        """Return it: nothing takes its place."""
+        return deployment
 
 
 class _AtOnce(DataPlane):

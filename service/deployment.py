@@ -130,6 +130,8 @@ class Deployment:
             if current is not None:
                 with anyio.move_on_after(self.settings.drain_timeout_s):
                     await current.drained()
+            # A request that found this deployment earlier is told that nothing answers here.
+            self.routes.swap(None)
             tasks.cancel_scope.cancel()
 
     def leave(self) -> None:

@@ -65,6 +65,10 @@ class Deployments(Mapping[str, Deployment]):
         keeper = self._keepers.get(name or self._default)
         return None if keeper is None else keeper.deployment
 
+    def latest(self, deployment: Deployment) -> Deployment:
+        """Return what has taken a deployment's place, which may be gone while a body is read."""
+        return self.find(deployment.name) or deployment
+
     def named(self, name: str) -> Deployment:
         """Return the deployment of this name. Raise UnknownModelError."""
         keeper = self._keepers.get(name)
@@ -163,21 +167,19 @@ class Deployments(Mapping[str, Deployment]):
     async def _succeed(self, keeper: Keeper, successor: Keeper) -> None:
         """Put a successor in place once it can answer, or if what it follows can't either."""
         name = keeper.deployment.name
-        while keeper.deployment.can_answer and not successor.deployment.can_answer:
+        # Another change may have come first, or the name may be gone.
+        while keeper.successor is successor and self._keepers.get(name) is keeper:
+            if successor.deployment.can_answer or not keeper.deployment.can_answer:
+                # One assignment: a request has either the one or the other for all of its life.
+                self._keepers[name] = successor
+                keeper.successor = None
+                self._end(keeper)
+                return
             keeper.deployment.change = (
                 "its new settings are in force once a version can answer by them: "
                 f"{successor.deployment.why_not}"
             )
             await anyio.sleep(_SUCCESSION_LOOK_S)
-            if (
-                keeper.successor is not successor
-                or self._keepers.get(keeper.deployment.name) is not keeper
-            ):
-                return
-        # One assignment: a request has either the one or the other for all of its life.
-        self._keepers[name] = successor
-        keeper.successor = None
-        self._end(keeper)
 
     def _end(self, keeper: Keeper) -> None:
         """Have a keeper end, and its successor; `running` waits for both."""

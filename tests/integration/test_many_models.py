@@ -3,13 +3,14 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import psutil
 import pytest
@@ -253,6 +254,34 @@ def test_new_settings_come_into_force_without_a_failed_request(many: Many) -> No
             lambda: many.info(PLAIN)["serving"]["pool"]["alive"] == 2, "with two workers"
         )
     assert {(seen.status, seen.version) for seen in hammer.all} == {(200, "1")}
+
+
+@pytest.mark.parametrize(
+    ("kind", "most_rows"), [("application/json", 9), ("application/json; charset=utf-8", 11)]
+)
+def test_a_body_that_takes_longer_than_a_change_of_settings_is_answered(
+    many: Many, kind: str, most_rows: int
+) -> None:
+    """By the deployment that has the name when the body is there, whichever way it is read."""
+    body = b'{"instances": [{"a": 1.0}]}'
+    address = urlsplit(many.service.url)
+    with socket.create_connection((str(address.hostname), address.port or 0), timeout=30) as slow:
+        head = f"POST {path(PLAIN, 'predict')} HTTP/1.1\r\nhost: 127.0.0.1\r\n"
+        head += f"content-type: {kind}\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n"
+        slow.sendall(head.encode() + body[:5])
+        before = many.info(PLAIN)["serving"]["pool"]["pids"]
+        many.write_all(many.table(PLAIN, max_batch_rows=most_rows), without=PLAIN)
+        many.service.wait_until(
+            lambda: many.info(PLAIN)["serving"]["pool"]["max_batch_rows"] == most_rows,
+            "it is changed",
+        )
+        many.service.wait_until(
+            lambda: not any(map(psutil.pid_exists, before)), "the one before is gone"
+        )
+        slow.sendall(body[5:])
+        answer = b"".join(iter(lambda: slow.recv(65_536), b""))
+    assert answer.startswith(b"HTTP/1.1 200 "), answer
+    assert b'"predictions":[{"y":3.0}]' in answer
 
 
 def test_a_pointer_that_promotes_nothing_takes_no_place(many: Many) -> None:

@@ -89,9 +89,13 @@ class DirectAnswers:
         body = await _read(receive)
         if body is None:
             return
+        # The body may have taken long: another deployment may have this name by now.
+        deployment = self._deployment(scope["path"]) or deployment
         named = bind_request_id(scope)
         try:
-            prediction = await self._dataplane.infer(routes, body, caller=caller_of(receive))
+            prediction = await self._dataplane.infer(
+                deployment.routes, body, caller=caller_of(receive)
+            )
         except OverloadedError as error:
             await self._refuse(scope, send, error)
             return

@@ -14,6 +14,7 @@ from litestar.params import RawBody
 
 from service.codecs.media import Media
 from service.deployment import Deployment
+from service.deployments import Deployments
 from service.handlers.described import NOT_FOUND, PredictOperation, problem_responses
 from service.handlers.guards import plain_body
 from service.handlers.media import kind_of_answer, kind_of_body
@@ -60,6 +61,7 @@ async def predict(
     request: Request[Any, Any, Any],
     body: RawBody,
     deployment: NamedDependency[Deployment],
+    deployments: NamedDependency[Deployments],
     dataplane: NamedDependency[DataPlane],
     names: NamedDependency[ReplyNames],
 ) -> Response[bytes]:
@@ -70,6 +72,8 @@ async def predict(
     """
     kind = kind_of_body(request.headers.get("content-type"))
     wanted = kind_of_answer(", ".join(request.headers.getall("accept", [])), kind)
+    # The body may have taken long: another deployment may have this name by now.
+    deployment = deployments.latest(deployment)
     prediction = await dataplane.infer(
         deployment.routes, body, kind, wanted, caller_of(request.receive)
     )
