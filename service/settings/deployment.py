@@ -89,7 +89,7 @@ class DeploymentSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Rows that are answered in one call of the model at most; a larger request goes alone."""
 
     max_batch_wait_ms: Annotated[float, Meta(ge=0, le=10_000)] = 10.0
-    """Milliseconds that a batch waits at most for callers who tend to come back at once."""
+    """Milliseconds that a batch waits at most for callers who tend to come back immediately."""
 
     max_queue_rows: Annotated[int, Meta(ge=0, le=1_000_000_000)] = 0
     """Rows that may wait for a worker; 0 for as many as can be answered within REQUEST_TIMEOUT_S.
