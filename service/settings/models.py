@@ -15,6 +15,8 @@ from service.settings.errors import SettingsError
 from service.settings.texts import convert_setting, show
 
 _LARGEST_FILE_BYTES = 1_048_576
+_MOST_MODELS = 1000
+"""Each has processes of its own: more are a mistake in the file."""
 _NOT_IN_PATHS = frozenset({".", ".."})
 """Clients resolve these before they send a path."""
 _FIELDS = {
@@ -49,6 +51,9 @@ def read_models_file(file: Path, defaults: DeploymentSettings) -> dict[str, Depl
     """
     where = f"MODELS_FILE ({show(file.name)})"
     try:
+        if file.exists() and not file.is_file():
+            # A pipe would be waited for, for ever.
+            raise SettingsError(f"{where} can't be read: it is no regular file")
         with file.open("rb") as opened:
             content = opened.read(_LARGEST_FILE_BYTES + 1)
         if len(content) > _LARGEST_FILE_BYTES:
@@ -65,6 +70,8 @@ def read_models_file(file: Path, defaults: DeploymentSettings) -> dict[str, Depl
         )
     if not isinstance(tables, dict) or not tables:
         raise SettingsError(f"{where} describes no model: allowed is a table [models.NAME] each")
+    if len(tables) > _MOST_MODELS:
+        raise SettingsError(f"{where} is wrong: allowed are {_MOST_MODELS} models")
     return {
         name: _deployment(name, table, defaults, f"{where}, [models.{show(name)}]")
         for name, table in tables.items()

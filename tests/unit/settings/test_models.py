@@ -1,5 +1,7 @@
 """`MODELS` and `MODELS_FILE`: several models, and what is wrong with them in one line."""
 
+import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -92,6 +94,21 @@ def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
     """As the system says it."""
     with pytest.raises(SettingsError, match="can't be read: No such file"):
         read_models_file(tmp_path / "models.toml", DEFAULTS)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no named pipes in folders")
+def test_what_would_be_waited_for_is_not_read(tmp_path: Path) -> None:
+    """A pipe that nobody writes to would hold up the start, or the end."""
+    os.mkfifo(tmp_path / "models.toml")
+    with pytest.raises(SettingsError, match="no regular file"):
+        read_models_file(tmp_path / "models.toml", DEFAULTS)
+
+
+def test_the_number_of_models_is_bounded(tmp_path: Path) -> None:
+    """Each has processes of its own."""
+    tables = "".join(f"[models.m{number}]\nuri='models:/m/1'\n" for number in range(1001))
+    with pytest.raises(SettingsError, match="allowed are 1000 models"):
+        read(tmp_path, tables)
 
 
 def test_the_short_form_names_each_pointer() -> None:
