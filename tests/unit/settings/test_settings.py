@@ -1,7 +1,6 @@
 import ast
 import inspect
 import itertools
-import os
 import textwrap
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from service.core.versions import ModelRef
 from service.settings import deployment as deployment_module
 from service.settings import service as service_module
 from service.settings.deployment import DeploymentSettings
-from service.settings.environment import load_settings, read_dotenv
+from service.settings.environment import load_settings
 from service.settings.errors import SettingsError
 from service.settings.service import ServiceSettings
 from service.settings.settings import FIELDS, Settings
@@ -379,38 +378,3 @@ def test_the_reported_name_is_the_pointers_or_the_one_given(
 ) -> None:
     """A run is named by MODEL_NAME, and never by that variable's default."""
     assert the_one(load_settings(values)).reported_name == name
-
-
-def test_a_dotenv_file_fills_in_but_never_overrides(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Variables that are set already win over `.env`, whose byte order mark is no part of it."""
-    monkeypatch.setenv("PORT", "9000")
-    monkeypatch.setenv("MODEL_ALIAS", "to be removed after the test")
-    monkeypatch.delenv("MODEL_ALIAS")
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / ".env").write_text("MODEL_ALIAS=champion\nPORT=1\n", encoding="utf-8-sig")
-    read_dotenv()
-    assert os.environ["MODEL_ALIAS"] == "champion"
-    assert os.environ["PORT"] == "9000"
-
-
-def test_a_dotenv_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
-    """UTF-16, which PowerShell's '>' writes, is named rather than misread."""
-    file = tmp_path / ".env"
-    file.write_text("PORT=1", encoding="utf-16")
-    with pytest.raises(SettingsError, match="allowed is UTF-8 text"):
-        read_dotenv(file)
-
-
-def test_a_dotenv_file_with_a_nul_is_refused(tmp_path: Path) -> None:
-    """No variable can hold one: one line says so."""
-    file = tmp_path / ".env"
-    file.write_bytes(b"HOTSWAP_TEST=a\0b\n")
-    with pytest.raises(SettingsError, match="allowed is UTF-8 text"):
-        read_dotenv(file)
-
-
-def test_no_dotenv_file_is_no_error(tmp_path: Path) -> None:
-    """The file is optional."""
-    read_dotenv(tmp_path / ".env")
