@@ -1,0 +1,9 @@
+import pytest
+
+from tests.support.stores import Fetcher
+
+
+@pytest.fixture
+def fetcher() -> Fetcher:
+    """Give a fetch that works at once."""
+    return Fetcher()
