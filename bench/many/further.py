@@ -50,9 +50,11 @@ def _row(
         single.append(time.monotonic() - began)
     models.tree.rest()
     began = time.monotonic()
-    for name in names:
-        server.set_alias(name, ALIAS, 1)
-    models.wait_serving(dict.fromkeys(names, "1"))
+    # Those that were promoted one by one go back, and all others go on.
+    wanted = {name: "1" if name in names[:_ONE_BY_ONE] else "2" for name in names}
+    for name, version in wanted.items():
+        server.set_alias(name, ALIAS, version)
+    models.wait_serving(wanted)
     together_s = time.monotonic() - began
     each, one = Spread.of(workers), Spread.of(single)
     return [
