@@ -58,7 +58,6 @@ class Deployment:
         self.monitor = StateMonitor()
         self._platform = platform
         self._registry: Registry = platform.registry(self.address)
-        platform.cpus.claim(name, settings.workers)
         self._pointer = pointer_of(settings, name)
         cache_dir = platform.settings.cache_dir
         self.journal = SqliteJournal(cache_dir / "journal.db", self._pointer.name)

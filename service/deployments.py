@@ -43,7 +43,6 @@ class Deployments(Mapping[str, Deployment]):
         self._credentials = credentials
         self._keepers: dict[str, Keeper] = {}
         self._leaving: set[Keeper] = set()
-        self._default = settings.default
         self._platform: Platform | None = None
         self._tasks: TaskGroup | None = None
         self._one_change = anyio.Lock()
@@ -62,7 +61,7 @@ class Deployments(Mapping[str, Deployment]):
 
         For the way of each request: it raises nothing.
         """
-        keeper = self._keepers.get(name or self._default)
+        keeper = self._keepers.get(name or self.settings.default)
         return None if keeper is None else keeper.deployment
 
     def latest(self, deployment: Deployment) -> Deployment:
@@ -81,9 +80,9 @@ class Deployments(Mapping[str, Deployment]):
     @property
     def default(self) -> Deployment:
         """The deployment that answers where no name is given. Raise NoDefaultModelError."""
-        if not self._default:
+        if not self.settings.default:
             raise NoDefaultModelError(list(self._keepers))
-        return self.named(self._default)
+        return self.named(self.settings.default)
 
     @property
     def trouble(self) -> str:
@@ -107,7 +106,8 @@ class Deployments(Mapping[str, Deployment]):
             open_platform(service, self._temp, self._credentials()) as self._platform,
             anyio.create_task_group() as self._tasks,
         ):
-            self._tasks.start_soon(self._platform.keep_worker_ready)
+            self._platform.cpus.share_among(self.settings.workers)
+            self._tasks.start_soon(self._platform.workers.keep_spare)
             async with anyio.create_task_group() as starts:
                 for name, settings in self.settings.deployments.items():
                     keeper = self._keepers[name] = self._keeper(name, settings, self._platform)
@@ -131,9 +131,9 @@ class Deployments(Mapping[str, Deployment]):
         if self._tasks is None or self._platform is None:
             raise NoVersionError(_NOT_RUNNING)
         async with self._one_change:
-            self.settings, self._default = settings, settings.default
+            self.settings = settings
+            self._platform.cpus.share_among(settings.workers)
             for name in [name for name in self._keepers if name not in settings.deployments]:
-                self._platform.cpus.release(name)
                 self._end(self._keepers.pop(name))
             for name, wanted in settings.deployments.items():
                 keeper = self._keepers.get(name)

@@ -59,6 +59,7 @@ class Keeper:
                     return
                 with anyio.move_on_after(backoff_s):
                     await self._left.wait()
+                    return
                 backoff_s = min(2 * backoff_s, _LONGEST_BACKOFF_S)
                 self.deployment = self._make()
         finally:

@@ -112,10 +112,6 @@ class Platform:
             spin_s=self.cpus.polling_s(self.settings.worker_spin_us / 1e6),
         )
 
-    async def keep_worker_ready(self) -> None:
-        """Have a standby worker whenever no worker was needed for a while. Ends it if cancelled."""
-        await self.workers.keep_spare()
-
     async def close(self) -> None:
         """End every registry process."""
         async with anyio.create_task_group() as ends:

@@ -134,7 +134,7 @@ def _tell_ignored(name: str) -> None:
 def _limits(settings: Settings, descriptors: int | None) -> tuple[WireLimits, int]:
     """Return what connections may take, and how many may wait to be accepted."""
     service = settings.service
-    workers = sum(one.workers or MOST_OWN_WORKERS for one in settings.deployments.values())
+    workers = sum(workers or MOST_OWN_WORKERS for workers in settings.workers)
     connections, backlog = connections_for(descriptors, workers, service.max_connections)
     if connections < service.max_connections:
         structlog.get_logger(__name__).warning(

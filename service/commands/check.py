@@ -49,6 +49,7 @@ async def check_promoted(
     require_writable(settings.service.cache_dir)
     status = GOOD
     async with open_platform(settings.service, None, credentials) as platform:
+        platform.cpus.share_among(settings.workers)
         for name in [model] if model else settings.deployments:
             deployment = Deployment(name, settings.deployments[name], platform)
             status = max(status, await _check(deployment, say))

@@ -23,6 +23,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     deployments: Mapping[str, DeploymentSettings]
     defaults: DeploymentSettings
     """What a deployment has that says nothing else; its pointer means nothing."""
+    default: str
+    """The name of the default deployment: DEFAULT_MODEL, or the only one; '' for none."""
 
     @classmethod
     def of(
@@ -41,14 +43,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
                 f"{shown_setting('default_model', service.default_model)} is wrong: allowed is "
                 f"one of {', '.join(deployments)}"
             )
-        return cls(service=service, deployments=deployments, defaults=defaults)
+        default = next(iter(deployments)) if len(deployments) == 1 else service.default_model
+        return cls(service=service, deployments=deployments, defaults=defaults, default=default)
 
     @property
-    def default(self) -> str:
-        """The name of the default deployment: DEFAULT_MODEL, or the only one; '' for none."""
-        if len(self.deployments) == 1:
-            return next(iter(self.deployments))
-        return self.service.default_model
+    def workers(self) -> list[int]:
+        """The workers of each deployment, 0 where their number is left to the service."""
+        return [one.workers for one in self.deployments.values()]
 
     @property
     def drain_timeout_s(self) -> float:

@@ -1,7 +1,7 @@
 """The CPUs that this process may really use, shared out over all that is loaded."""
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -20,16 +20,15 @@ class CpuBudget:
 
     def __init__(self, cpus: int) -> None:
         self._cpus = cpus
-        self._claims: dict[str, int] = {}
+        self._claims: Sequence[int] = ()
         self._loads = CapacityLimiter(max(1, cpus))
 
-    def claim(self, deployment: str, workers: int) -> None:
-        """Count a deployment, with 0 workers where their number is left to the service."""
-        self._claims[deployment] = workers
+    def share_among(self, workers: Sequence[int]) -> None:
+        """Share among deployments with so many workers, 0 where that is left to the service.
 
-    def release(self, deployment: str) -> None:
-        """Count it no more. What the others have changes with their next start."""
-        self._claims.pop(deployment, None)
+        What is loaded already keeps what it has.
+        """
+        self._claims = workers
 
     def workers(self, wanted: int) -> int:
         """Return the wanted number of workers, or for 0 a share of what the front does not need."""
@@ -63,7 +62,7 @@ class CpuBudget:
 
     def _count(self) -> int:
         """How many workers there are once each deployment serves one version."""
-        return sum(map(self.workers, self._claims.values()))
+        return sum(map(self.workers, self._claims))
 
 
 def usable_cpus(root: Path = _ROOT) -> int:

@@ -77,11 +77,14 @@ async def test_what_is_wrong_at_the_start_is_raised_where_it_is_waited_for() -> 
 
 async def test_one_that_is_left_while_it_waits_to_be_begun_anew_ends() -> None:
     """Immediately, not after the wait."""
-    keeper = keeper_of([-1.0] * 9, [])
+    made = list[Breaking]()
+    keeper = keeper_of([-1.0] * 9, made)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(keeper.run)
         await anyio.sleep(40.0)
+        before = len(made)
         keeper.leave()
         before_s = anyio.current_time()
         await keeper.ended.wait()
         assert anyio.current_time() - before_s < 0.1
+        assert len(made) == before

@@ -79,8 +79,7 @@ def test_a_v1_quota_of_minus_one_is_none(tmp_path: Path) -> None:
 def budget(count: int, *claims: int) -> CpuBudget:
     """Return a budget of so many CPUs, which deployments with these workers share."""
     shared = CpuBudget(count)
-    for number, workers in enumerate(claims):
-        shared.claim(f"deployment {number}", workers)
+    shared.share_among(claims)
     return shared
 
 
@@ -95,8 +94,7 @@ def test_threads_are_shared_among_the_workers_of_all() -> None:
 def test_a_deployment_that_is_gone_leaves_its_share() -> None:
     """To those that start from then on."""
     shared = budget(8, 2, 2)
-    shared.release("deployment 1")
-    shared.release("deployment 1")
+    shared.share_among([2])
     assert shared.threads(0) == 4
 
 
