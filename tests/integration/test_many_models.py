@@ -1,13 +1,12 @@
 """Several models in one service: by name, added, changed and removed, and none harms another."""
 
 import json
-import os
 import signal
 import socket
-import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -195,22 +194,7 @@ def test_a_promotion_and_a_crash_of_one_lose_no_request_of_another(many: Many) -
 
 def test_a_pin_is_of_one_model(many: Many) -> None:
     """By the command, too; the others follow the registry."""
-    environment = {
-        **os.environ,
-        "PORT": many.service.url.rpartition(":")[2],
-        "MODELS_FILE": str(many.file),
-    }
-
-    def hotswap(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "service", *arguments],
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-
+    hotswap = partial(many.service.hotswap, models_file=many.file)
     pinned = hotswap("pin", "2", "--model", ODD)
     assert (pinned.returncode, pinned.stdout) == (0, "version 2 is pinned and serves\n")
     assert many.predict(ODD).json()["predictions"] == [{"y": 20.0}]

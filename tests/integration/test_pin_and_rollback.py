@@ -1,8 +1,5 @@
 """Pinned, rolled back, and started without a registry: on real servers and processes."""
 
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -39,19 +36,6 @@ def service(
         yield running
 
 
-def hotswap(service: RunningService, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run the command beside the service, with its port."""
-    environment = {**os.environ, "PORT": service.url.rpartition(":")[2]}
-    return subprocess.run(
-        [sys.executable, "-m", "service", *arguments],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-
-
 def test_a_pin_serves_its_version_and_is_loud(service: RunningService) -> None:
     """In health and in info; without it the registry is followed again."""
     assert service.post("/model/pin", {"version": "1"}).json()["model_version"] == "1"
@@ -67,12 +51,12 @@ def test_a_pin_serves_its_version_and_is_loud(service: RunningService) -> None:
 
 def test_the_command_pins_and_unpins(service: RunningService) -> None:
     """And says what the service says."""
-    pinned = hotswap(service, "pin", "1")
+    pinned = service.hotswap("pin", "1")
     assert (pinned.returncode, pinned.stdout) == (0, "version 1 is pinned and serves\n")
-    absent = hotswap(service, "pin", "99")
+    absent = service.hotswap("pin", "99")
     assert absent.returncode == 1
     assert "99" in absent.stderr
-    assert hotswap(service, "unpin").returncode == 0
+    assert service.hotswap("unpin").returncode == 0
     assert service.get("/health").json()["model_version"] == "2"
 
 

@@ -60,6 +60,18 @@ class RunningService:
         """Ask for predictions."""
         return self.post("/predict", {"instances": list(instances), **more})
 
+    def hotswap(self, *arguments: str, **settings: object) -> subprocess.CompletedProcess[str]:
+        """Run the command beside the service, with its port and these settings."""
+        chosen = {"port": self.url.rpartition(":")[2], **settings}
+        return subprocess.run(
+            [sys.executable, "-m", "service", *arguments],
+            env={**os.environ, **{key.upper(): str(value) for key, value in chosen.items()}},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
     def info(self) -> dict[str, Any]:
         """Return `/model/info`."""
         answer: dict[str, Any] = self.get("/model/info").raise_for_status().json()

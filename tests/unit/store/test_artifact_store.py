@@ -17,22 +17,6 @@ from tests.support.stores import Fetcher, left_behind, open_store
 
 LIMIT_S = 30
 
-USE_IN_ANOTHER_PROCESS = """
-import sys, anyio, msgspec
-from pathlib import Path
-from service.core.versions import ModelVersion
-from service.store.artifact_store import ArtifactStore
-
-async def main():
-    async def fetch(version, folder): raise AssertionError("nothing to fetch")
-    store = ArtifactStore(Path(sys.argv[1]), 1, fetch)
-    in_use = await store.ensure_in_use(msgspec.json.decode(sys.argv[2], type=ModelVersion))
-    print("holding", flush=True)
-    await anyio.to_thread.run_sync(sys.stdin.read)
-
-anyio.run(main)
-"""
-
 
 async def test_a_version_is_fetched_verified_and_renamed_into_place(
     tmp_path: Path, fetcher: Fetcher

@@ -17,8 +17,6 @@ from service.store.pointer_state import PointerState
 from tests.support.fake_source import a_version
 from tests.support.stores import Fetcher, left_behind, open_store
 
-LIMIT_S = 30
-
 USE_IN_ANOTHER_PROCESS = """
 import sys, anyio, msgspec
 from pathlib import Path

@@ -7,14 +7,14 @@ IN_TIME_S = 0.005
 
 def seen(*, came: int, answered: int = 4, batches: int = 50) -> tuple[BatchDelay, float]:
     """Return what is known after batches each of which was followed by so many, and the time."""
-    gathering = BatchDelay()
+    delay = BatchDelay()
     now_s = 0.0
     for _ in range(batches):
-        gathering.note_answered(answered, 0, now_s, IN_TIME_S)
+        delay.note_answered(answered, 0, now_s, IN_TIME_S)
         for _ in range(came):
-            gathering.note_arrival(now_s + IN_TIME_S / 2)
+            delay.note_arrival(now_s + IN_TIME_S / 2)
         now_s += 1.0
-    return gathering, now_s
+    return delay, now_s
 
 
 def test_before_anything_was_answered_nobody_is_waited_for() -> None:
@@ -24,44 +24,44 @@ def test_before_anything_was_answered_nobody_is_waited_for() -> None:
 
 def test_those_who_come_back_are_waited_for_beside_those_who_wait() -> None:
     """For as long as they may take, and no longer."""
-    gathering, now_s = seen(came=4)
-    gathering.note_answered(4, 3, now_s, IN_TIME_S)
-    assert gathering.until_s == now_s + IN_TIME_S
-    assert gathering.expected(now_s + IN_TIME_S / 2) == 7
-    assert gathering.expected(now_s + IN_TIME_S) == 1
+    delay, now_s = seen(came=4)
+    delay.note_answered(4, 3, now_s, IN_TIME_S)
+    assert delay.until_s == now_s + IN_TIME_S
+    assert delay.expected(now_s + IN_TIME_S / 2) == 7
+    assert delay.expected(now_s + IN_TIME_S) == 1
 
 
 def test_where_half_come_nobody_is_waited_for() -> None:
     """That many come in half of a run where none waits for an answer to come again."""
-    gathering, now_s = seen(came=2)
-    gathering.note_answered(4, 3, now_s, IN_TIME_S)
-    assert gathering.expected(now_s) == 1
+    delay, now_s = seen(came=2)
+    delay.note_answered(4, 3, now_s, IN_TIME_S)
+    assert delay.expected(now_s) == 1
 
 
 def test_a_crowd_after_one_batch_does_not_make_up_for_others() -> None:
     """A batch's callers come back, at most, all of them."""
-    gathering, now_s = seen(came=0)
-    gathering.note_answered(4, 0, now_s, IN_TIME_S)
+    delay, now_s = seen(came=0)
+    delay.note_answered(4, 0, now_s, IN_TIME_S)
     for _ in range(1_000):
-        gathering.note_arrival(now_s)
-    gathering.note_answered(4, 3, now_s + 1.0, IN_TIME_S)
-    assert gathering.expected(now_s + 1.0) == 1
+        delay.note_arrival(now_s)
+    delay.note_answered(4, 3, now_s + 1.0, IN_TIME_S)
+    assert delay.expected(now_s + 1.0) == 1
 
 
 def test_who_comes_late_does_not_count() -> None:
     """The time is over for which a batch would have waited."""
-    gathering, now_s = seen(came=0)
+    delay, now_s = seen(came=0)
     for _ in range(50):
-        gathering.note_answered(1, 0, now_s, IN_TIME_S)
-        gathering.note_arrival(now_s + IN_TIME_S)
+        delay.note_answered(1, 0, now_s, IN_TIME_S)
+        delay.note_arrival(now_s + IN_TIME_S)
         now_s += 1.0
-    gathering.note_answered(1, 1, now_s, IN_TIME_S)
-    assert gathering.expected(now_s) == 1
+    delay.note_answered(1, 1, now_s, IN_TIME_S)
+    assert delay.expected(now_s) == 1
 
 
 def test_a_wait_ends_with_those_who_came() -> None:
     """Until the next batch is answered nobody is waited for."""
-    gathering, now_s = seen(came=4)
-    gathering.note_answered(4, 3, now_s, IN_TIME_S)
-    gathering.end()
-    assert gathering.expected(now_s) == 1
+    delay, now_s = seen(came=4)
+    delay.note_answered(4, 3, now_s, IN_TIME_S)
+    delay.end()
+    assert delay.expected(now_s) == 1
