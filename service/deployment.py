@@ -30,6 +30,9 @@ from service.serving.routes import Routes
 from service.settings.deployment import DeploymentSettings
 from service.store.artifact_store import ArtifactStore
 from service.store.pointer_state import PointerState
+from service.telemetry.fan_out import FanOut
+from service.telemetry.log_observer import LogObserver
+from service.telemetry.observer import Observer
 from service.watcher.gates.chain import gate_chain
 from service.watcher.loop import watch
 from service.watcher.probation import ProbationSettings
@@ -56,6 +59,8 @@ class Deployment:
         self.routes = Routes()
         self.desired = DesiredState()
         self.monitor = StateMonitor()
+        self.observer: Observer = FanOut([LogObserver(name), *platform.observe(name)])
+        """Is told of each event here: what logs them, and what the platform adds."""
         self._platform = platform
         self._registry: Registry = platform.registry(self.address)
         self._pointer = pointer_of(settings, name)

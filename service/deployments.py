@@ -12,7 +12,7 @@ from service.core.errors import NoDefaultModelError, NoVersionError, UnknownMode
 from service.deployment import Deployment
 from service.keeper import Keeper
 from service.models_file import ModelsFile
-from service.platform import Platform, open_platform
+from service.platform import Observe, Platform, no_more_observers, open_platform
 from service.processes.temp import TempFolder
 from service.settings.deployment import DeploymentSettings
 from service.settings.settings import Settings
@@ -25,7 +25,8 @@ _NOT_RUNNING = "the service does not run yet, or no more"
 class Deployments(Mapping[str, Deployment]):
     """What serves under which name. `running` follows all of them meanwhile.
 
-    `credentials` returns the variables that registry processes get and model code does not.
+    `credentials` returns the variables that registry processes get and model code does not,
+    `observe` what is told of a deployment besides the log.
     Deployments are added, changed and removed by `apply` while the others serve.
     """
 
@@ -34,6 +35,7 @@ class Deployments(Mapping[str, Deployment]):
         settings: Settings,
         temp: TempFolder | None = None,
         credentials: Callable[[], Mapping[str, str]] = dict,
+        observe: Observe = no_more_observers,
     ) -> None:
         self.settings = settings
         self.draining = False
@@ -41,6 +43,7 @@ class Deployments(Mapping[str, Deployment]):
         self._file = ModelsFile(settings) if settings.service.models_file else None
         self._temp = temp
         self._credentials = credentials
+        self._observe = observe
         self._keepers: dict[str, Keeper] = {}
         self._leaving: set[Keeper] = set()
         self._platform: Platform | None = None
@@ -103,7 +106,9 @@ class Deployments(Mapping[str, Deployment]):
         """Follow every pointer meanwhile; then let accepted requests finish, and end all of it."""
         service = self.settings.service
         async with (
-            open_platform(service, self._temp, self._credentials()) as self._platform,
+            open_platform(
+                service, self._temp, self._credentials(), self._observe
+            ) as self._platform,
             anyio.create_task_group() as self._tasks,
         ):
             self._platform.cpus.share_among(self.settings.workers)

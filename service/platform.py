@@ -1,6 +1,6 @@
 """What all deployments share: registries, the folder on disk, workers' processes, the compiler."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from types import MappingProxyType
 
@@ -30,6 +30,7 @@ from service.registry.process import RegistryProcess
 from service.registry.process_pool import ProcessPool
 from service.registry.registry import Registry, registry_environment
 from service.settings.service import ServiceSettings
+from service.telemetry.observer import Observer
 from service.workers.cpu_budget import CpuBudget, usable_cpus
 from service.workers.factory import WorkerFactory
 from service.workers.pool_settings import ProcessSettings
@@ -40,6 +41,14 @@ _FETCH_PROCESSES = 4
 """The more, the more downloads run beside each other."""
 _DESCRIBE_TIMEOUT_S = 60.0
 """A small part of a second does."""
+
+Observe = Callable[[str], Sequence[Observer]]
+"""Returns what is told of a deployment, given its name, besides the log."""
+
+
+def no_more_observers(_: str) -> Sequence[Observer]:
+    """Have the log alone told of a deployment."""
+    return ()
 
 
 class Platform:
@@ -52,8 +61,10 @@ class Platform:
         credentials: Mapping[str, str],
         cpus: int,
         tasks: TaskGroup,
+        observe: Observe = no_more_observers,
     ) -> None:
         self.settings = settings
+        self.observe = observe
         self.temp_dir = temp.path
         # Held: losing the object would let go of the folder's lock.
         self._temp = temp
@@ -126,11 +137,13 @@ async def open_platform(
     settings: ServiceSettings,
     temp: TempFolder | None = None,
     credentials: Mapping[str, str] = MappingProxyType({}),
+    observe: Observe = no_more_observers,
 ) -> AsyncIterator[Platform]:
     """Open what deployments share, and end every process of it afterwards.
 
     A folder for temporary files is made where this process has none yet. `credentials` are
-    variables that registry processes get and model code does not.
+    variables that registry processes get and model code does not. `observe` returns what else
+    than the log is told of a deployment.
     """
     if temp is None:
         temp = await anyio.to_thread.run_sync(temp_folder, settings.cache_dir)
@@ -138,7 +151,7 @@ async def open_platform(
     cpus = await anyio.to_thread.run_sync(usable_cpus)
     try:
         async with anyio.create_task_group() as tasks:
-            platform = Platform(settings, temp, credentials, cpus, tasks)
+            platform = Platform(settings, temp, credentials, cpus, tasks, observe)
             try:
                 yield platform
             finally:

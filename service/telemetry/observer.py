@@ -7,7 +7,7 @@ from service.core.errors import ServiceError
 from service.core.events import PromotionOutcome, Trigger
 from service.core.states import State
 from service.core.verdicts import Verdict
-from service.core.versions import ModelVersion
+from service.core.versions import ModelVersion, StoredVersion
 
 
 @runtime_checkable
@@ -62,12 +62,20 @@ class Observer(Protocol):
         """Note that a version has gone to another state."""
         ...
 
+    def version_stored(self, stored: StoredVersion, duration_s: float) -> None:
+        """Note that a version's files are in the store, fetched or found there and checked."""
+        ...
+
     def step_ended(self, version: ModelVersion, step: str, duration_s: float) -> None:
         """Note a step of a promotion, such as `fetch`, `swap` or `drain`."""
         ...
 
     def gate_ended(self, version: ModelVersion, verdict: Verdict) -> None:
         """Note what a gate found, and how long it took."""
+        ...
+
+    def serving_changed(self, version: ModelVersion | None, previous: ModelVersion | None) -> None:
+        """Note which version new requests go to; None for none, and for none before."""
         ...
 
     def promotion_ended(
@@ -111,10 +119,16 @@ class NullObserver:
     def state_entered(self, version: ModelVersion, state: State, reason: str) -> None:
         """Note nothing."""
 
+    def version_stored(self, stored: StoredVersion, duration_s: float) -> None:
+        """Note nothing."""
+
     def step_ended(self, version: ModelVersion, step: str, duration_s: float) -> None:
         """Note nothing."""
 
     def gate_ended(self, version: ModelVersion, verdict: Verdict) -> None:
+        """Note nothing."""
+
+    def serving_changed(self, version: ModelVersion | None, previous: ModelVersion | None) -> None:
         """Note nothing."""
 
     def promotion_ended(
@@ -124,3 +138,6 @@ class NullObserver:
 
 
 NULL_OBSERVER = NullObserver()
+
+EVENTS = tuple(name for name in vars(NullObserver) if not name.startswith("_"))
+"""The names of all events."""

@@ -1,0 +1,27 @@
+"""An observer that keeps what it is told."""
+
+from collections.abc import Callable
+from typing import Any
+
+from service.telemetry.observer import EVENTS
+
+
+class Recording:
+    """Keeps each event with what was said of it, in order."""
+
+    def __init__(self) -> None:
+        self.events: list[tuple[Any, ...]] = []
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        """Return what takes an event."""
+        if name not in EVENTS:
+            raise AttributeError(name)
+
+        def note(*told: Any) -> None:
+            self.events.append((name, *told))
+
+        return note
+
+    def told(self, *names: str) -> list[tuple[Any, ...]]:
+        """Return the events of these names, in order."""
+        return [event for event in self.events if event[0] in names]
