@@ -207,10 +207,6 @@ class Child:
         _log.error("child answered what can't be", child=self.name, reason=reason)
         return self._loss(f"{self.name} was ended: {presentable(reason)}")
 
-    def rename(self, name: str, log_fields: dict[str, str]) -> None:
-        """Give what stood by its name, and the tags of all that it prints from now on."""
-        self.name, self._log_fields = name, log_fields
-
     async def ping(self, timeout_s: float) -> None:
         """Ask for a sign of life. Raise as `call` does."""
         await self.call(PING, Nothing(), Nothing, timeout_s=timeout_s)

@@ -47,20 +47,6 @@ def test_a_registry_process_that_is_killed(rig: Rig, name: str) -> None:
         assert rig.service.started_pids(name)[-1] != killed
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
-def test_a_worker_that_stands_by_is_lost(rig: Rig, how: signal.Signals) -> None:
-    """0 requests fail; the next promotion is served by another worker, and another stands by."""
-    with rig.exact_traffic():
-        rig.service.wait_until(rig.service.spare_worker_pids, "a worker stands by")
-        (lost,) = rig.service.spare_worker_pids()
-        os.kill(lost, how)
-        rig.service.wait_serving(rig.promote_new(next(_factors)))
-        assert lost not in rig.service.worker_pids()
-        rig.service.wait_until(
-            lambda: rig.service.spare_worker_pids() not in ([], [lost]), "another one stands by"
-        )
-
-
 @only_linux
 def test_a_fork_server_that_is_killed(rig: Rig) -> None:
     """0 requests fail, also where a worker is killed with it; the next promotion is served."""
@@ -106,7 +92,7 @@ def test_a_service_that_is_stopped_and_goes_on(rig: Rig) -> None:
         time.sleep(STOPPED_S)
         rig.service.process.send_signal(signal.SIGCONT)
         rig.service.wait_until(lambda: rig.service.get("/health").status_code == 200, "green", 2.0)
-        rig.service.wait_until(rig.service.spare_worker_pids, "a worker stands by")
+        rig.service.wait_until(rig.service.is_at_rest, "it has what it needs")
         assert rig.logged_since(count, "worker lost") == []
 
 
@@ -151,7 +137,7 @@ def test_a_front_that_is_killed_takes_its_children_along(rig: Rig, tmp_path: Pat
         started = _model_processes(again, tmp_path / "others")
         if sys.platform == "linux":
             os.kill(_fork_server(again), signal.SIGSTOP)
-        for worker in (*again.spare_worker_pids(), *again.worker_pids()):
+        for worker in again.worker_pids():
             os.kill(worker, signal.SIGKILL)
         again.wait_until(lambda: again.get("/health").status_code == 503, "its loss is seen", 2.0)
         footprint.all_gone(started)

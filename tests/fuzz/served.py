@@ -43,7 +43,7 @@ def served(folder: Path, server: MlflowServer) -> Iterator[list[Target]]:
         folder / "fuzzed", server.uri, admin_token=TOKEN, webhook_secret=SECRET, **settings
     ) as running:
         # Compiling and the like are over, so that what it holds is what it needs.
-        running.wait_until(running.spare_worker_pids, "it is at rest")
+        running.wait_until(running.is_at_rest, "it is at rest")
         service = Service(running)
         yield [
             Heads(service),

@@ -32,8 +32,8 @@ class Footprint:
 
     @classmethod
     def of(cls, service: RunningService) -> Self:
-        """Measure a running service, once a worker stands by again."""
-        service.wait_until(service.spare_worker_pids, "a worker stands by")
+        """Measure a running service, once nothing is loaded or compiled any more."""
+        service.wait_until(service.is_at_rest, "nothing is loaded or compiled")
         # One connection of our own stands, whatever was asked before.
         service.get("/health/live")
         front = psutil.Process(service.process.pid)

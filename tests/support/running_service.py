@@ -26,6 +26,7 @@ START_TIMEOUT_S = 100.0
 STATE_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 20.0
 _POLL_S = 0.05
+_AT_REST = frozenset({"ready", "unloaded", "failed"})
 _ROOT = Path(__file__).resolve().parents[2]
 _SETTINGS = ("MODEL_", "MLFLOW_", "ADMIN_")
 
@@ -167,11 +168,16 @@ class RunningService:
         pids: list[int] = self.info()["serving"]["pool"]["pids"]
         return pids
 
-    def spare_worker_pids(self) -> list[int]:
-        """Return the process id of the worker that stands by, if one does, by the log."""
-        taken = {event["pid"] for event in self.events() if event.get("stood_by")}
-        spare = set(self.started_pids("spare-worker")) - taken
-        return [child.pid for child in self.children() if child.pid in spare]
+    def is_at_rest(self) -> bool:
+        """Tell whether every worker is there, and no version is loaded, drained or compiled."""
+        info = self.info()
+        pids = {child.pid for child in self.children()}
+        return (
+            all(version["state"] in _AT_REST for version in info["versions"])
+            and pids.issuperset(info["serving"]["pool"]["pids"])
+            and len(info["serving"]["pool"]["pids"]) == info["serving"]["pool"]["workers"]
+            and pids.isdisjoint(self.started_pids("compiler"))
+        )
 
     def stop(self, signal_number: int = signal.SIGTERM) -> int:
         """End it as an operator would, and return its exit status."""
