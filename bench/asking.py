@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from bench.dialects import Dialect
-from bench.processes import BrokenError
 from bench.rows import Table
+from tools.processes import BrokenError
 
 RTOL = 1e-6
 _LIMIT_S = 60.0

@@ -24,8 +24,8 @@ from service.contracts.arrow.request import ArrowRequests
 from service.contracts.choose import contract_for
 from service.predictors.inputs import to_model_input
 from service.predictors.pyfunc import PyfuncPredictor
-from tests.support import mlflow_server, running_service
-from tests.support.arrow_bodies import ARROW, JSON, stream
+from tools import mlflow_server, running_service
+from tools.arrow_bodies import ARROW, JSON, stream
 
 MAX_DECODED_BYTES = 2**28
 

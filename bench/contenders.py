@@ -12,8 +12,8 @@ from bench import dialects
 from bench.dialects import Dialect
 from bench.environment import environment_of
 from bench.ground import MODEL_URI, Ground
-from bench.processes import ProcessTree, python_of, running
-from tests.support.mlflow_server import free_port
+from tools.mlflow_server import free_port
+from tools.processes import ProcessTree, python_of, running
 
 _HOST = "127.0.0.1"
 _APPS = Path(__file__).with_name("apps")

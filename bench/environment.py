@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from bench.processes import BrokenError, python_of
+from tools.processes import BrokenError, python_of
 
 _REQUIREMENTS = Path(__file__).with_name("requirements")
 _INSTALL_LIMIT_S = 900

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from service.commands.demo import model as forest
-from tests.support import mlflow_server
-from tests.support.mlflow_server import MlflowServer
+from tools import mlflow_server
+from tools.mlflow_server import MlflowServer
 
 MONTHS = 48
 TREES = 100

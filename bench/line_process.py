@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from bench.ground import Ground
-from bench.processes import BrokenError
+from tools.processes import BrokenError
 
 
 class LineProcess:

@@ -5,8 +5,8 @@ from bench.contenders import Contender
 from bench.ground import Ground
 from bench.loads import Bodies
 from bench.page import table
-from bench.processes import ProcessTree, pss_bytes
 from bench.results import Memory, Results
+from tools.processes import ProcessTree, pss_bytes
 
 _WORKERS = (1, 2)
 _WARM_CLIENTS = 8

@@ -11,8 +11,8 @@ from bench.ground import Ground
 from bench.line_process import LineProcess, line_process
 from bench.loads import Bodies
 from bench.page import ranged, table
-from bench.processes import BrokenError
 from bench.results import Results, Spread, Timing
+from tools.processes import BrokenError
 
 _SIZES = (1, 64, 1_000, 10_000)
 _ROWS = 10_000

@@ -26,9 +26,9 @@ from pathlib import Path
 from typing import Any
 
 from service.commands.demo import model as forest
-from tests.support import mlflow_server, running_service, watched_service
-from tests.support.load import Hammer
-from tests.support.running_service import RunningService
+from tools import mlflow_server, running_service, watched_service
+from tools.load import Hammer
+from tools.running_service import RunningService
 
 POLL_INTERVAL_S = 2.0
 HOOKED_POLL_INTERVAL_S = 3600.0

@@ -18,12 +18,12 @@ import anyio
 import anyio.to_thread
 
 from bench.page import table
-from bench.processes import ProcessTree
 from service.core.versions import ModelRef
 from service.registry.group_look import GroupLook
 from service.registry.messages import ResolveReply, ResolveRequest, SearchReply, SearchRequest
-from tests.support import mlflow_server
-from tests.support.mlflow_server import MlflowServer
+from tools import mlflow_server
+from tools.mlflow_server import MlflowServer
+from tools.processes import ProcessTree
 
 FOLLOWED = 50
 _VERSIONS = 20

@@ -11,10 +11,10 @@ from bench import asking
 from bench.contenders import BARE, Contender
 from bench.ground import Ground
 from bench.loads import SINGLE, Bodies, Load
-from bench.processes import IDLE_SHARE, BrokenError, ProcessTree, peak_pss
 from bench.results import Cell, Results, Standing
 from bench.starting import predictors, rest, started
 from bench.wrk import WrkError, drive
+from tools.processes import IDLE_SHARE, BrokenError, ProcessTree, peak_pss
 
 _WARM_S = 0.3
 _WARM_CLIENTS = 4

@@ -12,7 +12,7 @@ from bench import asking
 from bench.contenders import Contender
 from bench.ground import Ground
 from bench.loads import Bodies
-from bench.processes import ProcessTree
+from tools.processes import ProcessTree
 
 _COMPILING = "compiling"
 _COMPILE_LIMIT_S = 600.0

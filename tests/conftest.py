@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Mapping
 import pytest
 
 from tests.support import loops
-from tests.support import mlflow_server as mlflow_server_module
-from tests.support.mlflow_server import MlflowServer
+from tools import mlflow_server as mlflow_server_module
+from tools.mlflow_server import MlflowServer
 
 
 def pytest_asyncio_loop_factories(

@@ -10,8 +10,8 @@ from bench import asking, contenders, dialects, starting
 from bench.ground import Ground
 from bench.growth.calls import p50_ms, p50_ms_of
 from bench.growth.part import Keep, Part, Point
-from bench.processes import BrokenError
 from bench.rows import records
+from tools.processes import BrokenError
 
 _SIZES = (5, 10, 20, 50, 100, 200, 500)
 _ROWS = {1: "milliseconds a request of 1 row", 1_000: "milliseconds a request of 1,000 rows"}

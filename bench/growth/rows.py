@@ -8,8 +8,8 @@ from bench.ground import Ground
 from bench.growth.calls import p50_ms, p50_ms_of
 from bench.growth.part import Keep, Part, Point
 from bench.loads import Bodies
-from bench.processes import BrokenError
 from bench.rows import frame_of
+from tools.processes import BrokenError
 
 _SIZES = (1, 10, 100, 1_000, 10_000, 100_000)
 _FORMS = {"JSON": dialects.INSTANCES, "Arrow": dialects.ARROW_STREAM}

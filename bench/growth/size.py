@@ -11,7 +11,7 @@ import pandas as pd
 from bench import asking, contenders, dialects, starting
 from bench.ground import Ground
 from bench.growth.part import Keep, Part, Point
-from bench.processes import peak_pss
+from tools.processes import peak_pss
 
 _NAME = "ballast"
 _ALIAS = "champion"

@@ -8,8 +8,8 @@ import numpy as np
 from bench.ground import MODEL_URI, Ground
 from bench.growth.part import Keep, Part, Point
 from bench.line_process import line_process
-from bench.processes import ProcessTree
 from service.commands.demo.model import ALIAS, NAME
+from tools.processes import ProcessTree
 
 _FLEETS = (1, 2, 5, 10, 20, 50, 100, 200, 300, 400, 600, 800)
 _AT_ONCE = (1, 2, 5, 10, 20, 50, 100, 200)

@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 from bench.many import further, isolation
-from tests.support import mlflow_server
+from tools import mlflow_server
 
 _PARTS = ("isolation", "further")
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from bench.many.models import ALIAS, Models, served
 from bench.page import shown, table
-from bench.processes import pss_bytes
 from bench.results import Spread
-from tests.support.mlflow_server import MlflowServer
+from tools.mlflow_server import MlflowServer
+from tools.processes import pss_bytes
 
 _MB = 1e6
 _ONE_BY_ONE = 5

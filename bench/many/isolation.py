@@ -15,13 +15,13 @@ from bench.ground import MONTHS, register_forest
 from bench.loads import Bodies
 from bench.many.models import ALIAS, Models, served, write
 from bench.page import shown, table
-from bench.processes import ProcessTree
 from bench.results import Spread
 from bench.starting import rest_compiled
 from bench.windows import CLIENTS
 from bench.wrk import Driven, Target, drive
 from service.commands.demo import model as forest
-from tests.support.mlflow_server import MlflowServer
+from tools.mlflow_server import MlflowServer
+from tools.processes import ProcessTree
 
 _WINDOW_S = 4
 _FLOOD_CLIENTS = 64

@@ -9,10 +9,10 @@ from typing import Any
 
 import psutil
 
-from bench.processes import ProcessTree
-from tests.support import running_service
-from tests.support.mlflow_server import MlflowServer
-from tests.support.running_service import RunningService
+from tools import running_service
+from tools.mlflow_server import MlflowServer
+from tools.processes import ProcessTree
+from tools.running_service import RunningService
 
 ALIAS = "champion"
 

@@ -21,15 +21,15 @@ from bench import starting
 from bench.against import check_out
 from bench.ground import register_forest
 from bench.loads import _frames
-from bench.overload import cases, measure
-from bench.overload.cases import Case
-from bench.overload.measure import Row, Server
 from bench.page import table
-from bench.processes import ProcessTree, running
 from service.commands.demo import model as forest
-from tests.support import mlflow_server
-from tests.support.mlflow_server import MlflowServer, free_port
-from tests.support.python_models import register_python_model
+from tools import mlflow_server
+from tools.mlflow_server import MlflowServer, free_port
+from tools.overload import cases, measure
+from tools.overload.cases import Case
+from tools.overload.measure import Row, Server
+from tools.processes import ProcessTree, running
+from tools.python_models import register_python_model
 
 _HERE = Path(__file__).resolve().parents[2]
 _DEMO = "demo"
@@ -146,7 +146,7 @@ def _serving(
 
 
 def _is_up(url: str) -> bool:
-    import httpx  # noqa: PLC0415 - as tests.support does
+    import httpx  # noqa: PLC0415 - as tools does
 
     try:
         return httpx.get(f"{url}/health", timeout=1, trust_env=False).is_success

@@ -11,9 +11,9 @@ from tests.support import followed, footprint
 from tests.support.fault_proxy import FaultProxy
 from tests.support.followed import ALIAS
 from tests.support.footprint import Footprint
-from tests.support.load import STEADY_S, Hammer
-from tests.support.mlflow_server import MlflowServer
-from tests.support.running_service import RunningService
+from tools.load import STEADY_S, Hammer
+from tools.mlflow_server import MlflowServer
+from tools.running_service import RunningService
 
 CLIENTS = 2
 

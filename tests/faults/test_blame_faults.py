@@ -12,8 +12,8 @@ import pytest
 
 from tests.support import followed
 from tests.support.followed import ALIAS
-from tests.support.mlflow_server import MlflowServer
-from tests.support.running_service import RunningService
+from tools.mlflow_server import MlflowServer
+from tools.running_service import RunningService
 
 REQUEST_TIMEOUT_S = 6.0
 ROLLED_BACK_WITHIN_S = 10 * 1.0

@@ -18,14 +18,15 @@ import pytest
 from service.core.versions import ModelVersion
 from service.store.artifact_store import ArtifactStore
 from tests.faults.conftest import Rig
-from tests.support import followed, footprint, running_service
+from tests.support import followed, footprint
 from tests.support.fake_source import a_version
 from tests.support.fault_proxy import Fault, FaultProxy
 from tests.support.followed import ALIAS
 from tests.support.footprint import Footprint
-from tests.support.load import STEADY_S, Hammer
-from tests.support.mlflow_server import MlflowServer
-from tests.support.running_service import RunningService
+from tools import running_service
+from tools.load import STEADY_S, Hammer
+from tools.mlflow_server import MlflowServer
+from tools.running_service import RunningService
 
 FACTORS = {"1": 2.0, "2": 3.0}
 LONG = bool(os.environ.get("HOTSWAP_LONG_FAULTS"))

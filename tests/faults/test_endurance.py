@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import followed, footprint, running_service
+from tests.support import followed, footprint
 from tests.support.followed import ALIAS
-from tests.support.load import Hammer
-from tests.support.mlflow_server import MlflowServer
-from tests.support.running_service import RunningService
 from tests.support.set_back_clock import SetBackClock
 from tests.support.stepping_clock import STEP_S
+from tools import running_service
+from tools.load import Hammer
+from tools.mlflow_server import MlflowServer
+from tools.running_service import RunningService
 
 CLIENTS = 2
 FACTORS = {"1": 2.0, "2": 3.0}

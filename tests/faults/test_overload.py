@@ -6,14 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from bench.overload import cases, measure
-from bench.overload.cases import Case
-from bench.overload.plan import percentile
-from bench.processes import ProcessTree
-from tests.support import followed, running_service
+from tests.support import followed
 from tests.support.followed import ALIAS
-from tests.support.mlflow_server import MlflowServer
-from tests.support.python_models import register_python_model
+from tools import running_service
+from tools.mlflow_server import MlflowServer
+from tools.overload import cases, measure
+from tools.overload.cases import Case
+from tools.overload.plan import percentile
+from tools.processes import ProcessTree
+from tools.python_models import register_python_model
 
 LONG = bool(os.environ.get("HOTSWAP_LONG_FAULTS"))
 LOAD_S = 60.0 if LONG else 8.0

@@ -13,9 +13,10 @@ import psutil
 import pytest
 
 from tests.faults.conftest import Rig
-from tests.support import followed, footprint, running_service
-from tests.support.load import Hammer
-from tests.support.running_service import RunningService
+from tests.support import followed, footprint
+from tools import running_service
+from tools.load import Hammer
+from tools.running_service import RunningService
 
 CLIENTS = 2
 FACTOR = 2.0

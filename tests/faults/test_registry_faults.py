@@ -8,7 +8,7 @@ import pytest
 from tests.faults.conftest import Rig
 from tests.support.fault_proxy import Fault
 from tests.support.followed import ALIAS
-from tests.support.mlflow_server import unique_name
+from tools.mlflow_server import unique_name
 
 FLAPS = 12
 FLAP_PAUSE_S = 0.15

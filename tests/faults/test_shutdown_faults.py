@@ -14,12 +14,13 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from tests.support import followed, footprint, running_service
+from tests.support import followed, footprint
 from tests.support.followed import ALIAS
 from tests.support.footprint import GONE_WITHIN_S
-from tests.support.load import Hammer
-from tests.support.mlflow_server import MlflowServer
-from tests.support.running_service import RunningService
+from tools import running_service
+from tools.load import Hammer
+from tools.mlflow_server import MlflowServer
+from tools.running_service import RunningService
 
 CLIENTS = 2
 IN_FLIGHT = 4

@@ -14,8 +14,8 @@ import pytest
 
 from tests.support import followed
 from tests.support.followed import ALIAS
-from tests.support.mlflow_server import MlflowServer
-from tests.support.running_service import RunningService
+from tools.mlflow_server import MlflowServer
+from tools.running_service import RunningService
 
 LONGEST_LIVE_S = 1.5
 """Of `/health/live` meanwhile: on a machine that does other work, too. It took tens of seconds."""

@@ -18,9 +18,9 @@ from service.settings.service import ServiceSettings
 from tests.support import followed, footprint
 from tests.support.followed import ALIAS
 from tests.support.footprint import Footprint
-from tests.support.load import Hammer
-from tests.support.mlflow_server import MlflowServer
-from tests.support.running_service import RunningService
+from tools.load import Hammer
+from tools.mlflow_server import MlflowServer
+from tools.running_service import RunningService
 
 CLIENTS = 3
 FACTORS = {"1": 2.0, "2": 3.0}

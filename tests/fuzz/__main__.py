@@ -19,7 +19,7 @@ import structlog
 from tests.fuzz.parsers import Frames, MlModels, SettingTexts, StateFiles, Webhooks
 from tests.fuzz.served import served
 from tests.fuzz.tally import Tally, Target
-from tests.support import mlflow_server
+from tools import mlflow_server
 
 _SETTLE_EACH = 50
 PARSERS = (Frames, MlModels, Webhooks, SettingTexts, StateFiles)

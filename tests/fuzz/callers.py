@@ -14,8 +14,8 @@ import psutil
 import pyarrow as pa
 
 from tests.fuzz.nonsense import TEXTS, json_text, mutated, pieces, value
-from tests.support.arrow_bodies import ARROW, stream
-from tests.support.running_service import RunningService
+from tools.arrow_bodies import ARROW, stream
+from tools.running_service import RunningService
 
 TOKEN, SECRET = "token-of-the-fuzz-run", "secret-of-the-fuzz-run"
 KINDS = ("boolean", "integer", "long", "float", "double", "string", "binary", "datetime")

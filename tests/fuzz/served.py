@@ -18,9 +18,9 @@ from tests.fuzz.callers import (
 )
 from tests.fuzz.starts import Starts
 from tests.fuzz.tally import Target
-from tests.support.mlflow_server import MlflowServer, unique_name
-from tests.support.python_models import register_python_model
-from tests.support.running_service import start
+from tools.mlflow_server import MlflowServer, unique_name
+from tools.python_models import register_python_model
+from tools.running_service import start
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from random import Random
 from typing import Any
 
 from tests.fuzz.nonsense import json_text, mutated, value
-from tests.support.running_service import START_TIMEOUT_S, RunningService, start
+from tools.running_service import START_TIMEOUT_S, RunningService, start
 
 
 class Starts:

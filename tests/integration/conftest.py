@@ -19,7 +19,7 @@ from tests.support import handmade_model
 from tests.support.fake_models import POOL
 from tests.support.guide import Guide, serve_guide
 from tests.support.handmade_model import CONTROL
-from tests.support.mlflow_server import MlflowServer
+from tools.mlflow_server import MlflowServer
 
 
 @pytest.fixture(scope="session", autouse=True)

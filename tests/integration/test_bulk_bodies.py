@@ -11,11 +11,11 @@ import pyarrow as pa
 import pytest
 
 from service.commands.demo.model import NAME, OUTPUTS
-from tests.support.arrow_bodies import ARROW, JSON, stream, table_of
 from tests.support.guide import Guide
-from tests.support.mlflow_server import MlflowServer, unique_name
 from tests.support.python_models import NOT_FINITE, RAISES, register_picky
-from tests.support.running_service import RunningService, start
+from tools.arrow_bodies import ARROW, JSON, stream, table_of
+from tools.mlflow_server import MlflowServer, unique_name
+from tools.running_service import RunningService, start
 
 RAW_BODY_BYTES = 262_144
 MAX_BODY_BYTES = 100_000

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.mlflow_server import MlflowServer, free_port, unique_name
+from tools.mlflow_server import MlflowServer, free_port, unique_name
 
 
 @pytest.fixture(scope="module")

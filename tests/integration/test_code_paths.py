@@ -7,9 +7,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.support.mlflow_server import MlflowServer, unique_name
-from tests.support.python_models import SHIPPING, register_python_model
-from tests.support.running_service import RunningService, start
+from tests.support.python_models import SHIPPING
+from tools.mlflow_server import MlflowServer, unique_name
+from tools.python_models import register_python_model
+from tools.running_service import RunningService, start
 
 ALIAS = "shipped"
 

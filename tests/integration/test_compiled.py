@@ -12,10 +12,10 @@ import psutil
 import pytest
 
 from service.commands.demo.model import NAME, OUTPUTS, generate
-from tests.support import running_service
 from tests.support.guide import register_guide
-from tests.support.mlflow_server import MlflowServer
-from tests.support.running_service import RunningService
+from tools import running_service
+from tools.mlflow_server import MlflowServer
+from tools.running_service import RunningService
 
 ROWS = 40
 MONTHS = generate(60, seed=5)[0].head(ROWS)

@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 from tests.support import documented_contract, followed
-from tests.support.mlflow_server import MlflowServer, unique_name
-from tests.support.python_models import register_python_model
+from tools.mlflow_server import MlflowServer, unique_name
+from tools.python_models import register_python_model
 
 MODEL = """
 import mlflow

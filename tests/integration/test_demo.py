@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from service.commands.demo.story import EXAMPLE
-from tests.support.mlflow_server import free_port
+from tools.mlflow_server import free_port
 
 ROOT = Path(__file__).parents[2]
 LIMIT_S = 120.0

@@ -6,9 +6,9 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.support import running_service
-from tests.support.mlflow_server import MlflowServer, unique_name
-from tests.support.running_service import RunningService
+from tools import running_service
+from tools.mlflow_server import MlflowServer, unique_name
+from tools.running_service import RunningService
 
 LIMIT_BYTES = 2_000
 FROM_THE_HANDLER = {"accept": "application/json, */*"}

@@ -10,9 +10,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.support import footprint, running_service
-from tests.support.mlflow_server import MlflowServer, unique_name
-from tests.support.running_service import RunningService
+from tests.support import footprint
+from tools import running_service
+from tools.mlflow_server import MlflowServer, unique_name
+from tools.running_service import RunningService
 
 GONE_WITHIN_S = 5.0
 IN_FLIGHT = 6

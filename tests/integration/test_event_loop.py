@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from service.server import SWITCH_INTERVAL_S
-from tests.support import running_service, watched_service
-from tests.support.load import Hammer
-from tests.support.mlflow_server import MlflowServer, unique_name
+from tools import running_service, watched_service
+from tools.load import Hammer
+from tools.mlflow_server import MlflowServer, unique_name
 
 ROWS = 10_000
 

@@ -7,7 +7,7 @@ import pytest
 from tests.fuzz.__main__ import PARSERS, run_cases
 from tests.fuzz.served import served
 from tests.fuzz.tally import Tally, Target
-from tests.support.mlflow_server import MlflowServer
+from tools.mlflow_server import MlflowServer
 
 SEED = 20_261_129
 

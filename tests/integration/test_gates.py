@@ -9,9 +9,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from tests.support.mlflow_server import MlflowServer, unique_name
 from tests.support.python_models import HANGS, NOT_FINITE, PICKY, RAISES
-from tests.support.running_service import RunningService, start
+from tools.mlflow_server import MlflowServer, unique_name
+from tools.running_service import RunningService, start
 
 ALIAS = "live"
 GATES = ["artifacts", "environment", "load", "contract", "smoke", "speed", "predictors"]

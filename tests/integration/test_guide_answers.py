@@ -11,7 +11,7 @@ import pytest
 
 from service.commands.demo.model import NAME, OUTPUTS
 from tests.support.guide import Guide
-from tests.support.mlflow_server import MlflowServer
+from tools.mlflow_server import MlflowServer
 
 RAW_BODY_BYTES = 262_144
 

@@ -11,9 +11,9 @@ import httpx
 import pytest
 
 from tests.support.guide import Guide
-from tests.support.mlflow_server import MlflowServer, unique_name
 from tests.support.python_models import HANGS, NOT_FINITE, RAISES, register_picky
-from tests.support.running_service import RunningService, start
+from tools.mlflow_server import MlflowServer, unique_name
+from tools.running_service import RunningService, start
 
 PREFIX = "urn:mlflow-hotswap:"
 MAX_BODY_BYTES = 100_000

@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from tests.support import running_service, watched_service
-from tests.support.mlflow_server import MlflowServer, unique_name
-from tests.support.running_service import RunningService
+from tools import running_service, watched_service
+from tools.mlflow_server import MlflowServer, unique_name
+from tools.running_service import RunningService
 
 
 def journal(service: RunningService, limit: int = 50) -> list[dict[str, Any]]:

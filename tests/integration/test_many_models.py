@@ -14,10 +14,11 @@ from urllib.parse import quote, urlsplit
 import psutil
 import pytest
 
-from tests.support import footprint, running_service
-from tests.support.load import Hammer
-from tests.support.mlflow_server import MlflowServer, unique_name
-from tests.support.running_service import RunningService
+from tests.support import footprint
+from tools import running_service
+from tools.load import Hammer
+from tools.mlflow_server import MlflowServer, unique_name
+from tools.running_service import RunningService
 
 ALIAS = "champion"
 STEADY, ODD, PLAIN = "steady", "größe @50% a?b#c&d=e+f", "plain"

@@ -21,10 +21,11 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from tests.support.arrow_bodies import ARROW, JSON, stream, table_of
-from tests.support.mlflow_server import MlflowServer, unique_name
-from tests.support.python_models import ZOO, register_python_model
-from tests.support.running_service import RunningService, start
+from tests.support.python_models import ZOO
+from tools.arrow_bodies import ARROW, JSON, stream, table_of
+from tools.mlflow_server import MlflowServer, unique_name
+from tools.python_models import register_python_model
+from tools.running_service import RunningService, start
 
 ALIAS = "shown"
 ARROW_TYPES = {

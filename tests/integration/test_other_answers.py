@@ -3,10 +3,11 @@
 import pyarrow as pa
 import pytest
 
-from tests.support.arrow_bodies import ARROW, stream, table_of
-from tests.support.mlflow_server import MlflowServer, unique_name
-from tests.support.python_models import ZOO, register_python_model
-from tests.support.running_service import start
+from tests.support.python_models import ZOO
+from tools.arrow_bodies import ARROW, stream, table_of
+from tools.mlflow_server import MlflowServer, unique_name
+from tools.python_models import register_python_model
+from tools.running_service import start
 
 EXPECTED = [{"y": 2.0}, {"y": 3.0}, {"y": None}]
 

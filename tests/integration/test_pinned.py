@@ -8,9 +8,9 @@ from functools import partial
 import pytest
 
 from tests.support.counting_proxy import CountingProxy
-from tests.support.mlflow_server import MlflowServer, unique_name
 from tests.support.python_models import register_picky
-from tests.support.running_service import RunningService, start
+from tools.mlflow_server import MlflowServer, unique_name
+from tools.running_service import RunningService, start
 
 POLL_INTERVAL_S = 0.1
 QUIET_S = 30 * POLL_INTERVAL_S

@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.support import running_service
-from tests.support.load import Hammer
-from tests.support.mlflow_server import MlflowServer, unique_name
-from tests.support.running_service import RunningService
+from tools import running_service
+from tools.load import Hammer
+from tools.mlflow_server import MlflowServer, unique_name
+from tools.running_service import RunningService
 
 CLIENTS = 16
 FACTORS = {"1": 2.0, "2": 3.0}

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from service.commands.demo.model import register, train
-from tests.support import running_service
-from tests.support.mlflow_server import MlflowServer, unique_name
-from tests.support.running_service import RunningService
+from tools import running_service
+from tools.mlflow_server import MlflowServer, unique_name
+from tools.running_service import RunningService
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 CALLS = re.findall(r"<!-- test: (\d+) (.+?) -->\n```bash\n(.+?)\n```", README, re.DOTALL)

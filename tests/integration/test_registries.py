@@ -12,8 +12,8 @@ from service.registry.address import RegistryAddress
 from service.registry.messages import ResolveRequest
 from service.registry.registry import Registry
 from service.settings.service import ServiceSettings
-from tests.support.mlflow_server import MlflowServer, unique_name
 from tests.support.stub_http import Answer, serving
+from tools.mlflow_server import MlflowServer, unique_name
 
 POINTERS = 6
 TIMEOUT_S = 5.0

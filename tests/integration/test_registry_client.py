@@ -17,9 +17,9 @@ from service.registry.inside import client
 from service.registry.inside.resolving import resolve
 from service.registry.messages import ResolveRequest
 from tests.support.fault_proxy import Fault, FaultProxy
-from tests.support.mlflow_server import MlflowServer, free_port, unique_name
 from tests.support.registry_client import ask, fetch, found, number
 from tests.support.stub_http import Answer, serving
+from tools.mlflow_server import MlflowServer, free_port, unique_name
 
 pytestmark = pytest.mark.usefixtures("registry_client_environment")
 

@@ -10,8 +10,8 @@ import pytest
 from service.core.errors import FetchFailedError
 from service.core.versions import ModelVersion
 from service.registry.inside import artifacts
-from tests.support.mlflow_server import MlflowServer, free_port, unique_name
 from tests.support.registry_client import fetch, found
+from tools.mlflow_server import MlflowServer, free_port, unique_name
 
 pytestmark = pytest.mark.usefixtures("registry_client_environment")
 

@@ -15,8 +15,8 @@ from service.core.versions import ModelRef
 from service.registry.inside.resolving import resolve
 from service.registry.inside.searching import Searches
 from service.registry.messages import ResolveReply, ResolveRequest, SearchReply, SearchRequest
-from tests.support.mlflow_server import MlflowServer, free_port, unique_name
 from tests.support.stub_http import Answer, serving
+from tools.mlflow_server import MlflowServer, free_port, unique_name
 
 pytestmark = pytest.mark.usefixtures("registry_client_environment")
 

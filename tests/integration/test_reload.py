@@ -11,9 +11,9 @@ import httpx
 import pytest
 
 from tests.support.counting_proxy import CountingProxy
-from tests.support.mlflow_server import MlflowServer, unique_name
 from tests.support.python_models import register_picky
-from tests.support.running_service import RunningService, start
+from tools.mlflow_server import MlflowServer, unique_name
+from tools.running_service import RunningService, start
 
 PREFIX = "urn:mlflow-hotswap:"
 LOAD_TIMEOUT_S = 5

@@ -12,9 +12,10 @@ import psutil
 import pytest
 
 from tests.support.counting_proxy import CountingProxy
-from tests.support.mlflow_server import MlflowServer, unique_name
-from tests.support.python_models import SUPPORT, register_python_model
-from tests.support.running_service import RunningService, start
+from tests.support.python_models import SUPPORT
+from tools.mlflow_server import MlflowServer, unique_name
+from tools.python_models import register_python_model
+from tools.running_service import RunningService, start
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 

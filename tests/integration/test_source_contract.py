@@ -16,7 +16,7 @@ from service.registry.inside.searching import Searches
 from service.registry.messages import ResolveReply, ResolveRequest, SearchReply, SearchRequest
 from service.registry.sources import RegistrySource, Source
 from tests.support.fake_source import FakeSource, a_version
-from tests.support.mlflow_server import MlflowServer, free_port, unique_name
+from tools.mlflow_server import MlflowServer, free_port, unique_name
 
 
 class Registry(Protocol):

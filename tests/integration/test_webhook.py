@@ -13,10 +13,10 @@ from service.core.events import Trigger
 from service.deployments import Deployments
 from service.registry.webhook import Deliveries
 from service.settings.environment import load_settings
-from tests.support import mlflow_server as mlflow_server_module
-from tests.support import running_service
-from tests.support.mlflow_server import MlflowServer, free_port
-from tests.support.running_service import RunningService
+from tools import mlflow_server as mlflow_server_module
+from tools import running_service
+from tools.mlflow_server import MlflowServer, free_port
+from tools.running_service import RunningService
 
 SECRET = "of-this-test-alone"  # noqa: S105 - what it says
 PATH = "/webhooks/mlflow"

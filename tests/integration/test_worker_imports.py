@@ -12,9 +12,9 @@ import pyarrow as pa
 
 from service.store import manifest
 from service.store.compiled_files import FILES
-from tests.support.arrow_bodies import stream
 from tests.support.model_zoo import ZOO, fitted
 from tests.support.wrapped import wrap
+from tools.arrow_bodies import stream
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # MLflow's own, at import
@@ -24,7 +24,7 @@ with warnings.catch_warnings():
     from service.predictors.choosing.compiling import compile_model
 
 ROOT = Path(__file__).parents[2]
-TINY = ROOT / "tests" / "support" / "tiny_model.py"
+TINY = ROOT / "tools" / "tiny_model.py"
 FRAME = pd.DataFrame({"a": [1.0, 2.0]})
 ARROW = "service.contracts.arrow"
 ENGINES = "service.predictors.engines."

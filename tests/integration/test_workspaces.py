@@ -9,11 +9,11 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.support import mlflow_server as servers
-from tests.support import running_service
 from tests.support.counting_proxy import CountingProxy
-from tests.support.mlflow_server import MlflowServer
-from tests.support.running_service import RunningService
+from tools import mlflow_server as servers
+from tools import running_service
+from tools.mlflow_server import MlflowServer
+from tools.running_service import RunningService
 
 NAME = "same"
 FACTORS = {"team-a": 2.0, "team-b": 3.0}

@@ -10,8 +10,8 @@ from service.core.versions import ModelRef, ModelVersion
 from service.registry.inside import client
 from service.registry.inside.resolving import resolve
 from service.registry.messages import ResolveRequest, TagRequest
-from tests.support import running_service
-from tests.support.mlflow_server import MlflowServer, unique_name
+from tools import running_service
+from tools.mlflow_server import MlflowServer, unique_name
 
 
 def tags(server: MlflowServer, name: str, version: str) -> dict[str, str]:

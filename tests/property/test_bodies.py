@@ -17,7 +17,7 @@ from service.contracts.choose import contract_for
 from service.contracts.contract import Call, Contract
 from service.contracts.mlflow_types import FIRST_MOMENT, LAST_MOMENT
 from service.core.errors import BodyTooLargeError, ContractViolationError, MalformedBodyError
-from tests.support.arrow_bodies import stream
+from tools.arrow_bodies import stream
 
 LIMIT = 10_000_000
 Row = dict[str, Any]

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
 
-from tests.support.mlflow_server import free_port
+from tools.mlflow_server import free_port
 
 _METHODS = (b"GET ", b"POST ", b"PATCH ", b"PUT ", b"DELETE ", b"HEAD ")
 _CHUNK_BYTES = 65_536

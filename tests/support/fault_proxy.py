@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-from tests.support.mlflow_server import free_port
+from tools.mlflow_server import free_port
 
 DRIP_PAUSE_S = 1.0
 PADDING_BYTES = 900_000

@@ -5,9 +5,10 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from tests.support import footprint, running_service
-from tests.support.mlflow_server import MlflowServer, unique_name
-from tests.support.running_service import RunningService
+from tests.support import footprint
+from tools import running_service
+from tools.mlflow_server import MlflowServer, unique_name
+from tools.running_service import RunningService
 
 ALIAS = "champion"
 

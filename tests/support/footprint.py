@@ -10,8 +10,8 @@ from typing import Self
 
 import psutil
 
-from tests.support.running_service import RunningService
 from tests.support.waiting import is_gone
+from tools.running_service import RunningService
 
 IDLE_THREADS = 6
 """Threads of the front's pools that may stay for the next piece of work; they are bounded, so a

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from service.commands.demo.model import NAME, OUTPUTS, generate, train
-from tests.support.mlflow_server import MlflowServer, unique_name
-from tests.support.running_service import RunningService, start
+from tools.mlflow_server import MlflowServer, unique_name
+from tools.running_service import RunningService, start
 
 
 class Guide(NamedTuple):

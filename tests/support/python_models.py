@@ -1,12 +1,9 @@
-"""Register models that are a file of code: no pickle, and ready in well under a second."""
+"""Models of tests that are a file of code."""
 
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-import pandas as pd
-
-from tests.support.mlflow_server import MlflowServer
+from tools.mlflow_server import MlflowServer
+from tools.python_models import register_python_model
 
 SUPPORT = Path(__file__).parent
 PICKY = SUPPORT / "picky_model.py"
@@ -21,32 +18,3 @@ def register_picky(server: MlflowServer, name: str, **config: object) -> str:
     """Register the picky model, whose file says what the config may hold."""
     config = {"raises": RAISES, "not_finite": NOT_FINITE, "hangs": HANGS, **config}
     return register_python_model(server, name, PICKY, config)
-
-
-def register_python_model(
-    server: MlflowServer,
-    name: str,
-    file: Path,
-    config: Mapping[str, object],
-    *,
-    example: Any = None,
-    signature: Any = None,
-    code_paths: Sequence[Path] = (),
-) -> str:
-    """Register what `file` makes of the config; without a signature it is `a` in, `y` out.
-
-    With an example MLflow loads the model here, and has it predict. Returns the version number.
-    """
-    with server.active() as mlflow:
-        if signature is None:
-            inputs, outputs = pd.DataFrame({"a": [1.0]}), pd.DataFrame({"y": [1.0]})
-            signature = mlflow.models.infer_signature(inputs, outputs)
-        return server.register(
-            name,
-            mlflow.pyfunc.log_model,
-            python_model=str(file),
-            model_config=dict(config),
-            input_example=example,
-            signature=signature,
-            code_paths=[str(path) for path in code_paths] or None,
-        )

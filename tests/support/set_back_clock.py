@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.support import running_service
-from tests.support.running_service import RunningService
 from tests.support.stepping_clock import STEP_S
+from tools import running_service
+from tools.running_service import RunningService
 
 _LIBRARY = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
 

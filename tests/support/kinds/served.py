@@ -21,8 +21,8 @@ from service.store import manifest
 from service.store.compiled_files import FILES
 from service.workers.inside.worker import Worker
 from service.workers.messages import ActivateRequest, LoadRequest, RawReply, RawRequest
-from tests.support.arrow_bodies import stream, table_of
 from tests.support.kinds.kind import ARROW, COLUMNS, Kind
+from tools.arrow_bodies import stream, table_of
 
 MAX_BYTES = 2**28
 RTOL = 1e-12

@@ -22,7 +22,7 @@ from service.contracts.contract import Contract, Predictions
 from service.core.errors import AnswerTooLargeError, BodyTooLargeError, ServiceError
 from service.workers.inside.bodies import Bodies
 from service.workers.messages import RawRequest
-from tests.support.arrow_bodies import stream
+from tools.arrow_bodies import stream
 
 MAX_BODY_BYTES = 33_554_432
 MAX_DECODED_BYTES = 8 * MAX_BODY_BYTES

@@ -11,7 +11,7 @@ from service.contracts.arrow.answer import encode_stream
 from service.contracts.choose import contract_for
 from service.contracts.contract import Column, Predictions
 from service.core.errors import NotAcceptableError
-from tests.support.arrow_bodies import table_of
+from tools.arrow_bodies import table_of
 
 
 def answer(column: Column, dtype: str, shape: list[int], rows: int, kind: str = "") -> pa.Table:

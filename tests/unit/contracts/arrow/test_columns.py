@@ -11,7 +11,7 @@ from service.contracts.arrow.request import ArrowRequests
 from service.contracts.choose import contract_for
 from service.contracts.contract import Call
 from service.core.errors import BodyTooLargeError, ContractViolationError
-from tests.support.arrow_bodies import stream
+from tools.arrow_bodies import stream
 
 LIMIT = 1_000_000
 

@@ -10,7 +10,7 @@ from service.contracts.arrow.request import ArrowRequests
 from service.contracts.choose import contract_for
 from service.contracts.contract import Contract
 from service.core.errors import BodyTooLargeError, ContractViolationError, MalformedBodyError
-from tests.support.arrow_bodies import stream
+from tools.arrow_bodies import stream
 
 PARAMS = [{"name": "top", "type": "long", "default": 1, "shape": None}]
 LIMIT = 1_000_000

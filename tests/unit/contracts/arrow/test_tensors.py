@@ -10,7 +10,7 @@ from service.contracts.arrow.request import ArrowRequests
 from service.contracts.choose import contract_for
 from service.contracts.contract import Call
 from service.core.errors import ContractViolationError
-from tests.support.arrow_bodies import stream
+from tools.arrow_bodies import stream
 
 
 def decode(dtype: str, shape: list[int], *chunks: Any, named: bool = True) -> Call:

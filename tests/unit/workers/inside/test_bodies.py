@@ -18,7 +18,7 @@ from service.predictors.outputs import RowCountError, to_predictions
 from service.workers.inside import bodies as bodies_module
 from service.workers.inside.bodies import Bodies
 from service.workers.messages import RawReply, RawRequest
-from tests.support.arrow_bodies import stream
+from tools.arrow_bodies import stream
 
 SIGNATURE = {
     "inputs": json.dumps(

@@ -86,4 +86,4 @@ SLOW = (
         arrow=True,
     ),
 )
-MODEL_FILE = Path(__file__).parents[1] / "apps" / "slow_model.py"
+MODEL_FILE = Path(__file__).with_name("slow_model.py")

@@ -1,6 +1,6 @@
 """The load generator: a process that sends requests at a rate, however they are answered.
 
-`python -m bench.overload.open_loop` reads a Plan from its input and writes an Outcome. It opens a
+`python -m tools.overload.open_loop` reads a Plan from its input and writes an Outcome. It opens a
 connection where no open one is free, up to the plan's number; what is due beyond that is not sent.
 """
 
@@ -12,7 +12,7 @@ from typing import cast
 import msgspec
 import uvloop
 
-from bench.overload.plan import Outcome, Plan
+from tools.overload.plan import Outcome, Plan
 
 _TICK_S = 0.001
 _SWEEP_S = 0.1

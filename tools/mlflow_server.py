@@ -1,4 +1,4 @@
-"""A real MLflow server for tests, and quick ways to put models into it.
+"""A real MLflow server for tests and benchmarks, and quick ways to put models into it.
 
 `start(folder)` gives a `MlflowServer`; the fixture `mlflow_server` (tests/conftest.py)
 holds one for the whole session, so tests should name their models with `unique_name()`.
@@ -140,7 +140,7 @@ class MlflowServer:
         on_predict: str = "",
         **config: float | str,
     ) -> str:
-        """Register a model that misbehaves as its rows say; see tests/support/unruly_model.py.
+        """Register a model that misbehaves as its rows say; see tools/unruly_model.py.
 
         One that misbehaves whatever they say has no example: MLflow would try it on that.
         Artifacts are logged once for each config, as with tiny ones.

@@ -13,9 +13,9 @@ from urllib.parse import urlsplit
 import httpx
 import msgspec
 
-from bench.overload.cases import Case
-from bench.overload.plan import Outcome, Plan, percentile
-from bench.processes import ProcessTree
+from tools.overload.cases import Case
+from tools.overload.plan import Outcome, Plan, percentile
+from tools.processes import ProcessTree
 
 CONNECTIONS = 1024
 _LOOK_EVERY_S = 0.1
@@ -116,7 +116,7 @@ def capacity(server: Server, case: Case, clients: int, duration_s: float) -> flo
 def generate(plan: Plan) -> Outcome:
     """Run the load generator."""
     ran = subprocess.run(
-        [sys.executable, "-m", "bench.overload.open_loop"],
+        [sys.executable, "-m", "tools.overload.open_loop"],
         input=msgspec.json.encode(plan),
         stdout=subprocess.PIPE,
         cwd=_ROOT,

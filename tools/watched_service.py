@@ -1,4 +1,4 @@
-"""`hotswap serve` with a watch on its event loop: `python -m tests.support.watched_service`.
+"""`hotswap serve` with a watch on its event loop: `python -m tools.watched_service`.
 
 Every call that can block, made on the loop's thread, raises (and so shows in the log and in the
 answer). Logged are how long a thread may keep the loop from going on, and the worst time that it

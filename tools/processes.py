@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 
-from tests.support.mlflow_server import stop_tree
+from tools.mlflow_server import stop_tree
 
 _SAMPLE_S = 0.2
 

@@ -20,14 +20,14 @@ from typing import Any, Self
 import httpx
 import psutil
 
-from tests.support.mlflow_server import free_port
+from tools.mlflow_server import free_port
 
 START_TIMEOUT_S = 100.0
 STATE_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 20.0
 _POLL_S = 0.05
 _AT_REST = frozenset({"ready", "unloaded", "failed"})
-_ROOT = Path(__file__).resolve().parents[2]
+_ROOT = Path(__file__).resolve().parents[1]
 _SETTINGS = ("MODEL_", "MLFLOW_", "ADMIN_")
 
 
