@@ -29,7 +29,7 @@ class CountingProxy:
         self._threads: list[threading.Thread] = []
         self.port = free_port()
         self.requests = 0
-        self._heads: deque[bytes] = deque(maxlen=100)
+        self._heads: deque[bytes] = deque(maxlen=1000)
 
     @property
     def uri(self) -> str:
@@ -39,6 +39,10 @@ class CountingProxy:
     def saw(self, text: bytes) -> bool:
         """Return whether a request had this among its first bytes lately, in any case."""
         return any(text.lower() in head.lower() for head in list(self._heads))
+
+    def count(self, text: bytes) -> int:
+        """Return how many of the last thousand requests had this among their first bytes."""
+        return sum(text in head for head in list(self._heads))
 
     def up(self) -> None:
         """Begin to relay."""
