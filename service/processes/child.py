@@ -19,9 +19,9 @@ import msgspec
 import structlog
 from anyio import CapacityLimiter
 
+from service import windows
 from service.core.errors import ChildLostError, ChildStartError, ChildTimeoutError
 from service.core.text import presentable
-from service.processes import windows_job
 from service.processes.command import CommandProcess, launch_command
 from service.processes.in_flight import InFlightCalls, SentCall
 from service.processes.launch import guard, interrupt_first_start, launch
@@ -244,7 +244,7 @@ class Child:
         return not self.killed and self.exit_code == -_SIGKILL
 
     def _launch(self, timeout_s: float, given_up: threading.Event) -> None:
-        windows_job.hold_children()
+        windows.hold_children()
         ends = (self._pipe.child_end, self._output.end)
 
         def is_given_up() -> bool:

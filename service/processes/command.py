@@ -2,12 +2,12 @@
 
 import os
 import subprocess
-import sys
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from service import windows
 from service.processes.guardian import reap_marked, set_mark
 from service.processes.launch import group_signals_blocked, guard
 from service.processes.output import OutputEnd
@@ -63,8 +63,8 @@ def launch_command(
     anybody may read. Raise OSError where the system will not start it, ConnectionAbortedError once
     the start is given up.
     """
-    if sys.platform == "win32":
-        raise OSError("on Windows a child can't be started in another interpreter")
+    if not windows.starts_other_interpreters():
+        raise OSError("on this system a child can't be started in another interpreter")
     if is_given_up():
         raise ConnectionAbortedError("the start was given up")
     guard.ensure_running()

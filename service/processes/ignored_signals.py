@@ -6,7 +6,7 @@ from collections.abc import Callable
 from types import FrameType
 
 NAMES = ("SIGHUP", "SIGUSR1", "SIGUSR2")
-"""Windows has none of them."""
+"""Not every system has them."""
 
 
 def ignore_signals() -> None:

@@ -16,12 +16,13 @@ from multiprocessing.process import BaseProcess, _children  # type: ignore[attr-
 from pathlib import Path
 from typing import Any, ClassVar
 
+from service import windows
 from service.processes.guardian import Guard
 from service.processes.inside import bootstrap
 from service.processes.inside.model_processes import GROUP_SIGNALS
 from service.processes.output import OutputEnd
 
-if sys.platform != "win32":
+if sys.platform == "linux":
     from multiprocessing import forkserver
 
 _ATTEMPTS = 20
@@ -164,7 +165,7 @@ def interrupt_first_start() -> None:
     Only for a process that has no child yet: the fork server takes seconds to come up, and who
     ends the service meanwhile would have to wait for it.
     """
-    if sys.platform == "win32":
+    if sys.platform != "linux":
         return
     for _ in range(_ATTEMPTS):
         end_fork_server()
@@ -192,7 +193,7 @@ def _main_not_imported() -> Iterator[None]:
 @contextmanager
 def _no_socket_left() -> Iterator[None]:
     """Remove the socket of a fork server that was killed, once another one has taken its place."""
-    if sys.platform == "win32":
+    if sys.platform != "linux":
         yield
         return
     before = _fork_server_socket()
@@ -202,7 +203,7 @@ def _no_socket_left() -> Iterator[None]:
 
 
 def _fork_server_pid() -> int | None:
-    if sys.platform == "win32":
+    if sys.platform != "linux":
         return None
     pid: int | None = getattr(forkserver._forkserver, "_forkserver_pid", None)  # noqa: SLF001 - no public way
     return pid
@@ -221,7 +222,7 @@ def group_signals_blocked() -> Iterator[None]:
     own and is inherited by what that thread starts; the resource tracker resets it for SIGINT and
     SIGTERM, so it is started in between: the others stay blocked for it.
     """
-    if sys.platform == "win32":
+    if not windows.has_process_groups():
         yield
         return
     others = set(GROUP_SIGNALS) - {signal.SIGINT, signal.SIGTERM}

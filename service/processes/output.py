@@ -10,7 +10,9 @@ from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection, Pipe
 from typing import Any, Protocol
 
+from service import windows
 from service.core.text import LINE_CHARACTERS, presentable
+from service.windows import PlainPipeEnd
 
 KEPT_LINES = 50
 _CHUNK_BYTES = 65_536
@@ -52,60 +54,24 @@ class InheritedOutput:
         """Leave it open: it is this process's own."""
 
 
-class PosixOutputEnd:
-    """The write end of a pipe, as a Connection, which knows how to travel."""
+class PipeEnd:
+    """The write end of a pipe, which knows how to travel: a Connection, mostly."""
 
-    def __init__(self, connection: "Connection[Any, Any]") -> None:
-        self._connection = connection
-
-    def take_over(self) -> None:
-        """Make this process's stdout and stderr write here."""
-        _replace_standard_streams(self._connection.fileno())
-        self._connection.close()
-
-    def fileno(self) -> int:
-        """Return the descriptor."""
-        return self._connection.fileno()
-
-    def close(self) -> None:
-        """Close the front's copy."""
-        self._connection.close()
-
-
-class WindowsOutputEnd:
-    """The write end of a plain pipe: a Connection's named pipe is overlapped, which C can't use."""
-
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Travel as a duplicated handle."""
-        import msvcrt  # noqa: PLC0415 - Windows only
-        from multiprocessing import reduction  # noqa: PLC0415
-
-        handle = msvcrt.get_osfhandle(self._descriptor)  # type: ignore[attr-defined,unused-ignore]
-        duplicate = reduction.DupHandle  # type: ignore[attr-defined,unused-ignore]
-        return _windows_end, (duplicate(handle, 0, None),)
+    def __init__(self, end: "Connection[Any, Any] | PlainPipeEnd") -> None:
+        self._end = end
 
     def take_over(self) -> None:
         """Make this process's stdout and stderr write here."""
-        _replace_standard_streams(self._descriptor)
-        os.close(self._descriptor)
+        _replace_standard_streams(self._end.fileno())
+        self._end.close()
 
     def fileno(self) -> int:
         """Return the descriptor."""
-        return self._descriptor
+        return self._end.fileno()
 
     def close(self) -> None:
         """Close the front's copy."""
-        os.close(self._descriptor)
-
-
-def _windows_end(handle: Any) -> WindowsOutputEnd:
-    import msvcrt  # noqa: PLC0415 - Windows only
-
-    open_handle = msvcrt.open_osfhandle  # type: ignore[attr-defined,unused-ignore]
-    return WindowsOutputEnd(open_handle(handle.detach(), os.O_WRONLY))
+        self._end.close()
 
 
 def _replace_standard_streams(descriptor: int) -> None:
@@ -128,14 +94,15 @@ class OutputReader:
         self.last_lines: deque[str] = deque(maxlen=KEPT_LINES)
         self.end: OutputEnd
         self._on_line = on_line
-        if sys.platform == "win32":
-            self._descriptor, write_end = os.pipe()
-            self.end = WindowsOutputEnd(write_end)
+        plain = windows.plain_pipe()
+        if plain is not None:
+            self._descriptor, write_end = plain
+            self.end = PipeEnd(write_end)
         else:
             reader, writer = Pipe(duplex=False)
             self._descriptor = os.dup(reader.fileno())
             reader.close()
-            self.end = PosixOutputEnd(writer)
+            self.end = PipeEnd(writer)
 
     def read_lines(self) -> None:
         """Read until the child's last copy of its end is closed."""
@@ -164,7 +131,7 @@ class OutputReader:
 
     def _is_silent(self) -> bool:
         """Wait for more for a moment, and tell whether there is none."""
-        if sys.platform == "win32":
+        if not windows.polls_pipes():
             return False
         poll = select.poll()
         poll.register(self._descriptor, select.POLLIN)

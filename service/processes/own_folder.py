@@ -2,8 +2,9 @@
 
 import os
 import stat
-import sys
 from pathlib import Path
+
+from service import windows
 
 _OTHERS = 0o077
 _PRIVATE = 0o700
@@ -21,7 +22,7 @@ def own_folder(folder: Path) -> str:
     the disk does not let us.
     """
     folder.mkdir(mode=_PRIVATE, parents=True, exist_ok=True)
-    if sys.platform == "win32":
+    if not windows.has_owners():
         return ""
     found = folder.stat()
     if found.st_uid == os.geteuid():

@@ -1,7 +1,7 @@
 """The front's end of a child's pipe: requests go out, frames come in, and its end is told.
 
-Where the event loop can watch a pipe it does, and neither a send nor a read ever waits. Windows'
-loop watches sockets alone: there two threads wait instead.
+Where the event loop can watch a pipe it does, and neither a send nor a read ever waits. Where it
+watches sockets alone, two threads wait instead.
 """
 
 import asyncio

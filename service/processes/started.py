@@ -4,10 +4,10 @@ import contextlib
 import os
 import select
 import signal
-import sys
 from multiprocessing.util import Finalize
 from typing import Protocol
 
+from service import windows
 from service.processes.guardian import end_marked
 
 _STATUS_TIMEOUT_S = 3.0
@@ -76,7 +76,7 @@ class StartedProcess:
 
     def _await_end(self, timeout_s: float) -> None:
         """Wait for the process itself: `join` returns early where the fork server has ended."""
-        if sys.platform == "win32" or self.pidfd is None:
+        if self.pidfd is None:
             return
         ended = select.poll()
         ended.register(self.pidfd, select.POLLIN)
@@ -84,7 +84,7 @@ class StartedProcess:
 
 
 def _kill(pid: int, pidfd: int | None, mark: int, process: Process) -> None:
-    if sys.platform == "win32":
+    if not windows.has_process_groups():
         process.kill()
         return
     if not mark:

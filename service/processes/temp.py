@@ -3,7 +3,6 @@
 import contextlib
 import errno
 import shutil
-import sys
 import tempfile
 import uuid
 from functools import partial
@@ -13,6 +12,7 @@ import anyio
 import anyio.to_thread
 import filelock
 
+from service import windows
 from service.processes.own_folder import FolderError
 
 _PRIVATE = 0o700
@@ -81,10 +81,9 @@ def _remove_left_behind(root: Path) -> None:
             try:
                 shutil.rmtree(file.with_suffix(""), ignore_errors=True)
                 # While it is held: what opened it before finds then that the file is gone.
-                if sys.platform != "win32":
+                if not windows.holds_open_files():
                     file.unlink(missing_ok=True)
             finally:
                 lock.release()
-            # An open file can't be removed there.
-            if sys.platform == "win32":
+            if windows.holds_open_files():
                 file.unlink(missing_ok=True)

@@ -15,6 +15,7 @@ from typing import Any
 import filelock
 import msgspec
 
+from service import windows
 from service.core.errors import FetchFailedError, StoreCorruptError
 from service.core.versions import ModelVersion
 from service.store import manifest
@@ -130,13 +131,13 @@ def check(folder: Path, version: ModelVersion) -> str:
 def move(source: Path, target: Path) -> None:
     """Rename a folder, or a file over another.
 
-    On Windows a scanner or a reader may hold a file for a moment: try again then.
+    A scanner or a reader may hold a file for a moment, where that hinders: try again then.
     """
     for tries_left in reversed(range(_RENAME_TRIES)):
         try:
             source.replace(target)
         except PermissionError:
-            if sys.platform != "win32" or not tries_left:
+            if not (windows.holds_open_files() and tries_left):
                 raise
             time.sleep(_RENAME_PAUSE_S)
         else:
@@ -155,7 +156,7 @@ def remove(path: Path) -> None:
 
 
 def _make_writable(function: Callable[..., Any], path: str, error: object) -> None:
-    """Try once more on a file that is read-only, which Windows does not delete."""
+    """Try once more on a file that is read-only, which some systems do not delete."""
     reason = error[1] if isinstance(error, tuple) else error
     if isinstance(reason, FileNotFoundError):
         return

@@ -16,6 +16,7 @@ from typing import Generic, TypeVar
 import filelock
 import msgspec
 
+from service import windows
 from service.core.errors import LaterStateError, StateUnreadableError
 from service.store import _files as files
 
@@ -187,7 +188,7 @@ def _write_durably(file: Path, content: bytes) -> None:
         with contextlib.suppress(OSError):
             files.remove(aside)
         raise
-    if os.name != "nt":
+    if windows.syncs_folders():
         folder = os.open(file.parent, os.O_RDONLY)
         try:
             os.fsync(folder)

@@ -1,7 +1,6 @@
 """How many connections the descriptors of this process leave room for."""
 
-import sys
-
+from service import windows
 from service.wire.limits import SPARE_CONNECTIONS
 
 _FOR_SERVICE = 64
@@ -22,9 +21,9 @@ _BACKLOG_SHARE = 8
 
 def raise_descriptor_limit() -> int | None:
     """Let this process have as many descriptors as it may; return how many, None for no limit."""
-    if sys.platform == "win32":
+    if not windows.has_limits():
         return None
-    import resource  # noqa: PLC0415 - not on Windows
+    import resource  # noqa: PLC0415 - POSIX only
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = _MOST_RAISED if hard == resource.RLIM_INFINITY else min(hard, _MOST_RAISED)

@@ -2,7 +2,8 @@
 
 import errno
 import socket
-import sys
+
+from service import windows
 
 _BACKLOG = 2048
 
@@ -29,11 +30,7 @@ def listen(host: str, port: int, *, setting: str = "PORT") -> socket.socket:
     family, kind, protocol, _, address = addresses[0]
     listener = socket.socket(family, kind, protocol)
     try:
-        if sys.platform == "win32":
-            # There, SO_REUSEADDR would let us share a port that another program listens on.
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
-        else:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        windows.claim_address(listener)
         if family == socket.AF_INET6:
             listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         listener.bind(address)

@@ -1,10 +1,8 @@
 """The demo's processes: each leads a group of its own, and is ended with all that it started."""
 
 import contextlib
-import os
 import signal
 import subprocess
-import sys
 import threading
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,6 +12,8 @@ from types import FrameType
 
 from rich.console import Console
 from rich.text import Text
+
+from service import windows
 
 _TERM_LIMIT_S = 10.0
 _LAST_LINES = 15
@@ -84,10 +84,11 @@ class Running:
     def end(self) -> None:
         """Ask the process to end; then end whatever is left of its group."""
         if self._process.poll() is None:
-            _ask(self._process)
+            windows.ask_to_end(self._process)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(_TERM_LIMIT_S)
-        _kill_group(self._process)
+        # MLflow's server leaves its workers behind.
+        windows.kill_group(self._process)
         self._process.wait()
         self._reader.join(1.0)
 
@@ -114,11 +115,6 @@ class Running:
 @contextmanager
 def started(command: Sequence[str], environ: Mapping[str, str], log: Path) -> Iterator[Running]:
     """Run a command in the log's folder for as long as the block lasts."""
-    if sys.platform == "win32":
-        own_group: dict[str, int | bool] = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
-    else:
-        # Ctrl-C in a terminal reaches a whole group: only the demo is to hear of it.
-        own_group = {"start_new_session": True}
     process = subprocess.Popen(  # noqa: S603 - commands of our own
         command,
         cwd=log.parent,
@@ -129,30 +125,11 @@ def started(command: Sequence[str], environ: Mapping[str, str], log: Path) -> It
         text=True,
         encoding="utf-8",
         errors="replace",
-        **own_group,  # type: ignore[call-overload]
+        # Ctrl-C in a terminal reaches a whole group: only the demo is to hear of it.
+        **windows.group_of_its_own(),  # type: ignore[call-overload]
     )
     running = Running(process, log)
     try:
         yield running
     finally:
         running.end()
-
-
-def _ask(process: subprocess.Popen[str]) -> None:
-    if sys.platform == "win32":
-        process.send_signal(signal.CTRL_BREAK_EVENT)
-    else:
-        process.terminate()
-
-
-def _kill_group(process: subprocess.Popen[str]) -> None:
-    if sys.platform == "win32":
-        subprocess.run(  # noqa: S603 - Windows' own
-            ["taskkill", "/T", "/F", "/PID", str(process.pid)],  # noqa: S607 - on every PATH
-            capture_output=True,
-            check=False,
-        )
-    else:
-        # The group outlives its leader: MLflow's server leaves its workers behind.
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)

@@ -1,9 +1,10 @@
 """What the demo says when everything runs: three things to try."""
 
 import json
-import sys
 
 from rich.markup import escape
+
+from service import windows
 
 EXAMPLE = {
     "month": "2025-12-01",
@@ -50,7 +51,7 @@ Ctrl-C ends it all.
 
 def _post(url: str, body: object) -> str:
     text = json.dumps(body)
-    if sys.platform == "win32":
+    if windows.speaks_powershell():
         return (
             f"[cyan]Invoke-RestMethod -Method Post -ContentType application/json -Uri {url} "
             f"-Body '{escape(text)}' | ConvertTo-Json -Depth 9[/cyan]"
@@ -59,6 +60,6 @@ def _post(url: str, body: object) -> str:
 
 
 def _get(url: str) -> str:
-    if sys.platform == "win32":
+    if windows.speaks_powershell():
         return f"[cyan]Invoke-RestMethod {url} | ConvertTo-Json -Depth 9[/cyan]"
     return f"[cyan]curl -s {url}[/cyan]"

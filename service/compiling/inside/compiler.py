@@ -2,10 +2,10 @@
 
 import contextlib
 import os
-import sys
 import warnings
 from pathlib import Path
 
+from service import windows
 from service.compiling.messages import CompileReply, CompileRequest
 from service.predictors.choosing.compiling import compile_model, drop_unchosen
 from service.processes.inside.bootstrap import Operations
@@ -15,7 +15,6 @@ from service.store.compiled_files import FILES
 from service.workers.inside.loading import load_model
 
 _LEAST = 19
-_WINDOWS_IDLE = 0x40
 
 
 def compile_version(request: CompileRequest) -> CompileReply:
@@ -53,11 +52,7 @@ def _stand_back() -> None:
     Not SCHED_IDLE, which a busy machine would starve for hours; the lowest nice value still gets
     a percent or two.
     """
-    if sys.platform == "win32":
-        import ctypes  # noqa: PLC0415 - Windows only
-
-        kernel = ctypes.windll.kernel32
-        kernel.SetPriorityClass(kernel.GetCurrentProcess(), _WINDOWS_IDLE)
+    if windows.take_idle_priority():
         return
     with contextlib.suppress(OSError):
         os.nice(_LEAST)

@@ -99,7 +99,7 @@ def drop_unchosen(folder: Path, report: Report) -> None:
     kept = {folder / REPORT, *(place_of(folder, engine) for engine in engines)}
     for place in folder.iterdir():
         if place not in kept:
-            # What an open engine does not let go of, on Windows, stays and harms nobody.
+            # What an open engine does not let go of stays and harms nobody.
             shutil.rmtree(place, ignore_errors=True)
 
 

@@ -17,7 +17,7 @@ _FIRST_ENOUGH_S = 0.005
 _ALONE = 1.05
 """How much more CPU time the process may have taken than this thread: threads that wind down."""
 _OTHERS_SHARE = 0.8
-_FINE_CLOCK = time.get_clock_info("thread_time").resolution < 1e-6  # noqa: PLR2004 - not Windows'
+_FINE_CLOCK = time.get_clock_info("thread_time").resolution < 1e-6  # noqa: PLR2004 - some clocks tick in ms
 _MARGIN = 0.98
 """How much faster another must be than one that stands before it."""
 

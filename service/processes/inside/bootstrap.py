@@ -17,8 +17,9 @@ from typing import Any
 
 import msgspec
 
+from service import windows
 from service.processes import guardian
-from service.processes.inside.busy_polling import PollingReceiver, offer_cpu
+from service.processes.inside.busy_polling import PollingReceiver
 from service.processes.inside.model_processes import GROUP_SIGNALS, allow_processes
 from service.processes.output import OutputEnd
 from service.processes.protocol import PING, WARM_ID, Nothing, Reply, Request, Start, to_fault
@@ -34,7 +35,7 @@ Operations = Mapping[str, Operation]
 
 def run(start: bytes, connection: Connection, output: OutputEnd) -> None:
     """Be a child of multiprocessing's, which ends with the front."""
-    if sys.platform != "win32":
+    if windows.has_process_groups():
         os.setpgid(0, 0)
         parent = parent_process()
         if parent is not None:
@@ -66,7 +67,7 @@ def ignore_group_signals() -> None:
     """Leave Ctrl-C and a service manager's signals to the server process. In the fork server."""
     for number in GROUP_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
-    if sys.platform != "win32":
+    if windows.has_process_groups():
         signal.pthread_sigmask(signal.SIG_UNBLOCK, GROUP_SIGNALS)
 
 
@@ -75,9 +76,9 @@ def end_with(sentinel: int) -> None:
 
     `sentinel` is a pipe whose other end only the front holds: its closing raises SIGIO here, whose
     default action ends the process even while C code holds the GIL, and with it what the model has
-    started (the whole process group). On Windows the front's job object does this.
+    started (the whole process group). Does nothing where processes have no groups.
     """
-    if sys.platform == "win32":
+    if not windows.has_process_groups():
         return
     import fcntl  # noqa: PLC0415 - POSIX only
     import select  # noqa: PLC0415
@@ -143,7 +144,7 @@ class _Answers:
             except StopIteration as end:
                 return end.value
             if not self._receiver.has_frame():
-                offer_cpu()
+                windows.offer_cpu()
             # One and no more: a call with few steps left must not wait for all that come meanwhile.
             if self._receiver.has_frame():
                 self._answer(self._connection.recv_bytes())

@@ -9,15 +9,12 @@ leaves one that never slept where it is: behind a model that loads, for millisec
 with nothing to do.
 """
 
-import os
-import sys
+import select
 import time
 from multiprocessing.connection import Connection
 from typing import Any
 
-if sys.platform != "win32":
-    import select
-
+from service import windows
 
 _TAKEN_S = 1e-4
 """A CPU that was offered and comes back later than this was wanted by somebody."""
@@ -25,30 +22,22 @@ _REST_S = 0.1
 """How long to sleep between calls then."""
 
 
-def offer_cpu() -> None:
-    """Let another process that waits for this CPU have it first; return if none does."""
-    if sys.platform == "win32":
-        time.sleep(0)
-    else:
-        os.sched_yield()
-
-
 class PollingReceiver:
     """Receives frames; `busy_poll_s` is how long it polls before it sleeps; 0 is not at all."""
 
     def __init__(self, connection: "Connection[Any, Any]", busy_poll_s: float) -> None:
         self._connection = connection
-        # Windows' pipes have nothing to look at without a lock and an allocation.
-        self._busy_poll_s = 0.0 if sys.platform == "win32" else busy_poll_s
+        # What can't be polled has nothing to look at without a lock and an allocation.
+        self._busy_poll_s = busy_poll_s if windows.polls_pipes() else 0.0
         self._is_called_closely = False
         self._rests_until = 0.0
-        if sys.platform != "win32":
+        if windows.polls_pipes():
             self._arrived = select.poll()
             self._arrived.register(connection.fileno(), select.POLLIN)
 
     def has_frame(self) -> bool:
         """Tell whether the next frame has begun to arrive, or there will be none."""
-        if sys.platform == "win32":
+        if not windows.polls_pipes():
             return self._connection.poll()
         return bool(self._arrived.poll(0))
 
@@ -65,12 +54,11 @@ class PollingReceiver:
 
     def _poll_busily(self, until: float) -> None:
         """Return once something has arrived, the time is over, or the CPU was wanted."""
-        if sys.platform != "win32":
+        now = time.perf_counter()
+        while not self._arrived.poll(0) and now < until:
+            offered = now
+            windows.offer_cpu()
             now = time.perf_counter()
-            while not self._arrived.poll(0) and now < until:
-                offered = now
-                offer_cpu()
-                now = time.perf_counter()
-                if now - offered > _TAKEN_S:
-                    self._rests_until = now + _REST_S
-                    return
+            if now - offered > _TAKEN_S:
+                self._rests_until = now + _REST_S
+                return

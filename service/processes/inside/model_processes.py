@@ -14,9 +14,11 @@ from multiprocessing.connection import Connection
 from types import FrameType
 from typing import Any
 
+from service import windows
+
 _PR_SET_CHILD_SUBREAPER = 36
 _LEFT_TO_THE_SERVER = [signal.SIGINT, signal.SIGTERM]
-if sys.platform != "win32":
+if windows.has_process_groups():
     _LEFT_TO_THE_SERVER += [signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2]
 GROUP_SIGNALS = tuple(_LEFT_TO_THE_SERVER)
 """Signals that a terminal or a service manager may send to every process of a service."""
@@ -30,9 +32,9 @@ def allow_processes(connection: Connection) -> None:
     """
     for number in GROUP_SIGNALS:
         signal.signal(number, _leave_to_the_server)
-        if sys.platform != "win32":
+        if windows.has_process_groups():
             signal.siginterrupt(number, False)  # noqa: FBT003 - no name for it
-    if sys.platform == "win32":
+    if not windows.has_process_groups():
         return
     signal.pthread_sigmask(signal.SIG_UNBLOCK, GROUP_SIGNALS)
     _use_own_resource_tracker()

@@ -17,6 +17,8 @@ from typing import Any, NoReturn
 import requests
 import requests.adapters
 
+from service import windows
+
 MAX_ANSWER_BYTES = 16_000_000
 """Of an answer that is no file: a larger one is refused."""
 ENTRY_BYTES = 4_096
@@ -76,7 +78,7 @@ def limit_memory(more_bytes: int) -> None:
 @contextlib.contextmanager
 def file_size_limited(size_bytes: int) -> Iterator[None]:
     """Let no file that this process writes meanwhile become larger: that is an OSError."""
-    if sys.platform == "win32":
+    if not windows.has_limits():
         yield
         return
     import resource  # noqa: PLC0415 - POSIX only

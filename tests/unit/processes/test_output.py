@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.core.text import LINE_CHARACTERS
-from service.processes.output import LineRate, LineSplitter, OutputReader, PosixOutputEnd
+from service.processes.output import LineRate, LineSplitter, OutputReader
 
 
 def splitter() -> LineSplitter:
@@ -55,8 +55,7 @@ def test_a_printed_line_is_logged_short_printable_and_without_credentials() -> N
     """And kept so, for what is told once the child has ended."""
     told: list[str] = []
     reader = OutputReader(told.append)
-    assert isinstance(reader.end, PosixOutputEnd)
-    writer = reader.end._connection.fileno()
+    writer = reader.end.fileno()
     os.write(writer, b"at http://u:s3cret@h \x1b[2J\xff\n" + b"y" * 20_000 + b"\n\n last ")
     reader.end.close()
     reader.read_lines()
