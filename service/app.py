@@ -25,7 +25,7 @@ from service.handlers.predictions import predict
 from service.handlers.predictions.direct import DirectAnswers
 from service.handlers.request_id import RequestIds
 from service.processes.own_memory import hide_memory
-from service.processes.single_process import refuse_many_workers
+from service.processes.single_process import hold_listener
 from service.registry.webhook import Deliveries
 from service.serving.dataplane import DataPlane
 from service.settings.environment import load_settings, read_dotenv
@@ -44,9 +44,10 @@ def create_app(deployments: Deployments | None = None) -> Litestar:
     with one line and status 2, so that any ASGI server can be given this as a factory.
     Raise SettingsError, given deployments, where CACHE_DIR can't be written to.
     """
+    held = None
     if deployments is None:
-        refuse_many_workers()
         deployments = _deployments_or_exit()
+        held = hold_listener(deployments.settings.service.cache_dir / "temp")
     service = deployments.settings.service
     if caution := require_writable(service.cache_dir):
         structlog.get_logger(__name__).warning("CACHE_DIR is not safe", reason=caution)
@@ -107,6 +108,8 @@ def create_app(deployments: Deployments | None = None) -> Litestar:
     )
     app.state.host_names = host_names
     app.state.settings = service
+    # Until this process ends: the lock goes with it.
+    app.state.held = held
     return app
 
 

@@ -1,69 +1,128 @@
+import contextlib
 import os
+import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
 import pytest
 
-from service.processes.single_process import SENTENCE, refuse_many_workers
+from service.processes.single_process import SENTENCE, hold_listener
+from tests.support.waiting import until
+from tools.mlflow_server import free_port
 
 ROOT = Path(__file__).parents[2]
 FACTORY = """
-from service.processes.single_process import refuse_many_workers
+import os
+from pathlib import Path
+from service.processes.single_process import hold_listener
 
 
 async def app(scope, receive, send):
-    assert scope["type"] == "lifespan"
-    await receive()
-    await send({"type": "lifespan.startup.failed", "message": "one process is fine"})
+    if scope["type"] == "lifespan":
+        while (await receive())["type"] == "lifespan.startup":
+            await send({"type": "lifespan.startup.complete"})
+        print("drained", flush=True)
+        await send({"type": "lifespan.shutdown.complete"})
+        return
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": str(os.getpid()).encode()})
+
+
+held = []
 
 
 def create_app():
-    refuse_many_workers()
+    # Twice, as servers may.
+    held[:] = [hold_listener(Path(os.environ["LOCKS"]), 1.0) for _ in range(2)]
     return app
 """
+UVICORN = ["-m", "uvicorn", "--factory", "one_factory:create_app", "--port={port}"]
+GUNICORN = ["-m", "gunicorn", "-k", "asgi", "--bind=127.0.0.1:{port}", "one_factory:create_app()"]
+only_linux = pytest.mark.skipif(sys.platform != "linux", reason="found by Linux's descriptors")
+ENDS_WITHIN_S = 30.0
 
 
-def run(folder: Path, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
-    """Run uvicorn on a factory of ours until it ends."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+@contextmanager
+def started(
+    folder: Path, command: list[str], port: int, **environ: str
+) -> Iterator[subprocess.Popen[str]]:
+    """Start a server on a factory of ours, and end what is left of it."""
     (folder / "one_factory.py").write_text(FACTORY)
-    options = [*arguments, f"--port={port}", f"--app-dir={folder}"]
-    return subprocess.run(
-        [sys.executable, "-m", "uvicorn", "--factory", "one_factory:create_app", *options],
-        env={**os.environ, "PYTHONPATH": str(ROOT), **environ},
-        capture_output=True,
+    locks = str(folder / "locks")
+    with subprocess.Popen(
+        [sys.executable, *(word.format(port=port) for word in command)],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": f"{ROOT}:{folder}", "LOCKS": locks, **environ},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
-        timeout=30,
-        check=False,
-    )
+        start_new_session=True,
+    ) as process:
+        try:
+            yield process
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
 
 
-def test_a_plain_call_changes_nothing() -> None:
-    """Outside of uvicorn's children there is nothing to refuse."""
-    refuse_many_workers()
+def server_pid(port: int) -> int | None:
+    """Return the process that answers there; None where none does."""
+    try:
+        return int(httpx.get(f"http://127.0.0.1:{port}/").text)
+    except httpx.HTTPError:
+        return None
+
+
+def test_a_socket_of_its_own_is_no_reason_to_refuse(tmp_path: Path) -> None:
+    """A process that has inherited none, or one that is connected, holds nothing."""
+    ours, others = socket.socketpair()
+    with ours, others:
+        assert hold_listener(tmp_path) is None
+
+
+@only_linux
+@pytest.mark.parametrize(
+    ("command", "environ"),
+    [
+        ([*UVICORN, "--workers=3"], {}),
+        (UVICORN, {"WEB_CONCURRENCY": "2"}),
+        ([*GUNICORN, "-w", "3"], {}),
+    ],
+    ids=["uvicorn", "uvicorn by WEB_CONCURRENCY", "gunicorn"],
+)
+def test_several_server_processes_end_with_one_sentence(
+    tmp_path: Path, command: list[str], environ: dict[str, str]
+) -> None:
+    """All of them, the supervisor too, which says by its status that something was wrong."""
+    with started(tmp_path, command, free_port(), **environ) as process:
+        # Its end is that of all who could write to it.
+        said, _ = process.communicate(timeout=ENDS_WITHIN_S)
+    assert process.returncode != 0
+    assert said.count(SENTENCE) == 1
+    assert said.count("drained") == 1
+    # gunicorn's supervisor writes one of its own.
+    assert "Traceback" not in said or "gunicorn" in command
 
 
 @pytest.mark.parametrize(
-    ("arguments", "environ"),
-    [(["--workers=3"], {}), ([], {"WEB_CONCURRENCY": "2"})],
+    "command",
+    [[*UVICORN, "--workers=1"], [*UVICORN, "--reload"], [*GUNICORN, "-w", "1"]],
+    ids=["uvicorn", "uvicorn --reload", "gunicorn"],
 )
-def test_several_workers_end_with_one_sentence(
-    tmp_path: Path, arguments: list[str], environ: dict[str, str]
-) -> None:
-    """The supervisor ends too, and says by its status that something was wrong."""
-    ended = run(tmp_path, *arguments, **environ)
-    assert ended.returncode != 0
-    assert ended.stderr.count(SENTENCE) == 1
-    assert "one process is fine" not in ended.stderr
-    assert "Traceback" not in ended.stderr
-
-
-def test_one_worker_is_served(tmp_path: Path) -> None:
-    """One worker reaches the application's own lifespan."""
-    ended = run(tmp_path, "--workers=1")
-    assert "one process is fine" in ended.stderr
-    assert SENTENCE not in ended.stderr
+async def test_one_server_process_serves(tmp_path: Path, command: list[str]) -> None:
+    """Whether or not it has a supervisor; and after a reload of gunicorn's, which overlaps."""
+    port = free_port()
+    with started(tmp_path, command, port) as process:
+        await until(lambda: server_pid(port) is not None, ENDS_WITHIN_S)
+        first = server_pid(port)
+        if command[1] == "gunicorn":
+            process.send_signal(signal.SIGHUP)
+            await until(lambda: server_pid(port) not in {None, first}, ENDS_WITHIN_S)
+        process.terminate()
+        said, _ = process.communicate(timeout=ENDS_WITHIN_S)
+    assert SENTENCE not in said
