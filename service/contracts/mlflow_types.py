@@ -91,7 +91,8 @@ def parse_moment(text: Any) -> tuple[datetime, int]:
         text = finer[1] + text[finer.end() :]
     try:
         if len(text) == len("2024-01-01"):
-            moment = datetime.combine(date.fromisoformat(text), datetime.min.time())
+            # Not `fromisoformat`, which reads weeks of ISO 8601 as well.
+            moment = datetime.combine(msgspec.convert(text, date), datetime.min.time())
         else:
             moment = msgspec.convert(text, datetime)
         if moment.tzinfo is not None:

@@ -1,5 +1,6 @@
 """What can be set for the service as a whole: its address, its bounds, access, and its folder."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -106,7 +107,8 @@ class ServiceSettings(msgspec.Struct, frozen=True, kw_only=True):
         """Make the folder absolute: what is started later may stand in another one.
 
         Raises:
-            SettingsError: it begins with a user's home folder, and there is none.
+            SettingsError: it begins with a user's home folder, and there is none; or WORKER_ENV
+                names a secret of the service's own.
         """
         try:
             folder = self.cache_dir.expanduser()
@@ -116,6 +118,14 @@ class ServiceSettings(msgspec.Struct, frozen=True, kw_only=True):
                 "no home folder is known for its '~'"
             ) from None
         msgspec.structs.force_setattr(self, "cache_dir", folder.absolute())
+        never = {name.upper() for name in SECRETS} & set(
+            re.split(r"[\s,]+", self.worker_env.upper())
+        )
+        if never:
+            raise SettingsError(
+                f"{shown_setting('worker_env', self.worker_env)} is wrong: allowed is any "
+                f"variable but {' and '.join(sorted(never))}, known to the server process alone"
+            )
 
     def __repr__(self) -> str:
         """Show what was set, but no secret."""

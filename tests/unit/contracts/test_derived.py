@@ -138,6 +138,13 @@ def test_a_datetime_becomes_naive_utc(given: str, expected: str) -> None:
     assert np.frombuffer(call.columns[0], "datetime64[ns]")[0] == np.datetime64(expected)
 
 
+@pytest.mark.parametrize("given", ["2024-W01-1", "2024W011", "20240229", "2024-02-30", "24-02-29"])
+def test_a_date_is_one_of_rfc_3339(given: str) -> None:
+    """Weeks and dates without dashes are ISO 8601's alone."""
+    error = violation(contract(column("datetime", "at")), {"at": given})
+    assert error.expected == "an RFC 3339 datetime"
+
+
 def test_an_optional_column_may_be_null_or_absent() -> None:
     """One that nobody sent is empty, one of nulls has a value for each row."""
     kinds = ("boolean", "integer", "long", "float", "double", "string", "binary", "datetime")

@@ -190,6 +190,11 @@ def test_the_cache_folder_may_be_in_a_home_folder() -> None:
             "A=1",
             "names of variables separated by commas, such as MY_TOKEN,-AWS_*",
         ),
+        (
+            "worker_env",
+            "MY_TOKEN, admin_token,WEBHOOK_SECRET",
+            "any variable but ADMIN_TOKEN and WEBHOOK_SECRET, known to the server process alone",
+        ),
     ],
 )
 def test_a_wrong_value_names_variable_value_and_what_is_allowed(
