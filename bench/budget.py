@@ -32,7 +32,9 @@ from service.serving.routes import Routes
 from service.settings.service import ServiceSettings
 from service.store.mlmodel import read_mlmodel
 from service.workers.cpu_budget import usable_cpus
-from service.workers.pool_worker import Worker
+from service.workers.handle import WorkerHandle
+from service.workers.members import Members
+from service.workers.occupancy import Work
 from service.workers.preloaded import PRELOADED
 
 _CALLS = 2_000
@@ -99,10 +101,14 @@ async def _steps(signature: dict[str, Any], ground: Ground, body: bytes) -> dict
     preload(PRELOADED)
     child = await start_child(spec, ChildThreads(), 120)
     try:
-        worker = Worker(child, ground.folder / "none")
+        worker = WorkerHandle(child, ground.folder / "none")
         hop_ms = await _awaited_ms(lambda: worker.predict(call, 5))
-        workers = _OneWorker(worker)
-        batcher = Batcher(workers, BatchSettings(4096, 0.002, 30), row_wise=True)
+        # It is made below.
+        workers: Members[WorkerHandle] = Members(1, lambda: batcher.dispatch())  # noqa: PLW0108
+        version = ModelVersion("", forest.NAME, "1", "", "", 0)
+        batcher = Batcher(workers, BatchSettings(4096, 0.002, 30), version=version, row_wise=True)
+        workers.add(worker)
+        workers.end(worker, Work.HOLD)
         async with asyncio.TaskGroup() as host:
             running = host.create_task(batcher.run())
             queued_ms = await _awaited_ms(lambda: batcher.submit(call))
@@ -189,27 +195,6 @@ class _AtOnce(DataPlane):
 
     async def infer(self, *_: object) -> Prediction:
         return self._prediction
-
-
-class _OneWorker:
-    count = 1
-
-    def __init__(self, worker: Worker) -> None:
-        self._idle = [worker]
-        self._on_idle: Callable[[], None] = lambda: None
-
-    def take_idle(self) -> Worker | None:
-        return self._idle.pop() if self._idle else None
-
-    def give_back(self, worker: Worker) -> None:
-        self._idle.append(worker)
-        self._on_idle()
-
-    def may_follow(self, worker: Worker) -> bool:
-        return worker.child.is_alive
-
-    def when_idle(self, callback: Callable[[], None]) -> None:
-        self._on_idle = callback
 
 
 def _loop_ms(step: Callable[[], object]) -> float:

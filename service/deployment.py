@@ -163,7 +163,13 @@ class Deployment:
             or _QUEUED_BODIES * platform.settings.max_body_bytes,
         )
         return ModelHost(
-            platform.workers, pool, batching, compiler, self.store.ensure, platform.cpus.load_turn
+            factory=platform.workers,
+            pool=pool,
+            batching=batching,
+            compiler=compiler,
+            restore=self.store.ensure,
+            load_turn=platform.cpus.load_turn,
+            observer=self.observer,
         )
 
     def _pool_settings(self) -> PoolSettings:

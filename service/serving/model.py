@@ -1,8 +1,9 @@
 """A loaded version: its contract, its workers and its queue, opened and closed together."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Protocol
 
 import anyio
@@ -22,6 +23,7 @@ from service.serving.batching.batcher import Batcher, BatchSettings
 from service.serving.failed_request import FailedRequest
 from service.serving.proof import Proof
 from service.serving.record import Known, Record
+from service.telemetry.observer import NULL_OBSERVER, Observer
 from service.workers.factory import WorkerFactory
 from service.workers.messages import LoadReply
 from service.workers.pool import Pool
@@ -56,13 +58,16 @@ class LoadedModel:
         loaded: LoadReply,
         pool: Pool,
         batching: BatchSettings,
+        observer: Observer = NULL_OBSERVER,
     ) -> None:
         self.stored = stored
         self.contract = contract
         self.reading_cost = ReadingCost(contract)
         self.loaded = loaded
         self.pool = pool
-        self.batcher = Batcher(pool, batching, row_wise=False)
+        self.batcher = Batcher(
+            pool.members, batching, version=stored.version, row_wise=False, observer=observer
+        )
         self.serving_since: datetime | None = None
         """When it began to serve; None for one that never did."""
         self.compiling = Compiling(loaded)
@@ -163,6 +168,8 @@ class ModelHost(msgspec.Struct, frozen=True):
     """How files are restored that a model has changed in the store."""
     load_turn: Callable[[], AbstractAsyncContextManager[None]] = nullcontext
     """What a load waits for, so that many versions don't load together on few CPUs."""
+    observer: Observer = NULL_OBSERVER
+    """What is told of the deployment's workers and batches."""
 
     async def run(self, stored: StoredVersion, *, task_status: TaskStatus[LoadedModel]) -> None:
         """Load a version, report it, and host it until it is closed.
@@ -171,8 +178,10 @@ class ModelHost(msgspec.Struct, frozen=True):
         nothing is raised: what fails then must not take down what else serves.
         """
         kept = await self.compiler.kept(stored) if self.compiler is not None else ""
-        pool = Pool(stored, self.factory, self.pool, kept, self.restore)
-        model: LoadedModel | None = None
+        opened: list[LoadedModel] = []
+        # The pool's workers are free for the queue once there is one.
+        on_free = partial(_dispatch, opened)
+        pool = Pool(stored, self.factory, self.pool, kept, self.restore, on_free, self.observer)
         failure: ServiceError | None = None
         try:
             async with anyio.create_task_group() as parts:
@@ -186,7 +195,8 @@ class ModelHost(msgspec.Struct, frozen=True):
                 except ServiceError as error:
                     failure = error
                 else:
-                    model = LoadedModel(stored, contract, loaded, pool, self.batching)
+                    model = self._model(stored, contract, loaded, pool)
+                    opened.append(model)
                     parts.start_soon(model.batcher.run)
                     if steps is not None:
                         parts.start_soon(
@@ -196,15 +206,26 @@ class ModelHost(msgspec.Struct, frozen=True):
                     await model.wait_closing()
                 parts.cancel_scope.cancel()
         except Exception:
-            if model is None:
+            if not opened:
                 raise
             _log.exception("version collapsed", version=stored.version.version)
         finally:
-            if model is not None:
+            for model in opened:
                 model.closed.set()
         if failure is not None:
             raise failure
 
+    def _model(
+        self, stored: StoredVersion, contract: Contract, loaded: LoadReply, pool: Pool
+    ) -> LoadedModel:
+        return LoadedModel(stored, contract, loaded, pool, self.batching, self.observer)
+
     def _contract(self, stored: StoredVersion, loaded: LoadReply) -> Contract:
         name, unknown = stored.version.name, self.pool.refuse_unknown
         return contract_for(name, loaded.signature, refuse_unknown=unknown)
+
+
+def _dispatch(opened: Sequence[LoadedModel]) -> None:
+    """Hand what waits to workers that are free."""
+    for model in opened:
+        model.batcher.dispatch()

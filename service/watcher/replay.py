@@ -9,8 +9,8 @@ from service.core.errors import ChildLostError, ServiceError
 from service.serving.batching.batch_runs import BATCH_TIMEOUT_SHARE, RERUN_TIMEOUT_SHARE
 from service.serving.failed_request import FailedRequest
 from service.serving.model import LoadedModel
+from service.workers.handle import WorkerHandle
 from service.workers.messages import RawRequest
-from service.workers.pool_worker import Worker
 
 _TYPICAL_RUNS = 10
 """A call may take this many times what the version's calls typically take."""
@@ -72,7 +72,7 @@ async def was_killed_from_outside(error: ServiceError) -> bool:
     return error.killed_from_outside
 
 
-async def _ask(worker: Worker, payload: Call | RawRequest, limit_s: float) -> Outcome:
+async def _ask(worker: WorkerHandle, payload: Call | RawRequest, limit_s: float) -> Outcome:
     try:
         if isinstance(payload, Call):
             predictions = await worker.predict(payload, limit_s)

@@ -1,10 +1,8 @@
 """The worker processes of one loaded version: loaded, watched by heartbeat, replaced when lost."""
 
-import asyncio
 import time
-from collections import deque
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -12,27 +10,26 @@ import anyio
 import structlog
 from anyio.abc import TaskStatus
 
-from service.core.errors import (
-    ChildLostError,
-    ChildTimeoutError,
-    ServiceError,
-    StoreCorruptError,
-)
+from service.core.errors import ChildLostError, ChildTimeoutError, ServiceError
 from service.core.text import presentable
 from service.core.versions import StoredVersion
+from service.processes.child import Child
+from service.telemetry.observer import NULL_OBSERVER, Observer
 from service.workers.activation import Activation
 from service.workers.factory import WorkerFactory
+from service.workers.handle import WorkerHandle
+from service.workers.loader import WorkerLoader
+from service.workers.members import Members
 from service.workers.messages import (
     ActivateReply,
     LoadReply,
-    LoadRequest,
     SmokeReply,
     SmokeRequest,
     SpeedReply,
     SpeedRequest,
 )
+from service.workers.occupancy import State, Work
 from service.workers.pool_settings import PoolSettings
-from service.workers.pool_worker import Worker
 from service.workers.stored_files import Restore, StoredFiles
 
 T = TypeVar("T")
@@ -40,12 +37,20 @@ T = TypeVar("T")
 _FIRST_BACKOFF_S = 0.5
 _LONGEST_BACKOFF_S = 30.0
 _OVERDUE_HEARTBEATS = 3.0
+"""A worker that owes more heartbeats than this does not count as one that can answer."""
 _STABLE_AFTER_S = 10.0
-"""A worker that lived this long was no crash at start: its successor is tried at once."""
+"""A worker that lived for less long crashed at its start: its successor waits for a backoff."""
+
+
+def _nothing() -> None:
+    """Call nobody back."""
 
 
 class Pool:
-    """The workers of one version. `run` hosts them; everything else may be called while it does."""
+    """The workers of one version. `run` hosts them; everything else may be called while it does.
+
+    `on_free` is called whenever one of `members` may take more than before.
+    """
 
     def __init__(
         self,
@@ -54,29 +59,25 @@ class Pool:
         settings: PoolSettings,
         compiled: str = "",
         restore: Restore | None = None,
+        on_free: Callable[[], None] = _nothing,
+        observer: Observer = NULL_OBSERVER,
     ) -> None:
         self.stored = stored
-        self._files = StoredFiles(stored, restore)
         self.settings = settings
-        self._factory = factory
-        self._workers: set[Worker] = set()
-        self._idle: deque[Worker] = deque()
-        self._busy: set[Worker] = set()
-        self._waiting: deque[asyncio.Future[Worker]] = deque()
-        """Who waits in `acquire`, and comes before the queue of requests."""
-        self._on_idle: Callable[[], None] = lambda: None
-        self._wanted: dict[Worker, anyio.Event] = {}
-        self._closing = anyio.Event()
-        self._started = 0
-        self._troubles: dict[object, str] = {}
-        self.restarts = 0
-        """How many workers were lost and replaced."""
+        self.members: Members[WorkerHandle] = Members(settings.workers, on_free)
         self._log = structlog.get_logger("pool").bind(
             model=stored.version.name, version=stored.version.version
         )
         self.activation = Activation(compiled, self._log)
-        self.loading = anyio.Event()
+        self._observer = observer
+        self._files = StoredFiles(stored, restore)
+        self._loader = WorkerLoader(stored, self._files, factory, settings, self.activation)
+        self.loading = self._loader.loading
         """Set once its first worker has begun to load."""
+        self._closing = anyio.Event()
+        self._troubles: dict[object, str] = {}
+        self.restarts = 0
+        """How many workers were lost and replaced."""
 
     @property
     def size(self) -> int:
@@ -84,21 +85,27 @@ class Pool:
         overdue = (
             time.monotonic() - _OVERDUE_HEARTBEATS * self.settings.process.heartbeat_interval_s
         )
+        # One that was not asked owes none: this process itself may have stood still.
         return sum(
-            worker.child.is_alive
-            and (
-                worker in self._busy
-                or worker.child.last_seen >= overdue
-                # Not asked yet: this process itself may have stood still.
-                or worker in self._idle
-            )
-            for worker in self._workers
+            worker.is_alive
+            and (worker.occupancy.state is not State.PINGED or worker.child.last_seen >= overdue)
+            for worker in self.members
         )
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every worker that there is to be can answer now."""
+        return self.size >= self.members.count
 
     @property
     def pids(self) -> list[int]:
         """The process ids of the workers that can answer."""
-        return [worker.child.pid for worker in self._workers]
+        return [worker.child.pid for worker in self.members]
+
+    @property
+    def trouble(self) -> str:
+        """Why a lost worker could not be replaced so far, '' where none waits for that."""
+        return next(iter(self._troubles.values()), "")
 
     async def run(self, *, task_status: TaskStatus[LoadReply]) -> None:
         """Load the first worker, report what it loaded, then keep all of them until `close`.
@@ -120,59 +127,14 @@ class Pool:
         """Let `run` end its workers and return."""
         self._closing.set()
 
-    @property
-    def trouble(self) -> str:
-        """Why a lost worker could not be replaced so far, '' where none waits for that."""
-        return next(iter(self._troubles.values()), "")
-
-    @property
-    def count(self) -> int:
-        """How many workers there are to be."""
-        return self.settings.workers
-
-    def take_idle(self) -> Worker | None:
-        """Hold an idle worker, until `give_back`; None where there is none."""
-        while self._idle:
-            worker = self._idle.popleft()
-            # One that ended meanwhile is left to its keeper.
-            if worker.child.is_alive:
-                self._busy.add(worker)
-                return worker
-        return None
-
-    def give_back(self, worker: Worker) -> None:
-        """Let go of a worker that `take_idle` gave."""
-        if worker in self._busy:
-            self._busy.discard(worker)
-            if worker.child.is_alive:
-                self._put_idle(worker)
-
-    def may_follow(self, worker: Worker) -> bool:
-        """Tell whether a held worker may get a second call: not where someone else waits for it."""
-        return worker.child.is_alive and not self._waiting and worker not in self._wanted
-
-    def when_idle(self, callback: Callable[[], None]) -> None:
-        """Have `callback` called whenever a worker became idle."""
-        self._on_idle = callback
+    def acquire(self) -> AbstractAsyncContextManager[WorkerHandle]:
+        """Wait for an idle worker and hold it; those that wait here come before the queue."""
+        return self.members.acquire()
 
     @asynccontextmanager
-    async def acquire(self) -> AsyncIterator[Worker]:
-        """Wait for an idle worker and hold it; who waits here comes before those in the queue."""
-        worker = self.take_idle() or await self._next_idle()
-        try:
-            yield worker
-        finally:
-            self.give_back(worker)
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether every worker that there is to be can answer now."""
-        return self.size >= self.count
-
-    @asynccontextmanager
-    async def load_apart(self) -> AsyncIterator[Worker]:
+    async def load_apart(self) -> AsyncIterator[WorkerHandle]:
         """Load one more worker, which no request gets. Raise as loading does."""
-        worker, _ = await self._load()
+        worker, _ = await self._loader.load()
         try:
             yield worker
         finally:
@@ -186,38 +148,13 @@ class Pool:
         """
         self.activation.offer(compiled)
         reply = ActivateReply(None)
-        for worker in tuple(self._workers):
-            async with self._hold(worker) as held:
+        for worker in tuple(self.members):
+            async with self.members.hold(worker) as held:
                 if held and worker.compiled != compiled:
                     reply = await self.activation.use(worker, timeout_s)
                     if reply.report is None:
                         break
         return reply
-
-    @asynccontextmanager
-    async def _hold(self, worker: Worker) -> AsyncIterator[bool]:
-        """Hold this worker, once its call is over; tells whether it can still be called.
-
-        Who waits here comes before those who wait for any worker.
-        """
-        if worker in self._idle:
-            self._idle.remove(worker)
-        else:
-            event = self._wanted[worker] = anyio.Event()
-            try:
-                await event.wait()
-            except BaseException:
-                self._wanted.pop(worker, None)
-                if event.is_set():
-                    self._put_idle(worker)
-                raise
-        held = worker.child.is_alive and worker in self._workers
-        if held:
-            self._busy.add(worker)
-        try:
-            yield held
-        finally:
-            self.give_back(worker)
 
     async def smoke(self, timeout_s: float, incumbent_path: Path | None = None) -> SmokeReply:
         """Predict on example rows in one of the workers. Raise as loading does."""
@@ -246,81 +183,37 @@ class Pool:
                     raise
         raise ChildTimeoutError(f"no worker answered its example within {timeout_s:.3g} s")
 
-    async def _load(self) -> tuple[Worker, LoadReply]:
-        """Start a worker and have it load the version, with its compiled predictors if there are.
+    async def _load(self) -> tuple[WorkerHandle, LoadReply]:
+        """Load a worker that is to be a member, and tell how long it took."""
+        began_s = time.monotonic()
+        worker, loaded = await self._loader.load()
+        self._observer.worker_ready(self.stored.version, time.monotonic() - began_s)
+        return worker, loaded
 
-        A worker that is lost over them is followed by one that does without.
-        """
-        compiled = self.activation.folder
-        try:
-            return await self._load_with(compiled)
-        except StoreCorruptError:
-            if not await self._files.restored():
-                raise
-            return await self._load_with(compiled)
-        except ChildLostError as error:
-            if not compiled or error.killed_from_outside:
-                raise
-            self.activation.drop(str(error))
-        return await self._load_with("")
-
-    async def _load_with(self, compiled: str) -> tuple[Worker, LoadReply]:
-        version = self.stored.version
-        self._started += 1
-        child = await self._factory.start(
-            f"worker-{version.version}-{self._started}",
-            {"model": version.name, "version": version.version},
-            self.settings.process,
-        )
-        self.loading.set()
-        folder = self.settings.process.new_folder()
-        request = LoadRequest(
-            path=str(self.stored.path),
-            digest=self.stored.digest,
-            name=version.name,
-            refuse_unknown=self.settings.refuse_unknown,
-            threads=self.settings.threads,
-            compiled=compiled,
-            answers=self.settings.answers,
-            own_folder=str(folder),
-            copied=self._files.copied,
-        )
-        try:
-            loaded = await child.call(
-                "load", request, LoadReply, timeout_s=self.settings.load_timeout_s
-            )
-        except BaseException:
-            # With it a ChildLostError is complete.
-            await Worker(child, folder).end()
-            raise
-        if loaded.activated.reason:
-            self.activation.drop(loaded.activated.reason)
-            compiled = ""
-        return Worker(child, folder, compiled, any_rows=self.settings.answers.any_rows), loaded
-
-    async def _keep(self, worker: Worker | None) -> None:
+    async def _keep(self, worker: WorkerHandle | None) -> None:
         """Have one worker at all times: watch it while it lives, replace it when it is lost."""
         backoff_s = 0.0
         while True:
             if worker is None:
                 worker = await self._load_again(backoff_s)
             born, child = time.monotonic(), worker.child
-            self._workers.add(worker)
+            self.members.add(worker)
             try:
                 await self.activation.catch_up(worker, self.settings.load_timeout_s)
-                self._put_idle(worker)
+                self.members.end(worker, Work.HOLD)
                 await self._watch(worker)
             finally:
-                self._remove(worker)
+                self.members.remove(worker)
                 await worker.end()
             self.activation.note_end(worker, child.exit_code)
             self.restarts += 1
             lived_s = time.monotonic() - born
             backoff_s = 0.0 if lived_s >= _STABLE_AFTER_S else _longer(backoff_s)
             self._log.warning("worker lost", child=child.name, lived_s=round(lived_s, 3))
+            self._observer.worker_lost(self.stored.version, _how_it_ended(child))
             worker = None
 
-    async def _load_again(self, backoff_s: float) -> Worker:
+    async def _load_again(self, backoff_s: float) -> WorkerHandle:
         """Load a replacement, after `backoff_s`, however often it takes."""
         waiting = object()
         await anyio.sleep(backoff_s)
@@ -337,6 +230,7 @@ class Pool:
                     retry_in_s=backoff_s,
                     exc_info=not isinstance(error, ServiceError),
                 )
+                self._observer.worker_not_replaced(self.stored.version, reason)
                 await anyio.sleep(backoff_s)
             else:
                 self._troubles.pop(waiting, None)
@@ -344,56 +238,36 @@ class Pool:
                 self._log.info("worker ready", child=worker.child.name, compiled=compiled)
                 return worker
 
-    async def _watch(self, worker: Worker) -> None:
+    async def _watch(self, worker: WorkerHandle) -> None:
         """Return once the worker is lost; an idle one is asked for its heartbeat."""
-        interval_s = self.settings.process.heartbeat_interval_s
+        child, process = worker.child, self.settings.process
+        interval_s = process.heartbeat_interval_s
         while True:
             with anyio.move_on_after(interval_s):
-                await worker.child.lost.wait()
+                await child.lost.wait()
                 return
-            # A worker in a call is watched by that call's own time limit.
-            if worker not in self._idle or time.monotonic() - worker.child.last_seen < interval_s:
+            # A worker that does anything is watched by that call's own time limit.
+            is_idle = worker.occupancy.may_take(Work.PING)
+            if not is_idle or time.monotonic() - child.last_seen < interval_s:
                 continue
-            self._idle.remove(worker)
+            self.members.begin(worker, Work.PING)
             try:
-                await worker.child.ping(self.settings.process.heartbeat_timeout_s)
+                await child.ping(process.heartbeat_timeout_s)
             except (ChildLostError, ChildTimeoutError) as error:
                 self._log.warning("worker gave no heartbeat", reason=str(error))
             else:
-                self._put_idle(worker)
+                self.members.end(worker, Work.PING)
 
-    async def _next_idle(self) -> Worker:
-        wish: asyncio.Future[Worker] = asyncio.get_running_loop().create_future()
-        self._waiting.append(wish)
-        try:
-            return await wish
-        except asyncio.CancelledError:
-            if wish.done() and not wish.cancelled():
-                self.give_back(wish.result())
-            raise
 
-    def _put_idle(self, worker: Worker) -> None:
-        wanted = self._wanted.pop(worker, None)
-        if wanted is not None:
-            wanted.set()
-            return
-        while self._waiting:
-            wish = self._waiting.popleft()
-            if not wish.done():
-                self._busy.add(worker)
-                wish.set_result(worker)
-                return
-        self._idle.append(worker)
-        self._on_idle()
-
-    def _remove(self, worker: Worker) -> None:
-        self._workers.discard(worker)
-        wanted = self._wanted.pop(worker, None)
-        if wanted is not None:
-            wanted.set()
-        self._busy.discard(worker)
-        if worker in self._idle:
-            self._idle.remove(worker)
+def _how_it_ended(child: Child) -> str:
+    """Say how a worker ended that should have gone on, for people."""
+    if child.killed:
+        return "it was ended: no answer in time, or one that can't be read"
+    if child.exit_code is None:
+        return "it ended"
+    if child.exit_code < 0:
+        return f"it ended by signal {-child.exit_code}"
+    return f"it ended with status {child.exit_code}"
 
 
 def _longer(backoff_s: float) -> float:

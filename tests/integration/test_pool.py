@@ -28,7 +28,9 @@ from service.processes.child import ChildThreads
 from service.serving.batching.batcher import BatchSettings
 from service.serving.model import LoadedModel, ModelHost
 from service.store import manifest
+from service.telemetry.observer import NULL_OBSERVER, NullObserver, Observer
 from service.workers.factory import WorkerFactory
+from service.workers.occupancy import State, Work
 from service.workers.pool import Pool
 from service.workers.pool_settings import PoolSettings
 from tests.support import handmade_model
@@ -45,15 +47,43 @@ SOON_S = 60.0
 """Ten times what replacing a worker takes on a busy machine."""
 
 
-def a_pool(stored: StoredVersion, settings: PoolSettings) -> Pool:
-    """Return the pool of a version, with no spare worker."""
-    return Pool(stored, WorkerFactory(ChildThreads()), settings)
+class WorkerEvents(NullObserver):
+    """Keeps what it is told of workers."""
+
+    def __init__(self) -> None:
+        self.ready_s: list[float] = []
+        self.lost: list[str] = []
+        self.not_replaced: list[str] = []
+
+    def worker_ready(self, version: ModelVersion, duration_s: float) -> None:
+        """Keep how long it took."""
+        del version
+        self.ready_s.append(duration_s)
+
+    def worker_lost(self, version: ModelVersion, reason: str) -> None:
+        """Keep how it ended."""
+        del version
+        self.lost.append(reason)
+
+    def worker_not_replaced(self, version: ModelVersion, reason: str) -> None:
+        """Keep why."""
+        del version
+        self.not_replaced.append(reason)
+
+
+def a_pool(
+    stored: StoredVersion, settings: PoolSettings, observer: Observer = NULL_OBSERVER
+) -> Pool:
+    """Return the pool of a version."""
+    return Pool(stored, WorkerFactory(ChildThreads()), settings, observer=observer)
 
 
 @asynccontextmanager
-async def running(stored: StoredVersion, settings: PoolSettings) -> AsyncIterator[Pool]:
+async def running(
+    stored: StoredVersion, settings: PoolSettings, observer: Observer = NULL_OBSERVER
+) -> AsyncIterator[Pool]:
     """Host a pool and check that nothing is left of it."""
-    pool = a_pool(stored, settings)
+    pool = a_pool(stored, settings, observer)
     seen: set[int] = set()
     async with anyio.create_task_group() as host:
         await host.start(pool.run)
@@ -102,20 +132,22 @@ async def test_a_worker_may_have_a_second_call_unless_someone_waits_for_it(
 ) -> None:
     """Who waits in `acquire`, or to have it activate predictors, would never get it."""
     async with running(stored, pool_settings) as pool, anyio.create_task_group() as others:
-        async with pool.acquire() as worker:
-            assert pool.may_follow(worker)
+        (worker,) = members = pool.members
+        for other in (ask, pool, 1.0), (pool.activate, "nowhere", CALL_S):
+            await until(lambda: members.next() is worker, SOON_S)
+            members.begin(worker, Work.CALL)
+            assert members.next(State.CALL) is worker
             async with anyio.create_task_group() as calls:
                 for number in (1.0, 2.0):
                     calls.start_soon(worker.predict, a_call(number), CALL_S)
-            others.start_soon(ask, pool, 1.0)
-            await until(lambda: not pool.may_follow(worker), SOON_S)
-        async with pool.acquire() as worker:
-            assert pool.may_follow(worker)
-            others.start_soon(pool.activate, "nowhere", CALL_S)
-            await until(lambda: not pool.may_follow(worker), SOON_S)
-        async with pool.acquire() as worker:
-            worker.kill()
-            assert not pool.may_follow(worker)
+            others.start_soon(*other)
+            await until(lambda: members.next(State.CALL) is None, SOON_S)
+            members.end(worker, Work.CALL)
+        await until(lambda: members.next() is worker, SOON_S)
+        members.begin(worker, Work.CALL)
+        worker.kill()
+        assert members.next(State.CALL) is None
+        members.end(worker, Work.CALL)
 
 
 async def test_a_model_that_raises_keeps_its_worker(
@@ -187,17 +219,21 @@ async def test_replacing_is_tried_until_it_works(
     stored: StoredVersion, pool_settings: PoolSettings, tmp_path: Path
 ) -> None:
     """What loaded once may fail for a while, as on a full machine."""
-    async with running(stored, pool_settings) as pool:
+    seen = WorkerEvents()
+    async with running(stored, pool_settings, seen) as pool:
         (tmp_path / "refuse").touch()
-        started = pool._started
         os.kill(pool.pids[0], signal.SIGKILL)
-        await until(lambda: pool._started >= started + 2, SOON_S)
+        await until(lambda: len(seen.not_replaced) >= 2, SOON_S)
         assert pool.size == 0
         with pytest.raises(ChildTimeoutError, match="no worker"):
             await pool.smoke(0.1)
         (tmp_path / "refuse").unlink()
         await until(lambda: pool.size == 1, SOON_S)
         assert await ask(pool, 1.0) == answer(1.0)
+    assert seen.lost == ["it ended by signal 9"]
+    assert all("not this time" in reason for reason in seen.not_replaced)
+    assert len(seen.ready_s) == 2
+    assert min(seen.ready_s) > 0
 
 
 async def test_a_version_that_does_not_load_leaves_nothing(
@@ -322,10 +358,13 @@ async def test_a_load_that_is_cut_short_while_the_store_is_restored(
 
 
 @asynccontextmanager
-async def hosted(stored: StoredVersion, settings: PoolSettings) -> AsyncIterator[LoadedModel]:
+async def hosted(
+    stored: StoredVersion, settings: PoolSettings, observer: Observer = NULL_OBSERVER
+) -> AsyncIterator[LoadedModel]:
     """Host a whole model: pool, contract and batcher."""
     factory = WorkerFactory(ChildThreads())
-    host = ModelHost(factory, settings, BatchSettings(100, 0.002, CALL_S))
+    batching = BatchSettings(100, 0.002, CALL_S)
+    host = ModelHost(factory, settings, batching, observer=observer)
     async with anyio.create_task_group() as tasks:
         model: LoadedModel = await tasks.start(partial(host.run, stored))
         await until(lambda: model.can_answer, SOON_S)
@@ -349,7 +388,7 @@ async def test_a_models_end_ends_its_workers_and_its_queue(
                 told.append(error)
 
         callers.start_soon(hang)
-        await until(lambda: bool(model.pool._busy), SOON_S)
+        await until(lambda: model.pool.members.next() is None, SOON_S)
         model.close()
         with anyio.fail_after(SOON_S):
             await model.closed.wait()
@@ -357,16 +396,16 @@ async def test_a_models_end_ends_its_workers_and_its_queue(
     assert len(told) == 1
 
 
-async def test_a_version_that_collapses_ends_nothing_else_and_says_so_at_once(
-    stored: StoredVersion, pool_settings: PoolSettings, monkeypatch: pytest.MonkeyPatch
+async def test_a_version_that_collapses_ends_nothing_else_and_says_so_immediately(
+    stored: StoredVersion, pool_settings: PoolSettings
 ) -> None:
     """A defect of ours in keeping workers is that version's end, not the service's."""
 
-    async def defect(*_: object) -> None:
-        raise ZeroDivisionError
+    class Defect(NullObserver):
+        def worker_lost(self, version: ModelVersion, reason: str) -> None:
+            raise ZeroDivisionError(version, reason)
 
-    async with hosted(stored, pool_settings) as model:
-        monkeypatch.setattr(model.pool, "_load_again", defect)
+    async with hosted(stored, pool_settings, Defect()) as model:
         os.kill(model.pool.pids[0], signal.SIGKILL)
         with anyio.fail_after(SOON_S):
             await model.closed.wait()

@@ -22,8 +22,10 @@ from service.core.errors import (
     RequestTimeoutError,
     ServiceError,
 )
-from service.serving.batching.batcher import Batcher, BatchSettings
+from service.serving.batching.batch_cost import BatchCost
+from service.serving.batching.batcher import BatchSettings
 from service.workers.messages import RawReply, RawRequest
+from tests.support.batchers import a_batcher
 from tests.support.fake_workers import (
     HANGING,
     KILLING,
@@ -121,11 +123,12 @@ MIXES = st.tuples(
 async def _submit_all(asked: list[Asked], workers: FakeWorkers, *, row_wise: bool) -> list[Got]:
     """Send every request at its moment; return answers and errors, None for who went away."""
     settings = BatchSettings(MAX_ROWS, 0.002, LIMIT_S)
-    batcher = Batcher(workers, settings, row_wise=row_wise)
+    cost = BatchCost()
     for rows in (1, MAX_ROWS) * 3:
         # As if it had run: what is large enough then may follow what is running.
         took_s = workers.takes_s + workers.row_s * rows
-        batcher._cost.note_rows(rows, took_s, asyncio.get_running_loop().time())
+        cost.note_rows(rows, took_s, asyncio.get_running_loop().time())
+    batcher = a_batcher(workers, settings, row_wise=row_wise, cost=cost)
     got: list[Got] = [None] * len(asked)
 
     async def ask(index: int, one: Asked) -> None:
@@ -146,7 +149,7 @@ async def _submit_all(asked: list[Asked], workers: FakeWorkers, *, row_wise: boo
         # Whatever went on for callers who have gone ends, too.
         await anyio.sleep(10 * LIMIT_S)
         assert batcher.waiting == 0, "something is left waiting"
-        assert not batcher._open, "somebody is left without an answer"
+        assert batcher.unanswered == 0, "somebody is left without an answer"
         host.cancel_scope.cancel()
     return got
 
@@ -189,7 +192,7 @@ def test_neighbours_in_a_batch_never_harm_each_other(
     for name, often in Counter(type(one).__name__ for one in got).items():
         event(f"{name}: {min(often, 3)}")
     event(f"most calls at a worker: {workers.most_calls}")
-    event(f"bodies in steps: {min(len(workers.chunked), 3)}")
+    event(f"bodies in chunks: {min(len(workers.chunked), 3)}")
 
 
 @settings(max_examples=100, deadline=None)

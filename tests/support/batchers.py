@@ -12,12 +12,13 @@ from service.contracts.contract import Call
 from service.core.errors import (
     ServiceError,
 )
-from service.serving.batching.batch_runs import (
-    W,
-)
-from service.serving.batching.batcher import Batcher, BatchSettings, BatchWorkers
+from service.serving.batching.batch_cost import BatchCost
+from service.serving.batching.batcher import Batcher, BatchSettings
+from service.telemetry.observer import NULL_OBSERVER, Observer
 from service.workers.messages import RawReply, RawRequest
+from tests.support.fake_source import a_version
 from tests.support.fake_workers import (
+    FakeWorker,
     FakeWorkers,
     a_call,
     answers_in,
@@ -29,13 +30,43 @@ LIMIT_S = 30.0
 WAIT_S = 0.002
 
 
+VERSION = a_version(1)
+
+
+def a_batcher(
+    workers: FakeWorkers,
+    settings: BatchSettings,
+    *,
+    row_wise: bool = True,
+    cost: BatchCost | None = None,
+    observer: Observer = NULL_OBSERVER,
+) -> Batcher[FakeWorker]:
+    """Return a batcher that is told when one of these workers is free."""
+    batcher = Batcher(
+        workers.members,
+        settings,
+        version=VERSION,
+        row_wise=row_wise,
+        cost=cost,
+        observer=observer,
+    )
+    workers.on_free = batcher.dispatch
+    return batcher
+
+
 @asynccontextmanager
 async def running(
-    workers: BatchWorkers[W], *, row_wise: bool = True, max_rows: int = 100, **limits: int
-) -> AsyncIterator[Batcher[W]]:
+    workers: FakeWorkers,
+    *,
+    row_wise: bool = True,
+    max_rows: int = 100,
+    cost: BatchCost | None = None,
+    observer: Observer = NULL_OBSERVER,
+    **limits: int,
+) -> AsyncIterator[Batcher[FakeWorker]]:
     """Host a batcher."""
     settings = BatchSettings(max_rows, WAIT_S, LIMIT_S, **limits)
-    batcher = Batcher(workers, settings, row_wise=row_wise)
+    batcher = a_batcher(workers, settings, row_wise=row_wise, cost=cost, observer=observer)
     async with anyio.create_task_group() as host:
         host.start_soon(batcher.run)
         yield batcher
@@ -62,6 +93,12 @@ async def a_body_chunked(batcher: Batcher[Any], workers: FakeWorkers) -> "asynci
     body = asyncio.create_task(outcome(batcher, RawRequest(body=b"large")))
     await until(lambda: bool(workers.chunked))
     return body
+
+
+async def hold_for_a_moment(workers: FakeWorkers) -> None:
+    """Wait for a worker, hold it, and give it back."""
+    async with workers.members.acquire():
+        await anyio.sleep(0.001)
 
 
 def now() -> float:

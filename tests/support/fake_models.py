@@ -21,10 +21,10 @@ from service.serving.failed_request import FailedRequest
 from service.serving.model import LoadedModel, ModelHost
 from service.store.pointer_state import Memory, Refusal
 from service.workers.factory import WorkerFactory
+from service.workers.handle import WorkerHandle
 from service.workers.messages import LoadReply, SmokeReply
 from service.workers.pool import Pool
 from service.workers.pool_settings import PoolSettings, ProcessSettings
-from service.workers.pool_worker import Worker
 
 POOL = PoolSettings(
     workers=1,
@@ -204,14 +204,14 @@ class FakePool(Pool):
         self.loaded_apart = 0
 
     @asynccontextmanager
-    async def acquire(self) -> AsyncIterator[Worker]:
+    async def acquire(self) -> AsyncIterator[WorkerHandle]:
         """Give a worker, or none for ever."""
         if not self.is_free:
             await anyio.sleep_forever()
         yield ReplayWorker(self)  # type: ignore[misc]
 
     @asynccontextmanager
-    async def load_apart(self) -> AsyncIterator[Worker]:
+    async def load_apart(self) -> AsyncIterator[WorkerHandle]:
         """Give a worker."""
         self.loaded_apart += 1
         yield ReplayWorker(self)  # type: ignore[misc]

@@ -10,6 +10,7 @@ processes on its CPUs and lost workers slow down.
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 import msgspec
 
@@ -66,6 +67,15 @@ class QueueLimits(msgspec.Struct, frozen=True):
     queue_bytes: int
 
 
+class Workers(Protocol):
+    """What is asked of the workers together; `workers.members.Members` is the real one."""
+
+    count: int
+    """How many there are to be."""
+    bodies: int
+    """How many bodies are being answered."""
+
+
 class Admission:
     """Lets requests into the queue of one loaded version, or says why not.
 
@@ -79,7 +89,7 @@ class Admission:
         queue: RequestQueue,
         cost: BatchCost,
         running_s: Callable[[float, bool], float],
-        workers: int,
+        workers: Workers,
     ) -> None:
         self._limits = limits
         self._queue = queue
@@ -94,8 +104,6 @@ class Admission:
         """With so many rows in the queue at most, nobody is late, and nothing is to be foretold."""
         if limits.queue_rows:
             self.easy_rows = min(self.easy_rows, limits.queue_rows)
-        self.bodies_run = 0
-        """How many bodies are being answered."""
         self._looked_s = -math.inf
         self._pace_s = 0.0
         """Between two answers while others wait, on average."""
@@ -113,7 +121,7 @@ class Admission:
         return (
             queue.call_rows + rows <= self.easy_rows
             and queue.bytes + body_bytes <= self._limits.queue_bytes
-            and not (queue.bodies or self.bodies_run)
+            and not (queue.bodies or self._workers.bodies)
         )
 
     def refusal(
@@ -170,7 +178,7 @@ class Admission:
             if calls := len(queue.calls):
                 work_s += calls * curve.predict_s(queue.call_rows / calls)
             own_s = curve.predict_s(rows)
-        return work_s / self._workers * self.slowdown + own_s
+        return work_s / self._workers.count * self.slowdown + own_s
 
     def _body_s(self, body_bytes: int) -> float:
         """Return what a body takes at least, of whatever kind it is."""
@@ -180,7 +188,9 @@ class Admission:
     @property
     def slowdown(self) -> float:
         """How many times longer the queue takes than the work in it."""
-        return max(1.0, self._pace_s * self._workers / self._worked_s) if self._worked_s else 1.0
+        return (
+            max(1.0, self._pace_s * self._workers.count / self._worked_s) if self._worked_s else 1.0
+        )
 
     def note_done(self, took_s: float, now_s: float, *, row_wise: bool) -> None:
         """Note that a run has ended, which took so long in its worker; the queue is as it is now.
@@ -215,9 +225,13 @@ class Admission:
         )
         self.easy_rows = 0
         if row_wise and self._batch_s:
-            batches = STANDING_SHARE * limit_s * self._workers / (self._batch_s * self.slowdown)
+            batches = (
+                STANDING_SHARE * limit_s * self._workers.count / (self._batch_s * self.slowdown)
+            )
             # Some are under way, and the last one is the request's own.
-            self.easy_rows = self.batch_rows * max(0.0, batches - _UNSEEN_BATCHES * self._workers)
+            self.easy_rows = self.batch_rows * max(
+                0.0, batches - _UNSEEN_BATCHES * self._workers.count
+            )
         if limits.queue_rows:
             self.easy_rows = min(self.easy_rows, limits.queue_rows)
 

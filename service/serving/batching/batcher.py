@@ -1,79 +1,47 @@
 """Answer together the requests that wait together.
 
-A lone request never waits: it goes to an idle worker at once. While all workers are busy, requests
-gather, and the next worker takes as many as fit, or as make a batch large enough (`batch_cost`, and
-a share of all that are under way): more would only keep it from beginning while the front is still
-at work on others. For the same reason a batch that is large enough goes into the pipe of a worker
-that has not answered the one before. A batch waits up to MAX_BATCH_WAIT_MS, or half of the time in
-which a worker becomes free, for the callers of the one before it, if most of such came back so
-soon.
+A lone request never waits: it goes to an idle worker immediately. While all workers are busy,
+requests gather, and the next worker takes as many as fit, or as make a batch large enough
+(`batch_cost`, and a share of all that are open): more would only keep it from beginning while the
+server process is still at work on others. For the same reason a batch that is large enough goes
+into the pipe of a worker that has not answered the one before. A batch waits up to
+MAX_BATCH_WAIT_MS, or half of the time in which a worker becomes free, for the callers of the one
+before it, if most of such came back so soon (`batch_delay`).
 
-A body that a worker decodes holds it for as long as thousands of rows take. While small requests
-come, one worker is left to them; where there is no other, it answers a body in steps, and calls
-between them. Where there is another, and calls are short, the body goes in steps all the same:
-between them its worker lets others have the CPU.
-
-What becomes of a batch in its worker, and who answers for a failure, is `batch_runs`'s.
+What a worker may have in flight is `workers.occupancy`'s, which bodies may go now `body_policy`'s,
+and what becomes of a run in its worker `batch_runs`'s.
 """
 
 import asyncio
-import math
-from collections.abc import Callable, Sequence
-from typing import Generic, Protocol
+from collections.abc import Sequence
+from typing import Generic
 
 import anyio
 import msgspec
 
 from service.contracts.contract import Call
-from service.core.errors import (
-    OverloadedError,
-    QueueTimeoutError,
-    RequestTimeoutError,
-    ServiceError,
-    ShuttingDownError,
-)
+from service.core.errors import OverloadedError, ShuttingDownError
+from service.core.versions import ModelVersion
 from service.serving.batching.admission import Admission, QueueLimits
 from service.serving.batching.batch_cost import BatchCost
 from service.serving.batching.batch_delay import BatchDelay
-from service.serving.batching.batch_runs import PATIENCE_SHARE, BatchRuns, W
+from service.serving.batching.batch_runs import BatchRuns
+from service.serving.batching.body_policy import SHORT_RUN_S, BodyPolicy
+from service.serving.batching.open_requests import OpenRequests
 from service.serving.batching.request_queue import Answer, Caller, QueuedRequest, RequestQueue
+from service.serving.batching.run import Run, W
+from service.telemetry.observer import NULL_OBSERVER, Observer
+from service.workers.members import Members
 from service.workers.messages import RawRequest, Timing
+from service.workers.occupancy import State, Work
 
-_GATHER_SHARE = 0.5
-"""Of the time in which a worker becomes free: who waits for company may wait so much longer."""
+_DELAY_SHARE = 1 / 2
+"""The larger this share of the time in which a worker becomes free, the longer a batch may wait."""
 _BATCH_SHARE = 1 / 4
-"""Of all rows under way: more of them in one batch, and front and workers would take turns."""
-_SHORT_RUN_S = 0.005
-"""Of a typical run: what goes behind a longer one might have had another worker sooner, and a body
-in steps as long would take several times as long as at once.
+"""The larger this share of all open rows, the more of them one batch has.
+
+With more, the server process and its workers would take turns.
 """
-_SMALL_REQUESTS_WITHIN_S = 1.0
-"""How long after the last small request a worker is kept free of bodies, or lets others between."""
-
-
-class BatchWorkers(Protocol[W]):
-    """Where the batcher gets its workers; `workers.pool.Pool` is the real one."""
-
-    @property
-    def count(self) -> int:
-        """How many workers there are to be."""
-        ...
-
-    def take_idle(self) -> W | None:
-        """Hold an idle worker, until `give_back`; None where there is none."""
-        ...
-
-    def give_back(self, worker: W) -> None:
-        """Let go of a worker that `take_idle` gave."""
-        ...
-
-    def may_follow(self, worker: W) -> bool:
-        """Tell whether a worker that is held may be given a second call behind the first."""
-        ...
-
-    def when_idle(self, callback: Callable[[], None]) -> None:
-        """Have `callback` called whenever a worker became idle."""
-        ...
 
 
 class BatchSettings(msgspec.Struct, frozen=True):
@@ -92,33 +60,37 @@ class BatchSettings(msgspec.Struct, frozen=True):
 class Batcher(Generic[W]):
     """The queue of one loaded version. `run` hosts it; `submit` may be called while it does.
 
-    `row_wise` is whether requests may be merged at all: only for a version that was shown to
-    answer rows together as it answers them alone.
+    `dispatch` is to be called whenever one of `workers` may take more than before. `row_wise` is
+    whether requests may be merged at all: only for a version that was shown to answer rows together
+    as it answers them alone. `cost` is what is known already of what runs take.
     """
 
     def __init__(
-        self, workers: BatchWorkers[W], settings: BatchSettings, *, row_wise: bool
+        self,
+        workers: Members[W],
+        settings: BatchSettings,
+        *,
+        version: ModelVersion,
+        row_wise: bool,
+        cost: BatchCost | None = None,
+        observer: Observer = NULL_OBSERVER,
     ) -> None:
         self.row_wise = row_wise
-        self._workers = workers
         self.settings = settings
-        self._open: dict[QueuedRequest, None] = {}
-        """Who has no answer yet, in the order in which they came."""
-        self._expiry: asyncio.TimerHandle | None = None
-        """When the limit of one of them is over, the first as a rule."""
+        self._workers = workers
+        self._version = version
+        self._observer = observer
+        self._cost = cost or BatchCost()
         self._queue = RequestQueue()
+        self._open = OpenRequests(settings.request_timeout_s)
+        self._delay = BatchDelay()
+        self._delay_timer: asyncio.TimerHandle | None = None
+        """When the next batch has waited for long enough."""
         self._tasks: asyncio.TaskGroup | None = None
         self._ended = False
-        self._dispatching = False
-        self._held: W | None = None
-        """An idle worker that waits for the requests of the next batch to gather."""
-        self._delay = BatchDelay()
-        self._gathered: asyncio.TimerHandle | None = None
-        """When that has waited for long enough."""
-        self._last_call_at = -math.inf
-        self._open_rows = 0
-        self._cost = BatchCost()
+        self._dispatch_is_due = False
         self._runs: BatchRuns[W] = BatchRuns(self._queue, self._cost, settings.request_timeout_s)
+        self._bodies = BodyPolicy(workers, self._cost)
         limits = QueueLimits(
             settings.request_timeout_s,
             settings.max_rows,
@@ -126,7 +98,7 @@ class Batcher(Generic[W]):
             settings.queue_bytes,
         )
         self._admission = Admission(
-            limits, self._queue, self._cost, self._runs.remaining_s, workers.count
+            limits, self._queue, self._cost, self._runs.remaining_s, workers
         )
 
     @property
@@ -138,6 +110,11 @@ class Batcher(Generic[W]):
     def waiting(self) -> int:
         """How many requests are not yet with a worker."""
         return len(self._queue)
+
+    @property
+    def unanswered(self) -> int:
+        """How many requests have no answer yet."""
+        return len(self._open)
 
     def learn(self, timings: Sequence[Timing]) -> None:
         """Take what the model was seen to take for what it will, until requests tell."""
@@ -169,7 +146,7 @@ class Batcher(Generic[W]):
     ) -> Answer:
         """Wait for the answer to a validated call, or to a body that the worker will decode.
 
-        `body_bytes` is the size of what it came in; a `caller` who has gone is not answered. Raise
+        `body_bytes` is the size of what it came in; a `caller` that has gone is not answered. Raise
         OverloadedError where there would be no answer in time; past the request's time limit
         RequestTimeoutError where the model took most of it, else QueueTimeoutError;
         ModelFailedError, NonFinitePredictionError, ChildLostError where the request cost its worker
@@ -186,92 +163,77 @@ class Batcher(Generic[W]):
         item = QueuedRequest(payload, loop.create_future(), loop.time(), body_bytes, caller)
         if isinstance(payload, RawRequest):
             item.cost_s = self._cost.bytes[payload.kind].predict_s(body_bytes)
-        if self._expiry is None:
-            self._expiry = loop.call_later(self.settings.request_timeout_s, self._expire)
-        self._open[item] = None
-        self._open_rows += item.rows
-        self._queue.add(item)
-        if not item.is_body:
-            self._last_call_at = item.since
+        else:
+            self._bodies.last_call_s = item.since
             self._delay.note_arrival(item.since)
+        self._open.add(item)
+        self._queue.add(item)
         if self._queue.call_rows >= self._enough_rows:
-            # At once: a worker can begin while others are still read.
-            self._dispatch()
-        elif not self._dispatching:
-            # Not at once: those who come in one step of the event loop go together.
-            self._dispatching = True
-            loop.call_soon(self._dispatch)
+            # Immediately: a worker can begin while others are still read.
+            self.dispatch()
+        elif not self._dispatch_is_due:
+            # A moment later: those that come in one step of the event loop go together.
+            self._dispatch_is_due = True
+            loop.call_soon(self.dispatch)
         try:
             return await item.answer
         finally:
             # A caller that goes away leaves a done future behind, and nobody else is disturbed.
-            del self._open[item]
-            self._open_rows -= item.rows
+            self._open.discard(item)
             if item.queued:
                 self._queue.discard(item)
 
     async def run(self) -> None:
-        """Hand batches to workers, until cancelled; whoever still waits then is told so."""
+        """Hand batches to workers, until cancelled; requests that still wait are told so then."""
         try:
             # asyncio's, which a callback can start tasks in, too.
             async with asyncio.TaskGroup() as tasks:
                 self._tasks = tasks
                 try:
-                    self._workers.when_idle(self._dispatch)
-                    self._dispatch()
+                    self.dispatch()
                     await anyio.sleep_forever()
                 finally:
-                    # Before the batches are cancelled, so that none is started in their place, and
-                    # before anyone is told, so that nobody joins those who are.
+                    # Before the runs are cancelled, so that none is started in their place, and
+                    # before any request is told, so that none joins those that are.
                     self._tasks = None
                     self._ended = True
         finally:
             self._stop_delay()
-            if self._expiry is not None:
-                self._expiry.cancel()
-            if self._held is not None:
-                self._workers.give_back(self._held)
-            for item in self._open:
-                item.fail(ShuttingDownError("the service ended before this was answered"))
+            self._open.close(ShuttingDownError("the service ended before this was answered"))
 
-    def _dispatch(self) -> None:
+    def dispatch(self) -> None:
         """Hand what waits to idle workers, as far as both go; called whenever either comes.
 
         A call, and no task that waits for either: a lone request has no detour to its worker.
         """
-        self._dispatching = False
+        self._dispatch_is_due = False
         while self._tasks is not None and self._has_work():
-            worker = self._held or self._workers.take_idle()
+            worker = self._workers.next()
             if worker is None:
                 self._dispatch_behind(self._tasks)
-                self._dispatch_beside(self._tasks)
+                self._dispatch_between_chunks(self._tasks)
                 return
             if not self._is_due():
-                self._held = worker
                 return
-            self._held = None
             if items := self._take():
                 self._start(self._tasks, worker, items)
-            else:
-                self._workers.give_back(worker)
 
     def _dispatch_behind(self, tasks: asyncio.TaskGroup) -> None:
-        """Hand whole batches to workers that still have one: they need not wait for the front."""
+        """Hand whole batches to workers that still have one: they find it in their pipe."""
         queue = self._queue
         while not (queue.again or queue.bodies) and queue.call_rows >= self._enough_rows:
-            workers = self._runs.may_be_followed() if self._cost.typical_s < _SHORT_RUN_S else []
-            worker = next(filter(self._workers.may_follow, workers), None)
+            is_short = self._cost.typical_s < SHORT_RUN_S
+            worker = self._workers.next(State.CALL) if is_short else None
             if worker is None:
                 return
             if items := self._take():
                 self._start(tasks, worker, items)
 
-    def _dispatch_beside(self, tasks: asyncio.TaskGroup) -> None:
-        """Hand calls to workers that answer bodies in steps, where every worker has a body."""
-        queue = self._queue
-        while queue.calls and self._runs.bodies >= self._workers.count:
-            workers = self._runs.may_be_joined()
-            worker = next(filter(self._workers.may_follow, workers), None)
+    def _dispatch_between_chunks(self, tasks: asyncio.TaskGroup) -> None:
+        """Hand calls to workers that answer bodies in chunks, where every worker has a body."""
+        queue, workers = self._queue, self._workers
+        while queue.calls and workers.bodies >= workers.count:
+            worker = workers.next(State.CHUNKED_BODY)
             if worker is None or not self._is_due():
                 return
             if items := queue.take_calls(self._admission.batch_rows, self._enough_rows):
@@ -280,74 +242,61 @@ class Batcher(Generic[W]):
     def _start(self, tasks: asyncio.TaskGroup, worker: W, items: Sequence[QueuedRequest]) -> None:
         first = items[0]
         if first.is_body:
-            first.chunked = self._goes_chunked(first)
-            first.expected_s = first.cost_s
-            self._admission.bodies_run += 1
+            is_chunked = self.row_wise and self._bodies.goes_chunked(first)
+            work = Work.CHUNKED_BODY if is_chunked else Work.BODY
+            run = Run(worker, items, work, first.cost_s)
         else:
-            first.expected_s = self._admission.long_run_s(items)
-        self._runs.begin(worker, items)
-        tasks.create_task(self._run_batch(worker, items))
+            work = Work.RERUN if first.again else Work.CALL
+            run = Run(worker, items, work, self._admission.long_run_s(items))
+        self._workers.begin(worker, work)
+        self._runs.add(run)
+        tasks.create_task(self._answer(run))
 
-    async def _run_batch(self, worker: W, items: Sequence[QueuedRequest]) -> None:
+    async def _answer(self, run: Run[W]) -> None:
         try:
-            await self._runs.run(worker, items)
+            await self._runs.answer(run)
         finally:
-            self._admission.bodies_run -= items[0].is_body
-            self._note_answered(items)
-            if self._runs.is_running(worker):
-                # There is room behind its other batch now.
-                self._dispatch()
-            else:
-                self._workers.give_back(worker)
+            self._note_answered(run)
+            self._workers.end(run.worker, run.work)
+            self._tell(run)
+
+    def _tell(self, run: Run[W]) -> None:
+        """Tell the observer of a run, once what follows it is under way."""
+        now_s = asyncio.get_running_loop().time()
+        began_s = now_s if run.began_s is None else run.began_s
+        rows = sum([item.rows for item in run.items])
+        waited_s = began_s - run.waits_since_s
+        self._observer.batch_ended(self._version, len(run.items), rows, waited_s, now_s - began_s)
 
     @property
     def _enough_rows(self) -> float:
         """From how many rows on a batch goes, and gets no more."""
-        return max(self._cost.enough_rows, self._open_rows * _BATCH_SHARE)
+        return max(self._cost.enough_rows, self._open.rows * _BATCH_SHARE)
 
     def _has_work(self) -> bool:
         queue = self._queue
-        return bool(queue.again or queue.calls or (queue.bodies and self._has_lane()))
+        return bool(queue.again or queue.calls or (queue.bodies and self._bodies.may_go()))
 
     def _take(self) -> list[QueuedRequest]:
-        """Take the next batch; none where all who waited have gone."""
+        """Take the next batch; none where the callers of all have gone."""
         return self._queue.take(
             max_rows=self._admission.take_rows(asyncio.get_running_loop().time()),
             enough_rows=self._enough_rows,
             merging=self.row_wise,
-            bodies=self._has_lane(),
+            bodies=self._bodies.may_go(),
         )
 
-    def _has_lane(self) -> bool:
-        """Tell whether a body may have a worker: one is left to small requests, if any come."""
-        return self._runs.bodies < max(1, self._workers.count - 1) or not self._has_small_requests()
-
-    def _goes_chunked(self, body: QueuedRequest) -> bool:
-        """Tell whether a body is answered in steps, for which it takes longer.
-
-        Only where small requests come, which have no worker else or are short enough to gain by it,
-        and not for one that is run again: if it cost the worker, another would share the blame.
-        """
-        is_last = self._runs.bodies + 1 >= self._workers.count
-        pays = is_last or self._cost.typical_s < _SHORT_RUN_S
-        return self.row_wise and pays and not body.again and self._has_small_requests()
-
-    def _has_small_requests(self) -> bool:
-        """Tell whether any has come of late."""
-        since = asyncio.get_running_loop().time() - _SMALL_REQUESTS_WITHIN_S
-        return self._last_call_at >= since
-
-    def _note_answered(self, items: Sequence[QueuedRequest]) -> None:
-        """Let the next batch wait for those who were answered, if they come back soon."""
+    def _note_answered(self, run: Run[W]) -> None:
+        """Let the next batch wait for those that were answered, if they come back soon."""
         now_s = asyncio.get_running_loop().time()
-        first = items[0]
+        first = run.items[0]
         if first.began_s is not None:
-            self._admission.note_done(first.took_s, now_s, row_wise=self.row_wise)
+            self._admission.note_done(run.took_s, now_s, row_wise=self.row_wise)
         if first.is_body or first.again:
             return
         next_worker_s = self._cost.typical_s / self._workers.count
-        wait_s = min(self.settings.max_wait_s, _GATHER_SHARE * next_worker_s)
-        self._delay.note_answered(len(items), len(self._queue.calls), now_s, wait_s)
+        wait_s = min(self.settings.max_wait_s, _DELAY_SHARE * next_worker_s)
+        self._delay.note_answered(len(run.items), len(self._queue.calls), now_s, wait_s)
 
     def _is_due(self) -> bool:
         """Tell whether the next batch may go.
@@ -356,45 +305,23 @@ class Batcher(Generic[W]):
         """
         queue = self._queue
         loop = asyncio.get_running_loop()
-        alone = queue.again or not self.row_wise or (queue.bodies and self._has_lane())
+        alone = queue.again or not self.row_wise or (queue.bodies and self._bodies.may_go())
         gathered = len(queue.calls) >= self._delay.expected(loop.time())
         enough_rows = min(self._enough_rows, self._admission.batch_rows)
         if alone or gathered or queue.call_rows >= enough_rows:
             self._stop_delay()
             return True
-        if self._gathered is None:
-            self._gathered = loop.call_at(self._delay.until_s, self._end_delay)
+        if self._delay_timer is None:
+            self._delay_timer = loop.call_at(self._delay.until_s, self._end_delay)
         return False
 
     def _end_delay(self) -> None:
-        """Have those go who came, however few."""
+        """Let those go that came, however few."""
         self._stop_delay()
         self._delay.end()
-        self._dispatch()
+        self.dispatch()
 
     def _stop_delay(self) -> None:
-        if self._gathered is not None:
-            self._gathered.cancel()
-            self._gathered = None
-
-    def _expire(self) -> None:
-        """Give up on those whose limit is over, and look again when that of the next one is.
-
-        One timer for all: the limit is the same for each, and most are answered long before.
-        """
-        loop = asyncio.get_running_loop()
-        limit_s = self.settings.request_timeout_s
-        self._expiry = None
-        for item in self._open:
-            if item.since + limit_s > loop.time():
-                self._expiry = loop.call_at(item.since + limit_s, self._expire)
-                return
-            item.fail(self._lateness(item, loop.time()))
-
-    def _lateness(self, item: QueuedRequest, now_s: float) -> ServiceError:
-        """Say of a request that is late whose fault that is: the model's, or the queue's."""
-        limit_s = self.settings.request_timeout_s
-        late = f"no answer within {limit_s:g} s (REQUEST_TIMEOUT_S)"
-        if item.began_s is None or now_s - item.began_s < limit_s * PATIENCE_SHARE:
-            return QueueTimeoutError(f"{late}: no worker was free soon enough")
-        return RequestTimeoutError(late)
+        if self._delay_timer is not None:
+            self._delay_timer.cancel()
+            self._delay_timer = None

@@ -25,11 +25,11 @@ Answer = Share | RawReply
 
 
 class Caller(Protocol):
-    """Whose request it is, as the web server knows it."""
+    """The client that sent a request, as the web server knows it."""
 
     @property
     def disconnected(self) -> bool:
-        """Whether it has gone, and will read no answer."""
+        """Whether it has closed its connection, and will read no answer."""
         ...
 
 
@@ -42,18 +42,15 @@ class QueuedRequest:
         "began_s",
         "bytes",
         "caller",
-        "chunked",
         "cost_s",
-        "expected_s",
         "is_body",
         "key",
         "losses",
-        "patience",
         "payload",
         "queued",
         "rows",
         "since",
-        "took_s",
+        "waits_since_s",
     )
 
     def __init__(
@@ -69,27 +66,21 @@ class QueuedRequest:
         self.since = since
         """The loop's time at which it came."""
         self.bytes = body_bytes
-        """Of the body that it came in."""
+        """The size of the body that it came in."""
         self.caller = caller
         self.queued = False
         """Whether it waits for a worker."""
+        self.waits_since_s = since
+        """The loop's time since when it does: later than it came where it is run again."""
         self.cost_s = 0.0
         """What a body will take in its worker, by what was known when it came."""
-        self.expected_s = 0.0
-        """The same of the run that it is the first of."""
-        self.took_s = 0.0
-        """What that run took in its worker."""
         self.began_s: float | None = None
         """The loop's time at which a worker began to work on it; None while none does."""
         self.again = False
-        """Whether the batch that it was in has failed: it is run alone then."""
+        """Whether a run of it has failed: it is run alone then."""
         self.losses = 0
         """How many workers were lost while they had it."""
-        self.patience: asyncio.TimerHandle | None = None
-        """Until it has to give way to others, while it is run alone."""
         self.is_body = isinstance(payload, RawRequest)
-        self.chunked = False
-        """Whether others are answered between its steps."""
         self.rows = 0 if isinstance(payload, RawRequest) else payload.rows
         self.key = b"" if isinstance(payload, RawRequest) else _merge_key(payload)
 
@@ -124,7 +115,7 @@ class RequestQueue:
         self.body_s = 0.0
         """What all bodies that wait will take."""
         self.bytes = 0
-        """Of the bodies that all requests came in."""
+        """The sizes of the bodies that all requests came in, together."""
 
     def __len__(self) -> int:
         return len(self.calls) + len(self.bodies) + len(self.again)
@@ -148,13 +139,13 @@ class RequestQueue:
             self._uncount(item)
 
     def discard_gone(self) -> None:
-        """Let those wait no longer whose callers have gone."""
+        """Let requests wait no longer whose callers have gone."""
         for line in (self.calls, self.bodies, self.again):
             for item in [item for item in line if item.is_over]:
                 self.discard(item)
 
     def has_live(self) -> bool:
-        """Tell whether anyone waits who has not gone."""
+        """Tell whether any request waits whose caller has not gone."""
         lines = (self.calls, self.bodies, self.again)
         return any(not item.is_over for line in lines for item in line)
 
@@ -164,7 +155,7 @@ class RequestQueue:
         """Take what the next batch holds: one request to run again, or those that fit together.
 
         To those that have `enough_rows` none is added. `merging` is whether calls may be merged,
-        `bodies` whether a body may be taken now. Nothing where all who waited have gone.
+        `bodies` whether a body may be taken now. Nothing where the callers of all have gone.
         """
         if self.first(self.again) is not None:
             return [self.pop(self.again)]
@@ -198,7 +189,7 @@ class RequestQueue:
         return items
 
     def first(self, line: deque[QueuedRequest]) -> QueuedRequest | None:
-        """Return the first of a line who has not gone, after dropping those before it who have."""
+        """Return the first of a line whose caller has not gone; those before it are dropped."""
         while line and line[0].is_over:
             self.pop(line)
         return line[0] if line else None

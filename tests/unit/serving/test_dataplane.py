@@ -13,7 +13,6 @@ from service.codecs.media import Media
 from service.core.errors import ContractViolationError, ModelFailedError
 from service.core.versions import ModelVersion, StoredVersion
 from service.processes.child import ChildThreads
-from service.serving.batching.batcher import Batcher
 from service.serving.dataplane import DataPlane, Prediction
 from service.serving.failed_request import FailedRequest
 from service.serving.model import LoadedModel
@@ -23,6 +22,7 @@ from service.serving.routes import Routes
 from service.workers.factory import WorkerFactory
 from service.workers.messages import LoadReply, RawReply, RawRequest
 from service.workers.pool import Pool
+from tests.support.batchers import a_batcher
 from tests.support.fake_models import BATCHING, CONTRACT, POOL
 from tests.support.fake_workers import RAISING, FakeWorker, FakeWorkers
 
@@ -36,7 +36,6 @@ class Recording(FakeWorkers):
     """Workers that keep the whole of each body's request."""
 
     def __init__(self) -> None:
-        super().__init__()
         self.requests: list[RawRequest] = []
         recorded = self.requests
 
@@ -45,7 +44,7 @@ class Recording(FakeWorkers):
                 recorded.append(request)
                 return await super().predict_raw(request, timeout_s)
 
-        self._idle = [Keeping(self)]
+        super().__init__(make=Keeping)
 
 
 class RoutesPlane:
@@ -67,7 +66,7 @@ async def serving(workers: FakeWorkers) -> AsyncIterator[tuple["RoutesPlane", Lo
     loaded = LoadReply(CONTRACT.signature, "", "", 0.0)
     pool = Pool(stored, WorkerFactory(ChildThreads()), POOL)
     model = LoadedModel(stored, CONTRACT, loaded, pool, BATCHING)
-    batcher: Any = Batcher(workers, BATCHING, row_wise=True)
+    batcher: Any = a_batcher(workers, BATCHING)
     model.batcher = batcher
     model.open_to_traffic(Proof(row_wise=True))
     routes = Routes()

@@ -12,7 +12,9 @@ from service.contracts.contract import Call, Predictions
 from service.serving.batching.batch_cost import BatchCost
 from service.serving.batching.batch_runs import BatchRuns
 from service.serving.batching.request_queue import QueuedRequest, RequestQueue, Share
+from service.serving.batching.run import Run
 from service.workers.messages import RawReply, RawRequest
+from service.workers.occupancy import Occupancy, Work
 from tests.support.fake_workers import a_call
 
 ALMOST = LOOP_VALUES - 100
@@ -22,7 +24,10 @@ ALMOST = LOOP_VALUES - 100
 class WideWorker:
     """Answers each row by so many numbers."""
 
+    is_alive = True
+
     def __init__(self, width: int) -> None:
+        self.occupancy = Occupancy()
         self._width = width
 
     async def predict(self, call: Call, timeout_s: float) -> Predictions:
@@ -70,8 +75,9 @@ async def test_no_step_of_the_event_loop_answers_more_than_it_may_write(
     worker = WideWorker(width)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(count_steps)
-        runs.begin(worker, items)
-        await runs.run(worker, items)
+        run = Run(worker, items, Work.CALL, 0.0)
+        runs.add(run)
+        await runs.answer(run)
         await asyncio.sleep(0)
         tasks.cancel_scope.cancel()
     assert [len(list(step)) for _, step in groupby(answered)] == together

@@ -16,6 +16,7 @@ from tests.support.batchers import (
     WAIT_S,
     a_moment_later,
     again_and_again,
+    hold_for_a_moment,
     learn,
     now,
     of_cheap_calls,
@@ -149,15 +150,16 @@ async def test_a_batch_that_is_large_enough_follows_one_that_runs() -> None:
     assert [len(rows) for rows in workers.seen[began:]] == [6, 6, 7]
 
 
-async def test_nothing_follows_where_someone_else_waits_for_the_worker() -> None:
-    """Who looks after it, or gives it better predictors, has to come to it."""
+async def test_nothing_follows_where_something_else_waits_for_the_worker() -> None:
+    """What looks after it, or gives it better predictors, has to come to it."""
     workers = of_cheap_calls()
     async with running(workers) as batcher:
         await learn(batcher)
-        workers.wanted = True
-        got = await asyncio.gather(
-            outcome(batcher, a_call(*ENOUGH)), a_moment_later(outcome(batcher, a_call(*ENOUGH)), 0)
-        )
+        first = asyncio.create_task(outcome(batcher, a_call(*ENOUGH)))
+        await until(lambda: not workers.members.next())
+        holding = asyncio.create_task(hold_for_a_moment(workers))
+        got = [await a_moment_later(outcome(batcher, a_call(*ENOUGH)), 0), await first]
+        await holding
     assert list(got) == [right_answers(ENOUGH)] * 2
     assert workers.most_calls == 1
 

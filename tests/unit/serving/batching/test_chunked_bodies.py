@@ -17,6 +17,7 @@ from service.workers.messages import RawReply, RawRequest
 from tests.support.batchers import (
     WAIT_S,
     a_body_chunked,
+    hold_for_a_moment,
     now,
     outcome,
     outcomes,
@@ -114,11 +115,11 @@ async def test_a_body_goes_in_steps_only_where_that_serves_someone(
 async def test_workers_that_are_lost_at_once_count_as_one(payload: Call | RawRequest) -> None:
     """The second one's end may not be known yet when it is given what the first one had."""
     workers = FakeWorkers(2, takes_s=0.1)
-    busy, idle = workers._idle
+    busy, idle = workers.members
     async with running(workers) as batcher:
         asked = asyncio.create_task(outcome(batcher, payload))
         await until(lambda: bool(workers.seen or workers.bodies))
-        idle.lost = True
+        idle.vanish()
         busy.kill()
         assert not isinstance(await asked, Exception)
     assert workers.lost == 2
@@ -165,12 +166,13 @@ async def test_a_body_that_costs_its_worker_harms_nobody_between_its_steps() -> 
     assert workers.lost == 2
 
 
-async def test_nothing_goes_between_the_steps_where_someone_else_waits_for_the_worker() -> None:
+async def test_nothing_goes_between_the_chunks_where_something_else_waits_for_the_worker() -> None:
     """It is handed over when the body is answered."""
     workers = FakeWorkers(1, takes_s=0.1)
-    async with running(workers) as batcher:
+    async with running(workers) as batcher, anyio.create_task_group() as others:
         body = await a_body_chunked(batcher, workers)
-        workers.wanted = True
+        others.start_soon(hold_for_a_moment, workers)
+        await anyio.lowlevel.checkpoint()
         call = asyncio.create_task(outcome(batcher, a_call(2)))
         await anyio.sleep(0.8)
         assert workers.seen == [[1]]

@@ -21,10 +21,11 @@ from service.core.errors import (
     ServiceError,
     ShuttingDownError,
 )
+from service.serving.batching.batch_cost import BatchCost
 from service.serving.batching.batch_runs import (
     BATCH_TIMEOUT_SHARE,
-    PATIENCE_SHARE,
     RERUN_TIMEOUT_SHARE,
+    SOFT_TIMEOUT_SHARE,
 )
 from service.serving.batching.batcher import Batcher
 from service.workers.messages import RawRequest
@@ -138,11 +139,9 @@ async def test_the_wait_for_a_worker_is_not_the_models_time() -> None:
     """A request whose model had less than its share of the limit failed for want of a worker."""
     workers = FakeWorkers()
     async with running(workers) as batcher:
-        held = workers.take_idle()
-        assert held is not None
-        late = asyncio.create_task(outcome(batcher, a_call(HANGING)))
-        await anyio.sleep(LIMIT_S * (1 - PATIENCE_SHARE) + 1)
-        workers.give_back(held)
+        with workers.held():
+            late = asyncio.create_task(outcome(batcher, a_call(HANGING)))
+            await anyio.sleep(LIMIT_S * (1 - SOFT_TIMEOUT_SHARE) + 1)
         assert isinstance(await late, QueueTimeoutError)
 
 
@@ -175,7 +174,7 @@ async def test_a_run_that_hangs_gives_way_to_those_who_wait() -> None:
         )
         assert isinstance(hanging, RequestTimeoutError)
         assert waiting == [1.5]
-        assert now() - began == pytest.approx(LIMIT_S * PATIENCE_SHARE, abs=0.2)
+        assert now() - began == pytest.approx(LIMIT_S * SOFT_TIMEOUT_SHARE, abs=0.2)
 
 
 async def test_nobody_gives_way_to_a_caller_who_has_gone() -> None:
@@ -265,8 +264,7 @@ class BrokenWorker(FakeWorker):
 
 async def test_a_defect_of_ours_is_one_requests_and_does_not_end_the_queue() -> None:
     """Even then the others of the batch are answered, and those after it."""
-    workers = FakeWorkers()
-    workers._idle = [BrokenWorker(workers)]
+    workers = FakeWorkers(make=BrokenWorker)
     async with running(workers) as batcher:
         first, broken, second = await outcomes(batcher, a_call(1), a_call(7), a_call(2))
         assert (first, second) == ([1.5], [2.5])
@@ -287,8 +285,7 @@ class ForecastingWorker(FakeWorker):
 
 async def test_a_lone_request_gets_all_rows_that_the_model_answers() -> None:
     """There are more than it sent, or fewer, where ROWS_OUT=any."""
-    workers = FakeWorkers()
-    workers._idle = [ForecastingWorker(workers)]
+    workers = FakeWorkers(make=ForecastingWorker)
     async with running(workers) as batcher:
         assert await outcome(batcher, a_call(1)) == [1.5] * 3
 
@@ -376,9 +373,9 @@ async def test_a_request_that_is_late_for_its_turn_is_refused_then() -> None:
 
 async def test_small_requests_beside_a_large_body_are_not_refused_for_it() -> None:
     """They are answered between its chunks, however long it will take; another body is not."""
-    workers = FakeWorkers(1, takes_s=0.1)
-    async with running(workers) as batcher:
-        batcher._cost.note_body(Media.JSON, 0, LIMIT_S * 0.8, now())
+    workers, cost = FakeWorkers(1, takes_s=0.1), BatchCost()
+    cost.note_body(Media.JSON, 0, LIMIT_S * 0.8, now())
+    async with running(workers, cost=cost) as batcher:
         body = await a_body_chunked(batcher, workers)
         calls = [asyncio.create_task(outcome(batcher, a_call(2)))]
         await anyio.sleep(0.001)

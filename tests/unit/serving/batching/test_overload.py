@@ -13,8 +13,9 @@ import pytest
 
 from service.contracts.contract import Call
 from service.core.errors import OverloadedError, QueueTimeoutError, ServiceError
-from service.serving.batching.batcher import Batcher, BatchSettings
+from service.serving.batching.batcher import BatchSettings
 from service.workers.messages import RawRequest
+from tests.support.batchers import a_batcher
 from tests.support.fake_workers import FakeWorkers, a_call
 from tests.support.virtual_time import VirtualTimeLoop
 
@@ -55,7 +56,7 @@ def a_load(
 
     async def main() -> None:
         settings = BatchSettings(max_rows, 0.01, LIMIT_S, **limits)
-        batcher: Batcher[Any] = Batcher(workers, settings, row_wise=row_wise)
+        batcher = a_batcher(workers, settings, row_wise=row_wise)
         rng = random.Random(16)
         loop = asyncio.get_running_loop()
         body_bytes = len(payload.body) if isinstance(payload, RawRequest) else 1_000
@@ -98,7 +99,7 @@ CASES = [
 @pytest.mark.parametrize(("factor", "count"), [(1.2, 1), (3.0, 1), (10.0, 1), (3.0, 3)])
 @pytest.mark.parametrize(("costs", "payload", "how", "capacity"), CASES)
 def test_what_a_model_can_do_it_does_however_much_is_asked(
-    costs: dict[str, float],
+    costs: dict[str, Any],
     payload: Call | RawRequest,
     how: dict[str, Any],
     capacity: float,
@@ -121,7 +122,7 @@ def test_callers_whose_wait_fits_the_limit_are_never_refused(row_wise: bool) -> 
     async def main() -> None:
         workers = FakeWorkers(takes_s=0.06)
         settings = BatchSettings(MAX_ROWS, 0.01, LIMIT_S)
-        batcher: Batcher[Any] = Batcher(workers, settings, row_wise=row_wise)
+        batcher = a_batcher(workers, settings, row_wise=row_wise)
         loop = asyncio.get_running_loop()
 
         async def go_on() -> None:
@@ -151,7 +152,7 @@ def test_a_slow_spell_is_over_when_it_is_over() -> None:
 
     async def main() -> list[str]:
         settings = BatchSettings(MAX_ROWS, 0.01, LIMIT_S)
-        batcher: Batcher[Any] = Batcher(workers, settings, row_wise=False)
+        batcher = a_batcher(workers, settings, row_wise=False)
         late: list[str] = []
 
         async def ask() -> None:

@@ -1,4 +1,4 @@
-"""One worker of a pool, as the front calls it; what runs in its process is `worker`'s."""
+"""The server process' handle of a worker; what runs in the worker itself is `inside.worker`'s."""
 
 import asyncio
 from pathlib import Path
@@ -18,20 +18,27 @@ from service.workers.messages import (
     RawReply,
     RawRequest,
 )
+from service.workers.occupancy import Occupancy
 
 
-class Worker:
-    """A child that has loaded the version."""
+class WorkerHandle:
+    """A child that has loaded a version, and what it has in flight."""
 
     def __init__(
         self, child: Child, folder: Path, compiled: str = "", *, any_rows: bool = False
     ) -> None:
         self.child = child
+        self.occupancy = Occupancy()
         self._any_rows = any_rows
         self.folder = folder
         """Where its model's files are; it goes with the worker."""
         self.compiled = compiled
         """The folder of the compiled predictors that it answers by, '' where it does without."""
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it can be called; it may be busy, or hang."""
+        return self.child.is_alive
 
     async def predict(self, call: Call, timeout_s: float) -> Predictions:
         """Answer a call. Raise ModelFailedError, or ChildLostError and ChildTimeoutError.
