@@ -67,15 +67,23 @@ def try_write(folder: Path) -> None:
     probe.unlink(missing_ok=True)
 
 
-def record(fetched: Path, folder: Path, version: ModelVersion) -> str:
-    """Make of a fetched model a version's folder, read-only, and return the manifest's digest."""
+def record(
+    fetched: Path,
+    folder: Path,
+    version: ModelVersion,
+    between: Callable[[], None] = manifest.go_on,
+) -> str:
+    """Make of a fetched model a version's folder, read-only, and return the manifest's digest.
+
+    `between` is called between chunks of files: what it raises ends this.
+    """
     if not fetched.resolve().is_relative_to(folder.parent.resolve()):
         raise FetchFailedError(f"the model was fetched to {fetched}, which is not where it belongs")
     folder.mkdir()
     model = folder / _MODEL
     move(fetched, model)
     try:
-        content = manifest.build(model)
+        content = manifest.build(model, between)
     except StoreCorruptError as error:
         raise FetchFailedError(f"the fetched model can't be stored: {error}") from error
     manifest.write(folder / manifest.MANIFEST_NAME, content)
@@ -119,12 +127,12 @@ def read_version(folder: Path) -> Record | None:
         return None
 
 
-def check(folder: Path, version: ModelVersion) -> str:
+def check(folder: Path, version: ModelVersion, between: Callable[[], None] = manifest.go_on) -> str:
     """Return the digest of a stored version. Raise StoreCorruptError if it is not as recorded."""
     recorded = read_version(folder)
     if recorded is None or recorded.version != version:
         raise StoreCorruptError(f"{folder.name} does not say which version it is")
-    manifest.verify_stored(folder / _MODEL, recorded.digest)
+    manifest.verify_stored(folder / _MODEL, recorded.digest, between)
     return recorded.digest
 
 

@@ -29,6 +29,7 @@ import anyio.to_thread
 import filelock
 import structlog
 from anyio import CapacityLimiter
+from anyio.from_thread import check_cancelled
 
 from service.core.errors import FetchFailedError, StateUnreadableError, StoreCorruptError
 from service.core.versions import ModelVersion, StoredVersion
@@ -232,7 +233,8 @@ class ArtifactStore:
     async def run(self, function: Callable[..., T], *arguments: object, abandon: bool = False) -> T:
         """Run file work in one of the store's threads, to its end even if cancelled.
 
-        `abandon` is for what only reads: a cancelled caller goes on at once.
+        What reads files whole ends then, if it is given `check_cancelled`. `abandon` is for what
+        only reads: a cancelled caller goes on immediately.
         """
         try:
             return await anyio.to_thread.run_sync(
@@ -249,7 +251,9 @@ class ArtifactStore:
             await self.run(files.remove, aside)
             await self.run(partial((aside / "download").mkdir, parents=True))
             fetched = await self._fetch(version, aside / "download")
-            digest = await self.run(files.record, fetched, aside / "version", version)
+            digest = await self.run(
+                files.record, fetched, aside / "version", version, check_cancelled
+            )
             await self.run(files.move, aside / "version", self._versions / key)
         finally:
             with anyio.CancelScope(shield=True):
@@ -262,7 +266,7 @@ class ArtifactStore:
         if not await self.run(folder.exists):
             return None
         try:
-            digest = await self.run(files.check, folder, version, abandon=True)
+            digest = await self.run(files.check, folder, version, check_cancelled, abandon=True)
         except StoreCorruptError as error:
             _log.warning("stored version is damaged and goes", key=version.key, reason=str(error))
             await self._discard(version.key)

@@ -1,13 +1,14 @@
 """Every file of a stored version, by size and sha256: what was fetched is what may be loaded.
 
-Read in the front when a version is stored, and again in each worker right before it loads. A file
-that can't be read (OSError) says nothing of its content, and is never taken for corruption.
+Read in the server process when a version is stored, and again in each worker right before it
+loads. A file that can't be read (OSError) says nothing of its content, and is never taken for
+corruption.
 """
 
 import hashlib
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -53,9 +54,13 @@ class _Recorded(msgspec.Struct, frozen=True):
     files: tuple[FileEntry, ...]
 
 
-def build(root: Path) -> Manifest:
+def go_on() -> None:
+    """Let a long read go on: what else is called between its chunks may raise, to end it."""
+
+
+def build(root: Path, between: Callable[[], None] = go_on) -> Manifest:
     """Read every file below `root`. Raise StoreCorruptError for a link that leads out of it."""
-    return Manifest(tuple(_entry(path, file) for path, file in sorted(_files(root))))
+    return Manifest(tuple(_entry(path, file, between) for path, file in sorted(_files(root))))
 
 
 def write(file: Path, manifest: Manifest) -> None:
@@ -78,7 +83,7 @@ def read(file: Path) -> Manifest:
     return manifest
 
 
-def verify(root: Path, manifest: Manifest) -> None:
+def verify(root: Path, manifest: Manifest, between: Callable[[], None] = go_on) -> None:
     """Compare the files below `root` with the manifest.
 
     Raise StoreCorruptError that names the first difference: missing, extra or changed.
@@ -96,12 +101,12 @@ def verify(root: Path, manifest: Manifest) -> None:
         if (
             not found[path].is_file()
             or found[path].stat().st_size != recorded[path].size_bytes
-            or _entry(path, found[path]) != recorded[path]
+            or _entry(path, found[path], between) != recorded[path]
         ):
             raise StoreCorruptError(f"{path} in {root} has changed since it was stored")
 
 
-def verify_stored(root: Path, digest: str) -> None:
+def verify_stored(root: Path, digest: str, between: Callable[[], None] = go_on) -> None:
     """Check a stored version's folder against the manifest beside it, and that against `digest`.
 
     This is the whole check before a load. Raise StoreCorruptError for any difference.
@@ -109,7 +114,7 @@ def verify_stored(root: Path, digest: str) -> None:
     manifest = read(root.parent / MANIFEST_NAME)
     if manifest.digest != digest:
         raise StoreCorruptError(f"the manifest of {root} is not the one that was recorded")
-    verify(root, manifest)
+    verify(root, manifest, between)
 
 
 def _files(root: Path) -> Iterator[tuple[str, Path]]:
@@ -139,10 +144,11 @@ def _raise(error: OSError) -> None:
     raise error
 
 
-def _entry(path: str, file: Path) -> FileEntry:
+def _entry(path: str, file: Path, between: Callable[[], None]) -> FileEntry:
     with file.open("rb") as content:
         # By hand: Python 3.10, which runs children, has no `hashlib.file_digest`.
         digest = hashlib.sha256()
         while chunk := content.read(_CHUNK_BYTES):
             digest.update(chunk)
+            between()
         return FileEntry(path, content.tell(), digest.hexdigest())

@@ -14,8 +14,11 @@ from service.store import manifest
 from service.store.artifact_store import ArtifactStore
 from tests.support.fake_source import a_version
 from tests.support.stores import Fetcher, left_behind, open_store
+from tests.support.waiting import until
 
 LIMIT_S = 30
+LONG_READ_BYTES = 32 * 2**30
+"""Of a file that is all holes: it takes no room, and half a minute or more to hash."""
 
 
 async def test_a_version_is_fetched_verified_and_renamed_into_place(
@@ -273,3 +276,23 @@ async def test_leftovers_that_cannot_be_removed_stop_no_start(
     (tmp_path / "tmp" / "m-1-x~1").mkdir(parents=True)
     (tmp_path / "locks" / "m-1-x.lock").mkdir(parents=True)
     assert left_behind(await open_store(tmp_path, fetcher)) == ["m-1-x~1"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="files have no holes there")
+async def test_a_version_that_is_wanted_no_more_is_not_read_to_its_end(tmp_path: Path) -> None:
+    """To hash what was downloaded takes long where it is large; the next version waits for it."""
+
+    async def fetch(_: ModelVersion, destination: Path) -> Path:
+        with (destination / "weights").open("wb") as weights:
+            weights.truncate(LONG_READ_BYTES)
+        return destination
+
+    store = await open_store(tmp_path, fetch)
+    read = tmp_path / "tmp" / a_version(1).key / "version" / "model" / "weights"
+    async with anyio.create_task_group() as fetches:
+        fetches.start_soon(store.ensure, a_version(1))
+        await until(read.exists, LIMIT_S)
+        fetches.cancel_scope.cancel()
+        began = anyio.current_time()
+    assert anyio.current_time() - began < 1
+    assert left_behind(store) == []
