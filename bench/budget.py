@@ -34,7 +34,7 @@ from service.store.mlmodel import read_mlmodel
 from service.workers.cpu_budget import usable_cpus
 from service.workers.handle import WorkerHandle
 from service.workers.members import Members
-from service.workers.occupancy import Work
+from service.workers.occupancy import MOST_CALLS, Work
 from service.workers.preloaded import PRELOADED
 
 _CALLS = 2_000
@@ -96,6 +96,7 @@ async def _steps(signature: dict[str, Any], ground: Ground, body: bytes) -> dict
         msgspec.msgpack.encode(str(ground.model)),
         ground.folder,
         ground.environ(),
+        most_calls=MOST_CALLS,
         busy_poll_s=ServiceSettings().worker_spin_us / 1e6 if usable_cpus() > 1 else 0,
     )
     preload(PRELOADED)

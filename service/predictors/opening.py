@@ -1,5 +1,6 @@
 """Open the engines that the compiler chose, from the files that it wrote."""
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,15 @@ REPORT = "report.json"
 
 
 def open_tuned(
-    model: Any, contract: Contract, folder: Path, threads: int
+    model: Any,
+    contract: Contract,
+    folder: Path,
+    threads: int,
+    new_faults: Counter[str] | None = None,
 ) -> tuple[TunedPredictor, Report]:
     """Open what the compiler wrote for this model; only what some size takes is opened.
 
+    An engine's fault is counted in `new_faults`.
     Raise whatever opening it raises.
     """
     report = msgspec.json.decode((folder / REPORT).read_bytes(), type=Report)
@@ -35,7 +41,7 @@ def open_tuned(
         parts = unwrap(model, contract)
         for name in wanted:
             others[name] = open_engine(name, parts, folder, threads, report.steps)
-    return TunedPredictor(pyfunc, others, report.best), report
+    return TunedPredictor(pyfunc, others, report.best, new_faults), report
 
 
 def open_engine(name: str, parts: ModelParts, folder: Path, threads: int, steps: str) -> Predictor:

@@ -18,13 +18,17 @@ class TunedPredictor:
     """Several predictors of one model; `fallback` is always right, and answers where one fails.
 
     `best` names a predictor for each number of rows that was measured; a batch takes the nearest
-    one on a scale of ratios.
+    one on a scale of ratios. A fault is counted in `new_faults`, too, from which others take it.
     """
 
     name = "tuned"
 
     def __init__(
-        self, fallback: Predictor, others: Mapping[str, Predictor], best: Mapping[int, str]
+        self,
+        fallback: Predictor,
+        others: Mapping[str, Predictor],
+        best: Mapping[int, str],
+        new_faults: Counter[str] | None = None,
     ) -> None:
         self._fallback = fallback
         sizes = sorted(best)
@@ -33,6 +37,7 @@ class TunedPredictor:
         self._chosen = [known[best[size]] for size in sizes] or [fallback]
         self.faults: Counter[str] = Counter()
         """How often each predictor failed where the fallback was asked instead."""
+        self._new_faults: Counter[str] = Counter() if new_faults is None else new_faults
         self.left: Counter[str] = Counter()
         """How often each left rows to the fallback that it can't tell of."""
 
@@ -58,6 +63,7 @@ class TunedPredictor:
     def _note(self, chosen: Predictor, error: Exception) -> None:
         """Count a fault, and use a predictor that keeps failing no more."""
         self.faults[chosen.name] += 1
+        self._new_faults[chosen.name] += 1
         count = self.faults[chosen.name]
         gone = count >= _FAULTS_ALLOWED
         if gone:

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import threading
 import time
+from collections.abc import Callable, Mapping
 from functools import partial
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -48,12 +49,6 @@ END_TIMEOUT_S = 5.0
 _TOLD_LINES = 3
 _SIGKILL = 9
 
-MOST_CALLS = 2
-"""A child has so many calls in flight: one that it answers, and one that lies in its pipe.
-
-A chunked call comes beside them.
-"""
-
 _log = structlog.get_logger("child")
 
 
@@ -63,8 +58,9 @@ class ChildSpec(msgspec.Struct, frozen=True):
     `target` is `module:function`, imported there and never here; `arguments` is what it is called
     with, encoded by msgpack; `environment` is set there before that; `log_fields` tag each line
     that it prints; `busy_poll_s` is how long it may poll for a call before it sleeps; `errors` are
-    those of ours that its operations may raise. `interpreter` is the Python that runs it, None for
-    the fork server's, which has everything imported already.
+    those of ours that its operations may raise. Of `most_calls` it answers the first, and the
+    others lie in its pipe; a chunked call comes beside them. `interpreter` is the Python that runs
+    it, None for the fork server's, which has everything imported already.
     """
 
     target: str
@@ -75,6 +71,7 @@ class ChildSpec(msgspec.Struct, frozen=True):
     log_fields: dict[str, str] = {}
     busy_poll_s: float = 0.0
     errors: Errors = {}
+    most_calls: int = 1
     interpreter: Path | None = None
 
 
@@ -95,7 +92,7 @@ class ChildThreads:
 
 
 class Child:
-    """A running child process; answers one call after another, and takes MOST_CALLS together.
+    """A running child process; answers one call after another.
 
     A call that times out or is cancelled leaves a child in an unknown state: it is killed.
     Made by `start_child`; must be ended by `end`.
@@ -112,6 +109,8 @@ class Child:
         """Whether it was told to end, which it may not have done yet."""
         self.ended = asyncio.Event()
         """Set once nothing is left of it."""
+        self.on_counts: Callable[[Mapping[str, int]], None] = _ignore
+        """Gets what the child has counted since its last reply, where it has."""
         self.exit_code: int | None = None
         """How it ended: a status, or the negative number of a signal; None where nobody knows."""
         self._spec = spec
@@ -123,9 +122,9 @@ class Child:
         self._pipe = ChildPipe(spec.name, self._deliver, self._lose)
         self._output = OutputReader(self._log_line)
         self._ids = WARM_ID
-        self._calls = InFlightCalls(MOST_CALLS, self._expire)
+        self._calls = InFlightCalls(spec.most_calls, self._expire)
         self._chunked = InFlightCalls(1, self._expire)
-        """The call between whose steps others are answered."""
+        """The call between whose chunks others are answered."""
         self._output_thread: threading.Thread | None = None
         self._losses: list[ChildLostError] = []
         """What was raised for its end, before anyone knew how it ended."""
@@ -180,7 +179,7 @@ class Child:
         """Run an operation in the child and return its result.
 
         `tail` is sent as the last field of `body`; see `protocol.encode_request`. `chunked` is for
-        one that answers other calls between its steps. Raise the operation's own ServiceError,
+        one that answers other calls between its chunks. Raise the operation's own ServiceError,
         ChildRaisedError for any other exception there, ChildTimeoutError past `timeout_s` (the time
         that a call before this one takes does not count), ChildLostError where the process ends.
         """
@@ -305,6 +304,8 @@ class Child:
             self.kill()
             return
         if self._calls.answer(reply) or self._chunked.answer(reply) or self.killed:
+            if reply.counts:
+                self.on_counts(reply.counts)
             return
         # Nothing was asked that this could answer.
         _log.error("child answered what was not asked", child=self.name)
@@ -375,3 +376,7 @@ async def start_child(spec: ChildSpec, threads: ChildThreads, start_timeout_s: f
         raise
     _log.info("child started", child=child.name, pid=child.pid, **spec.log_fields)
     return child
+
+
+def _ignore(_: Mapping[str, int]) -> None:
+    """Do nothing."""

@@ -8,12 +8,12 @@ import functools
 import struct
 import traceback
 from collections.abc import Callable, Mapping
-from typing import Any, NoReturn, TypeVar
+from typing import Annotated, Any, NoReturn, TypeVar
 
 import msgspec
 
 from service.core.errors import ChildRaisedError, ServiceError
-from service.core.text import presentable, presentable_lines, printable
+from service.core.text import NAME_CHARACTERS, presentable, presentable_lines, printable
 
 T = TypeVar("T")
 
@@ -72,6 +72,22 @@ class Reply(msgspec.Struct, frozen=True, array_like=True):
     body: msgspec.Raw
 
 
+Counts = Annotated[
+    dict[
+        Annotated[str, msgspec.Meta(max_length=NAME_CHARACTERS)],
+        Annotated[int, msgspec.Meta(ge=1, le=2**53)],
+    ],
+    msgspec.Meta(max_length=64),
+]
+"""How often something happened in a child since its last reply, by its name."""
+
+
+class CountedReply(Reply, frozen=True, array_like=True):
+    """A reply with what was counted since the last one. Where nothing was, a Reply is sent."""
+
+    counts: Counts | None = None
+
+
 class Fault(msgspec.Struct, frozen=True):
     """An exception as plain data; `detail` is the traceback, for the log.
 
@@ -118,7 +134,7 @@ def _refuse_extension(code: int, _: memoryview) -> NoReturn:
     raise ValueError(f"it has the extension type {code}")
 
 
-_decode_reply = msgspec.msgpack.Decoder(Reply).decode
+_decode_reply = msgspec.msgpack.Decoder(CountedReply).decode
 _decode_fault = msgspec.msgpack.Decoder(Fault, ext_hook=_refuse_extension).decode
 
 
@@ -131,7 +147,7 @@ def _decoder(kind: Any) -> Any:
 _decoder_for: Any = _decoder
 
 
-def read_reply(frame: bytes) -> Reply:
+def read_reply(frame: bytes) -> CountedReply:
     """Read a frame of a child's, in the front. Raise UnreadableError for what is no reply."""
     try:
         return _decode_reply(frame)

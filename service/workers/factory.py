@@ -3,6 +3,7 @@
 from service.processes.child import Child, ChildSpec, ChildThreads, start_child
 from service.processes.launch import preload
 from service.workers.errors import WORKER_ERRORS
+from service.workers.occupancy import MOST_CALLS
 from service.workers.pool_settings import ProcessSettings
 from service.workers.preloaded import PRELOADED
 
@@ -27,5 +28,6 @@ class WorkerFactory:
             log_fields=log_fields,
             busy_poll_s=settings.spin_s,
             errors=WORKER_ERRORS,
+            most_calls=MOST_CALLS,
         )
         return await start_child(spec, self.threads, settings.start_timeout_s)

@@ -1,6 +1,8 @@
 """The server process' handle of a worker; what runs in the worker itself is `inside.worker`'s."""
 
 import asyncio
+from collections import Counter
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import msgspec
@@ -8,6 +10,7 @@ import msgspec
 from service.codecs.json_chunks import PIECE_BYTES
 from service.contracts.contract import Call, Predictions
 from service.contracts.fitting import misfit
+from service.predictors.report import Report
 from service.processes.child import Child
 from service.processes.protocol import Nothing
 from service.processes.temp import remove_folder
@@ -20,14 +23,29 @@ from service.workers.messages import (
 )
 from service.workers.occupancy import Occupancy
 
+OTHER_ENGINE = "other"
+"""What an engine is called in counts of faults that was not among those that a worker has."""
+
 
 class WorkerHandle:
     """A child that has loaded a version, and what it has in flight."""
 
     def __init__(
-        self, child: Child, folder: Path, compiled: str = "", *, any_rows: bool = False
+        self,
+        child: Child,
+        folder: Path,
+        compiled: str = "",
+        *,
+        any_rows: bool = False,
+        report: Report | None = None,
+        on_faults: Callable[[Mapping[str, int]], None] | None = None,
     ) -> None:
         self.child = child
+        child.on_counts = self._tell_faults
+        self._on_faults = on_faults
+        """Gets how often each engine has failed since the worker's last reply, where any has."""
+        self._report = report
+        """What the compiled predictors are that it answers by; None where it does without."""
         self.occupancy = Occupancy()
         self._any_rows = any_rows
         self.folder = folder
@@ -55,7 +73,7 @@ class WorkerHandle:
         request = ActivateRequest(compiled)
         reply = await self.child.call("activate", request, ActivateReply, timeout_s=timeout_s)
         if reply.report is not None:
-            self.compiled = compiled
+            self.compiled, self._report = compiled, reply.report
         return reply
 
     async def predict_raw(self, request: RawRequest, timeout_s: float) -> RawReply:
@@ -84,6 +102,19 @@ class WorkerHandle:
     async def ping(self, timeout_s: float) -> None:
         """Wait for a sign of life. Raise ChildLostError and ChildTimeoutError."""
         await self.child.ping(timeout_s)
+
+    def _tell_faults(self, counts: Mapping[str, int]) -> None:
+        """Tell of engines that failed in it. A name that its report does not have is `other`.
+
+        A model's code may say anything, and each name that is told may be kept for ever.
+        """
+        if self._on_faults is None:
+            return
+        engines = set(self._report.best.values()) if self._report is not None else set()
+        faults: Counter[str] = Counter()
+        for name, count in counts.items():
+            faults[name if name in engines else OTHER_ENGINE] += count
+        self._on_faults(faults)
 
     async def end(self) -> None:
         """End the process, and wait until nothing is left of it, nor of its files."""

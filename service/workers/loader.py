@@ -1,5 +1,7 @@
 """Start a worker of a version and have it load that: with its compiled predictors if there are."""
 
+from collections.abc import Callable, Mapping
+
 import anyio
 
 from service.core.errors import ChildLostError, StoreCorruptError
@@ -13,7 +15,10 @@ from service.workers.stored_files import StoredFiles
 
 
 class WorkerLoader:
-    """Loads the workers of one version, one as the other."""
+    """Loads the workers of one version, one as the other.
+
+    `on_faults` gets how often each engine has failed in one of them since its last reply.
+    """
 
     def __init__(
         self,
@@ -22,12 +27,14 @@ class WorkerLoader:
         factory: WorkerFactory,
         settings: PoolSettings,
         activation: Activation,
+        on_faults: Callable[[Mapping[str, int]], None],
     ) -> None:
         self._stored = stored
         self._files = files
         self._factory = factory
         self._settings = settings
         self._activation = activation
+        self._on_faults = on_faults
         self._started = 0
         self.loading = anyio.Event()
         """Set once the first worker has begun to load."""
@@ -82,4 +89,12 @@ class WorkerLoader:
         if loaded.activated.reason:
             self._activation.drop(loaded.activated.reason)
             compiled = ""
-        return WorkerHandle(child, folder, compiled, any_rows=settings.answers.any_rows), loaded
+        worker = WorkerHandle(
+            child,
+            folder,
+            compiled,
+            any_rows=settings.answers.any_rows,
+            report=loaded.activated.report,
+            on_faults=self._on_faults,
+        )
+        return worker, loaded

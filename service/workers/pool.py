@@ -3,6 +3,7 @@
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -71,7 +72,10 @@ class Pool:
         self.activation = Activation(compiled, self._log)
         self._observer = observer
         self._files = StoredFiles(stored, restore)
-        self._loader = WorkerLoader(stored, self._files, factory, settings, self.activation)
+        on_faults = partial(observer.engine_faults, stored.version)
+        self._loader = WorkerLoader(
+            stored, self._files, factory, settings, self.activation, on_faults
+        )
         self.loading = self._loader.loading
         """Set once its first worker has begun to load."""
         self._closing = anyio.Event()

@@ -56,6 +56,7 @@ async def a_child(
         environment={"SET_FOR_IT": "yes"},
         log_fields={"version": "7"},
         errors=ERRORS,
+        most_calls=2,
         interpreter=Interpreter.chosen,
     )
     child = await start_child(spec, ChildThreads(), START_S)

@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 import tempfile
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, MutableMapping
 from multiprocessing import parent_process
 from multiprocessing.connection import Connection
 from types import GeneratorType
@@ -22,7 +22,16 @@ from service.processes import guardian
 from service.processes.inside.busy_polling import PollingReceiver
 from service.processes.inside.model_processes import GROUP_SIGNALS, allow_processes
 from service.processes.output import OutputEnd
-from service.processes.protocol import PING, WARM_ID, Nothing, Reply, Request, Start, to_fault
+from service.processes.protocol import (
+    PING,
+    WARM_ID,
+    CountedReply,
+    Nothing,
+    Reply,
+    Request,
+    Start,
+    to_fault,
+)
 
 Operation = tuple[type[Any], Callable[[Any], Any]]
 """An operation's argument type, and the function that takes it.
@@ -31,6 +40,14 @@ One that may take long can be a generator: what it returns is its result, and at
 lets another call be answered.
 """
 Operations = Mapping[str, Operation]
+
+
+class CountingOperations(dict[str, Operation]):
+    """Operations in which something is counted: what is in `counts` goes with the next reply."""
+
+    def __init__(self, operations: Operations, counts: MutableMapping[str, int]) -> None:
+        super().__init__(operations)
+        self.counts = counts
 
 
 def run(start: bytes, connection: Connection, output: OutputEnd) -> None:
@@ -101,6 +118,9 @@ class _Answers:
         self._connection = connection
         self._receiver = PollingReceiver(connection, busy_poll_s)
         self._operations = operations
+        self._counts: MutableMapping[str, int] = (
+            operations.counts if isinstance(operations, CountingOperations) else {}
+        )
         self._decode_request = msgspec.msgpack.Decoder(Request).decode
         self._decoders = {
             op: msgspec.msgpack.Decoder(kind).decode for op, (kind, _) in operations.items()
@@ -118,12 +138,22 @@ class _Answers:
     def _answer(self, frame: bytes) -> None:
         request = self._decode_request(frame)
         try:
-            reply = _reply(request.id, self._result(request))
+            reply = self._reply(request.id, self._result(request))
         except BaseException as error:  # noqa: BLE001 - a model may raise SystemExit, too
-            reply = _reply(request.id, to_fault(error), ok=False)
+            reply = self._reply(request.id, to_fault(error), ok=False)
         # A reply that finds the front gone has nobody to tell.
         with contextlib.suppress(BrokenPipeError):
             self._connection.send_bytes(reply)
+
+    def _reply(self, request_id: int, body: object, *, ok: bool = True) -> bytes:
+        if not self._counts:
+            return _reply(request_id, body, ok=ok)
+        encoded = msgspec.Raw(msgspec.msgpack.encode(body))
+        counts = dict(self._counts)
+        reply = msgspec.msgpack.encode(CountedReply(request_id, ok, encoded, counts))
+        # Not before: a body that can't be encoded is followed by another reply.
+        self._counts.clear()
+        return reply
 
     def _result(self, request: Request) -> object:
         if request.op == PING:

@@ -7,6 +7,7 @@ and from then on those names are its own.
 import platform
 import time
 import traceback
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from service.predictors.opening import open_tuned
 from service.predictors.predictor import Predictor
 from service.predictors.proving import trial
 from service.predictors.pyfunc import PyfuncPredictor
-from service.processes.inside.bootstrap import Operations
+from service.processes.inside.bootstrap import CountingOperations, Operations
 from service.processes.own_memory import show_memory
 from service.processes.protocol import Nothing, describe
 from service.store.compiled_files import verified
@@ -59,6 +60,8 @@ class Worker:
         self._bodies: Bodies
         self._answers: AnswerRules
         self._folder: ModelFolder | None
+        self.new_faults: Counter[str] = Counter()
+        """How often each engine failed since the last reply."""
         self._told_writes = ""
         self._chunks: list[bytes] = []
         """What has come of a body."""
@@ -96,7 +99,9 @@ class Worker:
         """Answer with compiled predictors from now on; where they can't be opened, as before."""
         try:
             files = verified(Path(request.compiled))
-            self._predictor, report = open_tuned(self._model, self._contract, files, self._threads)
+            self._predictor, report = open_tuned(
+                self._model, self._contract, files, self._threads, self.new_faults
+            )
         except Exception as error:  # noqa: BLE001 - it is no loss: pyfunc goes on
             return ActivateReply(None, f"they can't be opened: {describe(error)}")
         return ActivateReply(report)
@@ -177,11 +182,11 @@ class Worker:
         return self._bodies.answer(request)
 
 
-def operations(_: bytes) -> Operations:
+def operations(_: bytes) -> CountingOperations:
     """Return what a worker can be asked for."""
     show_memory()
     worker = Worker()
-    return {
+    asked: Operations = {
         "load": (LoadRequest, worker.load),
         "smoke": (SmokeRequest, worker.smoke),
         "speed": (SpeedRequest, worker.speed),
@@ -190,3 +195,4 @@ def operations(_: bytes) -> Operations:
         "take_chunk": (BodyChunk, worker.take_chunk),
         "predict_raw": (RawRequest, worker.predict_raw),
     }
+    return CountingOperations(asked, worker.new_faults)

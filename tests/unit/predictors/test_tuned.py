@@ -1,5 +1,7 @@
 """Each batch is answered by the fastest for its size, and by pyfunc where that one fails."""
 
+from collections import Counter
+
 import msgspec
 import pytest
 
@@ -54,9 +56,10 @@ def test_pyfunc_answers_where_another_fails(
     """The caller gets pyfunc's answer; the log gets a line."""
     known = stubs()
     known["small"] = Stub("small", raising(error))
-    tuned = TunedPredictor(known["pyfunc"], known, BEST)
+    new_faults = Counter[str]()
+    tuned = TunedPredictor(known["pyfunc"], known, BEST, new_faults)
     assert tuned.predict(call_of([1.0])) == known["pyfunc"].predict(call_of([1.0]))
-    assert tuned.faults == {"small": 1}
+    assert tuned.faults == new_faults == {"small": 1}
     assert "predictor 'small' failed (1)" in capsys.readouterr().err
 
 

@@ -16,12 +16,14 @@ from service.core.errors import (
 )
 from service.core.text import DETAIL_CHARACTERS, SENTENCE_CHARACTERS
 from service.processes.protocol import (
+    CountedReply,
     Fault,
     Nothing,
     Reply,
     Request,
     UnreadableError,
     encode_request,
+    read_reply,
     read_result,
     to_error,
     to_fault,
@@ -173,3 +175,27 @@ def test_a_tail_needs_a_place() -> None:
     """Bytes behind what does not end with an empty field would be no request."""
     with pytest.raises(TypeError, match="last field of Nothing"):
         encode_request(1, "ping", Nothing(), b"tail")
+
+
+def test_counts_go_with_a_reply_that_has_any() -> None:
+    """A reply without them is no byte longer than one that could have none."""
+    body = msgspec.Raw(msgspec.msgpack.encode("y"))
+    plain = msgspec.msgpack.encode(Reply(7, True, body))  # noqa: FBT003
+    assert msgspec.msgpack.decode(plain, type=list[msgspec.Raw])[2:] == [body]
+    assert read_reply(plain).counts is None
+    counted = msgspec.msgpack.encode(CountedReply(7, True, body, {"trees": 2}))  # noqa: FBT003
+    assert read_reply(counted).counts == {"trees": 2}
+
+
+@pytest.mark.parametrize(
+    "counts",
+    [{"trees": 0}, {"trees": -1}, {"trees": "x"}, {"trees": 2**60}, {"x" * 1_000: 1}, ["trees"]],
+)
+def test_counts_that_are_none_are_refused(counts: object) -> None:
+    """As is whatever else a child's bytes are not to be."""
+    body = msgspec.Raw(msgspec.msgpack.encode("y"))
+    with pytest.raises(UnreadableError):
+        read_reply(msgspec.msgpack.encode([7, True, body, counts]))
+    many = {str(number): 1 for number in range(1_000)}
+    with pytest.raises(UnreadableError):
+        read_reply(msgspec.msgpack.encode([7, True, body, many]))
