@@ -18,9 +18,9 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
+from service.codecs.arrow.answer import encode_stream
+from service.codecs.arrow.request import ArrowRequests
 from service.commands.demo import model as forest
-from service.contracts.arrow.answer import encode_stream
-from service.contracts.arrow.request import ArrowRequests
 from service.contracts.choose import contract_for
 from service.predictors.inputs import to_model_input
 from service.predictors.pyfunc import PyfuncPredictor

@@ -26,7 +26,7 @@ with warnings.catch_warnings():
 ROOT = Path(__file__).parents[2]
 TINY = ROOT / "tools" / "tiny_model.py"
 FRAME = pd.DataFrame({"a": [1.0, 2.0]})
-ARROW = "service.contracts.arrow"
+ARROW = "service.codecs.arrow"
 ENGINES = "service.predictors.engines."
 UNWANTED = ("sklearn", ARROW, "service.predictors.choosing", "service.compiling")
 """By what a module's name begins that a worker does not start with."""

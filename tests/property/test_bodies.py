@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.contracts.arrow.request import ArrowRequests
+from service.codecs.arrow.request import ArrowRequests
 from service.contracts.choose import contract_for
 from service.contracts.contract import Call, Contract
 from service.contracts.mlflow_types import FIRST_MOMENT, LAST_MOMENT

@@ -22,7 +22,7 @@ from service.workers.inside.late_modules import ARROW_ANSWER, ARROW_REQUEST
 from service.workers.messages import RawReply, RawRequest
 
 if TYPE_CHECKING:
-    from service.contracts.arrow.request import ArrowRequests
+    from service.codecs.arrow.request import ArrowRequests
 
 Steps = Generator[None, None, RawReply]
 

@@ -2,8 +2,8 @@
 
 from service.predictors.engines import catalog
 
-ARROW_REQUEST = "service.contracts.arrow.request"
-ARROW_ANSWER = "service.contracts.arrow.answer"
+ARROW_REQUEST = "service.codecs.arrow.request"
+ARROW_ANSWER = "service.codecs.arrow.answer"
 
 
 def late_modules() -> list[str]:

@@ -6,8 +6,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from service.codecs.arrow.request import ArrowRequests
 from service.codecs.media import Media
-from service.contracts.arrow.request import ArrowRequests
 from service.contracts.bounds import (
     LOOP_VALUES,
     Bounds,

@@ -53,7 +53,7 @@ def test_a_module_that_the_worker_has_loaded_is_refused_by_name(tmp_path: Path, 
 def test_our_own_package_gives_way(tmp_path: Path) -> None:
     """With all its modules; others whose names begin alike stay."""
     sys.modules["service_of_another"] = sys.modules["json"]
-    late = "service.contracts.arrow.request"
+    late = "service.codecs.arrow.request"
     make_room(ship(tmp_path, "service/__init__.py"), DESCRIBED, [late, "service.nowhere"])
     assert [name for name in sys.modules if name.split(".")[0] == "service"] == []
     assert "service_of_another" in sys.modules

@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from service.contracts.arrow.numbers import word_indices
-from service.contracts.arrow.stream import check_decoded
+from service.codecs.arrow.numbers import word_indices
+from service.codecs.arrow.stream import check_decoded
 
 _VIEW_INTS = 4
 """A view is four 32-bit integers, the first of which is its length (`Columnar.rst`)."""

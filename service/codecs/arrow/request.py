@@ -6,8 +6,8 @@ from typing import Any
 import msgspec
 import pyarrow as pa
 
-from service.contracts.arrow.columns import to_reader
-from service.contracts.arrow.stream import VALUE_BYTES, check_decoded, read_table, reading
+from service.codecs.arrow.columns import to_reader
+from service.codecs.arrow.stream import VALUE_BYTES, check_decoded, read_table, reading
 from service.contracts.contract import Call, Contract, Layout, TypedColumn
 from service.contracts.faults import decode
 from service.core.errors import ContractViolationError, MalformedBodyError

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from service.contracts.arrow.numbers import casts, check_finite, first_null, numbers, wrong_type
+from service.codecs.arrow.numbers import casts, check_finite, first_null, numbers, wrong_type
 from service.contracts.columnar import place_in_columns
 from service.contracts.contract import InputSpec, TypedColumn
 from service.contracts.faults import violation_at

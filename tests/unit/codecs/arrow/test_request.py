@@ -6,7 +6,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from service.contracts.arrow.request import ArrowRequests
+from service.codecs.arrow.request import ArrowRequests
 from service.contracts.choose import contract_for
 from service.contracts.contract import Contract
 from service.core.errors import BodyTooLargeError, ContractViolationError, MalformedBodyError

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import pyarrow as pa
 import pyarrow.ipc
 
-from service.contracts.arrow._message import announced
+from service.codecs.arrow._message import announced
 from service.core.errors import BodyTooLargeError, MalformedBodyError
 
 VALUE_BYTES = 8

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from service.contracts.arrow.answer import encode_stream
+from service.codecs.arrow.answer import encode_stream
 from service.contracts.choose import contract_for
 from service.contracts.contract import Column, Predictions
 from service.core.errors import NotAcceptableError

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pyarrow as pa
 
-from service.contracts.arrow.stream import VALUE_BYTES, check_decoded
+from service.codecs.arrow.stream import VALUE_BYTES, check_decoded
 from service.contracts.columnar import place_in_columns
 from service.contracts.columns import to_column
 from service.contracts.contract import InputSpec

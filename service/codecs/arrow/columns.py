@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from service.contracts.arrow.nested import nested_reader
-from service.contracts.arrow.numbers import casts, check_finite, first_null, numbers, wrong_type
-from service.contracts.arrow.strings import binary_values, is_binary, is_string, string_values
-from service.contracts.arrow.tensors import Tensor
+from service.codecs.arrow.nested import nested_reader
+from service.codecs.arrow.numbers import casts, check_finite, first_null, numbers, wrong_type
+from service.codecs.arrow.strings import binary_values, is_binary, is_string, string_values
+from service.codecs.arrow.tensors import Tensor
 from service.contracts.columnar import place_in_columns
 from service.contracts.contract import InputSpec, TypedColumn
 from service.contracts.faults import violation_at
