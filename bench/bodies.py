@@ -18,10 +18,12 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
-from service.codecs.arrow.answer import encode_stream
-from service.codecs.arrow.request import ArrowRequests
+from service.codecs.arrow.codec import ArrowStreams
+from service.codecs.bounds import Bounds
+from service.codecs.rows_and_columns.codec import BY_COLUMNS, BY_ROWS, RowsAndColumns
 from service.commands.demo import model as forest
 from service.contracts.choose import contract_for
+from service.core.version_names import VersionNames
 from service.predictors.inputs import to_model_input
 from service.predictors.pyfunc import PyfuncPredictor
 from tools import mlflow_server, running_service
@@ -77,18 +79,20 @@ def _steps(model: Any, bodies: dict[str, tuple[str, bytes]]) -> dict[str, Callab
     """Return the steps of a request in the worker."""
     signature = model.metadata.signature.to_dict()
     contract = contract_for(forest.NAME, signature, refuse_unknown=False)
-    arrow = ArrowRequests(contract)
-    call = arrow.decode(bodies["Arrow"][1], MAX_DECODED_BYTES)
+    json_codec, arrow = RowsAndColumns(contract), ArrowStreams(contract)
+    bounds = Bounds(len(bodies["Arrow"][1]), MAX_DECODED_BYTES)
+    call, _ = arrow.decode(bodies["Arrow"][1], bounds)
+    names = VersionNames(forest.NAME, "1")
     predictor = PyfuncPredictor(model, contract)
     answer = predictor.predict(call)
     return {
-        "decode rows": lambda: contract.decode(bodies["rows"][1]),
-        "decode columns": lambda: contract.decode(bodies["columns"][1]),
-        "decode Arrow": lambda: arrow.decode(bodies["Arrow"][1], MAX_DECODED_BYTES),
+        "decode rows": lambda: json_codec.decode(bodies["rows"][1]),
+        "decode columns": lambda: json_codec.decode(bodies["columns"][1]),
+        "decode Arrow": lambda: arrow.decode(bodies["Arrow"][1], bounds),
         "make the frame": lambda: to_model_input(contract, call),
         "predict": lambda: predictor.predict(call),
-        "encode rows": lambda: contract.encode(answer, 0, answer.rows),
-        "encode Arrow": lambda: encode_stream(contract, answer, {}),
+        "encode rows": lambda: json_codec.encode(answer, 0, answer.rows, BY_ROWS, names),
+        "encode Arrow": lambda: arrow.encode(answer, 0, answer.rows, BY_COLUMNS, names),
     }
 
 

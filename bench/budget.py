@@ -15,22 +15,24 @@ from bench.loads import Bodies
 from bench.page import ranged, table
 from bench.results import Results, Spread, Timing
 from bench.wrk import drive
+from service.codecs.rows_and_columns.codec import BY_ROWS, RowsAndColumns
 from service.commands.demo import model as forest
 from service.contracts.choose import contract_for
 from service.contracts.contract import Predictions
+from service.core.version_names import VersionNames
 from service.core.versions import ModelVersion
 from service.handlers.host_names import HostNames
-from service.handlers.naming import ReplyNames
 from service.handlers.predictions.direct import DirectAnswers
 from service.handlers.predictions.predict import predict
 from service.handlers.request_id import RequestIds
 from service.processes.child import ChildSpec, ChildThreads, start_child
 from service.processes.launch import preload
 from service.serving.batching.batcher import Batcher, BatchSettings
-from service.serving.dataplane import DataPlane, Prediction
+from service.serving.dataplane import DataPlane, EncodedAnswer
 from service.serving.routes import Routes
 from service.settings.service import ServiceSettings
 from service.store.mlmodel import read_mlmodel
+from service.telemetry.observer import NULL_OBSERVER, Observer
 from service.workers.cpu_budget import usable_cpus
 from service.workers.handle import WorkerHandle
 from service.workers.members import Members
@@ -84,11 +86,12 @@ def _keep(results: Results, name: str, number: int, took_ms: float) -> None:
 async def _steps(signature: dict[str, Any], ground: Ground, body: bytes) -> dict[str, float]:
     """Return the milliseconds of every step but HTTP's own."""
     contract = contract_for(forest.NAME, signature, refuse_unknown=False)
-    call = contract.decode(body)
+    codec, names = RowsAndColumns(contract), VersionNames(forest.NAME, "1")
+    call, _ = codec.decode(body)
     took = {
         ROUTE: await _route_ms(body),
-        DECODE: _loop_ms(lambda: contract.read(body)),
-        ENCODE: _loop_ms(lambda: contract.encode(_ANSWER, 0, 1)),
+        DECODE: _loop_ms(lambda: codec.decode(body)),
+        ENCODE: _loop_ms(lambda: codec.encode(_ANSWER, 0, 1, BY_ROWS, names)),
     }
     spec = ChildSpec(
         "bench.apps.budget_child:operations",
@@ -123,7 +126,7 @@ async def _steps(signature: dict[str, Any], ground: Ground, body: bytes) -> dict
 
 async def _route_ms(body: bytes) -> float:
     """Time the application around a data plane that answers at once."""
-    names, deployed = ReplyNames(), _Deployed()
+    deployed = _Deployed()
     at_once = _AtOnce()
     app = Litestar(
         route_handlers=[predict],
@@ -131,7 +134,6 @@ async def _route_ms(body: bytes) -> float:
             "dataplane": Provide(lambda: at_once, sync_to_thread=False),
             "deployments": Provide(lambda: deployed, sync_to_thread=False),
             "deployment": Provide(lambda: deployed, sync_to_thread=False),
-            "names": Provide(lambda: names, sync_to_thread=False),
         },
         logging_config=None,
     )
@@ -139,7 +141,6 @@ async def _route_ms(body: bytes) -> float:
         RequestIds(app.asgi_handler),
         lambda _: deployed,
         at_once,
-        names,
         2**20,
         HostNames("127.0.0.1").may_call,
     )
@@ -179,7 +180,9 @@ async def _route_ms(body: bytes) -> float:
 class _Deployed:
     """A deployment with nothing behind it."""
 
-    routes, label = Routes(), f"@{forest.ALIAS}"
+    def __init__(self) -> None:
+        self.routes = Routes()
+        self.observer: Observer = NULL_OBSERVER
 
     def latest(self, deployment: object) -> object:
         """Return it: nothing takes its place."""
@@ -188,14 +191,13 @@ class _Deployed:
 
 class _AtOnce(DataPlane):
     def __init__(self) -> None:
-        self._prediction = Prediction(
-            b'[{"archived_gb":20.8,"savings_gb":9.8}]',
-            1,
-            ModelVersion("", forest.NAME, "1", "", "", 0),
-        )
+        version = ModelVersion("", forest.NAME, "1", "", "", 0)
+        names = VersionNames.of(version, f"@{forest.ALIAS}")
+        body = b'{"predictions":[{"archived_gb":20.8,"savings_gb":9.8}],' + names.json_end
+        self._answer = EncodedAnswer(body, 1, version, names)
 
-    async def infer(self, *_: object) -> Prediction:
-        return self._prediction
+    async def infer(self, *_: object) -> Any:
+        return self._answer
 
 
 def _loop_ms(step: Callable[[], object]) -> float:

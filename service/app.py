@@ -20,7 +20,6 @@ from service.handlers import problems
 from service.handlers.control import changes, health, info, journal, models, webhooks
 from service.handlers.guards import known_names
 from service.handlers.host_names import HostNames
-from service.handlers.naming import ReplyNames
 from service.handlers.predictions import predict
 from service.handlers.predictions.direct import DirectAnswers
 from service.handlers.request_id import RequestIds
@@ -52,7 +51,6 @@ def create_app(deployments: Deployments | None = None) -> Litestar:
     if caution := require_writable(service.cache_dir):
         structlog.get_logger(__name__).warning("CACHE_DIR is not safe", reason=caution)
     dataplane = DataPlane(service.raw_body_bytes, service.max_body_bytes)
-    names = ReplyNames()
 
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
@@ -80,7 +78,6 @@ def create_app(deployments: Deployments | None = None) -> Litestar:
         lifespan=[lifespan],
         dependencies={
             "dataplane": _given(dataplane),
-            "names": _given(names),
             "deployments": _given(deployments),
             "deployment": Provide(models.chosen_deployment, sync_to_thread=False),
             "deliveries": _given(Deliveries(service.webhook_secret)),
@@ -104,7 +101,7 @@ def create_app(deployments: Deployments | None = None) -> Litestar:
     named = RequestIds(app.asgi_handler)
     host_names = HostNames(service.host, service.allowed_hosts)
     app.asgi_handler = DirectAnswers(
-        named, deployments.find, dataplane, names, service.max_body_bytes, host_names.may_call
+        named, deployments.find, dataplane, service.max_body_bytes, host_names.may_call
     )
     app.state.host_names = host_names
     app.state.settings = service

@@ -170,6 +170,7 @@ class Deployment:
             restore=self.store.ensure,
             load_turn=platform.cpus.load_turn,
             observer=self.observer,
+            label=self.label,
         )
 
     def _pool_settings(self) -> PoolSettings:

@@ -1,7 +1,7 @@
 """What the inputs of `archive-forecast-rf` may be: row by row in JSON, and column by column."""
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from datetime import date
 from functools import lru_cache
 from operator import add
@@ -11,11 +11,11 @@ import msgspec
 import numpy as np
 from msgspec import Meta
 
-from service.contracts.columnar import place_in_columns
-from service.contracts.columns import to_buffer
-from service.contracts.contract import Column, InputSpec
-from service.contracts.faults import Place, violation_at
+from service.contracts.columns import ToColumn, to_buffer
+from service.contracts.contract import Column, InputSpec, Values
+from service.contracts.faults import violation_at
 from service.contracts.mlflow_types import FLOAT32_MAX
+from service.contracts.places import Place
 
 SHARES = ("pct_pdf", "pct_docx", "pct_xlsx")
 
@@ -70,79 +70,71 @@ def taken(name: str) -> InputSpec:
     return InputSpec(name, kind, required=True, dtype=dtype)
 
 
-def check_months(months: Sequence[Any], place: Place) -> None:
+def check_months(months: Values, place: Place) -> None:
     """Raise ContractViolationError for the first that is no real date."""
     if not all(map(_is_date, months if len(months) <= _FEW_ROWS else set(months))):
         row = next(row for row, month in enumerate(months) if not _is_date(month))
         raise violation_at(place, row, "a real date YYYY-MM-DD", months[row])
 
 
-def check_shares(shares: Iterable[Sequence[float]], place: Place) -> None:
+def check_shares(first: Values, second: Values, third: Values, place: Place) -> None:
     """Raise ContractViolationError for the first row whose shares are more than the whole."""
-    first, *others = shares
-    totals: Iterable[float] = first
-    for column in others:
-        totals = map(add, totals, column)
-    sums = list(totals)
+    sums: list[float]
+    if isinstance(first, np.ndarray):
+        sums = (first + second + third).tolist()
+    else:
+        sums = list(map(add, map(add, first, second), third))
     if max(sums) > _SHARES_LIMIT:
         row = next(row for row, total in enumerate(sums) if total > _SHARES_LIMIT)
         raise violation_at(place, row, _SHARES_WANTED, sums[row])
 
 
-def builder(spec: InputSpec) -> Callable[[Sequence[Any]], Column]:
+def check_bounds(name: str, numbers: Numbers, place: Place) -> None:
+    """Raise ContractViolationError for the first number beyond its bounds, as msgspec does."""
+    meta: Meta = TYPES[name].__metadata__[0]
+    if name in COUNTS:
+        least = 1 if meta.gt is not None else 0
+        _check(numbers, numbers < least, f"an integer >= {least}", place)
+        return
+    _check(numbers, numbers < 0, "a number >= 0.0", place)
+    if meta.le is not None:
+        _check(numbers, numbers > 1, "a number <= 1.0", place)
+
+
+def builder(spec: InputSpec) -> ToColumn:
     """Return what makes of an input's values the column that the model takes.
 
     It raises ContractViolationError for what does not fit.
     """
     if spec.type == "string":
-        return list
+        return lambda values, _place: list(values)
     buffer, limit = to_buffer(spec.dtype), _LIMITS.get(spec.dtype)
     if limit is None:
         return buffer
 
-    def build(values: Sequence[Any]) -> Column:
+    def build(values: Sequence[Any], place: Place) -> Column:
         if max(values) > limit:
             row = next(row for row, value in enumerate(values) if value > limit)
-            place: Place = lambda row: f"instances[{row}].{spec.name}"  # noqa: E731 - no shorter
             raise violation_at(place, row, f"a number <= {limit}", values[row])
-        return buffer(values)
+        return buffer(values, place)
 
     return build
 
 
-# -- the same for whole columns ------------------------------------------------------------------
-
-
-def check_bounds(name: str, numbers: Numbers) -> None:
-    """Raise ContractViolationError for the first number beyond its bounds, as msgspec does."""
-    meta: Meta = TYPES[name].__metadata__[0]
-    if name in COUNTS:
-        least = 1 if meta.gt is not None else 0
-        _check(name, numbers, numbers < least, f"an integer >= {least}")
-        return
-    _check(name, numbers, numbers < 0, "a number >= 0.0")
-    if meta.le is not None:
-        _check(name, numbers, numbers > 1, "a number <= 1.0")
-
-
-def check_share_columns(shares: Sequence[Numbers]) -> None:
-    """Raise ContractViolationError for the first row whose shares are more than the whole."""
-    sums = shares[0] + shares[1] + shares[2]
-    _check(SHARES[0], sums, sums > _SHARES_LIMIT, _SHARES_WANTED)
-
-
-def narrow(numbers: Numbers, spec: InputSpec) -> Column:
-    """Return a column as the model takes it. Raise ContractViolationError for what does not fit."""
+def narrowed(values: Values, spec: InputSpec, place: Place) -> Column:
+    """Do as `builder`'s does, for an array where there is one."""
+    if not isinstance(values, np.ndarray):
+        return list(values)
     limit = _LIMITS.get(spec.dtype)
     if limit is not None:
-        _check(spec.name, numbers, numbers > limit, f"a number <= {limit}")
-    return numbers.astype(spec.dtype, copy=False).tobytes()
+        _check(values, values > limit, f"a number <= {limit}", place)
+    return values.astype(spec.dtype, copy=False).tobytes()
 
 
-def _check(name: str, numbers: Numbers, wrong: Numbers, wanted: str) -> None:
+def _check(numbers: Numbers, wrong: Numbers, wanted: str, place: Place) -> None:
     if wrong.any():
         row = int(wrong.argmax())
-        raise violation_at(place_in_columns(name), row, wanted, numbers[row].item())
+        raise violation_at(place, row, wanted, numbers[row].item())
 
 
 def _is_date(text: str) -> bool:

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from service.contracts.contract import Column, InputSpec
-from service.contracts.faults import Place, violation_at
+from service.contracts.faults import violation_at
 from service.contracts.mlflow_types import NULLABLE_DTYPES, SCALARS, is_open, plain
+from service.contracts.places import Place
 from service.core.errors import ContractViolationError
 
 ToColumn = Callable[[Sequence[Any], Place], Column]
@@ -45,12 +46,12 @@ def to_column(spec: InputSpec, raw: dict[str, Any]) -> ToColumn:
             return _numbers(dtype, required=spec.required)
 
 
-def to_buffer(dtype: str) -> Callable[[Sequence[Any]], bytes]:
+def to_buffer(dtype: str) -> Callable[[Sequence[Any], Place], bytes]:
     """Return what makes of numbers, none of them None, a buffer of this dtype."""
     code = _PACKED.get(dtype)
     if code is None:
-        return lambda values: np.array(values, dtype).tobytes()
-    return lambda values: _packer(code, len(values))(*values)
+        return lambda values, _place: np.array(values, dtype).tobytes()
+    return lambda values, _place: _packer(code, len(values))(*values)
 
 
 @lru_cache(_REMEMBERED_SIZES)
@@ -60,11 +61,12 @@ def _packer(code: str, count: int) -> Callable[..., bytes]:
 
 def _numbers(dtype: str, *, required: bool) -> ToColumn:
     buffer = to_buffer(dtype)
+    if required:
+        return buffer
 
-    def build(values: Sequence[Any], _place: Place) -> Column:
-        if required or not values:
-            return buffer(values)
-        return np.array(values, dtype).tobytes()  # None becomes NaN
+    def build(values: Sequence[Any], place: Place) -> Column:
+        # None becomes NaN.
+        return np.array(values, dtype).tobytes() if values else buffer(values, place)
 
     return build
 

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 import msgspec
 import numpy as np
 
+from service.contracts.places import Places
 from service.core.text_enum import TextEnum
 
 Column = bytes | list[Any]
@@ -17,9 +18,12 @@ of two requests are merged by joining them. A list holds one JSON-like value a r
 int, bytes, or what a nested type holds.
 """
 
+Values = np.ndarray[Any, Any] | Sequence[Any]
+"""An input's values, one a row, before they become a Column.
 
-TypedColumn = np.ndarray[Any, Any] | list[Any]
-"""A column of a spec's dtype that has not become a buffer yet; a list where it travels as one."""
+An array of the dtype that the input is taken by, or a sequence of what msgspec has read: by the
+input's type in `Contract.value_types`, UNSET in a row that has none. Empty where nobody sent it.
+"""
 
 
 class Filled(IntEnum):
@@ -53,10 +57,10 @@ class Call(msgspec.Struct, frozen=True, array_like=True):
 class Predictions(msgspec.Struct, frozen=True, array_like=True):
     """A model's answers: one column for each of `names`, each `rows` long.
 
-    `dtypes` has the numpy dtype of a buffer column ('' for a list column), `shapes` its shape
-    beyond the rows ([] for one value a row). `non_finite` has the indices, ascending, of rows in
-    which some number is NaN or infinite. `took_s` is what the call took in its worker, 0 where
-    nobody measured.
+    `dtypes` has the numpy dtype of a buffer column ('' for a list column, 'json' for one of values
+    that are written as JSON), `shapes` its shape beyond the rows ([] for one value a row).
+    `non_finite` has the indices, ascending, of rows in which some number is NaN or infinite.
+    `took_s` is what the call took in its worker, 0 where nobody measured.
     """
 
     rows: int
@@ -75,13 +79,6 @@ class Layout(TextEnum):
     POSITIONAL = "positional"  # unnamed columns: a DataFrame; an instance is an array
     TENSOR = "tensor"  # one unnamed tensor: an ndarray; an instance is a nested array
     TENSORS = "tensors"  # named tensors: a dict of ndarrays; an instance is an object
-
-
-class Form(TextEnum):
-    """The form of a JSON body, and of its answer."""
-
-    ROWS = "rows"  # {"instances": [{"a": 1}, {"a": 2}]}, {"predictions": [{"y": 1}, {"y": 2}]}
-    COLUMNS = "columns"  # {"columns": {"a": [1, 2]}}, {"predictions": {"y": [1, 2]}}
 
 
 class InputSpec(msgspec.Struct, frozen=True):
@@ -115,6 +112,8 @@ class Contract(Protocol):
     inputs: tuple[InputSpec, ...]
     taken: tuple[InputSpec, ...]
     """The inputs as `call_of` takes them: wider than `inputs` where rules are about the value."""
+    value_types: tuple[Any, ...]
+    """For each input the type by which msgspec reads a value of it, with its bounds."""
     outputs: tuple[OutputSpec, ...]
     """Empty where the signature has none: then the model's own answer decides the names."""
     signature: dict[str, Any]
@@ -122,29 +121,16 @@ class Contract(Protocol):
     refuse_unknown: bool
     """Whether fields that the signature does not have are refused, not ignored."""
 
-    def decode(self, body: bytes) -> Call:
-        """Validate a JSON body of either form and split it into columns.
-
-        Raise ContractViolationError, or MalformedBodyError for what is no JSON.
-        """
-        ...
-
-    def read(self, body: bytes) -> tuple[Call, Form]:
-        """Do as `decode` does, and tell the body's form: the answer is to have the same."""
-        ...
-
     def call_of(
-        self, rows: int, columns: Sequence[TypedColumn], params: dict[str, msgspec.Raw] | None
+        self,
+        rows: int,
+        columns: Sequence[Values],
+        params: dict[str, msgspec.Raw] | None,
+        places: Places,
     ) -> Call:
-        """Return the call for columns whose types are right, as `taken` has them.
+        """Return the call for values whose types are right, in the order of the inputs.
 
-        A column of an optional input that was not sent is an empty list.
-        Raise ContractViolationError for what breaks a rule beyond the type, or for params.
+        `params` are JSON values, None where nobody sent any. Raise ContractViolationError, by
+        `places`, for what breaks a rule beyond the type, and for params.
         """
-        ...
-
-    def encode(
-        self, predictions: Predictions, start: int, stop: int, form: Form = Form.ROWS
-    ) -> bytes:
-        """Return rows [start, stop) as JSON: an object a row, or one with an array a column."""
         ...

@@ -1,19 +1,33 @@
-"""Say what is wrong with a body: where, what was wanted, what came."""
+"""Say what is wrong with a JSON value: where, what was wanted, what came."""
 
 import re
 from codecs import BOM_UTF8
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
-from service.contracts.other_forms import MLFLOW_FORMS, form_violation
+from service.contracts.places import Place
 from service.core.errors import ContractViolationError, MalformedBodyError, ServiceError
 
 T = TypeVar("T")
 
-Place = Callable[[int], str]
-"""Turns a row into the path of one input's value there."""
+
+class Fault(NamedTuple):
+    """What msgspec found wrong, in our own words."""
+
+    place: str
+    """As msgspec has paths: `.instances[3].the day`, '' for the whole."""
+    expected: str
+    got: str
+    value: Any
+    """What stands there; UNSET where that can't be told."""
+    unknown: str | None = None
+    """The name of the field, where it is one too many."""
+
+
+Explain = Callable[[Fault, Any], ServiceError]
+"""Makes an error of a fault that was found in a document."""
 
 
 class _Digits(str):
@@ -23,8 +37,6 @@ class _Digits(str):
 
 
 _MAX_SHOWN = 80
-_ROW = re.compile(r"instances\[(\d+)\]")
-_A_ROW = re.compile(r"instances\[\d+\]")
 _INDEX = re.compile(r"\[(\d+)\]")
 _WORDS = {
     "int": "an integer",
@@ -43,34 +55,61 @@ _SENTENCES = {
     "Invalid base64 encoded string": "a base64 string",
 }
 
-
+_NO_JSON = (msgspec.DecodeError, ValueError, OverflowError, RecursionError)
 _decode_digits = msgspec.json.Decoder(float_hook=_Digits).decode
 
 
-def decode(decoder: "msgspec.json.Decoder[T]", body: bytes | msgspec.Raw, at: str = "") -> T:
+def decode(
+    decoder: "msgspec.json.Decoder[T]",
+    written: bytes | msgspec.Raw,
+    at: str = "",
+    explain: Explain | None = None,
+) -> T:
     """Decode a body, or the part of one that lies at the path `at`.
 
-    Raise ContractViolationError or MalformedBodyError, and nothing else, whatever came.
+    Raise what `explain` makes of a value that is not of the type, as it is a
+    ContractViolationError, or MalformedBodyError, and nothing else, whatever came.
     """
     try:
-        return decoder.decode(body)
+        return decoder.decode(written)
     except msgspec.ValidationError as error:
-        raise _violation(str(error), bytes(body), at) from None
-    except (msgspec.DecodeError, ValueError, OverflowError, RecursionError) as error:
-        if bytes(body[: 2 * len(BOM_UTF8)]).count(BOM_UTF8) == 1 and bytes(body[:3]) == BOM_UTF8:
+        try:
+            document = _read_whole(bytes(written))
+        except _NO_JSON as another:
+            # The fault that was met first was not the only one.
+            raise _malformed(another) from None
+        fault = fault_in(error, document)
+        raise (explain(fault, document) if explain else violation_in(fault, at)) from None
+    except _NO_JSON as error:
+        start = bytes(written[: 2 * len(BOM_UTF8)])
+        if start.count(BOM_UTF8) == 1 and start.startswith(BOM_UTF8):
             # A mark that editors and .NET put in front; RFC 8259, 8.1, lets readers ignore it.
-            return decode(decoder, bytes(body)[len(BOM_UTF8) :], at)
+            return decode(decoder, bytes(written)[len(BOM_UTF8) :], at, explain)
         raise _malformed(error) from None
 
 
-def violation(path: str, expected: str, value: Any) -> ContractViolationError:
+def violation(
+    path: str, expected: str, value: Any, row: int | None = None
+) -> ContractViolationError:
     """Return the error for a value that was decoded and then found wrong."""
-    return ContractViolationError(path, _row(path), expected, describe(value))
+    return ContractViolationError(path, row, expected, describe(value))
 
 
 def violation_at(place: Place, row: int, expected: str, value: Any) -> ContractViolationError:
     """Return the error for one row's value that was decoded and then found wrong."""
     return ContractViolationError(place(row), row, expected, describe(value))
+
+
+def violation_in(fault: Fault, at: str, row: int | None = None) -> ContractViolationError:
+    """Return the error for a fault in what lies at the path `at`."""
+    path = at + fault.place if at else fault.place.removeprefix(".")
+    return ContractViolationError(path, row, fault.expected, fault.got)
+
+
+def first_index(place: str) -> int | None:
+    """Return the index that a place such as `[3].a` begins with, None where it is none."""
+    found = _INDEX.match(place)
+    return int(found[1]) if found else None
 
 
 def describe(value: Any) -> str:  # noqa: PLR0911 - one for each kind
@@ -109,51 +148,35 @@ def _malformed(error: Exception) -> ServiceError:
             return MalformedBodyError("the body has a value that cannot be read")
 
 
-def _violation(message: str, body: bytes, at: str) -> ServiceError:
-    """Turn msgspec's message ('Expected `int`, got `str` - at `$.a[0]`') into our own words."""
-    try:
-        document = _read_whole(body)
-    except (msgspec.DecodeError, ValueError, OverflowError, RecursionError) as error:
-        # The fault that was met first was not the only one.
-        return _malformed(error)
-    wanted, _, place = message.rpartition(" - at `$")
-    wanted, place = (wanted, place.removesuffix("`")) if wanted else (message, "")
+def fault_in(error: msgspec.ValidationError, document: Any) -> Fault:
+    """Read msgspec's message ('Expected `int`, got `str` - at `$.a[0]`') about a document."""
+    wanted, _, place = str(error).rpartition(" - at `$")
+    wanted, place = (wanted, place.removesuffix("`")) if wanted else (str(error), "")
     wanted, _, kind = wanted.partition(", got ")
     found, value = _walk(document, place)
-    got = describe(value) if found else _word(kind) if kind else "another value"
     if (field := _field(wanted, "Object missing required field ")) is not None:
-        place, wanted, got = f"{place}.{field}", "a value", "nothing"
-    elif (field := _field(wanted, "Object contains unknown field ")) is not None:
-        if not place and field in MLFLOW_FORMS:
-            return form_violation(field)
+        return Fault(f"{place}.{field}", "a value", "nothing", msgspec.UNSET)
+    if (field := _field(wanted, "Object contains unknown field ")) is not None:
         inside = value.get(field, msgspec.UNSET) if isinstance(value, dict) else msgspec.UNSET
-        place, wanted = f"{place}.{field}", "no field of this name"
         got = "one" if inside is msgspec.UNSET else describe(inside)
-    else:
-        wanted = _SENTENCES.get(wanted) or _in_words(wanted.removeprefix("Expected "))
-    path = at + place if at else place.removeprefix(".")
-    if wanted == "an object" and isinstance(value, list) and _A_ROW.fullmatch(path):
-        # MLflow's own server takes a list of lists there.
-        wanted = "an object of the inputs by their names"
-    row = _row(path)
-    if row is None and path.startswith("columns."):
-        columns = document["columns"] if isinstance(document, dict) else {}
-        row = _index(place if at else _behind_name(columns, place[len(".columns") :])[1])
-    return ContractViolationError(path, row, wanted, got)
+        return Fault(f"{place}.{field}", "no field of this name", got, inside, field)
+    got = describe(value) if found else _word(kind) if kind else "another value"
+    wanted = _SENTENCES.get(wanted) or _in_words(wanted.removeprefix("Expected "))
+    return Fault(place, wanted, got, value if found else msgspec.UNSET)
 
 
-def _read_whole(body: bytes) -> Any:
+def _read_whole(written: bytes) -> Any:
     """Decode a body whatever it holds; a number out of range is left as it is written.
 
     UNSET where that is an integer, which msgspec reads or refuses. Raise msgspec.DecodeError and
     what else decoding raises where it is no JSON to its end.
     """
     try:
-        return msgspec.json.decode(body)
+        return msgspec.json.decode(written)
     except msgspec.ValidationError:
         pass
     try:
-        return _decode_digits(body)
+        return _decode_digits(written)
     except msgspec.ValidationError:
         return msgspec.UNSET
 
@@ -167,7 +190,7 @@ def _walk(value: Any, place: str) -> tuple[bool, Any]:
                 return False, None
             value = value[int(index)]
         elif place.startswith(".") and isinstance(value, dict):
-            name, place = _behind_name(value, place)
+            name, place = behind_name(value, place)
             if name is None:
                 return False, None
             value = value[name]
@@ -176,7 +199,7 @@ def _walk(value: Any, place: str) -> tuple[bool, Any]:
     return value is not msgspec.UNSET, value
 
 
-def _behind_name(value: dict[str, Any], place: str) -> tuple[str | None, str]:
+def behind_name(value: dict[str, Any], place: str) -> tuple[str | None, str]:
     """Split `.the day[3]` into the field's name, None where there is none, and what follows."""
     names = [
         name
@@ -187,16 +210,6 @@ def _behind_name(value: dict[str, Any], place: str) -> tuple[str | None, str]:
         return None, place
     name = max(names, key=len)
     return name, place[1 + len(name) :]
-
-
-def _index(place: str) -> int | None:
-    found = _INDEX.match(place)
-    return int(found[1]) if found else None
-
-
-def _row(path: str) -> int | None:
-    found = _ROW.match(path)
-    return int(found[1]) if found else None
 
 
 def _field(message: str, start: str) -> str | None:

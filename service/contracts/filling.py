@@ -1,24 +1,23 @@
 """Optional inputs: which of them a request has, and in which of its rows."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import msgspec
 import numpy as np
 from msgspec import UNSET
 
-from service.contracts.contract import Call, Column, Filled, InputSpec
+from service.contracts.contract import Call, Column, Filled, InputSpec, Values
 from service.contracts.merge import merge
 
 _INTEGERS_AND_TRUTHS = frozenset({"integer", "long", "boolean"})
 
 
-def filling(spec: InputSpec, values: Sequence[Any] | None) -> tuple[Filled, Sequence[Any]]:
+def filling(spec: InputSpec, values: Values) -> tuple[Filled, Values]:
     """Return how a column is filled, and its values with None for those that were not sent.
 
-    `values` has UNSET for a row that lacks it; None, or an empty column, is one that nobody sent.
+    `values` has UNSET for a row that lacks it; an empty column is one that nobody sent.
     """
-    if values is None or not len(values):
+    if not len(values):
         return Filled.ABSENT, ()
     if isinstance(values, np.ndarray):
         return Filled.FULLY, values

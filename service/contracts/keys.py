@@ -1,6 +1,7 @@
 """Types of JSON objects whose keys may be any text."""
 
 import sys
+from collections.abc import Iterable
 from typing import Any, TypedDict
 
 import msgspec
@@ -22,3 +23,8 @@ def object_type(name: str, required: dict[str, Any], optional: dict[str, Any]) -
     msgspec.json.encode([*required, *optional])
     fields = {**required, **{key: NotRequired[kind] for key, kind in optional.items()}}
     return TypedDict(name, fields)  # type: ignore[operator]
+
+
+def plain_names(names: Iterable[str]) -> bool:
+    """Tell whether msgspec's structs can have fields of these names."""
+    return not any(character in '"\\' or character < " " for name in names for character in name)

@@ -29,6 +29,22 @@ def part(call: Call, start: int, stop: int) -> Call:
     return Call(stop - start, columns, call.params, call.filled)
 
 
+def cut(predictions: Predictions, start: int, stop: int) -> Predictions:
+    """Return rows [start, stop) of an answer."""
+    rows = predictions.rows
+    if (start, stop) == (0, rows):
+        return predictions
+    return Predictions(
+        stop - start,
+        predictions.names,
+        [_cut(column, rows, start, stop) for column in predictions.columns],
+        predictions.dtypes,
+        predictions.shapes,
+        [row - start for row in predictions.non_finite if start <= row < stop],
+        predictions.took_s,
+    )
+
+
 def join(answers: Sequence[Predictions]) -> Predictions | None:
     """Return the answers to the parts of a call as those to the whole.
 

@@ -87,7 +87,7 @@ def made_by(
     return made
 
 
-_MEMBERS = (*Contract.__annotations__, "call_of", "decode", "encode", "read")
+_MEMBERS = (*Contract.__annotations__, "call_of")
 
 
 @functools.cache

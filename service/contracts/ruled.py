@@ -1,19 +1,24 @@
 """A contract that is read off a signature, with rules that a team has written for its rows."""
 
-import re
-from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+import math
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
 
 import msgspec
 import numpy as np
-from msgspec import UNSET, Meta, UnsetType
+from msgspec import UNSET
 
-from service.contracts.contract import Call, Form, Layout, TypedColumn
+from service.contracts.contract import Call, Layout, Values
 from service.contracts.derived import DerivedContract
-from service.contracts.faults import decode
+from service.contracts.faults import Fault, fault_in, first_index
+from service.contracts.mlflow_types import EPOCH, Moment
+from service.contracts.places import Places
 from service.core.errors import ContractViolationError, SignatureError
 
-_ROW = re.compile(r"instances\[(\d+)\]\.?")
+_AS_THEY_ARE = frozenset({"boolean", "integer", "long", "float", "double", "string"})
+"""Types whose values are the same in JSON and in Python."""
+_NS_IN_US = 1000
 
 
 class RuledContract(DerivedContract):
@@ -35,57 +40,69 @@ class RuledContract(DerivedContract):
             what = f"no input {', '.join(missing)}" if missing else "no named columns"
             where = f"{row.__module__}.{row.__qualname__}"
             raise SignatureError(f"{where} is for another model: {what}")
-        self._ruled = [(name, at[name]) for name in fields]
-        self._rows_decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(
-            msgspec.defstruct(
-                "Ruled",
-                [("instances", Annotated[list[row], Meta(min_length=1)] | UnsetType, UNSET)],  # type: ignore[valid-type]
-            )
-        )
-
-    def read(self, body: bytes) -> tuple[Call, Form]:
-        """Do as `decode` does, and tell the body's form; see Contract."""
-        call, form = super().read(body)
-        if form is Form.ROWS:
-            decode(self._rows_decoder, body)
-        else:
-            columns = decode(_any_columns, body).columns
-            self._hold(call.rows, columns)
-        return call, form
+        self._at = {name: at[name] for name in fields}
+        self._rows_type: Any = list[row]  # type: ignore[valid-type]
 
     def call_of(
-        self, rows: int, columns: Sequence[TypedColumn], params: dict[str, msgspec.Raw] | None
+        self,
+        rows: int,
+        columns: Sequence[Values],
+        params: dict[str, msgspec.Raw] | None,
+        places: Places,
     ) -> Call:
-        """Return the call for columns whose types are right; see Contract."""
-        call = super().call_of(rows, columns, params)
-        self._hold(rows, {name: _plain(columns[index]) for name, index in self._ruled})
+        """Return the call for values whose types are right; see Contract."""
+        columns = list(columns)
+        call = super().call_of(rows, columns, params, places)
+        self._hold(rows, columns, places)
         return call
 
-    def _hold(self, rows: int, columns: Mapping[str, list[Any]]) -> None:
-        """Hold whole columns to what rows are held to. A column that was not sent has no values."""
-        there = [(name, columns[name]) for name, _ in self._ruled if columns.get(name)]
-        written = [{name: values[row] for name, values in there} for row in range(rows)]
+    def _hold(self, rows: int, columns: Sequence[Values], places: Places) -> None:
+        """Hold each row to the rules. An input that was not sent is a field that is not there."""
+        there = {
+            name: _written(self.inputs[index].type, columns[index])
+            for name, index in self._at.items()
+            if len(columns[index])
+        }
+        made = [
+            {name: values[row] for name, values in there.items() if values[row] is not UNSET}
+            for row in range(rows)
+        ]
         try:
-            decode(self._rows_decoder, msgspec.json.encode({"instances": written}))
-        except ContractViolationError as error:
-            name = _ROW.sub("", error.path, count=1)
-            path = f"columns.{name}[{error.row}]" if name else "columns"
-            raise ContractViolationError(path, error.row, error.expected, error.got) from None
+            msgspec.convert(made, self._rows_type)
+        except msgspec.ValidationError as error:
+            raise self._violation(fault_in(error, made), places) from None
+
+    def _violation(self, fault: Fault, places: Places) -> ContractViolationError:
+        """Return the error for a fault at a place such as `[3].alcohol`."""
+        row = first_index(fault.place) or 0
+        place = fault.place[len(f"[{row}]") :]
+        names = [name for name in self._at if f"{place[1:]}.".startswith((f"{name}.", f"{name}["))]
+        if names:
+            name = max(names, key=len)
+            path = places.values[self._at[name]](row) + place[1 + len(name) :]
+        else:
+            path = places.row(row) if places.row else places.rows
+        return ContractViolationError(path, row, fault.expected, fault.got)
 
 
-class _Columns(msgspec.Struct):
-    columns: dict[str, list[Any]]
+def _written(kind: str, column: Values) -> Sequence[Any]:
+    """Return values as JSON has them, which is how a Struct's fields may be declared."""
+    if isinstance(column, np.ndarray):
+        if column.dtype.kind == "M":
+            # Finer than a datetime of Python's is, and rounded for that.
+            column = column.astype("datetime64[us]")
+        values: list[Any] = column.tolist()
+        if column.dtype.kind == "f" and np.isnan(column).any():
+            return [None if math.isnan(value) else value for value in values]
+        return values if column.dtype.kind != "M" else _plain(values)
+    return column if kind in _AS_THEY_ARE else _plain(column)
 
 
-_any_columns = msgspec.json.Decoder(_Columns)
+def _plain(values: Sequence[Any]) -> list[Any]:
+    return [value if value is UNSET else _builtin(value) for value in values]
 
 
-def _plain(column: TypedColumn) -> list[Any]:
-    """Return a column's values as JSON has them."""
-    if not isinstance(column, np.ndarray):
-        return column
-    if column.dtype.kind == "M":
-        # Finer than a datetime of Python's is, and rounded for that.
-        column = column.astype("datetime64[us]")
-    values: list[Any] = column.tolist()
-    return values
+def _builtin(value: Any) -> Any:
+    if isinstance(value, Moment):
+        value = EPOCH + timedelta(microseconds=value.ns // _NS_IN_US)
+    return msgspec.to_builtins(value)

@@ -1,5 +1,7 @@
 """A model's signature, as MLflow writes it into MLmodel, read without MLflow."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
@@ -46,6 +48,20 @@ def parse(signature: dict[str, Any] | None) -> dict[str, Any]:
     if not parsed["inputs"]:
         raise SignatureError(f"the model has no input signature: {WHAT_TO_LOG}")
     return parsed
+
+
+@contextmanager
+def being_read() -> Iterator[None]:
+    """Raise SignatureError for whatever reading a signature that is no such thing raises."""
+    try:
+        yield
+    except (
+        *(KeyError, TypeError, AttributeError, ValueError, IndexError),
+        *(OverflowError, RecursionError),
+    ) as error:
+        raise SignatureError(
+            f"the signature cannot be read ({type(error).__name__}: {error}): {WHAT_TO_LOG}"
+        ) from error
 
 
 def layout_of(inputs: list[dict[str, Any]]) -> Layout:

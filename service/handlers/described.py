@@ -14,7 +14,7 @@ from litestar.openapi.spec import (
     Schema,
 )
 
-from service.codecs.media import Media
+from service.handlers.media import Media
 from service.handlers.problems import MEDIA_TYPE
 
 NOT_FOUND = "No such model, or none is named and there is no default: `models` has the names"

@@ -6,10 +6,9 @@ from typing import Any
 from litestar.connection import ASGIConnection
 from litestar.handlers.base import BaseRouteHandler
 
-from service.codecs.media import Media
 from service.core.errors import ForbiddenError, UnauthorizedError, UnsupportedContentTypeError
 from service.handlers.host_names import HostNames, is_loopback
-from service.handlers.media import check_encoding
+from service.handlers.media import Media, check_encoding
 from service.settings.service import ServiceSettings
 
 ANY_HOST = "any_host"

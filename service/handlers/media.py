@@ -1,8 +1,20 @@
 """Which kind a body is of, and which kind of answer its caller wants (RFC 9110, section 12.5.1)."""
 
-from service.codecs.media import Media
+from service.codecs.catalog import ARROW, ROWS_AND_COLUMNS
 from service.core.errors import NotAcceptableError, UnsupportedContentTypeError
 from service.core.text import presentable
+from service.core.text_enum import TextEnum
+
+
+class Media(TextEnum):
+    """The kinds of bodies, and of their answers, that `/predict` speaks."""
+
+    JSON = "application/json"
+    ARROW = "application/vnd.apache.arrow.stream"
+
+
+CODECS = {Media.JSON: ROWS_AND_COLUMNS, Media.ARROW: ARROW}
+"""The codec of each kind."""
 
 _ANY = frozenset({"", "*/*"})
 _AS_IT_IS = frozenset({"", "identity"})

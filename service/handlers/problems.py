@@ -12,7 +12,7 @@ from litestar.exceptions import HTTPException
 from service.core import errors
 from service.core.errors import ServiceError
 from service.core.text import ANSWER_CHARACTERS, presentable
-from service.handlers.naming import version_headers
+from service.core.version_names import VersionNames
 
 MEDIA_TYPE = "application/problem+json"
 TYPE_PREFIX = "urn:mlflow-hotswap:"
@@ -99,7 +99,7 @@ def answer_service_error(_: Request[Any, Any, Any], error: ServiceError) -> Resp
         log.debug("request refused", reason=str(error))
     elif status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         log.warning("request failed", code=error.code, reason=str(error))
-    headers = version_headers(version) if version else {}
+    headers = dict(VersionNames.of(version).headers) if version else {}
     if status is HTTPStatus.UNAUTHORIZED:
         signed = isinstance(error, errors.UnsignedWebhookError)
         headers["www-authenticate"] = "X-MLflow-Signature" if signed else "Bearer"
@@ -114,7 +114,7 @@ def answer_service_error(_: Request[Any, Any, Any], error: ServiceError) -> Resp
 def refusal(error: errors.OverloadedError) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
     """Return status, headers and body of a refusal, for an answer without the framework.
 
-    They are those of `answer_service_error`, but for the version's headers.
+    They are those of `answer_service_error`.
     """
     status = STATUS_BY_ERROR[type(error)]
     title = _TITLES[type(error)]
@@ -125,6 +125,8 @@ def refusal(error: errors.OverloadedError) -> tuple[int, list[tuple[bytes, bytes
         (b"content-length", b"%d" % len(body)),
         (b"retry-after", _retry_after(error).encode()),
     ]
+    if error.answered_by is not None:
+        headers.extend(VersionNames.of(error.answered_by).raw_headers)
     return status, headers, body
 
 

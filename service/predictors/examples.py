@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from service.codecs.rows_and_columns.codec import RowsAndColumns
 from service.contracts.contract import Call, Contract, Layout
 from service.core.errors import ContractViolationError, MalformedBodyError
 from service.predictors._example_json import NoExampleError, read_example
@@ -34,7 +35,7 @@ def example_call(contract: Contract, model_dir: Path) -> Example:
     try:
         body = read_example(contract, model_dir)
         body["instances"] = body["instances"][:EXAMPLE_ROWS]
-        call = contract.decode(json.dumps(body).encode())
+        call, _ = RowsAndColumns(contract).decode(json.dumps(body).encode())
     except NoExampleError as error:
         return Example(None, str(error))
     except (ContractViolationError, MalformedBodyError) as error:
@@ -44,6 +45,7 @@ def example_call(contract: Contract, model_dir: Path) -> Example:
 
 def made_up_call(contract: Contract) -> Call | None:
     """Return one row made of the signature alone, where the contract takes it."""
+    codec = RowsAndColumns(contract)
     for string in _STRINGS:
         values = _made_up_values(contract.signature["inputs"], string)
         instance = (
@@ -54,7 +56,7 @@ def made_up_call(contract: Contract) -> Call | None:
             else values
         )
         try:
-            return contract.decode(json.dumps({"instances": [instance]}).encode())
+            return codec.decode(json.dumps({"instances": [instance]}).encode())[0]
         except (ContractViolationError, MalformedBodyError):
             continue
     return None

@@ -1,12 +1,15 @@
 """One prediction request, whatever protocol it came by."""
 
+import time
+from typing import Protocol, cast, overload
+
 import anyio.to_thread
 import msgspec
 from anyio import CapacityLimiter
 
-from service.codecs.media import Media
-from service.contracts.contract import Form
-from service.contracts.encoding import encode_in_pieces
+from service.codecs.codec import Codec, Wanted
+from service.contracts.contract import Call, Predictions
+from service.contracts.merge import cut
 from service.core.errors import (
     ChildLostError,
     ModelFailedError,
@@ -15,16 +18,20 @@ from service.core.errors import (
     RequestTimeoutError,
     ServiceError,
 )
-from service.core.text import presentable
+from service.core.version_names import VersionNames
 from service.core.versions import ModelVersion
-from service.serving.batching.request_queue import Caller
-from service.serving.failed_request import FailedRequest, raw_request
+from service.serving.batching.request_queue import Caller, Share
+from service.serving.failed_request import FailedRequest
+from service.serving.interface import BodyLimits, EncodedRequest, Request, TypedRequest
 from service.serving.model import LoadedModel
 from service.serving.routes import Routes
+from service.telemetry.observer import Observer
 from service.workers.messages import RawReply
 
+_LIST_VALUE_BYTES = 8
+"""What a value of a list counts for in a queue's bytes."""
 EXPANSION = 8
-"""How many times MAX_BODY_BYTES an Arrow stream may have once it is decoded."""
+"""How many times MAX_BODY_BYTES a body may have once it is decoded."""
 
 MODEL_FAULTS = (ModelFailedError, ChildLostError, RequestTimeoutError, NonFinitePredictionError)
 """What a request can meet that speaks against the version.
@@ -32,108 +39,161 @@ MODEL_FAULTS = (ModelFailedError, ChildLostError, RequestTimeoutError, NonFinite
 What was refused or expired before a worker had it (OverloadedError, QueueTimeoutError) does not.
 """
 
-_UNWRITABLE = (TypeError, ValueError, AttributeError, OverflowError, RecursionError)
+
+class Served(Protocol):
+    """A deployment, as far as a request needs it."""
+
+    @property
+    def routes(self) -> Routes:
+        """Which of its versions answers."""
+        ...
+
+    @property
+    def observer(self) -> Observer:
+        """What is told of each request."""
+        ...
 
 
-class Prediction(msgspec.Struct, frozen=True):
-    """The answers to one request, and who gave them.
+class EncodedAnswer(msgspec.Struct, frozen=True):
+    """The whole body that answers a body, and which version gave it."""
 
-    `predictions` is a JSON value in the form that the request had, or a whole Arrow stream.
-    """
-
-    predictions: bytes
+    body: bytes
     rows: int
     version: ModelVersion
-    kind: Media = Media.JSON
+    names: VersionNames
+    """The version as the body names it, for headers that say the same."""
+
+
+class TypedAnswer(msgspec.Struct, frozen=True):
+    """The predictions that answer a call, and which version gave them."""
+
+    predictions: Predictions
+    version: ModelVersion
+    names: VersionNames
+
+    @property
+    def rows(self) -> int:
+        """How many rows it has."""
+        return self.predictions.rows
 
 
 class DataPlane:
     """What every protocol calls, for whichever deployment's versions."""
 
     def __init__(self, raw_body_bytes: int, max_body_bytes: int) -> None:
-        self._raw_body_bytes = raw_body_bytes
-        self._max_decoded_bytes = EXPANSION * max_body_bytes
+        self._limits = BodyLimits(raw_body_bytes, EXPANSION * max_body_bytes)
         self._encoding = CapacityLimiter(2)
 
-    def refusal(self, routes: Routes, body_bytes: int) -> OverloadedError | None:
-        """Say why a request with a body of this size would be refused, None where it would not.
+    def refusal(self, deployment: Served, body_bytes: int) -> OverloadedError | None:
+        """Say why a request with a body of this size is refused, None where it is not.
 
-        Ask it with nothing but a request's head: what is refused need not be read. It costs about
-        a microsecond; see `Batcher.refusal`.
+        Ask it with nothing but a request's head, and once for each: what is refused need not be
+        read, and the observer is told of it. It costs about a microsecond; see `Batcher.refusal`.
         """
-        model = routes.current
+        model = deployment.routes.current
         if model is None:
             return None
-        refusal = model.batcher.refusal(body_bytes, is_body=body_bytes > self._raw_body_bytes)
+        is_body = body_bytes > self._limits.raw_body_bytes
+        refusal = model.batcher.refusal(body_bytes, is_body=is_body)
         if refusal is not None:
             refusal.answered_by = model.version
+            deployment.observer.request_failed(model.version, refusal, 0.0)
         return refusal
 
+    @overload
     async def infer(
-        self,
-        routes: Routes,
-        body: bytes,
-        kind: Media = Media.JSON,
-        answer: Media = Media.JSON,
-        caller: Caller | None = None,
-    ) -> Prediction:
-        """Answer a body of one kind by the version that serves when it comes.
+        self, deployment: Served, request: EncodedRequest, caller: Caller | None = None
+    ) -> EncodedAnswer: ...
+
+    @overload
+    async def infer(
+        self, deployment: Served, request: TypedRequest, caller: Caller | None = None
+    ) -> TypedAnswer: ...
+
+    async def infer(
+        self, deployment: Served, request: Request, caller: Caller | None = None
+    ) -> EncodedAnswer | TypedAnswer:
+        """Answer a request by the version that serves when it comes, in the form that it has.
 
         One whose `caller` has gone before a worker has it is dropped.
 
         Everything happens inside one lease, so contract, model and the version that is named
-        always belong together. Raise what `Contract.decode` and `Batcher.submit` raise, with the
-        version in `answered_by`, and NoVersionError.
+        always belong together. Raise what `Codec.decode` and `Batcher.submit` raise, with the
+        version in `answered_by`, and NoVersionError. The observer is told once, of the answer or
+        of what is raised.
         """
-        with routes.lease() as model:
-            try:
-                prediction = await self._infer(model, body, kind, answer, caller)
-            except ServiceError as error:
-                error.answered_by = model.version
-                if isinstance(error, MODEL_FAULTS):
-                    self._note_failure(model, body, kind, answer, error)
-                raise
-            model.answered += 1
-            return prediction
-
-    def _note_failure(
-        self, model: LoadedModel, body: bytes, kind: Media, answer: Media, error: ServiceError
-    ) -> None:
-        limits = (self._raw_body_bytes, self._max_decoded_bytes)
-        model.note_failure(FailedRequest(body, kind, answer, error, *limits))
-
-    async def _infer(
-        self,
-        model: LoadedModel,
-        body: bytes,
-        kind: Media,
-        wanted: Media,
-        caller: Caller | None,
-    ) -> Prediction:
-        in_arrow = kind is Media.ARROW or wanted is Media.ARROW
-        large = len(body) > self._raw_body_bytes or model.reading_cost.is_high(body)
-        if in_arrow or large:
-            # Decoding it here would hold up everyone else; the worker has the same contract.
-            # Arrow is spoken in workers alone.
-            request = raw_request(model.version, body, kind, wanted, self._max_decoded_bytes)
-            answer, form = await model.batcher.submit(request, len(body), caller), Form.ROWS
-        else:
-            call, form = model.contract.read(body)
-            answer = await model.batcher.submit(call, len(body), caller)
-        if isinstance(answer, RawReply):
-            return Prediction(answer.predictions, answer.rows, model.version, wanted)
-        share = (answer.predictions, answer.start, answer.stop, form)
-        rows = answer.stop - answer.start
+        began_s = time.perf_counter()
+        version: ModelVersion | None = None
         try:
-            if not answer.is_wide:
-                encoded = model.contract.encode(*share)
-            else:
-                encoded = await anyio.to_thread.run_sync(
-                    encode_in_pieces, *share, limiter=self._encoding
+            with deployment.routes.lease() as model:
+                version = model.version
+                answer = await (
+                    self._answer_body(model, request, caller)
+                    if isinstance(request, EncodedRequest)
+                    else self._answer_call(model, request, caller)
                 )
-        except _UNWRITABLE as error:
-            # A worker sends no such thing, unless the model has changed what sends it.
-            raise ModelFailedError(
-                presentable(f"the model's answer can't be written as JSON: {error}")
-            ) from error
-        return Prediction(encoded, rows, model.version)
+                model.answered += 1
+        except Exception as error:
+            told = error if isinstance(error, ServiceError) else ServiceError(repr(error))
+            told.answered_by = version
+            deployment.observer.request_failed(version, told, time.perf_counter() - began_s)
+            raise
+        deployment.observer.request_answered(version, answer.rows, time.perf_counter() - began_s)
+        return answer
+
+    async def _answer_body(
+        self, model: LoadedModel, request: EncodedRequest, caller: Caller | None
+    ) -> EncodedAnswer:
+        interface = model.interface
+        try:
+            payload, wanted = interface.payload(request, self._limits)
+            answer = await model.batcher.submit(payload, len(request.body), caller)
+            if isinstance(answer, RawReply):
+                rows, body = answer.rows, answer.body
+            else:
+                rows = answer.stop - answer.start
+                codec = interface.codecs[request.answer]
+                if not answer.is_wide:
+                    body = codec.encode(
+                        answer.encodable, answer.start, answer.stop, wanted, interface.names
+                    )
+                else:
+                    body = await anyio.to_thread.run_sync(
+                        _encode_wide, codec, answer, wanted, interface.names, limiter=self._encoding
+                    )
+        except MODEL_FAULTS as error:
+            model.note_failure(FailedRequest(request, error, self._limits))
+            raise
+        return EncodedAnswer(body, rows, model.version, interface.names)
+
+    async def _answer_call(
+        self, model: LoadedModel, request: TypedRequest, caller: Caller | None
+    ) -> TypedAnswer:
+        call = request(model.contract)
+        try:
+            answer = await model.batcher.submit(call, _size_bytes(call), caller)
+        except MODEL_FAULTS as error:
+            model.note_failure(FailedRequest(request, error, self._limits, call))
+            raise
+        share = cast("Share", answer)
+        predictions = cut(share.predictions, share.start, share.stop)
+        return TypedAnswer(predictions, model.version, model.interface.names)
+
+
+def _encode_wide(codec: Codec, share: Share, wanted: Wanted, names: VersionNames) -> bytes:
+    """Encode some rows at a time: a thread that does gives way to others between."""
+    chunks = codec.encode_chunked(share.encodable, share.start, share.stop, wanted, names)
+    while True:
+        try:
+            next(chunks)
+        except StopIteration as end:
+            body: bytes = end.value
+            return body
+
+
+def _size_bytes(call: Call) -> int:
+    """Return what a call counts for in a queue; a value of a list as much as a number."""
+    return sum(
+        len(column) if isinstance(column, bytes) else len(column) * _LIST_VALUE_BYTES
+        for column in call.columns
+    )

@@ -4,11 +4,9 @@ import hashlib
 
 import msgspec
 
-from service.codecs.media import Media
-from service.contracts.bounds import ReadingCost
-from service.contracts.contract import Call, Contract
+from service.contracts.contract import Call
 from service.core.errors import ServiceError
-from service.core.versions import ModelVersion
+from service.serving.interface import BodyLimits, EncodedRequest, Interface, Request
 from service.workers.messages import RawRequest
 
 _TOLD_APART_BY_BYTES = 32_768
@@ -16,38 +14,26 @@ _TOLD_APART_BY_BYTES = 32_768
 
 
 class FailedRequest(msgspec.Struct, frozen=True):
-    """Its body as it came, and what became of it."""
+    """A request as it came, and what became of it."""
 
-    body: bytes
-    kind: Media
-    answer: Media
+    request: Request
     error: ServiceError
-    raw_body_bytes: int
-    max_decoded_bytes: int
+    limits: BodyLimits
+    call: Call | None = None
+    """What was made of a request without a body."""
 
     def fingerprint(self) -> bytes:
         """Return what tells its body from others: its length and a digest of its ends."""
-        digest = hashlib.blake2b(self.body[:_TOLD_APART_BY_BYTES], digest_size=16)
-        digest.update(self.body[-_TOLD_APART_BY_BYTES:])
-        return b"%d %b" % (len(self.body), digest.digest())
+        if isinstance(self.request, EncodedRequest):
+            body = self.request.body
+        else:
+            body = msgspec.msgpack.encode(self.call)
+        digest = hashlib.blake2b(body[:_TOLD_APART_BY_BYTES], digest_size=16)
+        digest.update(body[-_TOLD_APART_BY_BYTES:])
+        return b"%d %b" % (len(body), digest.digest())
 
-    def payload_for(self, version: ModelVersion, contract: Contract) -> Call | RawRequest:
+    def payload_for(self, interface: Interface) -> Call | RawRequest:
         """Return what a worker of a version is asked. Raise what its contract can't take."""
-        in_arrow = Media.ARROW in (self.kind, self.answer)
-        large = len(self.body) > self.raw_body_bytes or ReadingCost(contract).is_high(self.body)
-        if in_arrow or large:
-            return raw_request(version, self.body, self.kind, self.answer, self.max_decoded_bytes)
-        return contract.decode(self.body)
-
-
-def raw_request(
-    version: ModelVersion, body: bytes, kind: Media, answer: Media, max_decoded_bytes: int
-) -> RawRequest:
-    """Return what a worker of a version is asked for a body that it is to decode."""
-    return RawRequest(
-        kind,
-        answer,
-        max_decoded_bytes,
-        {"hotswap.model_name": version.name, "hotswap.model_version": version.version},
-        body=body,
-    )
+        if isinstance(self.request, EncodedRequest):
+            return interface.payload(self.request, self.limits)[0]
+        return self.request(interface.contract)

@@ -14,13 +14,13 @@ from anyio.abc import TaskStatus
 
 from service.compiling.compilation import Compiler
 from service.compiling.steps import CompileSteps, Compiling
-from service.contracts.bounds import ReadingCost
 from service.contracts.choose import contract_for
 from service.contracts.contract import Contract
 from service.core.errors import ServiceError
 from service.core.versions import ModelVersion, StoredVersion
 from service.serving.batching.batcher import Batcher, BatchSettings
 from service.serving.failed_request import FailedRequest
+from service.serving.interface import Interface
 from service.serving.proof import Proof
 from service.serving.record import Known, Record
 from service.telemetry.observer import NULL_OBSERVER, Observer
@@ -54,15 +54,14 @@ class LoadedModel:
     def __init__(
         self,
         stored: StoredVersion,
-        contract: Contract,
+        interface: Interface,
         loaded: LoadReply,
         pool: Pool,
         batching: BatchSettings,
         observer: Observer = NULL_OBSERVER,
     ) -> None:
         self.stored = stored
-        self.contract = contract
-        self.reading_cost = ReadingCost(contract)
+        self.interface = interface
         self.loaded = loaded
         self.pool = pool
         self.batcher = Batcher(
@@ -95,6 +94,11 @@ class LoadedModel:
     def version(self) -> ModelVersion:
         """The version that this is."""
         return self.stored.version
+
+    @property
+    def contract(self) -> Contract:
+        """What its callers send and get."""
+        return self.interface.contract
 
     @property
     def can_answer(self) -> bool:
@@ -170,6 +174,8 @@ class ModelHost(msgspec.Struct, frozen=True):
     """What a load waits for, so that many versions don't load together on few CPUs."""
     observer: Observer = NULL_OBSERVER
     """What is told of the deployment's workers and batches."""
+    label: str = ""
+    """The pointer that is followed, as its answers name it."""
 
     async def run(self, stored: StoredVersion, *, task_status: TaskStatus[LoadedModel]) -> None:
         """Load a version, report it, and host it until it is closed.
@@ -191,11 +197,11 @@ class ModelHost(msgspec.Struct, frozen=True):
                 try:
                     async with self.load_turn():
                         loaded = await parts.start(pool.run)
-                    contract = await anyio.to_thread.run_sync(self._contract, stored, loaded)
+                    interface = await anyio.to_thread.run_sync(self._interface, stored, loaded)
                 except ServiceError as error:
                     failure = error
                 else:
-                    model = self._model(stored, contract, loaded, pool)
+                    model = self._model(stored, interface, loaded, pool)
                     opened.append(model)
                     parts.start_soon(model.batcher.run)
                     if steps is not None:
@@ -216,13 +222,14 @@ class ModelHost(msgspec.Struct, frozen=True):
             raise failure
 
     def _model(
-        self, stored: StoredVersion, contract: Contract, loaded: LoadReply, pool: Pool
+        self, stored: StoredVersion, interface: Interface, loaded: LoadReply, pool: Pool
     ) -> LoadedModel:
-        return LoadedModel(stored, contract, loaded, pool, self.batching, self.observer)
+        return LoadedModel(stored, interface, loaded, pool, self.batching, self.observer)
 
-    def _contract(self, stored: StoredVersion, loaded: LoadReply) -> Contract:
+    def _interface(self, stored: StoredVersion, loaded: LoadReply) -> Interface:
         name, unknown = stored.version.name, self.pool.refuse_unknown
-        return contract_for(name, loaded.signature, refuse_unknown=unknown)
+        contract = contract_for(name, loaded.signature, refuse_unknown=unknown)
+        return Interface.of(contract, stored.version, self.label)
 
 
 def _dispatch(opened: Sequence[LoadedModel]) -> None:

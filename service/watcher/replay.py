@@ -38,7 +38,7 @@ async def replay(model: LoadedModel, failed: FailedRequest) -> Outcome:
     Only while none of them is missing: however many bodies kill a worker, one is missing at most.
     """
     try:
-        payload = failed.payload_for(model.version, model.contract)
+        payload = failed.payload_for(model.interface)
     except ServiceError:
         return Outcome.FAILED
     limit_s = _limit_s(model, payload)
@@ -55,7 +55,7 @@ async def replay(model: LoadedModel, failed: FailedRequest) -> Outcome:
 async def replay_apart(model: LoadedModel, failed: FailedRequest) -> Outcome:
     """Ask a worker that is loaded for this alone, so that it costs the others nothing."""
     try:
-        payload = failed.payload_for(model.version, model.contract)
+        payload = failed.payload_for(model.interface)
         async with model.pool.load_apart() as worker:
             return await _ask(worker, payload, _limit_s(model, payload))
     except ServiceError:

@@ -4,8 +4,9 @@ from typing import Any
 
 import msgspec
 
-from service.codecs.media import Media
+from service.codecs.catalog import ROWS_AND_COLUMNS
 from service.core.text import Sentence
+from service.core.version_names import VersionNames
 from service.predictors.answer_rules import AnswerRules
 from service.predictors.report import Report
 
@@ -116,17 +117,17 @@ class SpeedReply(msgspec.Struct, frozen=True):
 
 
 class RawRequest(msgspec.Struct, frozen=True, array_like=True):
-    """Answer an undecoded body of one kind by an answer of one kind.
+    """Answer an undecoded body of one codec by an answer of one codec.
 
-    An Arrow stream may have so many bytes once it is decoded; `metadata` goes into the schema of
-    one that is answered. `chunked` is for one between whose steps other calls are answered. The
-    body stands last: see `protocol.encode_request`.
+    It may have so many bytes once it is decoded; `names` goes into the answer. `chunked` is for
+    one between whose chunks other calls are answered. The body stands last: see
+    `protocol.encode_request`.
     """
 
-    kind: Media = Media.JSON
-    answer: Media = Media.JSON
+    codec: str = ROWS_AND_COLUMNS
+    answer: str = ROWS_AND_COLUMNS
     max_decoded_bytes: int = 0
-    metadata: dict[str, str] = {}
+    names: VersionNames = VersionNames()
     chunked: bool = False
     body: bytes = b""
 
@@ -138,11 +139,8 @@ class BodyChunk(msgspec.Struct, frozen=True, array_like=True):
 
 
 class RawReply(msgspec.Struct, frozen=True):
-    """The encoded answers to a raw body, empty where a row is not finite.
-
-    `predictions` is a JSON value, or a whole Arrow stream.
-    """
+    """The whole answer to a raw body, empty where a row is not finite."""
 
     rows: int
-    predictions: bytes
+    body: bytes
     non_finite_row: int | None

@@ -6,9 +6,9 @@ from typing import Any, cast
 import pytest
 
 from service.core.errors import OverloadedError
-from service.handlers.naming import ReplyNames
 from service.handlers.predictions.direct import DirectAnswers
 from service.serving.routes import Routes
+from service.telemetry.observer import NULL_OBSERVER, Observer
 from tests.support.wire_server import LIMITS, echo, serve
 
 pytestmark = pytest.mark.loops("asyncio", "uvloop")
@@ -26,7 +26,7 @@ BODY = (GET * 12_000)[:300_000]
 class Full:
     """A data plane that takes nothing more."""
 
-    def refusal(self, _routes: object, _body_bytes: int) -> OverloadedError:
+    def refusal(self, _deployment: object, _body_bytes: int) -> OverloadedError:
         """Refuse it, whatever it is."""
         return OverloadedError("too much is asked", 2.2)
 
@@ -34,17 +34,16 @@ class Full:
 class Deployed:
     """A deployment with nothing behind it."""
 
-    routes, label = Routes(), "@champion"
+    def __init__(self) -> None:
+        self.routes = Routes()
+        self.observer: Observer = NULL_OBSERVER
 
 
 @pytest.fixture
 def app() -> Any:
     """Answer `/predict` as the service does that is full, and everything else by an echo."""
-    names = ReplyNames()
     plane, most = cast("Any", Full()), LIMITS.max_body_bytes
-    return DirectAnswers(
-        cast("Any", echo), lambda _: Deployed(), plane, names, most, lambda _: True
-    )
+    return DirectAnswers(cast("Any", echo), lambda _: Deployed(), plane, most, lambda _: True)
 
 
 @pytest.mark.parametrize("kind", [JSON, ARROW])

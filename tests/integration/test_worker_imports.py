@@ -34,7 +34,7 @@ ASK = """
 import json, sys
 from pathlib import Path
 from service.workers.inside.worker import Worker
-from service.codecs.media import Media
+from service.codecs.catalog import ARROW
 from service.workers.messages import LoadRequest, RawRequest, SmokeRequest
 
 folder, digest, compiled = sys.argv[1:]
@@ -47,7 +47,7 @@ worker.smoke(SmokeRequest())
 json_body = Path(folder, "body.json").read_bytes()
 told["json"] = worker.predict_raw(RawRequest(body=json_body)).rows
 told["answered"] = list(sys.modules)
-arrow = RawRequest(Media.ARROW, Media.ARROW, 2**20, body=Path(folder, "body.arrow").read_bytes())
+arrow = RawRequest(ARROW, ARROW, 2**20, body=Path(folder, "body.arrow").read_bytes())
 told["arrow"] = worker.predict_raw(arrow).rows
 told["by Arrow"] = list(sys.modules)
 print(json.dumps(told))

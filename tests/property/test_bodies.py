@@ -17,6 +17,7 @@ from service.contracts.choose import contract_for
 from service.contracts.contract import Call, Contract
 from service.contracts.mlflow_types import FIRST_MOMENT, LAST_MOMENT
 from service.core.errors import BodyTooLargeError, ContractViolationError, MalformedBodyError
+from tests.support.envelopes import decoded
 from tools.arrow_bodies import stream
 
 LIMIT = 10_000_000
@@ -105,8 +106,8 @@ def forms(
     table = {name: pa.array([row[name] for row in rows], types[name]) for name in names}
     in_arrow = stream(table, **options)
     return {
-        "rows": lambda: subject.decode(by_row),
-        "columns": lambda: subject.decode(by_column),
+        "rows": lambda: decoded(subject, by_row),
+        "columns": lambda: decoded(subject, by_column),
         "arrow": lambda: ArrowRequests(subject).decode(in_arrow, LIMIT),
     }
 

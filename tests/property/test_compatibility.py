@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from service.contracts.choose import contract_for
 from service.contracts.compatibility import differences
 from service.contracts.contract import Contract
+from tests.support.envelopes import decoded
 
 Spec = dict[str, Any]
 
@@ -125,7 +126,7 @@ def test_a_compatible_contract_takes_what_the_incumbent_took(
     new = contract(data.draw(changed(inputs)), refuse_unknown=refuse_unknown)
     assume(not differences(old, new, refuse_unknown=refuse_unknown))
     body = data.draw(bodies({spec["name"]: spec for spec in inputs}))
-    assert old.decode(body).rows == new.decode(body).rows
+    assert decoded(old, body).rows == decoded(new, body).rows
 
 
 @st.composite
@@ -158,4 +159,4 @@ def test_a_compatible_tensor_takes_what_the_incumbent_took(
     old, new = pair
     values = data.draw(st.lists(ELEMENTS[old], min_size=1, max_size=3))
     body = json.dumps({"instances": values}).encode()
-    assert tensor(old).decode(body).rows == tensor(new).decode(body).rows
+    assert decoded(tensor(old), body).rows == decoded(tensor(new), body).rows

@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 
 from service.contracts.choose import contract_for
 from service.contracts.contract import Call, Contract, Predictions
+from service.contracts.encoding import encode_rows
 from service.contracts.filling import merge_pieces, with_all_columns
 from service.contracts.merge import take
 from service.core.errors import ContractViolationError, MalformedBodyError, ServiceError
+from tests.support.envelopes import decoded
 
 SCALARS = ("boolean", "integer", "long", "float", "double", "string", "binary", "datetime")
 NESTED: list[dict[str, Any]] = [
@@ -87,7 +89,7 @@ column_bodies = st.fixed_dictionaries(
 def _answer(subject: Contract, body: bytes) -> Call | None:
     refusal: ServiceError
     try:
-        return subject.decode(body)
+        return decoded(subject, body)
     except (ContractViolationError, MalformedBodyError) as error:
         refusal = error
     assert str(refusal)
@@ -153,10 +155,10 @@ good_rows = st.fixed_dictionaries({}, optional={kind: _scalar(kind) for kind in 
 @given(parts=st.lists(st.lists(good_rows, min_size=1, max_size=3), min_size=1, max_size=4))
 def test_a_merge_of_calls_is_the_call_of_all_rows(parts: list[list[dict[str, Any]]]) -> None:
     """And its slices are the parts again, whatever columns some of them lack."""
-    calls = [OPTIONAL.decode(json.dumps({"instances": part}).encode()) for part in parts]
+    calls = [decoded(OPTIONAL, json.dumps({"instances": part}).encode()) for part in parts]
     merged = merge_pieces(OPTIONAL.inputs, calls)
     together = [row for part in parts for row in part]
-    assert merged == OPTIONAL.decode(json.dumps({"instances": together}).encode())
+    assert merged == decoded(OPTIONAL, json.dumps({"instances": together}).encode())
     start = 0
     for call in calls:
         part = take(merged, range(start, start + call.rows))
@@ -171,11 +173,11 @@ def _whole(call: Call) -> Call:
 @given(row=st.fixed_dictionaries({kind: _scalar(kind) for kind in SCALARS}))
 def test_numbers_and_strings_come_back_as_they_went(row: dict[str, Any]) -> None:
     """Through a buffer, and out as JSON."""
-    call = REQUIRED.decode(json.dumps({"instances": [row]}).encode())
+    call = decoded(REQUIRED, json.dumps({"instances": [row]}).encode())
     names = [spec.name for spec in REQUIRED.inputs]
     dtypes = [spec.dtype for spec in REQUIRED.inputs]
     answer = Predictions(1, names, call.columns, dtypes, [[]] * len(names), [])
-    back = json.loads(REQUIRED.encode(answer, 0, 1))[0]
+    back = json.loads(encode_rows(answer, 0, 1))[0]
     moment = np.datetime64(row.pop("datetime").removesuffix("Z"))
     assert np.datetime64(back.pop("datetime").removesuffix("Z")) == moment
     assert back == row

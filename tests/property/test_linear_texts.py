@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from service.codecs.rows_and_columns.codec import RowsAndColumns
 from service.contracts.derived import DerivedContract
 from service.contracts.faults import decode
 from service.core.errors import ContractViolationError, ServiceError
@@ -82,6 +83,7 @@ SIGNATURE = {
     ]
 }
 CONTRACT = DerivedContract(SIGNATURE, refuse_unknown=True)
+CODEC = RowsAndColumns(CONTRACT)
 STRICT = msgspec.json.Decoder(dict[str, int])
 
 
@@ -109,7 +111,7 @@ def a_body(text: str) -> object:
         {text: text},
     ):
         try:
-            CONTRACT.read(msgspec.json.encode(body))
+            CODEC.decode(msgspec.json.encode(body))
         except ServiceError as error:
             str(error)
     return None
@@ -142,7 +144,7 @@ FUNCTIONS: dict[str, Callable[[str], object]] = {
         lambda text: decode(STRICT, msgspec.json.encode({text: text})), ServiceError
     ),
     "bytes that are no JSON": ignoring(
-        lambda text: CONTRACT.read(text.encode("utf-8", "replace")), ServiceError
+        lambda text: CODEC.decode(text.encode("utf-8", "replace")), ServiceError
     ),
     "a model's URI": ignoring(
         lambda text: [ModelRef.parse(start + text) for start in ("", "models:/", "runs:/")],

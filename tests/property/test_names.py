@@ -8,8 +8,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from mlflow.store.artifact.utils.models import _parse_model_uri
 
+from service.core.version_names import VersionNames
 from service.core.versions import STAGES, InvalidModelUriError, ModelRef, is_model_name
-from service.handlers.naming import version_headers
 from tests.support.fake_source import a_version
 
 EXAMPLES = 20_000 if os.environ.get("HOTSWAP_LONG_FAULTS") else 200
@@ -76,6 +76,6 @@ def test_a_versions_key_is_a_folders_name(name: str, number: int) -> None:
 @given(name=names)
 def test_a_name_goes_into_a_header(name: str) -> None:
     """In ASCII, on one line."""
-    value = version_headers(a_version(1, name=name))["x-model-name"]
+    value = VersionNames.of(a_version(1, name=name)).headers["x-model-name"]
     assert value.isascii()
     assert not any(ord(character) < 0x20 or ord(character) == 0x7F for character in value)

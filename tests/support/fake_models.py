@@ -9,7 +9,6 @@ import anyio
 import msgspec
 from anyio.abc import TaskStatus
 
-from service.codecs.media import Media
 from service.contracts.choose import contract_for
 from service.contracts.contract import Call, Predictions
 from service.core.described import Described
@@ -18,6 +17,7 @@ from service.core.versions import ModelVersion, StoredVersion
 from service.processes.child import ChildThreads
 from service.serving.batching.batcher import BatchSettings
 from service.serving.failed_request import FailedRequest
+from service.serving.interface import BodyLimits, EncodedRequest, Interface
 from service.serving.model import LoadedModel, ModelHost
 from service.store.pointer_state import Memory, Refusal
 from service.workers.factory import WorkerFactory
@@ -45,6 +45,9 @@ CONTRACT = contract_for(
     },
     refuse_unknown=False,
 )
+
+INTERFACE = Interface.of(CONTRACT, ModelVersion("r", "m", "1", "", "", 0))
+LIMITS = BodyLimits(raw_body_bytes=1_000, max_decoded_bytes=8_000)
 
 
 class Fate(msgspec.Struct):
@@ -251,7 +254,9 @@ class FakeHost(ModelHost, frozen=True):
                 raise fate.load_error
             loaded = LoadReply({}, "3", "3.11", fate.load_s)
             pool = FakePool(stored, fate)
-            model = LoadedModel(stored, CONTRACT, loaded, pool, BATCHING)
+            model = LoadedModel(
+                stored, Interface.of(CONTRACT, stored.version), loaded, pool, BATCHING
+            )
             self.opened.append(model)
             task_status.started(model)
             try:
@@ -272,7 +277,7 @@ def fail(model: LoadedModel, number: int = 0, error: ServiceError | None = None)
     """Have a version fail a request, whose body is told from others by its number."""
     body = b'{"instances": [{"a": %d}]}' % number
     error = error or ModelFailedError("the model raised")
-    model.note_failure(FailedRequest(body, Media.JSON, Media.JSON, error, 1_000, 8_000))
+    model.note_failure(FailedRequest(EncodedRequest(body), error, LIMITS))
 
 
 def a_failure() -> ServiceError:

@@ -9,6 +9,7 @@ import numpy as np
 
 from service.contracts.choose import contract_for
 from service.contracts.contract import Call, Contract
+from tests.support.envelopes import decoded
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # MLflow's own, at import
@@ -45,7 +46,7 @@ class Wrapped(NamedTuple):
         """Return rows, of a frame or an array, as a decoded request."""
         plain = rows.tolist() if isinstance(rows, np.ndarray) else rows.to_dict(orient="records")
         body = json.dumps({"instances": plain})
-        return self.contract.decode(body.encode())
+        return decoded(self.contract, body.encode())
 
 
 def wrap(

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pyarrow as pa
 
-from service.codecs.media import Media
+from service.handlers.media import Media
 
 LIMIT_S = 5.0
 FACTORS = (1.2, 3.0, 10.0)

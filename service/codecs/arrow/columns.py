@@ -11,14 +11,14 @@ from service.codecs.arrow.nested import nested_reader
 from service.codecs.arrow.numbers import casts, check_finite, first_null, numbers, wrong_type
 from service.codecs.arrow.strings import binary_values, is_binary, is_string, string_values
 from service.codecs.arrow.tensors import Tensor
-from service.contracts.columnar import place_in_columns
-from service.contracts.contract import InputSpec, TypedColumn
+from service.codecs.places import place_in_columns
+from service.contracts.contract import InputSpec, Values
 from service.contracts.faults import violation_at
 from service.contracts.filling import missing
 from service.contracts.mlflow_types import EPOCH, FIRST_MOMENT, LAST_MOMENT, SCALARS
 from service.core.errors import ContractViolationError
 
-ToTyped = Callable[[pa.ChunkedArray, int], TypedColumn]
+ToTyped = Callable[[pa.ChunkedArray, int], Values]
 """Takes a valid column of at least one row, and how many bytes it may have once decoded."""
 
 _A_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
@@ -67,7 +67,7 @@ class _Scalar(NamedTuple):
     takes: Callable[[pa.DataType], bool]
     values: ToTyped
 
-    def read(self, column: pa.ChunkedArray, max_decoded_bytes: int) -> TypedColumn:
+    def read(self, column: pa.ChunkedArray, max_decoded_bytes: int) -> Values:
         """Return the column, once its type and its nulls are what the input may have."""
         if pa.types.is_null(column.type) and not self.spec.required:
             return _nulls(self.spec, len(column))
@@ -78,14 +78,14 @@ class _Scalar(NamedTuple):
         return self.values(column, max_decoded_bytes)
 
 
-def _nulls(spec: InputSpec, rows: int) -> TypedColumn:
+def _nulls(spec: InputSpec, rows: int) -> Values:
     column = missing(spec, rows)
     return column if isinstance(column, list) else np.frombuffer(column, spec.dtype)
 
 
 def _values(
     spec: InputSpec, dtype: "np.dtype[Any]", column: pa.ChunkedArray, _limit: int
-) -> TypedColumn:
+) -> Values:
     """Return numbers or booleans, NaN for a null where the dtype has it, else a list."""
     if not spec.dtype:
         values: list[Any] = column.to_pylist()
@@ -96,7 +96,7 @@ def _values(
     return typed if holes is None else np.where(holes, np.array(np.nan, dtype), typed)
 
 
-def _moments(spec: InputSpec, column: pa.ChunkedArray, _limit: int) -> TypedColumn:
+def _moments(spec: InputSpec, column: pa.ChunkedArray, _limit: int) -> Values:
     """Return nanoseconds in UTC: Arrow's timestamps with a zone are UTC as they are."""
     counts, holes = numbers(column.cast(pa.int32() if _is_days(column.type) else pa.int64()))
     a_second = 1

@@ -9,10 +9,9 @@ import msgspec
 import pyarrow as pa
 
 from service.codecs.arrow.stream import VALUE_BYTES, check_decoded
-from service.contracts.columnar import place_in_columns
-from service.contracts.columns import to_column
+from service.codecs.places import place_in_columns
 from service.contracts.contract import InputSpec
-from service.contracts.faults import decode, violation_at
+from service.contracts.faults import Explain, decode, first_index, violation_at, violation_in
 from service.contracts.mlflow_types import dec_hook, nested_type
 from service.core.errors import ContractViolationError
 
@@ -41,7 +40,6 @@ def nested_reader(
     kind = nested_type(described)
     values_type: Any = list[kind] if spec.required else list[kind | None]  # type: ignore[valid-type]
     decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(values_type, dec_hook=dec_hook)
-    build = to_column(spec, described)
     path, place = f"columns.{spec.name}", place_in_columns(spec.name)
 
     def read(column: pa.ChunkedArray, max_decoded_bytes: int) -> list[Any]:
@@ -62,9 +60,15 @@ def nested_reader(
         for row, value in enumerate(given):
             if not _is_finite(value):
                 raise violation_at(place, row, "finite numbers", value)
-        return list(build(decode(decoder, encoded, path), place))
+        found: list[Any] = decode(decoder, encoded, path, _explain(path))
+        return found
 
     return read
+
+
+def _explain(path: str) -> Explain:
+    """Return what makes an error of a fault in the column at a path."""
+    return lambda fault, _: violation_in(fault, path, first_index(fault.place))
 
 
 def is_plain(kind: pa.DataType) -> bool:

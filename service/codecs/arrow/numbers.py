@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from service.contracts.columnar import place_in_columns
+from service.codecs.places import place_in_columns
 from service.contracts.faults import violation_at
 from service.core.errors import ContractViolationError
 

@@ -8,7 +8,8 @@ import pyarrow as pa
 
 from service.codecs.arrow.columns import to_reader
 from service.codecs.arrow.stream import VALUE_BYTES, check_decoded, read_table, reading
-from service.contracts.contract import Call, Contract, Layout, TypedColumn
+from service.codecs.places import in_columns
+from service.contracts.contract import Call, Contract, Layout, Values
 from service.contracts.faults import decode
 from service.core.errors import ContractViolationError, MalformedBodyError
 
@@ -32,6 +33,7 @@ class ArrowRequests:
             if self._named
             else []
         )
+        self._places = in_columns(contract)
         self._params: msgspec.json.Decoder[dict[str, msgspec.Raw] | None] = msgspec.json.Decoder(
             dict[str, msgspec.Raw] | None
         )
@@ -55,7 +57,7 @@ class ArrowRequests:
         taken = self._contract.taken
         check_decoded(table.num_rows * len(taken) * VALUE_BYTES, max_decoded_bytes)
         self._check_names(names, schema)
-        columns: list[TypedColumn] = []
+        columns: list[Values] = []
         for spec, read in zip(taken, self._readers, strict=True):
             if spec.name in names:
                 with reading():
@@ -67,7 +69,7 @@ class ArrowRequests:
             else:
                 columns.append([])
         params = self._read_params(metadata.get(PARAMS_KEY))
-        return self._contract.call_of(table.num_rows, columns, params)
+        return self._contract.call_of(table.num_rows, columns, params, self._places)
 
     def _check_names(self, names: Counter[str], schema: pa.Schema) -> None:
         """Raise for a column that stands there twice, or is unknown where those are refused."""

@@ -6,8 +6,8 @@ import numpy as np
 import pyarrow as pa
 
 from service.codecs.arrow.numbers import casts, check_finite, first_null, numbers, wrong_type
-from service.contracts.columnar import place_in_columns
-from service.contracts.contract import InputSpec, TypedColumn
+from service.codecs.places import place_in_columns
+from service.contracts.contract import InputSpec, Values
 from service.contracts.faults import violation_at
 from service.core.errors import ContractViolationError
 
@@ -18,7 +18,7 @@ class Tensor(NamedTuple):
     spec: InputSpec
     dtype: str
 
-    def read(self, column: pa.ChunkedArray, _max_decoded_bytes: int) -> TypedColumn:
+    def read(self, column: pa.ChunkedArray, _max_decoded_bytes: int) -> Values:
         """Return the rows as one array.
 
         Raise ContractViolationError, also for a tensor that has no such form: one of strings, or

@@ -7,7 +7,6 @@ and so does whatever is to be known of the call: its description, its other meth
 """
 
 from collections.abc import Callable
-from typing import Protocol
 
 from litestar.enums import ScopeType
 from litestar.middleware import ASGIMiddleware
@@ -15,11 +14,10 @@ from litestar.types import ASGIApp, HTTPResponseStartEvent, Receive, Scope, Send
 
 from service.core.errors import OverloadedError
 from service.handlers import problems
-from service.handlers.naming import ReplyNames
 from service.handlers.request_id import bind_request_id
 from service.serving.batching.request_queue import Caller
-from service.serving.dataplane import DataPlane
-from service.serving.routes import Routes
+from service.serving.dataplane import DataPlane, Served
+from service.serving.interface import EncodedRequest
 
 PATH = "/predict"
 NAMED_PATH = "/models/{name:str}/predict"
@@ -28,20 +26,6 @@ _JSON = b"application/json"
 _ANY = (b"*/*", _JSON)
 _ERROR = "direct_error"
 _MOST_DIGITS = 15
-
-
-class Answering(Protocol):
-    """A deployment, as far as an answer needs it."""
-
-    @property
-    def routes(self) -> Routes:
-        """Which of its versions answers."""
-        ...
-
-    @property
-    def label(self) -> str:
-        """The pointer that it follows, as people write it."""
-        ...
 
 
 class DirectAnswers:
@@ -54,16 +38,14 @@ class DirectAnswers:
     def __init__(
         self,
         app: ASGIApp,
-        find: Callable[[str], Answering | None],
+        find: Callable[[str], Served | None],
         dataplane: DataPlane,
-        names: ReplyNames,
         max_body_bytes: int,
         may_call: Callable[[bytes], bool],
     ) -> None:
         self._app = app
         self._find = find
         self._dataplane = dataplane
-        self._names = names
         self._max_body_bytes = max_body_bytes
         self._may_call = may_call
         """Whether a caller may have this in `Host`; the handler's guard says what is wrong."""
@@ -76,10 +58,9 @@ class DirectAnswers:
         if deployment is None or scope.get("method") != "POST":
             await self._app(scope, receive, send)
             return
-        routes = deployment.routes
         body_bytes, is_usual = self._read_head(scope)
         # Before the body is read, which may be large, or slow to come.
-        refusal = self._dataplane.refusal(routes, body_bytes)
+        refusal = self._dataplane.refusal(deployment, body_bytes)
         if refusal is not None:
             await self._refuse(scope, send, refusal)
             return
@@ -93,8 +74,8 @@ class DirectAnswers:
         deployment = self._deployment(scope["path"]) or deployment
         named = bind_request_id(scope)
         try:
-            prediction = await self._dataplane.infer(
-                deployment.routes, body, caller=caller_of(receive)
+            answer = await self._dataplane.infer(
+                deployment, EncodedRequest(body), caller_of(receive)
             )
         except OverloadedError as error:
             await self._refuse(scope, send, error)
@@ -103,21 +84,20 @@ class DirectAnswers:
             scope["state"][_ERROR] = error
             await self._app(scope, receive, send)
             return
-        reply = self._names.reply(prediction, deployment.label)
         start: HTTPResponseStartEvent = {
             "type": "http.response.start",
             "status": 200,
             "headers": [
                 (b"content-type", _JSON),
-                (b"content-length", b"%d" % len(reply)),
-                *self._names.headers(prediction.version),
+                (b"content-length", b"%d" % len(answer.body)),
+                *answer.names.raw_headers,
                 named,
             ],
         }
         await send(start)
-        await send({"type": "http.response.body", "body": reply, "more_body": False})
+        await send({"type": "http.response.body", "body": answer.body, "more_body": False})
 
-    def _deployment(self, path: str) -> Answering | None:
+    def _deployment(self, path: str) -> Served | None:
         """Return the deployment that a path asks for predictions; None for any other path.
 
         And where there is no such deployment: the handler says what there is.
@@ -131,8 +111,6 @@ class DirectAnswers:
     async def _refuse(self, scope: Scope, send: Send, error: OverloadedError) -> None:
         """Answer a request that is one too many, for less than the framework takes."""
         status, headers, body = problems.refusal(error)
-        if error.answered_by is not None:
-            headers.extend(self._names.headers(error.answered_by))
         start: HTTPResponseStartEvent = {
             "type": "http.response.start",
             "status": status,

@@ -12,15 +12,14 @@ from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import RawBody
 
-from service.codecs.media import Media
 from service.deployment import Deployment
 from service.deployments import Deployments
 from service.handlers.described import NOT_FOUND, PredictOperation, problem_responses
 from service.handlers.guards import plain_body
-from service.handlers.media import kind_of_answer, kind_of_body
-from service.handlers.naming import ReplyNames, version_headers
+from service.handlers.media import CODECS, kind_of_answer, kind_of_body
 from service.handlers.predictions.direct import NAMED_PATH, PATH, RaiseAgain, caller_of
 from service.serving.dataplane import DataPlane
+from service.serving.interface import EncodedRequest
 
 
 class PredictReply(msgspec.Struct):
@@ -63,7 +62,6 @@ async def predict(
     deployment: NamedDependency[Deployment],
     deployments: NamedDependency[Deployments],
     dataplane: NamedDependency[DataPlane],
-    names: NamedDependency[ReplyNames],
 ) -> Response[bytes]:
     """Predict for rows or columns, by the version that serves when the request comes.
 
@@ -74,12 +72,6 @@ async def predict(
     wanted = kind_of_answer(", ".join(request.headers.getall("accept", [])), kind)
     # The body may have taken long: another deployment may have this name by now.
     deployment = deployments.latest(deployment)
-    prediction = await dataplane.infer(
-        deployment.routes, body, kind, wanted, caller_of(request.receive)
-    )
-    in_arrow = prediction.kind is Media.ARROW
-    return Response(
-        content=prediction.predictions if in_arrow else names.reply(prediction, deployment.label),
-        media_type=prediction.kind.value,
-        headers=version_headers(prediction.version),
-    )
+    encoded = EncodedRequest(body, CODECS[kind], CODECS[wanted])
+    answer = await dataplane.infer(deployment, encoded, caller_of(request.receive))
+    return Response(content=answer.body, media_type=wanted.value, headers=answer.names.headers)

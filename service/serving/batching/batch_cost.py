@@ -4,7 +4,7 @@ import math
 
 import msgspec
 
-from service.codecs.media import Media
+from service.codecs import catalog
 from service.serving.batching.cost_curve import CostCurve
 
 _WEIGHT = 1 / 8
@@ -40,8 +40,8 @@ class BatchCost:
         """A batch of so many gains little from more of them: those may as well go by themselves."""
         self.rows = CostCurve()
         """What a run takes in its worker by its rows."""
-        self.bytes = {kind: CostCurve() for kind in Media}
-        """What a body takes that a worker decodes, by its bytes and its kind."""
+        self.bytes = {codec: CostCurve() for codec in catalog.NAMES}
+        """What a body takes that a worker decodes, by its bytes and its codec."""
         self._by_size: dict[int, _Runs] = {}
 
     def note(self, took_s: float) -> None:
@@ -68,9 +68,9 @@ class BatchCost:
                 runs.rows, runs.took_s = rows, took_s
         self.enough_rows = self._enough(now_s)
 
-    def note_body(self, kind: Media, body_bytes: int, took_s: float, now_s: float) -> None:
+    def note_body(self, codec: str, body_bytes: int, took_s: float, now_s: float) -> None:
         """Learn from a body of so many bytes, from when it was sent until its answer was read."""
-        self.bytes[kind].note(body_bytes, took_s, now_s)
+        self.bytes[codec].note(body_bytes, took_s, now_s)
 
     def _enough(self, now_s: float) -> float:
         """Draw a line through the smallest and the largest runs of late."""

@@ -119,11 +119,12 @@ class BatchRuns(Generic[W]):
             await _answer_wide(items, predictions)
             return
         # It takes some microseconds, and spares each request as many.
-        predictions = unpacked(predictions)
+        encodable = unpacked(predictions)
         start = 0
         for item in items:
-            _answer_share(item, predictions, start, start + item.rows, wide=False)
-            start += item.rows
+            stop = start + item.rows
+            _answer_share(item, predictions, start, stop, wide=False, encodable=encodable)
+            start = stop
 
     async def _answer_one(self, run: Run[W], item: QueuedRequest) -> None:
         """Answer one request; what it raises is its own.
@@ -150,7 +151,7 @@ class BatchRuns(Generic[W]):
                 reply = await run.worker.predict_raw(body, limit_s)
                 now_s = loop.time()
                 run.took_s = now_s - started_s
-                self._cost.note_body(item.payload.kind, item.bytes, run.took_s, now_s)
+                self._cost.note_body(item.payload.codec, item.bytes, run.took_s, now_s)
                 if not is_chunked:
                     self._cost.note(run.took_s)
                 _answer_raw(item, reply)
@@ -262,7 +263,13 @@ async def _answer_wide(items: Sequence[QueuedRequest], predictions: Predictions)
 
 
 def _answer_share(
-    item: QueuedRequest, predictions: Predictions, start: int, stop: int, *, wide: bool
+    item: QueuedRequest,
+    predictions: Predictions,
+    start: int,
+    stop: int,
+    *,
+    wide: bool,
+    encodable: Predictions | None = None,
 ) -> None:
     """Give a request its rows of a batch, or the fault of the first that is not finite."""
     if predictions.non_finite:
@@ -270,7 +277,7 @@ def _answer_share(
         if index < len(predictions.non_finite) and predictions.non_finite[index] < stop:
             item.fail(NonFinitePredictionError(predictions.non_finite[index] - start))
             return
-    item.succeed(Share(predictions, start, stop, wide))
+    item.succeed(Share(predictions, start, stop, wide, encodable or predictions))
 
 
 def _answer_raw(item: QueuedRequest, reply: RawReply) -> None:

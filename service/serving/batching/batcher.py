@@ -162,7 +162,7 @@ class Batcher(Generic[W]):
                 raise refusal
         item = QueuedRequest(payload, loop.create_future(), loop.time(), body_bytes, caller)
         if isinstance(payload, RawRequest):
-            item.cost_s = self._cost.bytes[payload.kind].predict_s(body_bytes)
+            item.cost_s = self._cost.bytes[payload.codec].predict_s(body_bytes)
         else:
             self._bodies.last_call_s = item.since
             self._delay.note_arrival(item.since)

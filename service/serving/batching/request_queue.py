@@ -19,6 +19,8 @@ class Share(msgspec.Struct, frozen=True):
     stop: int
     is_wide: bool
     """Whether these rows have too many values to be encoded on the event loop."""
+    encodable: Predictions
+    """The same predictions as codecs take them most cheaply: lists for the buffers of many."""
 
 
 Answer = Share | RawReply

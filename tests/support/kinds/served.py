@@ -11,17 +11,22 @@ import msgspec
 import pandas as pd
 import pyarrow as pa
 
-from service.codecs.media import Media
-from service.contracts.contract import Call, Contract, Form, Predictions
+from service.codecs.catalog import ARROW, ROWS_AND_COLUMNS
+from service.codecs.codec import Wanted
+from service.codecs.rows_and_columns.codec import BY_ROWS, RowsAndColumns
+from service.contracts.contract import Call, Contract, Predictions
 from service.contracts.merge import merge
 from service.core.errors import NonFinitePredictionError, NotAcceptableError
+from service.core.version_names import VersionNames
 from service.predictors.answer_rules import AnswerRules
 from service.predictors.choosing.compiling import compile_model
 from service.store import manifest
 from service.store.compiled_files import FILES
 from service.workers.inside.worker import Worker
 from service.workers.messages import ActivateRequest, LoadRequest, RawReply, RawRequest
-from tests.support.kinds.kind import ARROW, COLUMNS, Kind
+from tests.support.envelopes import decoded
+from tests.support.kinds import kind as forms
+from tests.support.kinds.kind import COLUMNS, Kind
 from tools.arrow_bodies import stream, table_of
 
 MAX_BYTES = 2**28
@@ -62,6 +67,7 @@ class Served:
             )
         )
         self.contract: Contract = self.worker._contract
+        self.codec = RowsAndColumns(self.contract)
         self.model: Any = self.worker._model
 
     def compile(self, place: Path, *, first: bool) -> set[str]:
@@ -76,7 +82,7 @@ class Served:
 
     def call(self, rows: Rows, params: Mapping[str, Any]) -> Call:
         """Return the call of these rows, as it comes out of the pipe."""
-        call: Call = _piped(self.contract.decode(self._body(rows, params)), Call)
+        call: Call = _piped(decoded(self.contract, self._body(rows, params)), Call)
         return call
 
     def answer(self, call: Call) -> Predictions:
@@ -89,7 +95,7 @@ class Served:
     def alone(self, rows: Rows, params: Mapping[str, Any]) -> list[Any]:
         """Return the answers to rows, an object each."""
         answered = self.answer(self.call(rows, params))
-        return self._decoded(answered, 0, answered.rows, Form.ROWS)
+        return self._decoded(answered, 0, answered.rows, BY_ROWS)
 
     def in_form(self, form: str, rows: Rows, params: Mapping[str, Any]) -> list[list[Any]]:
         """Return the answers to the same rows in another form of body, in each form of answer."""
@@ -97,13 +103,16 @@ class Served:
             names = dict.fromkeys(name for row in rows for name in row)
             columns = {name: [row.get(name) for row in rows] for name in names}
             body = self._wrapped({"columns": columns}, params)
-            call, found = self.contract.read(body)
+            call, found = self.codec.decode(body)
             answered = self.answer(call)
-            return [self._decoded(answered, 0, answered.rows, found), self._raw(body, Media.JSON)]
-        if form == ARROW:
+            return [
+                self._decoded(answered, 0, answered.rows, found),
+                self._raw(body, ROWS_AND_COLUMNS),
+            ]
+        if form == forms.ARROW:
             body = stream(self._arrow(rows), metadata=_metadata(params))
-            return self._in_each_media(body, Media.ARROW)
-        return self._in_each_media(self._body(rows, params), Media.JSON)
+            return self._in_each_media(body, ARROW)
+        return self._in_each_media(self._body(rows, params), ROWS_AND_COLUMNS)
 
     def together(self, bodies: Sequence[tuple[Rows, Mapping[str, Any]]]) -> list[list[Any] | None]:
         """Return the answers to bodies that are merged; None for one that may not be."""
@@ -120,7 +129,7 @@ class Served:
             if call not in merged:
                 answers.append(None)
                 continue
-            answers.append(self._decoded(predictions, start, start + call.rows, Form.ROWS))
+            answers.append(self._decoded(predictions, start, start + call.rows, BY_ROWS))
             start += call.rows
         return answers
 
@@ -132,30 +141,34 @@ class Served:
             try:
                 next(steps)
             except StopIteration as end:
-                return self._of_reply(end.value, Media.JSON)
+                return self._of_reply(end.value, ROWS_AND_COLUMNS)
 
-    def _in_each_media(self, body: bytes, kind: Media) -> list[list[Any]]:
-        answers = [self._raw(body, Media.JSON, kind)]
+    def _in_each_media(self, body: bytes, kind: str) -> list[list[Any]]:
+        answers = [self._raw(body, ROWS_AND_COLUMNS, kind)]
         # Values of several types have no one type in Arrow, which the answer says.
         with suppress(NotAcceptableError):
-            answers.append(self._raw(body, Media.ARROW, kind))
+            answers.append(self._raw(body, ARROW, kind))
         return answers
 
-    def _raw(self, body: bytes, answer: Media, kind: Media = Media.JSON) -> list[Any]:
-        request = RawRequest(kind=kind, answer=answer, max_decoded_bytes=MAX_BYTES, body=body)
+    def _raw(self, body: bytes, answer: str, kind: str = ROWS_AND_COLUMNS) -> list[Any]:
+        request = RawRequest(kind, answer=answer, max_decoded_bytes=MAX_BYTES, body=body)
         reply: Any = self.worker.predict_raw(request)
         return self._of_reply(reply, answer)
 
-    def _of_reply(self, reply: RawReply, answer: Media) -> list[Any]:
+    def _of_reply(self, reply: RawReply, answer: str) -> list[Any]:
         if reply.non_finite_row is not None:
             raise NonFinitePredictionError(reply.non_finite_row)
-        if answer is Media.JSON:
-            return _rows(json.loads(reply.predictions))
-        table = table_of(reply.predictions)
+        if answer == ROWS_AND_COLUMNS:
+            return _rows(json.loads(reply.body)["predictions"])
+        table = table_of(reply.body)
         return [{name: _spelled(value) for name, value in row.items()} for row in table.to_pylist()]
 
-    def _decoded(self, answered: Predictions, start: int, stop: int, form: Form) -> list[Any]:
-        return _rows(json.loads(self.contract.encode(answered, start, stop, form)))
+    def _decoded(self, answered: Predictions, start: int, stop: int, wanted: Wanted) -> list[Any]:
+        return _rows(
+            json.loads(self.codec.encode(answered, start, stop, wanted, VersionNames()))[
+                "predictions"
+            ]
+        )
 
     def _body(self, rows: Rows, params: Mapping[str, Any]) -> bytes:
         return self._wrapped({"instances": list(rows)}, params)

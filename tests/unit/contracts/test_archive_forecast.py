@@ -11,6 +11,7 @@ from service.contracts.choose import contract_for
 from service.contracts.contract import Contract
 from service.contracts.derived import DerivedContract
 from service.core.errors import ContractViolationError
+from tests.support.envelopes import decoded
 
 ROW: dict[str, Any] = {
     "month": "2024-03-01",
@@ -46,7 +47,7 @@ def contract(
 
 def decode(subject: Contract, *rows: dict[str, Any]) -> dict[str, Any]:
     """Return the decoded columns as lists, by name."""
-    call = subject.decode(json.dumps({"instances": rows}).encode())
+    call = decoded(subject, json.dumps({"instances": rows}).encode())
     return {
         spec.name: np.frombuffer(column, spec.dtype).tolist()
         if isinstance(column, bytes)
@@ -188,7 +189,7 @@ def test_columns_are_held_to_the_rules_of_rows(change: dict[str, Any], path: str
     with pytest.raises(ContractViolationError) as by_row:
         decode(subject, *rows)
     with pytest.raises(ContractViolationError) as by_column:
-        subject.decode(json.dumps({"columns": columns}).encode())
+        decoded(subject, json.dumps({"columns": columns}).encode())
     assert (by_column.value.path, by_column.value.row) == (f"columns.{path}[2]", 2)
     assert by_column.value.expected == by_row.value.expected
     assert by_column.value.got == by_row.value.got
@@ -202,5 +203,5 @@ def test_good_columns_give_the_call_of_good_rows() -> None:
     ):
         rows = [ROW, {**ROW, "month": "2024-04-01", "largest_file_mb": 7}]
         columns = {name: [row[name] for row in rows] for name in ROW}
-        by_row = subject.decode(json.dumps({"instances": rows}).encode())
-        assert subject.decode(json.dumps({"columns": columns}).encode()) == by_row
+        by_row = decoded(subject, json.dumps({"instances": rows}).encode())
+        assert decoded(subject, json.dumps({"columns": columns}).encode()) == by_row

@@ -7,11 +7,12 @@ import pyarrow as pa
 import pytest
 
 from service.codecs.arrow.request import ArrowRequests
-from service.codecs.media import Media
+from service.codecs.bounds import Bounds
+from service.codecs.catalog import ARROW
+from service.codecs.rows_and_columns.codec import BY_COLUMNS, BY_ROWS, RowsAndColumns
+from service.codecs.rows_and_columns.reading_cost import ReadingCost, check_size
 from service.contracts.bounds import (
     LOOP_VALUES,
-    Bounds,
-    ReadingCost,
     holds_much,
     is_wide,
     rows_within,
@@ -69,7 +70,7 @@ def test_a_small_arrow_body_is_no_large_request(name: str, body: bytes, kind: st
         raise AssertionError("the model was asked")
 
     subject = Bodies(contract(kind), predict)
-    request = RawRequest(Media.ARROW, Media.ARROW, MAX_DECODED_BYTES, body=body)
+    request = RawRequest(ARROW, ARROW, MAX_DECODED_BYTES, body=body)
     for answer in (subject.answer, lambda r: list(subject.answer_chunked(r))):
         with pytest.raises(ServiceError) as caught:
             answer(request)
@@ -98,7 +99,7 @@ def test_an_honest_arrow_body_is_taken() -> None:
 def test_a_json_body_of_too_many_rows_is_refused(body: bytes) -> None:
     """Rows of nothing, or numbers of one digit."""
     subject = Bodies(contract("double"), lambda _: numbers(1, 1))
-    request = RawRequest(Media.JSON, Media.JSON, MAX_DECODED_BYTES, body=body)
+    request = RawRequest(max_decoded_bytes=MAX_DECODED_BYTES, body=body)
     with pytest.raises(BodyTooLargeError, match="send fewer"):
         subject.answer(request)
 
@@ -107,19 +108,20 @@ def test_rows_of_nothing_do_not_become_many_values() -> None:
     """400,000 of them, of a thousand optional inputs, would hold gigabytes."""
     body = b'{"instances":[' + b",".join([b"{}"] * 400_000) + b"]}"
     with pytest.raises(BodyTooLargeError, match="400000000 values"):
-        Bounds(len(body), MAX_DECODED_BYTES).check_json(body, 1_000)
+        check_size(body, 1_000, Bounds(len(body), MAX_DECODED_BYTES))
 
 
 def test_an_answer_is_bounded_by_what_was_sent() -> None:
     """A wide embedding of a short text is given; gigabytes for some kilobytes are not."""
     bounds = Bounds(8_000, MAX_DECODED_BYTES)
-    bounds.check_answer(numbers(1_000, 768), named_rows=True)
+    codec = RowsAndColumns(contract("string"))
+    bounds.check_answer(codec.least_bytes(numbers(1_000, 768), BY_ROWS))
     with pytest.raises(AnswerTooLargeError, match="send fewer rows"):
-        bounds.check_answer(numbers(30_000, 768), named_rows=True)
+        bounds.check_answer(codec.least_bytes(numbers(30_000, 768), BY_ROWS))
     names = Predictions(10**6, ["n" * 100], [np.zeros(10**6).tobytes()], ["float64"], [[]], [])
-    bounds.check_answer(names, named_rows=False)
+    bounds.check_answer(codec.least_bytes(names, BY_COLUMNS))
     with pytest.raises(AnswerTooLargeError):
-        bounds.check_answer(names, named_rows=True)
+        bounds.check_answer(codec.least_bytes(names, BY_ROWS))
 
 
 def test_what_is_read_on_the_loop_goes_by_values() -> None:

@@ -5,9 +5,13 @@ from typing import Any
 
 import pytest
 
+from service.codecs.codec import Form
+from service.codecs.rows_and_columns.codec import BY_COLUMNS, BY_ROWS, RowsAndColumns
 from service.contracts.choose import contract_for
-from service.contracts.contract import Contract, Form, Predictions
+from service.contracts.contract import Contract, Predictions
 from service.core.errors import ContractViolationError, MalformedBodyError
+from service.core.version_names import VersionNames
+from tests.support.envelopes import decoded
 
 MIXED = [
     {"type": "string", "name": "day", "required": True},
@@ -39,7 +43,7 @@ def body(**parts: Any) -> bytes:
 def violation(subject: Contract, **parts: Any) -> ContractViolationError:
     """Return the error with which a body is refused."""
     with pytest.raises(ContractViolationError) as caught:
-        subject.decode(body(**parts))
+        decoded(subject, body(**parts))
     return caught.value
 
 
@@ -58,19 +62,20 @@ def test_columns_give_the_call_that_rows_give(
     """So that both kinds of request may share a batch; only the answer's form differs."""
     subject = contract(inputs)
     columns = {name: [row[name] for row in rows] for name in rows[0]}
-    by_row, form_of_rows = subject.read(body(instances=rows))
-    by_column, form_of_columns = subject.read(body(columns=columns))
+    codec = RowsAndColumns(subject)
+    by_row, wanted_by_row = codec.decode(body(instances=rows))
+    by_column, wanted_by_column = codec.decode(body(columns=columns))
     assert by_row == by_column
-    assert (form_of_rows, form_of_columns) == (Form.ROWS, Form.COLUMNS)
+    assert (wanted_by_row.form, wanted_by_column.form) == (Form.ROWS, Form.COLUMNS)
 
 
 def test_an_optional_column_may_be_absent_and_params_stand_beside() -> None:
     """As in rows: a row that has no value of it, and a parameter that is filled in."""
     subject = contract(MIXED, params=PARAMS)
-    rows = subject.decode(body(instances=[{"day": "a", "count": 1}], params={"top": 3}))
+    rows = decoded(subject, body(instances=[{"day": "a", "count": 1}], params={"top": 3}))
     columns = {"day": ["a"], "count": [1]}
-    assert subject.decode(body(columns=columns, params={"top": 3})) == rows
-    assert subject.decode(body(columns=columns)).params == {"top": 1}
+    assert decoded(subject, body(columns=columns, params={"top": 3})) == rows
+    assert decoded(subject, body(columns=columns)).params == {"top": 1}
     assert violation(subject, columns=columns, params={"top": "3"}).path == "params.top"
 
 
@@ -105,7 +110,7 @@ def test_a_number_beyond_all_range_is_told_with_its_row(number: str) -> None:
     """It is shown as it was written, cut short."""
     text = f'{{"columns":{{"day":["a","b"],"count":[1,2],"share":[0.5,{number}]}}}}'
     with pytest.raises(ContractViolationError) as caught:
-        contract(MIXED).decode(text.encode())
+        decoded(contract(MIXED), text.encode())
     assert (caught.value.path, caught.value.row) == ("columns.share[1]", 1)
     assert caught.value.got.startswith(f"the number {number[:20]}")
     assert len(caught.value.got) < 100
@@ -137,7 +142,7 @@ def test_unknown_columns_are_ignored_unless_they_are_to_be_refused(
     """Whatever their names have in them, and of whatever length they are."""
     columns = {spec["name"]: [1] if spec["type"] == "long" else ["a"] for spec in inputs[:2]}
     columns["new"] = [1, 2, 3]
-    assert contract(inputs).decode(body(columns=columns)).rows == 1
+    assert decoded(contract(inputs), body(columns=columns)).rows == 1
     error = violation(contract(inputs, refuse=True), columns=columns)
     assert (error.path, error.row) == ("columns.new", None)
 
@@ -170,14 +175,23 @@ def test_what_is_no_json_is_malformed_in_this_form_too() -> None:
     """Cut short, or not UTF-8."""
     for text in (b'{"columns": {"day": ["a"', b'{"columns": {"day": ["\xff"], "count": [1]}}'):
         with pytest.raises(MalformedBodyError):
-            contract(MIXED).decode(text)
+            decoded(contract(MIXED), text)
 
 
 def test_an_answer_has_the_form_of_its_request() -> None:
     """An array a column, or an object a row."""
     buffer = b"\x00\x00\x80?\x00\x00\x00@"
     answer = Predictions(2, ["x", "y"], [buffer, ["a", None]], ["float32", ""], [[], []], [])
-    subject = contract(MIXED)
-    assert json.loads(subject.encode(answer, 0, 2, Form.COLUMNS)) == {"x": [1, 2], "y": ["a", None]}
-    assert json.loads(subject.encode(answer, 1, 2, Form.COLUMNS)) == {"x": [2], "y": [None]}
-    assert json.loads(subject.encode(answer, 1, 2)) == [{"x": 2, "y": None}]
+    codec = RowsAndColumns(contract(MIXED))
+    names = VersionNames("m", "7", "@champion")
+    for start, wanted, predictions in (
+        (0, BY_COLUMNS, {"x": [1, 2], "y": ["a", None]}),
+        (1, BY_COLUMNS, {"x": [2], "y": [None]}),
+        (1, BY_ROWS, [{"x": 2, "y": None}]),
+    ):
+        assert json.loads(codec.encode(answer, start, 2, wanted, names)) == {
+            "predictions": predictions,
+            "model_name": "m",
+            "model_stage": "@champion",
+            "model_version": "7",
+        }

@@ -10,6 +10,7 @@ import pytest
 from service.contracts.choose import contract_for
 from service.contracts.contract import Call, Contract, Filled, Layout
 from service.core.errors import ContractViolationError, MalformedBodyError
+from tests.support.envelopes import decoded
 
 
 def column(kind: str, name: str | None, *, required: bool = True, **more: Any) -> dict[str, Any]:
@@ -38,7 +39,7 @@ def contract(
 
 def decode(subject: Contract, *instances: Any, **more: Any) -> Call:
     """Decode instances as a body."""
-    return subject.decode(json.dumps({"instances": instances, **more}).encode())
+    return decoded(subject, json.dumps({"instances": instances, **more}).encode())
 
 
 def violation(subject: Contract, *instances: Any, **more: Any) -> ContractViolationError:
@@ -108,7 +109,7 @@ def test_a_value_of_another_type_is_refused_with_its_place(kind: str, wrong: Any
 def test_a_number_beyond_all_range_is_refused(kind: str, body: bytes) -> None:
     """Nothing but the two errors comes out."""
     with pytest.raises((ContractViolationError, MalformedBodyError)):
-        contract(column(kind, "x")).decode(b'{"instances":[{"x":' + body + b"}]}")
+        decoded(contract(column(kind, "x")), b'{"instances":[{"x":' + body + b"}]}")
 
 
 @pytest.mark.parametrize("rest", [b"", b"}", b"}]", b"}]}}", b"}],,", b'}],"a":"\xff"}', b"}]" * 9])
@@ -116,7 +117,7 @@ def test_a_number_beyond_all_range_is_refused(kind: str, body: bytes) -> None:
 def test_a_fault_behind_a_number_beyond_all_range_is_refused(number: bytes, rest: bytes) -> None:
     """The first fault that was met need not be the only one."""
     with pytest.raises((ContractViolationError, MalformedBodyError)):
-        contract(column("double", "x")).decode(b'{"instances":[{"x":' + number + rest)
+        decoded(contract(column("double", "x")), b'{"instances":[{"x":' + number + rest)
 
 
 @pytest.mark.parametrize(
@@ -346,9 +347,9 @@ def test_unknown_params_are_refused_where_unknown_fields_are() -> None:
 def test_what_is_no_json_is_malformed(body: bytes) -> None:
     """A sentence says what is wrong, and where that is known the byte."""
     with pytest.raises(MalformedBodyError, match="the body"):
-        contract(column("any", "x")).decode(body)
+        decoded(contract(column("any", "x")), body)
     with pytest.raises(MalformedBodyError, match="the body"):
-        contract(column("long", "x")).decode(body)
+        decoded(contract(column("long", "x")), body)
 
 
 @pytest.mark.parametrize(
@@ -365,7 +366,7 @@ def test_what_is_no_json_is_malformed(body: bytes) -> None:
 def test_a_body_of_another_form_is_refused(body: Any, path: str) -> None:
     """With a path as far as there is one; no instances at all are refused too."""
     with pytest.raises(ContractViolationError) as caught:
-        contract(column("long", "x")).decode(json.dumps(body).encode())
+        decoded(contract(column("long", "x")), json.dumps(body).encode())
     assert caught.value.path == path
 
 

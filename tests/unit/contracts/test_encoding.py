@@ -1,15 +1,23 @@
 """How predictions are written."""
 
 import json
+from collections.abc import Callable, Generator
 
 import numpy as np
 import pytest
 
 from service.contracts.bounds import WRITTEN
 from service.contracts.cells import with_written_cells
-from service.contracts.contract import Column, Form, Predictions
-from service.contracts.encoding import encode, encode_in_pieces, encode_rows, unpacked
+from service.contracts.contract import Column, Predictions
+from service.contracts.encoding import (
+    encode_columns,
+    encode_columns_chunked,
+    encode_rows,
+    encode_rows_chunked,
+    unpacked,
+)
 from service.contracts.fitting import misfit
+from tests.support.envelopes import finished
 
 
 def test_each_row_is_an_object_with_the_outputs_names() -> None:
@@ -81,17 +89,23 @@ def much() -> Predictions:
     )
 
 
-@pytest.mark.parametrize("form", Form)
+@pytest.mark.parametrize(
+    ("encode", "encode_chunked"),
+    [(encode_rows, encode_rows_chunked), (encode_columns, encode_columns_chunked)],
+)
 @pytest.mark.parametrize(("start", "stop"), [(0, 600), (0, 1), (250, 599), (7, 7)])
-def test_an_answer_is_the_same_wherever_and_in_how_many_pieces_it_is_written(
-    form: Form, start: int, stop: int
+def test_an_answer_is_the_same_wherever_and_in_how_many_chunks_it_is_written(
+    encode: Callable[..., bytes],
+    encode_chunked: Callable[..., Generator[None, None, bytes]],
+    start: int,
+    stop: int,
 ) -> None:
     """In the worker row by row, here in one, or in some rows at a time."""
     answer = much()
     written = with_written_cells(answer)
     assert written.dtypes == ["float64", WRITTEN, WRITTEN, WRITTEN]
     assert misfit(written, 600) == ""
-    wanted = encode(answer, start, stop, form)
+    wanted = encode(answer, start, stop)
     for same in (answer, written, unpacked(written)):
-        assert encode(same, start, stop, form) == wanted
-        assert encode_in_pieces(same, start, stop, form) == wanted
+        assert encode(same, start, stop) == wanted
+        assert finished(encode_chunked(same, start, stop))[0] == wanted

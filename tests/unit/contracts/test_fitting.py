@@ -8,8 +8,8 @@ import pytest
 
 from service.contracts import fitting
 from service.contracts.bounds import WRITTEN
-from service.contracts.contract import Form, Predictions
-from service.contracts.encoding import encode
+from service.contracts.contract import Predictions
+from service.contracts.encoding import encode_rows
 from service.contracts.fitting import misfit
 
 TWO = np.array([1.0, 2.0]).tobytes()
@@ -33,7 +33,7 @@ def changed(**fields: Any) -> Predictions:
 def test_what_workers_send_fits(good: Predictions) -> None:
     """And is written as JSON."""
     assert misfit(good, good.rows) == ""
-    encode(good, 0, good.rows, Form.ROWS)
+    encode_rows(good, 0, good.rows)
 
 
 @pytest.mark.parametrize(

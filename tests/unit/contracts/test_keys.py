@@ -8,6 +8,7 @@ import pytest
 from service.contracts.choose import contract_for
 from service.contracts.contract import Contract
 from service.core.errors import ContractViolationError
+from tests.support.envelopes import decoded
 
 # Built at run time: a text that some other test has encoded is known to msgspec by then.
 NAMES = [
@@ -37,7 +38,7 @@ def contract(inputs: list[dict[str, Any]], *, refuse_unknown: bool = False) -> C
 
 def decode(subject: Contract, body: dict[str, Any], *, escaped: bool) -> list[Any]:
     """Decode a body that has its names as they are, or in escapes."""
-    return subject.decode(json.dumps(body, ensure_ascii=escaped).encode()).columns
+    return decoded(subject, json.dumps(body, ensure_ascii=escaped).encode()).columns
 
 
 @pytest.mark.parametrize("escaped", [False, True])
@@ -94,4 +95,4 @@ def test_a_nested_field_is_read_whatever_its_name(
     params = [{"name": "p", "type": "object", "default": None, "shape": None, **inner}]
     with_params = contract_for("m", {"inputs": [items], "params": params}, refuse_unknown=False)
     body = json.dumps({"instances": [{"o": value}], "params": {"p": value[0]}})
-    assert with_params.decode(body.encode()).params == {"p": value[0]}
+    assert decoded(with_params, body.encode()).params == {"p": value[0]}

@@ -9,6 +9,7 @@ import pytest
 from service.contracts.choose import contract_for
 from service.contracts.contract import Contract
 from service.core.errors import ContractViolationError, MalformedBodyError
+from tests.support.envelopes import decoded
 
 ROWS = b'{"instances": [{"a": 1.5}]}'
 
@@ -23,7 +24,7 @@ def contract(*, refuse: bool = False) -> Contract:
 def refused(body: Any, *, refuse: bool = False) -> ContractViolationError:
     """Return the error with which a body is refused."""
     with pytest.raises(ContractViolationError) as caught:
-        contract(refuse=refuse).decode(msgspec.json.encode(body))
+        decoded(contract(refuse=refuse), msgspec.json.encode(body))
     return caught.value
 
 
@@ -62,9 +63,9 @@ def test_a_body_of_nothing_is_asked_for_instances() -> None:
 
 def test_a_mark_in_front_of_json_is_ignored() -> None:
     """One of them, before a right body and before a wrong one."""
-    assert contract().decode(BOM_UTF8 + ROWS) == contract().decode(ROWS)
+    assert decoded(contract(), BOM_UTF8 + ROWS) == decoded(contract(), ROWS)
     with pytest.raises(ContractViolationError) as caught:
-        contract().decode(BOM_UTF8 + ROWS.replace(b"1.5", b"null"))
+        decoded(contract(), BOM_UTF8 + ROWS.replace(b"1.5", b"null"))
     assert caught.value.path == "instances[0].a"
     with pytest.raises(MalformedBodyError):
-        contract().decode(BOM_UTF8 * 2)
+        decoded(contract(), BOM_UTF8 * 2)

@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from service.codecs.places import in_columns
 from service.contracts import plugins
 from service.contracts.archive_forecast import ArchiveForecastContract
 from service.contracts.choose import contract_for
@@ -20,6 +21,7 @@ from service.contracts.derived import DerivedContract
 from service.contracts.ruled import RuledContract
 from service.core.errors import ContractViolationError, SignatureError
 from tests.support import documented_contract
+from tests.support.envelopes import decoded
 
 ROOT = Path(__file__).parents[3]
 SIGNATURE: dict[str, Any] = {
@@ -60,14 +62,14 @@ def test_the_documented_example_holds_rows_to_its_rules(
     """A constraint, a rule across fields, and an input without a rule; with the place of each."""
     contract = installed(tmp_path, monkeypatch)
     assert isinstance(contract, RuledContract)
-    assert contract.decode(msgspec.json.encode({"instances": [GOOD]})).rows == 1
+    assert decoded(contract, msgspec.json.encode({"instances": [GOOD]})).rows == 1
     for row, path, expected in (
         (UNRULED, "instances[1]", "free_so2 of at most total_so2"),
         ({**GOOD, "alcohol": 101}, "instances[1].alcohol", "a number <= 100.0"),
         ({**GOOD, "alcohol": "strong"}, "instances[1].alcohol", "a number"),
     ):
         with pytest.raises(ContractViolationError) as refused:
-            contract.decode(msgspec.json.encode({"instances": [GOOD, row]}))
+            decoded(contract, msgspec.json.encode({"instances": [GOOD, row]}))
         assert (refused.value.path, refused.value.row) == (path, 1)
         assert refused.value.expected == expected
 
@@ -87,8 +89,8 @@ def test_columns_are_held_to_the_same_rules(
         body = msgspec.json.encode({"columns": columns})
         typed = [np.array(columns[name]) for name in names]
         takes: tuple[Callable[[], Call], ...] = (
-            partial(contract.decode, body),
-            partial(contract.call_of, 2, typed, None),
+            partial(decoded, contract, body),
+            partial(contract.call_of, 2, typed, None, in_columns(contract)),
         )
         for take in takes:
             if path is None:

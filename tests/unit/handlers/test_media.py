@@ -2,9 +2,8 @@
 
 import pytest
 
-from service.codecs.media import Media
 from service.core.errors import NotAcceptableError, UnsupportedContentTypeError
-from service.handlers.media import check_encoding, kind_of_answer, kind_of_body
+from service.handlers.media import Media, check_encoding, kind_of_answer, kind_of_body
 
 JSON, ARROW = Media.JSON, Media.ARROW
 

@@ -11,6 +11,7 @@ import pytest
 from service.contracts.choose import contract_for
 from service.core.errors import ContractViolationError
 from service.predictors.hints import with_defaults
+from tests.support.envelopes import decoded
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # MLflow's own, at import
@@ -53,7 +54,7 @@ HINTED = contract_for("m", with_defaults(SIGNATURE, model(list[Item])), refuse_u
 
 def decode(**item: Any) -> Any:
     """Decode a request of one item."""
-    return HINTED.decode(json.dumps({"instances": [[item]]}).encode()).columns[0][0]
+    return decoded(HINTED, json.dumps({"instances": [[item]]}).encode()).columns[0][0]
 
 
 def test_a_field_with_a_default_may_be_left_out() -> None:

@@ -12,6 +12,7 @@ import scipy.sparse  # type: ignore[import-untyped]
 
 from service.contracts.choose import contract_for
 from service.contracts.contract import Contract
+from service.contracts.encoding import encode_rows
 from service.core.errors import ModelFailedError
 from service.predictors.outputs import ForEachOutput, ModelOutputError, to_predictions
 
@@ -34,8 +35,8 @@ def rows(subject: Contract, output: Any, count: int) -> list[Any]:
     """Return an answer as its callers read it."""
     predictions = to_predictions(subject, output, count)
     assert not predictions.non_finite
-    decoded: list[Any] = json.loads(subject.encode(predictions, 0, count))
-    return decoded
+    answered: list[Any] = json.loads(encode_rows(predictions, 0, count))
+    return answered
 
 
 def one(subject: Contract, output: Any, count: int) -> list[Any]:

@@ -11,7 +11,9 @@ import pytest
 
 from service.contracts.choose import contract_for
 from service.contracts.contract import Contract
+from service.contracts.encoding import encode_rows
 from service.predictors.inputs import to_frame, to_model_input
+from tests.support.envelopes import decoded
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # MLflow's own, at import
@@ -84,10 +86,10 @@ THING = {
 def answer(built: tuple[Contract, PyfuncPredictor, Impl], *rows: Any, **more: Any) -> list[Any]:
     """Send rows the whole way."""
     contract, predictor, _ = built
-    call = contract.decode(json.dumps({"instances": rows, **more}).encode())
+    call = decoded(contract, json.dumps({"instances": rows, **more}).encode())
     predictions = predictor.predict(call)
-    decoded: list[Any] = json.loads(contract.encode(predictions, 0, predictions.rows))
-    return decoded
+    answered: list[Any] = json.loads(encode_rows(predictions, 0, predictions.rows))
+    return answered
 
 
 def ones(data: Any) -> Any:
@@ -202,7 +204,7 @@ def test_a_frame_of_one_dtype_has_the_rows_as_they_were() -> None:
     """It is made of one block, and may be written into."""
     contract, _, _ = build([column("double", name) for name in "abc"])
     rows = [{"a": 1, "b": 2, "c": 3}, {"a": 4, "b": 5, "c": 6}]
-    frame = to_model_input(contract, contract.decode(json.dumps({"instances": rows}).encode()))
+    frame = to_model_input(contract, decoded(contract, json.dumps({"instances": rows}).encode()))
     assert isinstance(frame, pd.DataFrame)
     assert frame.to_dict("records") == rows
     frame.iloc[0, 0] = 9.0
@@ -214,12 +216,12 @@ def test_a_frame_may_have_the_columns_alone_that_are_wanted() -> None:
     named = [column(kind, name) for kind, name in (("double", "a"), ("string", "b"), ("long", "c"))]
     rows = [{"a": 1.0, "b": "x", "c": 3}, {"a": 4.0, "b": "y", "c": 6}]
     contract, _, _ = build(named)
-    call = contract.decode(json.dumps({"instances": rows}).encode())
+    call = decoded(contract, json.dumps({"instances": rows}).encode())
     pd.testing.assert_frame_equal(
         to_frame(contract, call, ["b", "c"]), to_frame(contract, call)[["b", "c"]]
     )
     positional, _, _ = build([{"type": kind, "required": True} for kind in ("double", "string")])
-    call = positional.decode(json.dumps({"instances": [[1.0, "x"]]}).encode())
+    call = decoded(positional, json.dumps({"instances": [[1.0, "x"]]}).encode())
     assert to_frame(positional, call, [1]).to_dict("records") == [{1: "x"}]
 
 

@@ -9,16 +9,20 @@ from typing import Any
 import anyio
 import pytest
 
-from service.codecs.media import Media
-from service.core.errors import ContractViolationError, ModelFailedError
+from service.codecs.catalog import ARROW
+from service.codecs.catalog import ROWS_AND_COLUMNS as JSON
+from service.core.errors import ContractViolationError, ModelFailedError, ServiceError
+from service.core.version_names import VersionNames
 from service.core.versions import ModelVersion, StoredVersion
 from service.processes.child import ChildThreads
-from service.serving.dataplane import DataPlane, Prediction
+from service.serving.dataplane import DataPlane, EncodedAnswer
 from service.serving.failed_request import FailedRequest
+from service.serving.interface import EncodedRequest, Interface
 from service.serving.model import LoadedModel
 from service.serving.proof import Proof
 from service.serving.record import Known
 from service.serving.routes import Routes
+from service.telemetry.observer import NullObserver, Observer
 from service.workers.factory import WorkerFactory
 from service.workers.messages import LoadReply, RawReply, RawRequest
 from service.workers.pool import Pool
@@ -47,75 +51,99 @@ class Recording(FakeWorkers):
         super().__init__(make=Keeping)
 
 
-class RoutesPlane:
-    """A data plane that is asked for one deployment's versions alone."""
+class Listening(NullObserver):
+    """An observer that keeps what it is told of requests."""
 
-    def __init__(self, routes: Routes) -> None:
-        self._plane = DataPlane(RAW_BODY_BYTES, max_body_bytes=1_000)
-        self._routes = routes
+    def __init__(self) -> None:
+        self.answered: list[tuple[ModelVersion, int]] = []
+        self.failed: list[tuple[ModelVersion | None, ServiceError]] = []
+        self.took_s: list[float] = []
 
-    async def infer(self, *request: Any) -> Prediction:
-        """Answer as the data plane does."""
-        return await self._plane.infer(self._routes, *request)
+    def request_answered(self, version: ModelVersion, rows: int, duration_s: float) -> None:
+        """Keep it."""
+        self.answered.append((version, rows))
+        self.took_s.append(duration_s)
+
+    def request_failed(
+        self, version: ModelVersion | None, error: ServiceError, duration_s: float
+    ) -> None:
+        """Keep it."""
+        self.failed.append((version, error))
+        self.took_s.append(duration_s)
+
+
+class Deployed:
+    """A deployment of one version, which a data plane is asked for."""
+
+    def __init__(self) -> None:
+        self.routes = Routes()
+        self.listening = Listening()
+        self.observer: Observer = self.listening
+        self.plane = DataPlane(RAW_BODY_BYTES, max_body_bytes=1_000)
+
+    async def answer(self, body: bytes, codec: str = JSON, answer: str = JSON) -> EncodedAnswer:
+        """Answer a body as the data plane does."""
+        return await self.plane.infer(self, EncodedRequest(body, codec, answer))
 
 
 @asynccontextmanager
-async def serving(workers: FakeWorkers) -> AsyncIterator[tuple["RoutesPlane", LoadedModel]]:
+async def serving(workers: FakeWorkers) -> AsyncIterator[tuple[Deployed, LoadedModel]]:
     """Serve a version by these workers."""
     stored = StoredVersion(VERSION, Path("nowhere"), "")
     loaded = LoadReply(CONTRACT.signature, "", "", 0.0)
     pool = Pool(stored, WorkerFactory(ChildThreads()), POOL)
-    model = LoadedModel(stored, CONTRACT, loaded, pool, BATCHING)
+    interface = Interface.of(CONTRACT, VERSION, "@champion")
+    model = LoadedModel(stored, interface, loaded, pool, BATCHING)
     batcher: Any = a_batcher(workers, BATCHING)
     model.batcher = batcher
     model.open_to_traffic(Proof(row_wise=True))
-    routes = Routes()
-    routes.swap(model)
+    deployed = Deployed()
+    deployed.routes.swap(model)
     async with anyio.create_task_group() as host:
         host.start_soon(batcher.run)
-        yield RoutesPlane(routes), model
+        yield deployed, model
         host.cancel_scope.cancel()
 
 
 async def test_rows_and_columns_share_a_call_and_are_answered_in_their_own_form() -> None:
     """To the model they are the same."""
     workers = Recording()
-    answers: dict[bytes, Prediction] = {}
-    async with serving(workers) as (dataplane, model), anyio.create_task_group() as callers:
+    answers: dict[bytes, EncodedAnswer] = {}
+    async with serving(workers) as (deployed, model), anyio.create_task_group() as callers:
 
         async def ask(body: bytes) -> None:
-            answers[body] = await dataplane.infer(body)
+            answers[body] = await deployed.answer(body)
 
         callers.start_soon(ask, ROWS)
         callers.start_soon(ask, COLUMNS)
     assert workers.seen == [[1.0, 2.0, 3.0, 4.0]]
-    assert json.loads(answers[ROWS].predictions) == [{"y": 1.5}, {"y": 2.5}]
-    assert json.loads(answers[COLUMNS].predictions) == {"y": [3.5, 4.5]}
-    assert {answer.kind for answer in answers.values()} == {Media.JSON}
+    assert json.loads(answers[ROWS].body)["predictions"] == [{"y": 1.5}, {"y": 2.5}]
+    assert json.loads(answers[COLUMNS].body)["predictions"] == {"y": [3.5, 4.5]}
+    assert [answer.rows for answer in answers.values()] == [2, 2]
     assert model.answered == 2
 
 
 @pytest.mark.parametrize(
-    ("body", "kind", "answer"),
+    ("body", "codec", "answer"),
     [
-        (ROWS.ljust(RAW_BODY_BYTES + 1), Media.JSON, Media.JSON),
-        (COLUMNS, Media.JSON, Media.ARROW),
-        (b"a stream", Media.ARROW, Media.ARROW),
-        (b"a stream", Media.ARROW, Media.JSON),
+        (ROWS.ljust(RAW_BODY_BYTES + 1), JSON, JSON),
+        (COLUMNS, JSON, ARROW),
+        (b"a stream", ARROW, ARROW),
+        (b"a stream", ARROW, JSON),
     ],
 )
 async def test_what_is_large_or_arrow_is_left_to_a_worker(
-    body: bytes, kind: Media, answer: Media
+    body: bytes, codec: str, answer: str
 ) -> None:
     """Undecoded, with what it takes to answer it: kinds, a bound, and who answers."""
     workers = Recording()
-    async with serving(workers) as (dataplane, _):
-        prediction = await dataplane.infer(body, kind, answer)
+    async with serving(workers) as (deployed, _):
+        prediction = await deployed.answer(body, codec, answer)
     (request,) = workers.requests
-    assert (request.body, request.kind, request.answer) == (body, kind, answer)
+    assert (request.body, request.codec, request.answer) == (body, codec, answer)
     assert request.max_decoded_bytes == 8_000
-    assert request.metadata == {"hotswap.model_name": "größe", "hotswap.model_version": "7"}
-    assert (prediction.predictions, prediction.kind) == (body, answer)
+    assert request.names == prediction.names == VersionNames("größe", "7", "@champion")
+    assert prediction.body == body
     assert prediction.version == VERSION
 
 
@@ -131,13 +159,13 @@ async def test_a_request_that_the_model_fails_is_told_with_its_body() -> None:
             return {}
 
     body = json.dumps({"instances": [{"a": RAISING}]}).encode()
-    async with serving(FakeWorkers()) as (dataplane, model):
+    async with serving(FakeWorkers()) as (deployed, model):
         model.trial = Watching()
-        await dataplane.infer(ROWS)
+        await deployed.answer(ROWS)
         with pytest.raises(ModelFailedError) as caught:
-            await dataplane.infer(body)
+            await deployed.answer(body)
     (failed,) = told
-    assert (failed.body, failed.kind, failed.answer) == (body, Media.JSON, Media.JSON)
+    assert failed.request == EncodedRequest(body)
     assert failed.error is caught.value
     assert (model.answered, model.failed) == (1, 1)
     assert model.known == Known(2, 1)
@@ -145,9 +173,9 @@ async def test_a_request_that_the_model_fails_is_told_with_its_body() -> None:
 
 async def test_a_fault_names_the_version_and_does_not_speak_against_it() -> None:
     """The caller's body is wrong, not the model."""
-    async with serving(Recording()) as (dataplane, model):
+    async with serving(Recording()) as (deployed, model):
         with pytest.raises(ContractViolationError) as caught:
-            await dataplane.infer(b'{"columns": {"a": [1, "x"]}}')
+            await deployed.answer(b'{"columns": {"a": [1, "x"]}}')
     assert caught.value.path == "columns.a[1]"
     assert caught.value.answered_by == VERSION
     assert (model.answered, model.failed) == (0, 0)

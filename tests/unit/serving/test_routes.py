@@ -9,7 +9,7 @@ from service.serving.model import LoadedModel
 from service.serving.proof import Proof
 from service.serving.routes import Routes
 from service.workers.messages import LoadReply, Timing
-from tests.support.fake_models import BATCHING, CONTRACT, FakePool, Fate
+from tests.support.fake_models import BATCHING, INTERFACE, FakePool, Fate
 from tests.support.fake_source import a_version
 
 PROOF = Proof()
@@ -19,7 +19,7 @@ def a_model(number: int, proof: Proof | None = PROOF) -> LoadedModel:
     """Return a loaded version without processes."""
     stored = StoredVersion(a_version(number), Path("nowhere"), "digest")
     loaded = LoadReply({}, "3", "3.11", 0.1)
-    model = LoadedModel(stored, CONTRACT, loaded, FakePool(stored, Fate()), BATCHING)
+    model = LoadedModel(stored, INTERFACE, loaded, FakePool(stored, Fate()), BATCHING)
     if proof is not None:
         model.open_to_traffic(proof)
     return model

@@ -11,7 +11,7 @@ from service.serving.model import LoadedModel
 from service.watcher.activation import wait_for_compiled
 from service.watcher.gates.gate import Finding
 from service.workers.messages import ActivateReply, LoadReply
-from tests.support.fake_models import BATCHING, CONTRACT, FakePool, Fate
+from tests.support.fake_models import BATCHING, INTERFACE, FakePool, Fate
 from tests.support.fake_source import a_version
 
 WAIT_S = 0.05
@@ -23,7 +23,7 @@ def a_model(number: int, activated: Report | None = None, pyfunc_only: str = "")
     """Return a version that was loaded just now."""
     stored = StoredVersion(a_version(number), Path(str(number)), "digest")
     loaded = LoadReply({}, "3", "3.11", 0.25, ActivateReply(activated), pyfunc_only)
-    return LoadedModel(stored, CONTRACT, loaded, FakePool(stored, Fate()), BATCHING)
+    return LoadedModel(stored, INTERFACE, loaded, FakePool(stored, Fate()), BATCHING)
 
 
 async def check(

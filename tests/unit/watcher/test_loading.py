@@ -17,7 +17,7 @@ from service.serving.model import LoadedModel
 from service.watcher.loading import load
 from service.watcher.verdict_log import VerdictLog
 from service.workers.messages import LoadReply
-from tests.support.fake_models import BATCHING, CONTRACT, FakePool, Fate
+from tests.support.fake_models import BATCHING, INTERFACE, FakePool, Fate
 from tests.support.fake_source import a_version
 
 VERSION = a_version(1)
@@ -30,7 +30,7 @@ class Opening:
     def __init__(self, error: Exception | None = None) -> None:
         self._error = error
         loaded = LoadReply({}, "3", "3.11", 0.25)
-        self.model = LoadedModel(STORED, CONTRACT, loaded, FakePool(STORED, Fate()), BATCHING)
+        self.model = LoadedModel(STORED, INTERFACE, loaded, FakePool(STORED, Fate()), BATCHING)
 
     async def __call__(self) -> LoadedModel:
         """Do it."""

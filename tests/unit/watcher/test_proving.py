@@ -16,7 +16,7 @@ from service.watcher.gates.gate import Finding
 from service.watcher.proving import check_files, prove
 from service.watcher.verdict_log import VerdictLog
 from service.workers.messages import ActivateReply, LoadReply, Timing
-from tests.support.fake_models import BATCHING, CONTRACT, FakePool, Fate
+from tests.support.fake_models import BATCHING, INTERFACE, FakePool, Fate
 from tests.support.fake_source import a_version
 
 STORED = StoredVersion(a_version(1), Path("nowhere"), "digest")
@@ -26,7 +26,7 @@ REPORT = Report((), {1: "llvm forest"}, "direct", (), 2048, 1e-12, 1, 0.5)
 def a_model(report: Report | None = None) -> LoadedModel:
     """Return a loaded version, which answers by compiled predictors if there is a report."""
     loaded = LoadReply({}, "3", "3.11", 0.25, ActivateReply(report))
-    return LoadedModel(STORED, CONTRACT, loaded, FakePool(STORED, Fate()), BATCHING)
+    return LoadedModel(STORED, INTERFACE, loaded, FakePool(STORED, Fate()), BATCHING)
 
 
 class Told:

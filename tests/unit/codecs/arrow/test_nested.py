@@ -11,6 +11,7 @@ from service.codecs.arrow.request import ArrowRequests
 from service.contracts.choose import contract_for
 from service.contracts.contract import Contract
 from service.core.errors import BodyTooLargeError, ContractViolationError
+from tests.support.envelopes import decoded
 from tools.arrow_bodies import stream
 
 LISTS = {"type": "array", "items": {"type": "long"}}
@@ -63,7 +64,7 @@ def test_nested_values_are_those_of_json(
     """Every form that Arrow has for them gives the column that rows give."""
     as_pairs = [list(value.items()) for value in given] if pa.types.is_map(kind) else given
     body = json.dumps({"instances": [{"x": value} for value in given]}).encode()
-    assert decode(spec, pa.array(as_pairs, kind)) == contract(spec).decode(body).columns[0]
+    assert decode(spec, pa.array(as_pairs, kind)) == decoded(contract(spec), body).columns[0]
 
 
 def test_moments_within_are_text_as_from_json() -> None:

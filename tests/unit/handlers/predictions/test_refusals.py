@@ -7,9 +7,9 @@ import pytest
 
 from service.core.errors import OverloadedError
 from service.core.versions import ModelVersion
-from service.handlers.naming import ReplyNames
 from service.handlers.predictions.direct import DirectAnswers
 from service.serving.routes import Routes
+from service.telemetry.observer import NULL_OBSERVER, Observer
 
 VERSION = ModelVersion("r", "m", "7", "", "", 0)
 BODY_BYTES = 30_000_000
@@ -21,7 +21,7 @@ class Full:
     def __init__(self) -> None:
         self.asked: list[int] = []
 
-    def refusal(self, _routes: object, body_bytes: int) -> OverloadedError:
+    def refusal(self, _deployment: object, body_bytes: int) -> OverloadedError:
         """Refuse it, whatever it is."""
         self.asked.append(body_bytes)
         refusal = OverloadedError("too much is asked", 2.2)
@@ -32,7 +32,9 @@ class Full:
 class Deployed:
     """A deployment with nothing behind it."""
 
-    routes, label = Routes(), "@champion"
+    def __init__(self) -> None:
+        self.routes = Routes()
+        self.observer: Observer = NULL_OBSERVER
 
 
 def found(_name: str) -> Deployed:
@@ -53,9 +55,8 @@ async def test_a_refused_body_is_never_read(kind: bytes) -> None:
     async def send(message: Any) -> None:
         sent.append(message)
 
-    names = ReplyNames()
     app = DirectAnswers(
-        cast("Any", not_called), found, cast("Any", full), names, 2 * BODY_BYTES, lambda _: True
+        cast("Any", not_called), found, cast("Any", full), 2 * BODY_BYTES, lambda _: True
     )
     scope = {
         "type": "http",
@@ -79,12 +80,12 @@ async def test_a_refused_body_is_never_read(kind: bytes) -> None:
 class Free:
     """A data plane that takes everything, and is not to be asked for an answer."""
 
-    def refusal(self, _routes: object, _: int) -> None:
+    def refusal(self, _deployment: object, _: int) -> None:
         """Let it in."""
 
-    async def infer(self, _: bytes, caller: object = None) -> Any:
+    async def infer(self, *request: object) -> Any:
         """Tell that it was asked."""
-        raise LookupError(caller)
+        raise LookupError(request)
 
 
 @pytest.mark.parametrize("host", [b"", b"evil.example", b"localhost, evil.example"])
@@ -98,12 +99,10 @@ async def test_a_host_that_may_not_call_is_left_to_the_guard(host: bytes) -> Non
     async def receive() -> Any:
         return {"type": "http.request", "body": b"{}", "more_body": False}
 
-    names = ReplyNames()
     app = DirectAnswers(
         framework,
         found,
         cast("Any", Free()),
-        names,
         BODY_BYTES,
         lambda value: value == b"localhost",
     )

@@ -9,6 +9,7 @@ from sklearn.ensemble import ExtraTreesRegressor
 
 from service.contracts.contract import Call, Contract
 from service.contracts.derived import DerivedContract
+from tests.support.envelopes import decoded
 from tests.support.model_zoo import ZOO, fitted
 from tests.support.wrapped import wrap
 
@@ -37,11 +38,12 @@ CONTRACT = a_contract(
     ("maybe", "long", False),
     ("open", "boolean", True),
 )
-EXAMPLE = CONTRACT.decode(
+EXAMPLE = decoded(
+    CONTRACT,
     b'{"instances": ['
     b'{"share": 0.5, "count": 10, "color": "red", "day": "2024-02-29", "open": true},'
     b'{"share": 0.25, "count": 20, "color": "red", "day": "2024-03-01", "maybe": 5, "open": false}'
-    b"]}"
+    b"]}",
 )
 
 

@@ -18,6 +18,7 @@ from service.predictors.inputs import to_model_input
 from service.predictors.outputs import to_predictions
 from service.predictors.proving._varied import distinct
 from service.predictors.proving.row_wise import is_row_wise, judge_row_wise, probe_calls
+from tests.support.envelopes import decoded
 
 
 def contract(*inputs: dict[str, Any], params: list[dict[str, Any]] | None = None) -> Contract:
@@ -38,7 +39,7 @@ def tensor(dtype: str, shape: list[int], **more: str) -> dict[str, Any]:
 
 def decode(subject: Contract, *rows: Any) -> Call:
     """Decode rows."""
-    return subject.decode(json.dumps({"instances": rows}).encode())
+    return decoded(subject, json.dumps({"instances": rows}).encode())
 
 
 def logged(path: Path, example: Any) -> None:

@@ -24,6 +24,7 @@ from service.predictors.proving.trial import (
     time_calls,
     try_to_answer,
 )
+from tests.support.envelopes import decoded
 
 CONTRACT = contract_for(
     "m",
@@ -33,7 +34,7 @@ CONTRACT = contract_for(
     },
     refuse_unknown=False,
 )
-EXAMPLE = CONTRACT.decode(b'{"instances": [{"x": 1}, {"x": 2}]}')
+EXAMPLE = decoded(CONTRACT, b'{"instances": [{"x": 1}, {"x": 2}]}')
 OWN = Rows(EXAMPLE, "its input example", "")
 NONE = Rows(None, "", "it has none")
 QUICK_S, SLOW_S = 0.001, 0.3
@@ -309,5 +310,5 @@ def test_a_model_with_a_column_of_any_type_is_not_batched() -> None:
     def predict(call: Call) -> Predictions:
         return to_predictions(contract, np.ones(call.rows), call.rows)
 
-    example = contract.decode(b'{"instances": [{"v": 1}, {"v": "a"}]}')
+    example = decoded(contract, b'{"instances": [{"v": 1}, {"v": "a"}]}')
     assert not try_to_answer(contract, predict, Rows(example, "its own", "")).row_wise

@@ -8,7 +8,7 @@ import anyio.lowlevel
 import msgspec
 import pytest
 
-from service.codecs.media import Media
+from service.codecs.catalog import ROWS_AND_COLUMNS
 from service.contracts.contract import Call, Predictions
 from service.core.errors import (
     CallerGoneError,
@@ -374,7 +374,7 @@ async def test_a_request_that_is_late_for_its_turn_is_refused_then() -> None:
 async def test_small_requests_beside_a_large_body_are_not_refused_for_it() -> None:
     """They are answered between its chunks, however long it will take; another body is not."""
     workers, cost = FakeWorkers(1, takes_s=0.1), BatchCost()
-    cost.note_body(Media.JSON, 0, LIMIT_S * 0.8, now())
+    cost.note_body(ROWS_AND_COLUMNS, 0, LIMIT_S * 0.8, now())
     async with running(workers, cost=cost) as batcher:
         body = await a_body_chunked(batcher, workers)
         calls = [asyncio.create_task(outcome(batcher, a_call(2)))]

@@ -4,6 +4,7 @@ from typing import Any, Literal
 from service.contracts.choose import contract_for
 from service.core.verdicts import Outcome
 from service.core.versions import StoredVersion
+from service.serving.interface import Interface
 from service.serving.model import LoadedModel
 from service.watcher.gates.contract import ContractGate
 from service.watcher.gates.gate import Finding
@@ -21,7 +22,9 @@ def a_model(number: int, *outputs: str, inputs: tuple[str, ...] = ("a",)) -> Loa
     stored = StoredVersion(a_version(number), Path("nowhere"), "digest")
     contract = contract_for("m", signature, refuse_unknown=False)
     loaded = LoadReply(signature, "3", "3.11", 0.25)
-    return LoadedModel(stored, contract, loaded, FakePool(stored, Fate()), BATCHING)
+    return LoadedModel(
+        stored, Interface.of(contract, stored.version), loaded, FakePool(stored, Fate()), BATCHING
+    )
 
 
 async def check(

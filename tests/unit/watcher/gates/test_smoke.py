@@ -13,7 +13,7 @@ from service.core.versions import StoredVersion
 from service.serving.model import LoadedModel
 from service.watcher.gates.smoke import SmokeGate
 from service.workers.messages import LoadReply, SmokeReply
-from tests.support.fake_models import BATCHING, CONTRACT, FakePool, Fate
+from tests.support.fake_models import BATCHING, INTERFACE, FakePool, Fate
 from tests.support.fake_source import a_version
 
 STORED = StoredVersion(a_version(1), Path("nowhere"), "digest")
@@ -34,7 +34,7 @@ class SaidPool(FakePool):
 
 def a_model(pool: FakePool) -> LoadedModel:
     """Return a loaded version."""
-    return LoadedModel(STORED, CONTRACT, LoadReply({}, "3", "3.11", 0.25), pool, BATCHING)
+    return LoadedModel(STORED, INTERFACE, LoadReply({}, "3", "3.11", 0.25), pool, BATCHING)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from service.serving.proof import Proof
 from service.watcher.gates.gate import Finding
 from service.watcher.gates.speed import SpeedGate
 from service.workers.messages import LoadReply, SpeedReply, Timing
-from tests.support.fake_models import BATCHING, CONTRACT, FakePool, Fate
+from tests.support.fake_models import BATCHING, INTERFACE, FakePool, Fate
 from tests.support.fake_source import a_version
 
 
@@ -35,7 +35,7 @@ def a_model(number: int, said: tuple[Timing, ...] | Exception) -> LoadedModel:
     """Return a version that would be timed so."""
     stored = StoredVersion(a_version(number), Path(str(number)), "digest")
     loaded = LoadReply({}, "3", "3.11", 0.25)
-    return LoadedModel(stored, CONTRACT, loaded, TimedPool(stored, said), BATCHING)
+    return LoadedModel(stored, INTERFACE, loaded, TimedPool(stored, said), BATCHING)
 
 
 async def check(model: LoadedModel, incumbent: LoadedModel | None = None) -> Finding:

@@ -10,14 +10,15 @@ import pyarrow as pa
 import pytest
 
 from service.codecs import json_chunks
-from service.codecs.media import Media
+from service.codecs.catalog import ARROW, NAMES, ROWS_AND_COLUMNS
+from service.contracts import encoding
 from service.contracts.choose import contract_for
 from service.contracts.contract import Call, Predictions
 from service.core.errors import ContractViolationError, MalformedBodyError, ModelFailedError
 from service.predictors.outputs import RowCountError, to_predictions
-from service.workers.inside import bodies as bodies_module
 from service.workers.inside.bodies import Bodies
 from service.workers.messages import RawReply, RawRequest
+from tests.support.envelopes import decoded
 from tools.arrow_bodies import stream
 
 SIGNATURE = {
@@ -89,21 +90,21 @@ def finished(bodies: Bodies, request: RawRequest) -> tuple[RawReply, int]:
 def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """Read and write few rows at a time."""
     monkeypatch.setattr(json_chunks, "PIECE_BYTES", 500)
-    monkeypatch.setattr(bodies_module, "_ENCODED_VALUES", 30)
+    monkeypatch.setattr(encoding, "_CHUNK_VALUES", 30)
 
 
-@pytest.mark.parametrize("answer", [Media.JSON, Media.ARROW])
+@pytest.mark.parametrize("answer", [ROWS_AND_COLUMNS, ARROW])
 @pytest.mark.parametrize(
     ("kind", "body"),
     [
-        (Media.JSON, JSON_BODY),
-        (Media.JSON, JSON_BODY[:-1] + b', "other": 1}'),
-        (Media.JSON, COLUMNS_BODY),
-        (Media.ARROW, ARROW_BODY),
+        (ROWS_AND_COLUMNS, JSON_BODY),
+        (ROWS_AND_COLUMNS, JSON_BODY[:-1] + b', "other": 1}'),
+        (ROWS_AND_COLUMNS, COLUMNS_BODY),
+        (ARROW, ARROW_BODY),
     ],
     ids=["rows", "rows and more", "columns", "arrow"],
 )
-def test_a_body_gets_the_same_answer_chunked(kind: Media, body: bytes, answer: Media) -> None:
+def test_a_body_gets_the_same_answer_chunked(kind: str, body: bytes, answer: str) -> None:
     """Byte by byte, and the model has never more rows than a step's."""
     model = Model()
     whole, stepped, steps = both(model, RawRequest(kind, answer, LIMIT, body=body))
@@ -169,7 +170,7 @@ def test_a_model_whose_answers_change_their_type_is_asked_for_all_rows_at_once()
     bodies.chunk_size.rows = 50
     stepped, _ = finished(bodies, RawRequest(body=JSON_BODY))
     assert model.seen[-1] == len(ROWS)
-    answers = [row["y"] for row in msgspec.json.decode(stepped.predictions)]
+    answers = [row["y"] for row in msgspec.json.decode(stepped.body)["predictions"]]
     assert answers == [number + 0.5 for number in range(len(ROWS))]
 
 
@@ -184,13 +185,13 @@ def test_another_number_of_rows_is_refused_as_it_is_of_a_call(answered: int) -> 
     bodies = Bodies(contract, predict)
     bodies.chunk_size.rows = len(ROWS)
     with pytest.raises(RowCountError) as refused:
-        predict(contract.decode(JSON_BODY))
+        predict(decoded(contract, JSON_BODY))
     for kind, body in (
-        (Media.JSON, JSON_BODY),
-        (Media.JSON, COLUMNS_BODY),
-        (Media.ARROW, ARROW_BODY),
+        (ROWS_AND_COLUMNS, JSON_BODY),
+        (ROWS_AND_COLUMNS, COLUMNS_BODY),
+        (ARROW, ARROW_BODY),
     ):
-        for answer in Media:
+        for answer in NAMES:
             request = RawRequest(kind, answer, LIMIT, body=body)
             for ask in (bodies.answer, lambda request: finished(bodies, request)):
                 with pytest.raises(RowCountError, match=re.escape(str(refused.value))):

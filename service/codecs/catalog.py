@@ -1,0 +1,55 @@
+"""Every codec by its name, which travels to a worker with a body that is decoded there.
+
+A new protocol is registered here, and its handlers in `app`; nothing between them changes.
+"""
+
+from collections.abc import Callable, Mapping
+from types import ModuleType
+
+from service.codecs.codec import Codec
+from service.codecs.rows_and_columns.codec import RowsAndColumns
+from service.contracts.contract import Contract
+
+ROWS_AND_COLUMNS = "rows-and-columns"
+ARROW = "arrow"
+
+EVERYWHERE: dict[str, Callable[[Contract], Codec]] = {ROWS_AND_COLUMNS: RowsAndColumns}
+"""What opens a codec that the server process speaks as well as workers do."""
+
+IN_WORKERS = {ARROW: "service.codecs.arrow.codec:ArrowStreams"}
+"""Codecs whose libraries only workers have, by where their class is; a body goes there as it is."""
+
+NAMES = (*EVERYWHERE, *IN_WORKERS)
+
+
+def open_codecs(contract: Contract) -> Mapping[str, Codec]:
+    """Return the codecs that decode and encode here, in any process, for one contract.
+
+    Raise SignatureError for a contract whose types can't be read.
+    """
+    return {name: opened(contract) for name, opened in EVERYWHERE.items()}
+
+
+class WorkerCodecs:
+    """All codecs for one contract, for a worker; those of IN_WORKERS are imported when asked for.
+
+    `late_import` imports a module by its name, also after a model has taken that name.
+    """
+
+    def __init__(self, contract: Contract, late_import: Callable[[str], ModuleType]) -> None:
+        self._contract = contract
+        self._late_import = late_import
+        self._opened = dict(open_codecs(contract))
+
+    def __getitem__(self, name: str) -> Codec:
+        codec = self._opened.get(name)
+        if codec is None:
+            module, _, member = IN_WORKERS[name].partition(":")
+            opened: Callable[[Contract], Codec] = getattr(self._late_import(module), member)
+            codec = self._opened[name] = opened(self._contract)
+        return codec
+
+
+def late_modules() -> list[str]:
+    """Return the modules that are imported when a codec of IN_WORKERS is first asked for."""
+    return [place.partition(":")[0] for place in IN_WORKERS.values()]

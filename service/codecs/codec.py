@@ -1,0 +1,87 @@
+"""What a codec is: a protocol's bodies on one side, calls and predictions on the other."""
+
+from collections.abc import Generator
+from typing import Protocol
+
+import msgspec
+
+from service.codecs.bounds import Bounds
+from service.contracts.contract import Call, Predictions
+from service.core.text_enum import TextEnum
+from service.core.version_names import VersionNames
+
+
+class Form(TextEnum):
+    """How a body orders its values."""
+
+    ROWS = "rows"
+    COLUMNS = "columns"
+
+
+class Wanted(msgspec.Struct, frozen=True):
+    """What a request says of how it is to be answered.
+
+    A codec whose requests say more has a subclass of its own, which its `encode` gets again. A body
+    of one codec may be answered by another, which looks at `form` alone.
+    """
+
+    form: Form = Form.ROWS
+
+
+Decoded = tuple[Call, Wanted]
+"""A request's call, and what it says of its answer."""
+
+
+class Codec(Protocol):
+    """The envelope of one protocol, for one contract. `catalog` has all of them by name.
+
+    It knows no HTTP: what a request says beside its body, in a header, its handler puts in front of
+    the body if the codec is to have it. It holds no state between calls and may be used from
+    several threads.
+    """
+
+    def is_costly(self, body: bytes) -> bool:
+        """Tell whether decoding a body would hold up an event loop; it takes microseconds."""
+        ...
+
+    def decode(self, body: bytes, bounds: Bounds | None = None) -> Decoded:
+        """Validate a body and split it into columns.
+
+        Without `bounds` it is one that is not costly. Raise ContractViolationError,
+        MalformedBodyError, and BodyTooLargeError for more than the bounds allow; nothing else,
+        whatever came.
+        """
+        ...
+
+    def decode_chunked(self, body: bytes, bounds: Bounds) -> Generator[None, None, Decoded]:
+        """Do as `decode` does, and yield between chunks, where the body is of any."""
+        ...
+
+    def least_bytes(self, predictions: Predictions, wanted: Wanted) -> int:
+        """Return how many bytes an answer has at least; it costs nothing to know."""
+        ...
+
+    def encode(
+        self,
+        predictions: Predictions,
+        start: int,
+        stop: int,
+        wanted: Wanted,
+        names: VersionNames,
+    ) -> bytes:
+        """Return the whole answer for rows [start, stop), with the version that gave it.
+
+        Raise ModelFailedError or NotAcceptableError for values that it has no form for.
+        """
+        ...
+
+    def encode_chunked(
+        self,
+        predictions: Predictions,
+        start: int,
+        stop: int,
+        wanted: Wanted,
+        names: VersionNames,
+    ) -> Generator[None, None, bytes]:
+        """Do as `encode` does, and yield between chunks."""
+        ...

@@ -1,0 +1,1 @@
+"""JSON with rows or columns, which this service speaks by itself: `{"instances": ...}`."""
