@@ -10,7 +10,7 @@ import operator
 
 import numpy as np
 
-from service.contracts.bounds import WRITTEN
+from service.contracts.answer_size import WRITTEN
 from service.contracts.contract import Column, Predictions
 
 _KINDS = frozenset("biufmM")

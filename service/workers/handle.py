@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from service.codecs.json_chunks import PIECE_BYTES
+from service.codecs.rows_and_columns.chunks import PIECE_BYTES
 from service.contracts.contract import Call, Predictions
 from service.contracts.fitting import misfit
 from service.predictors.report import Report

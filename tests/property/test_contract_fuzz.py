@@ -9,9 +9,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from service.codecs.json.encoding import encode_rows
 from service.contracts.choose import contract_for
 from service.contracts.contract import Call, Contract, Predictions
-from service.contracts.encoding import encode_rows
 from service.contracts.filling import merge_pieces, with_all_columns
 from service.contracts.merge import take
 from service.core.errors import ContractViolationError, MalformedBodyError, ServiceError

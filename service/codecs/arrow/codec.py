@@ -6,7 +6,7 @@ from service.codecs.arrow.answer import encode_stream
 from service.codecs.arrow.request import ArrowRequests
 from service.codecs.bounds import Bounds
 from service.codecs.codec import Decoded, Form, Wanted
-from service.contracts.bounds import values_in
+from service.contracts.answer_size import values_in
 from service.contracts.contract import Contract, Predictions
 from service.contracts.merge import cut
 from service.core.version_names import VersionNames

@@ -7,20 +7,20 @@ from collections.abc import Generator
 
 from service.codecs.bounds import Bounds
 from service.codecs.codec import Decoded, Form, Wanted
-from service.codecs.json_chunks import in_pieces
-from service.codecs.places import in_columns, in_rows
-from service.codecs.rows_and_columns.body import body_of, rows_in
-from service.codecs.rows_and_columns.faults import explain, form_of, refuse_unknown
-from service.codecs.rows_and_columns.reading_cost import ReadingCost, check_size
-from service.contracts import signature as signatures
-from service.contracts.bounds import values_in
-from service.contracts.contract import Call, Contract, Predictions
-from service.contracts.encoding import (
+from service.codecs.json.encoding import (
     encode_columns,
     encode_columns_chunked,
     encode_rows,
     encode_rows_chunked,
 )
+from service.codecs.places import in_columns, in_rows
+from service.codecs.rows_and_columns.body import body_of, rows_in
+from service.codecs.rows_and_columns.chunks import in_pieces
+from service.codecs.rows_and_columns.faults import explain, form_of, refuse_unknown
+from service.codecs.rows_and_columns.reading_cost import ReadingCost, check_size
+from service.contracts import signature as signatures
+from service.contracts.answer_size import values_in
+from service.contracts.contract import Call, Contract, Predictions
 from service.contracts.faults import decode
 from service.contracts.filling import merge_pieces
 from service.core.errors import ModelFailedError, ServiceError

@@ -8,6 +8,11 @@ import msgspec
 from msgspec import UNSET
 
 from service.codecs.codec import Form
+from service.codecs.rows_and_columns.other_forms import (
+    MLFLOW_FORMS,
+    form_violation,
+    violation_of_form,
+)
 from service.contracts.faults import (
     Fault,
     behind_name,
@@ -16,7 +21,6 @@ from service.contracts.faults import (
     violation,
     violation_in,
 )
-from service.contracts.other_forms import MLFLOW_FORMS, form_violation, violation_of_form
 from service.core.errors import ContractViolationError
 
 _INSTANCES = ".instances"

@@ -1,7 +1,7 @@
 """Which JSON bodies take long to be decoded, or become much, told without decoding them."""
 
 from service.codecs.bounds import FREE_BYTES, Bounds
-from service.contracts.bounds import LOOP_VALUES
+from service.contracts.answer_size import LOOP_VALUES
 from service.contracts.contract import Contract
 from service.contracts.keys import plain_names
 from service.contracts.mlflow_types import SCALARS

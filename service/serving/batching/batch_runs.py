@@ -13,9 +13,9 @@ from typing import Generic
 import msgspec
 import structlog
 
-from service.contracts.bounds import is_wide
+from service.codecs.json.encoding import unpacked
+from service.contracts.answer_size import is_wide
 from service.contracts.contract import Call, Predictions
-from service.contracts.encoding import unpacked
 from service.contracts.merge import merge
 from service.core.errors import (
     ChildLostError,

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 from mlflow.version import VERSION as MLFLOW_VERSION
 
-from service.contracts.cells import with_written_cells
+from service.codecs.json.cells import with_written_cells
 from service.contracts.contract import Call, Contract, Predictions
 from service.core.errors import ModelFailedError, ServiceError
 from service.core.text import presentable

@@ -6,10 +6,10 @@ import msgspec
 import numpy as np
 import pytest
 
+from service.codecs.json.encoding import encode_rows
 from service.contracts import fitting
-from service.contracts.bounds import WRITTEN
+from service.contracts.answer_size import WRITTEN
 from service.contracts.contract import Predictions
-from service.contracts.encoding import encode_rows
 from service.contracts.fitting import misfit
 
 TWO = np.array([1.0, 2.0]).tobytes()

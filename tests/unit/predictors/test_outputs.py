@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 import scipy.sparse  # type: ignore[import-untyped]
 
+from service.codecs.json.encoding import encode_rows
 from service.contracts.choose import contract_for
 from service.contracts.contract import Contract
-from service.contracts.encoding import encode_rows
 from service.core.errors import ModelFailedError
 from service.predictors.outputs import ForEachOutput, ModelOutputError, to_predictions
 

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from service.codecs.json.encoding import encode_rows
 from service.contracts.choose import contract_for
 from service.contracts.contract import Contract
-from service.contracts.encoding import encode_rows
 from service.predictors.inputs import to_frame, to_model_input
 from tests.support.envelopes import decoded
 

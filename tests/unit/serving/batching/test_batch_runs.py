@@ -7,7 +7,7 @@ import anyio
 import numpy as np
 import pytest
 
-from service.contracts.bounds import LOOP_VALUES
+from service.contracts.answer_size import LOOP_VALUES
 from service.contracts.contract import Call, Predictions
 from service.serving.batching.batch_cost import BatchCost
 from service.serving.batching.batch_runs import BatchRuns

@@ -9,9 +9,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from service.codecs import json_chunks
 from service.codecs.catalog import ARROW, NAMES, ROWS_AND_COLUMNS
-from service.contracts import encoding
+from service.codecs.json import encoding
+from service.codecs.rows_and_columns import chunks
 from service.contracts.choose import contract_for
 from service.contracts.contract import Call, Predictions
 from service.core.errors import ContractViolationError, MalformedBodyError, ModelFailedError
@@ -89,7 +89,7 @@ def finished(bodies: Bodies, request: RawRequest) -> tuple[RawReply, int]:
 @pytest.fixture(autouse=True)
 def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """Read and write few rows at a time."""
-    monkeypatch.setattr(json_chunks, "PIECE_BYTES", 500)
+    monkeypatch.setattr(chunks, "PIECE_BYTES", 500)
     monkeypatch.setattr(encoding, "_CHUNK_VALUES", 30)
 
 

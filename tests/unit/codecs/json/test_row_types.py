@@ -2,7 +2,7 @@
 
 import pytest
 
-from service.contracts.row_types import RowTypes
+from service.codecs.json.row_types import RowTypes
 
 LIMIT_BYTES = 100_000
 

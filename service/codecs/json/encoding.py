@@ -7,9 +7,9 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from service.contracts.bounds import WRITTEN, rows_within
+from service.codecs.json.row_types import RowTypes
+from service.contracts.answer_size import WRITTEN, rows_within
 from service.contracts.contract import Column, Predictions
-from service.contracts.row_types import RowTypes
 
 write = msgspec.json.Encoder().encode
 """Writes one value as JSON."""

@@ -8,9 +8,9 @@ import math
 
 import msgspec
 
-from service.contracts.bounds import WRITTEN, holds_much
+from service.codecs.json.encoding import values_of, write
+from service.contracts.answer_size import WRITTEN, holds_much
 from service.contracts.contract import Predictions
-from service.contracts.encoding import values_of, write
 
 _NARROW = 16
 """A row's value of fewer numbers stays a part of its column's buffer: many are written together."""

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import event, given
 from hypothesis import strategies as st
 
-from service.codecs import json_chunks
-from service.codecs.json_chunks import in_pieces
+from service.codecs.rows_and_columns import chunks
+from service.codecs.rows_and_columns.chunks import in_pieces
 
 PIECE_BYTES = 8
 REACH_BYTES = 48
@@ -17,8 +17,8 @@ REACH_BYTES = 48
 @pytest.fixture(autouse=True)
 def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     """Cut after a few bytes."""
-    monkeypatch.setattr(json_chunks, "PIECE_BYTES", PIECE_BYTES)
-    monkeypatch.setattr(json_chunks, "_REACH_BYTES", REACH_BYTES)
+    monkeypatch.setattr(chunks, "PIECE_BYTES", PIECE_BYTES)
+    monkeypatch.setattr(chunks, "_REACH_BYTES", REACH_BYTES)
 
 
 def rows_in(body: bytes) -> list[Any]:

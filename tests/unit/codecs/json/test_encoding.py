@@ -6,16 +6,16 @@ from collections.abc import Callable, Generator
 import numpy as np
 import pytest
 
-from service.contracts.bounds import WRITTEN
-from service.contracts.cells import with_written_cells
-from service.contracts.contract import Column, Predictions
-from service.contracts.encoding import (
+from service.codecs.json.cells import with_written_cells
+from service.codecs.json.encoding import (
     encode_columns,
     encode_columns_chunked,
     encode_rows,
     encode_rows_chunked,
     unpacked,
 )
+from service.contracts.answer_size import WRITTEN
+from service.contracts.contract import Column, Predictions
 from service.contracts.fitting import misfit
 from tests.support.envelopes import finished
 

@@ -9,15 +9,15 @@ import pytest
 from service.codecs.arrow.request import ArrowRequests
 from service.codecs.bounds import Bounds
 from service.codecs.catalog import ARROW
+from service.codecs.json.cells import with_written_cells
 from service.codecs.rows_and_columns.codec import BY_COLUMNS, BY_ROWS, RowsAndColumns
 from service.codecs.rows_and_columns.reading_cost import ReadingCost, check_size
-from service.contracts.bounds import (
+from service.contracts.answer_size import (
     LOOP_VALUES,
     holds_much,
     is_wide,
     rows_within,
 )
-from service.contracts.cells import with_written_cells
 from service.contracts.choose import contract_for
 from service.contracts.contract import Contract, Predictions
 from service.core.errors import AnswerTooLargeError, BodyTooLargeError, ServiceError
