@@ -31,7 +31,7 @@ _AGAIN = "back to a version on disk"
 def measure(ground: Ground, bodies: Bodies, results: Results) -> None:
     """Promote under load: versions that are new, and then two of them back and forth.
 
-    With `KEEP_WARM` the version before would stand by, and going back to it load nothing; so it is
+    With `KEEP_WARM` the version before would stay loaded, and going back to it load nothing; so it is
     off where that is what is measured.
     """
     results.promotion = []

@@ -56,7 +56,7 @@ def tables(results: Results) -> str:
         "MB (PSS)",
         "front",
         "workers",
-        "fork server, registry processes, spare",
+        "fork server, registry processes",
         "whole",
         "the last worker adds",
     ]

@@ -120,7 +120,7 @@ class Platform:
             environment=self._variables.without_credentials(environment),
             start_timeout_s=self.settings.start_timeout_s,
             heartbeat_interval_s=self.settings.heartbeat_interval_s,
-            spin_s=self.cpus.polling_s(self.settings.worker_spin_us / 1e6),
+            busy_poll_s=self.cpus.polling_s(self.settings.worker_spin_us / 1e6),
         )
 
     async def close(self) -> None:

@@ -26,7 +26,7 @@ class WorkerFactory:
             temp_dir=settings.temp_dir,
             environment=settings.environment,
             log_fields=log_fields,
-            busy_poll_s=settings.spin_s,
+            busy_poll_s=settings.busy_poll_s,
             errors=WORKER_ERRORS,
             most_calls=MOST_CALLS,
         )

@@ -13,15 +13,15 @@ _HEARTBEATS_OWED = 10
 class ProcessSettings(msgspec.Struct, frozen=True):
     """What a worker or compiler process needs before it knows of a version; durations in seconds.
 
-    `environment` is what it gets beside the server process's own variables. `spin_s` is how long a
-    worker may look out for its next call before it sleeps.
+    `environment` is what it gets beside the server process's own variables. `busy_poll_s` is how
+    long a worker may poll for its next call before it sleeps.
     """
 
     temp_dir: Path
     environment: dict[str, str]
     start_timeout_s: float
     heartbeat_interval_s: float
-    spin_s: float = 0.0
+    busy_poll_s: float = 0.0
 
     @property
     def heartbeat_timeout_s(self) -> float:
