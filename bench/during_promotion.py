@@ -31,8 +31,8 @@ _AGAIN = "back to a version on disk"
 def measure(ground: Ground, bodies: Bodies, results: Results) -> None:
     """Promote under load: versions that are new, and then two of them back and forth.
 
-    With `KEEP_WARM` the version before would stay loaded, and going back to it load nothing; so it is
-    off where that is what is measured.
+    With `KEEP_WARM` the version before would stay loaded, and going back to it load nothing; so it
+    is off where that is measured.
     """
     results.promotion = []
     rounds = range(1, min(results.rounds, _MOST_PROMOTIONS) + 1)

@@ -55,8 +55,8 @@ def create_app(deployments: Deployments | None = None) -> Litestar:
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
         async with deployments.running():
-            # What is here stays. A look for garbage at all of it, or every few requests, would
-            # cost more than it finds: what a request makes is gone with it.
+            # All that exists by now stays. A look for garbage at all of it, or every few requests,
+            # would cost more than it finds: what a request makes is gone with it.
             gc.freeze()
             gc.set_threshold(*_COLLECT_AFTER)
             yield

@@ -1,4 +1,4 @@
-"""The command line. Each command imports what it needs, so that `--help` answers at once."""
+"""The command line. Each command imports what it needs, so that `--help` answers quickly."""
 
 import sys
 from pathlib import Path

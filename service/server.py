@@ -58,7 +58,7 @@ class _Server(uvicorn.Server):
         await super().shutdown(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Turn readiness red, and end DRAIN_LEAD_S later; at once for a second signal."""
+        """Turn readiness red, and end DRAIN_LEAD_S later; immediately for a second signal."""
         self._say_so()
         if not self._ends:
             self._ends = True

@@ -11,7 +11,7 @@ import msgspec
 from service.settings.settings import Settings
 
 _SLACK_S = 10.0
-"""Over LOAD_TIMEOUT_S, after which the service itself says that it takes longer."""
+"""It waits so much longer than LOAD_TIMEOUT_S: the service itself says that it takes longer."""
 
 
 class ServiceUnreachableError(Exception):

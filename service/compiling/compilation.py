@@ -27,7 +27,7 @@ from service.workers.pool_settings import PoolSettings
 T = TypeVar("T")
 
 _TIMEOUT_S = 3600.0
-"""A compiler gets what CPU time is left: on a busy machine that takes long, and nobody waits."""
+"""A compilation ends after so long: on a busy machine it gets little CPU time, and none waits."""
 
 
 class CompilationError(ServiceError):

@@ -1,8 +1,8 @@
 """Where compiled predictors are kept: `compiled/<version's key>/<fingerprint>/` in CACHE_DIR.
 
-What is ready immediately is kept beside it, under the same name and `-first`. Each such folder has
-`files/`, and `manifest.json` that says what is in there. It is written aside and renamed into
-place; it is checked against its manifest before anything is opened.
+Predictors that are ready immediately are kept beside it, under the same name and `-first`. Each
+such folder has `files/`, and `manifest.json` that says what is in there. It is written aside and
+renamed into place; it is checked against its manifest before anything is opened.
 """
 
 import contextlib
@@ -22,7 +22,7 @@ from service.core.versions import StoredVersion
 from service.store.compiled_files import verified
 
 _FORMAT = 3
-"""Of what is in the files: to be counted up whenever an older one could not be opened any more."""
+"""The form of the files: counted up whenever an older one could not be opened any more."""
 _LIBRARIES = (
     "scikit-learn",
     "numpy",
@@ -41,7 +41,7 @@ _FIRST = "-first"
 
 
 Machine = tuple[object, ...]
-"""What `machine` returns."""
+"""What a compiled file depends on, as `machine` tells it."""
 
 
 class CompiledFiles:

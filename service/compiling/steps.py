@@ -20,11 +20,11 @@ class Compiling:
         self.pyfunc_only = loaded.pyfunc_only
         """Why there is nothing to compile, '' where there may be."""
         self.report: Report | None = activated.report
-        """What its workers answer by; None while that is pyfunc alone."""
+        """The report of the predictors in use; None while that is pyfunc alone."""
         self.state = "pyfunc"
         self.reason = activated.reason or loaded.pyfunc_only
         self.settled = anyio.Event()
-        """Set once what came of the first step is in use, or is known not to be."""
+        """Set once the predictors of the first step are in use, or are known not to be."""
         if activated.report is not None:
             self.activated(activated.report)
         if activated.report is not None or loaded.pyfunc_only:
@@ -57,7 +57,7 @@ class CompileSteps:
         self._log = _log.bind(version=pool.stored.version.version)
         self._has_begun = False
         self._first: Compiled | None = None
-        """What came of the first step, None where it failed."""
+        """The outcome of the first step, None where it failed."""
         self._first_is_over = anyio.Event()
 
     async def compile_first(self) -> None:

@@ -78,7 +78,7 @@ class UnsupportedContentTypeError(ServiceError):
 
 
 class NotAcceptableError(ServiceError):
-    """A caller who accepts no kind of answer that can be given."""
+    """A caller that accepts no kind of answer that can be given."""
 
     code = "not-acceptable"
 
@@ -175,7 +175,7 @@ class ChildLostError(ServiceError):
     code = "worker-lost"
 
     killed_from_outside = False
-    """Whether somebody else killed it (an operator, the kernel for want of memory)."""
+    """Whether it was killed from outside (by an operator, by the kernel for want of memory)."""
 
     ended: asyncio.Event | None = None
     """Set once it is known how it ended; None where that is known, or never will be."""

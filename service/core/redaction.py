@@ -14,7 +14,7 @@ _CONTAINER_SCHEMES = ("wasb://", "wasbs://", "abfs://", "abfss://")
 """Azure writes `container@account` here, which is no secret and needed to tell two apart."""
 
 # `user:password@`, `token@`: up to the last @ before the path.
-_USERINFO = re.compile(r"(?<=[\w+.-])://(?P<who>[^\s/?#'\"<>]*)@")
+_USERINFO = re.compile(r"(?<=[\w+.-])://(?P<user>[^\s/?#'\"<>]*)@")
 # A password with an unescaped slash. Digits up to a slash are a port, and what follows a path.
 _USER = re.compile(r"(?<=[\w+.-])://[^\s/@:'\"<>]*:(?!\d+[/?#])")
 _PASSWORD = re.compile(r"[^\s@'\"<>]*")
@@ -36,7 +36,7 @@ _VALUE = re.compile(r"[^&;\s'\"<>#]+")
 _QUOTED = {"'": re.compile(r"[^'\n]+(?=')"), '"': re.compile(r'[^"\n]+(?=")')}
 _NOTHING = frozenset({"None", "null", "True", "true", "False", "false"})
 _KEY_CHARACTERS = 256
-"""What names a secret is looked for in the end of a longer key."""
+"""Only so much of the end of a key is searched for a word that means a secret."""
 
 _SECRET = re.compile(
     r"secret(?!ary)|password|passwd|pwd|credential|api[_-]?key|access[_-]?key|account[_-]?key|"
@@ -68,7 +68,7 @@ def _hide_userinfo(found: re.Match[str]) -> str:
     end = found.start() + len(_SCHEME_END)
     scheme = found.string[max(0, end - len("abfss://") - 1) : end].lower()
     bare = scheme.lstrip(" \t\n'\"(<[{,;=")
-    if bare in _CONTAINER_SCHEMES and ":" not in found["who"]:
+    if bare in _CONTAINER_SCHEMES and ":" not in found["user"]:
         return found[0]
     return f"{_SCHEME_END}{HIDDEN}@"
 

@@ -28,7 +28,7 @@ _KEPT = "\t"
 _BREAK = "\n"
 _CONTROLS = (*range(0x20), *range(0x7F, 0xA0))
 _DIRECTIONS = (0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
-"""They change the order in which a terminal shows a text (Unicode's UAX 9, section 2)."""
+"""Characters that change the order in which a terminal shows a text (UAX 9 of Unicode)."""
 _SEPARATORS = (0x2028, 0x2029)
 _UNENCODABLE = range(0xD800, 0xE000)
 """Halves of surrogate pairs, which UTF-8 has no bytes for."""
@@ -36,7 +36,7 @@ _UNSEEN = (
     *(0xAD, 0x180E, 0xFEFF, *range(0x200B, 0x200E), *range(0x2060, 0x2066), *range(0x206A, 0x2070)),
     *(*range(0xFFF9, 0xFFFC), *range(0x1D173, 0x1D17B), *range(0xE0000, 0xE0080)),
 )
-"""They are shown as nothing at all, so that two names would look alike."""
+"""Characters that are shown as nothing at all, so that two names would look alike."""
 
 
 def bounded(text: str, limit: int, *, unread: int = 0) -> str:

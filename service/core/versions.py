@@ -1,4 +1,4 @@
-"""What is asked for (ModelRef), what it means (ModelVersion), and that on disk (StoredVersion)."""
+"""A pointer to a model (ModelRef), the version that it means, and that version on disk."""
 
 import hashlib
 import re
@@ -13,7 +13,7 @@ STAGES = ("None", "Staging", "Production", "Archived")
 
 _STAGE_BY_LOWER = {stage.lower(): stage for stage in STAGES}
 _NAME = r"(?P<name>[^/:\x00-\x1f\x7f\ud800-\udfff]{1,1000})"
-"""Whatever MLflow takes, '@' too, but for what no header, line or file can hold."""
+"""A name that MLflow takes, '@' included, without what no header, line or file can hold."""
 _NAME_ALONE = re.compile(_NAME)
 _RUN = re.compile(r"runs:/(?P<run>[^/]+)/(?P<path>.+)")
 _ALIAS_NAME = re.compile(r"[\w-]{1,1000}")
@@ -21,9 +21,9 @@ _ALIAS = re.compile(rf"models:/{_NAME}@(?P<alias>[\w-]{{1,1000}})")
 _SUFFIX = re.compile(rf"models:/{_NAME}/(?P<suffix>[^/@]+)")
 _LOGGED = re.compile(r"models:/(?P<id>m-[\w-]+)")
 _SHOWN = 200
-"""Characters of a wrong text that its error repeats."""
+"""So many characters of a wrong text are repeated in its error."""
 _READABLE_BYTES = 180
-"""Of a version's key: with a digest, and a name for what is removed, it fits into 255."""
+"""A key's readable part has at most so many bytes: a file's name has at most 255."""
 _NUMBER = re.compile(r"[0-9]{1,19}")
 
 
@@ -60,7 +60,7 @@ IMMUTABLE_KINDS = frozenset({RefKind.VERSION, RefKind.LOGGED_MODEL, RefKind.RUN}
 
 
 class ModelRef(msgspec.Struct, frozen=True):
-    """What is asked for: a pointer that may move.
+    """A pointer to a model, which may move.
 
     `name` is the registered model's name ('' for a run or a logged model, which have none), and
     `target` what the pointer says of it: the stage, alias, version number, run id or model id.

@@ -33,7 +33,7 @@ _FORWARDED_BEGIN = (
     "fastly-",
     "fly-",
 )
-"""What a proxy adds: a request that has one did not begin on this machine for all we know."""
+"""Headers that proxies add: a request that has one may have begun on another machine."""
 _OWN_FETCHES = frozenset({b"none", b"same-origin"})
 _BEARER = b"bearer "
 

@@ -10,7 +10,7 @@ from functools import lru_cache
 
 _HOST = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[^\s\[\]:/?#@]+)(?::\d{0,5})?", re.IGNORECASE)
 _LONGEST_BYTES = 300
-"""A name of the DNS has 253 at most, to which a port may come."""
+"""A longer name is refused: the DNS allows 253 bytes, to which a port may come."""
 _REMEMBERED = 256
 
 

@@ -62,12 +62,12 @@ def kind_of_answer(accept: str | None, body: Media) -> Media:
     if not ranges:
         return body
     other = Media.JSON if body is Media.ARROW else Media.ARROW
-    wish, other_wish = _quality(ranges, body), _quality(ranges, other)
-    if not (wish or other_wish):
+    weight, other_weight = _quality(ranges, body), _quality(ranges, other)
+    if not (weight or other_weight):
         raise NotAcceptableError(
             f"what is accepted is {accept[:200]!r}; there is {Media.JSON} and {Media.ARROW}"
         )
-    return body if wish >= other_wish else other
+    return body if weight >= other_weight else other
 
 
 def _quality(ranges: list[tuple[str, float]], media: Media) -> float:

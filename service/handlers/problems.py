@@ -48,7 +48,7 @@ STATUS_BY_ERROR: dict[type[ServiceError], HTTPStatus] = {
     errors.QueueTimeoutError: HTTPStatus.GATEWAY_TIMEOUT,
     errors.ReloadTimeoutError: HTTPStatus.GATEWAY_TIMEOUT,
 }
-"""An error that is not here is our own fault, and answered with 500."""
+"""The status of each error; one that is not here is our own fault, and answered with 500."""
 
 _TITLES: dict[type[ServiceError], str] = {
     errors.MalformedBodyError: "The body can't be read",

@@ -14,7 +14,7 @@ from service.core.errors import CallerGoneError
 HEADER = b"x-request-id"
 _KEY = "request_id"
 _LOGGED: ContextVar[str] = ContextVar(f"{STRUCTLOG_KEY_PREFIX}{_KEY}")
-"""What structlog merges into each line: `bind_contextvars` looks it up by its name every time."""
+"""The variable that structlog merges into each line: `bind_contextvars` looks it up by name."""
 _PROCESS = b"%08x-%04x-4%03x-" % (getrandbits(32), getrandbits(16), getrandbits(12))
 _ACCEPTED = re.compile(rb"[\w.-]{1,128}", re.ASCII)
 
@@ -23,7 +23,7 @@ class RequestIds:
     """Puts the id into each answer of `app`, Litestar's own handler, and into the log meanwhile.
 
     Around all of it, since no middleware of Litestar's sees a path that does not exist, and a hook
-    of Litestar's is called for each piece of each answer.
+    of Litestar's is called for each message of each answer.
     """
 
     def __init__(self, app: ASGIApp) -> None:

@@ -19,7 +19,7 @@ _TAKE_ONE = frozenset(
 )
 """MLflow's loaders of models that answer one request each time, the first row of a frame."""
 _KEPT_COLUMNS = 10_000
-"""Of all widened schemas together: the more, the more memory callers may have a worker fill."""
+"""All widened schemas keep at most so many columns: with more, callers fill more of its memory."""
 
 
 class PyfuncPredictor:

@@ -21,7 +21,7 @@ class Report(msgspec.Struct, frozen=True):
     """All of them; `best` is the fastest verified one by rows.
 
     `steps` names what stands before an estimator, of those that were tried; '' where none is
-    right. What is compiled was compared on `probe_rows` rows, within `rtol`. `first` is whether
+    right. Compiled predictors were compared on `probe_rows` rows, within `rtol`. `first` is whether
     only what needs no long conversion was tried, and the rest is still to come.
     """
 

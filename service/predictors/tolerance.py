@@ -11,7 +11,8 @@ from service.contracts.contract import Predictions
 
 _USUAL = 0.9
 _ROUNDING = {"float64": (1e-9, 1e-12), "float32": (1e-4, 1e-6), "float16": (1e-2, 1e-3)}
-"""Relative and, times the largest number of the column, absolute. Sums in another order differ."""
+"""By type how far numbers may differ: relative, and as a share of the column's largest one. Sums
+in another order differ."""
 _OTHERS_ROUNDING = _ROUNDING["float64"]
 _NUMBERS = frozenset("biuf")
 _MOST_SHOWN = 60

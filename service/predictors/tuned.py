@@ -39,12 +39,12 @@ class TunedPredictor:
         """How often each predictor failed where the fallback was asked instead."""
         self._new_faults: Counter[str] = Counter() if new_faults is None else new_faults
         self.left: Counter[str] = Counter()
-        """How often each left rows to the fallback that it can't tell of."""
+        """How often each left rows to the fallback, which it can't answer rightly."""
 
     def predict(self, call: Call) -> Predictions:
-        """Answer every row; see Predictor. What is raised is the fallback's own."""
+        """Answer every row; see Predictor. An error is the fallback's own."""
         if call.lacks_columns:
-            # What is compiled was compared on rows that have all columns.
+            # Compiled predictors were compared on rows that have all columns.
             return self._fallback.predict(call)
         at = bisect_left(self._bounds, call.rows)
         chosen = self._chosen[at]

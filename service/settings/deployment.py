@@ -43,8 +43,8 @@ class DeploymentSettings(msgspec.Struct, frozen=True, kw_only=True):
     """The workspace of the MLflow server whose models are meant, where it has several."""
 
     workers: Annotated[int, Meta(ge=0, le=256)] = 1
-    """Worker processes for each loaded version; 0 shares the CPUs that the front does not need
-    among the models, up to 4 workers each."""
+    """Worker processes for each loaded version; 0 shares the CPUs that the server process does not
+    need among the models, up to 4 workers each."""
 
     threads_per_worker: Annotated[int, Meta(ge=0, le=1024)] = 0
     """Threads that a worker computes with; 0 shares the usable CPUs among the workers
@@ -89,7 +89,7 @@ class DeploymentSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Rows that are answered in one call of the model at most; a larger request goes alone."""
 
     max_batch_wait_ms: Annotated[float, Meta(ge=0, le=10_000)] = 10.0
-    """Milliseconds that a batch waits at most for callers who tend to come back immediately."""
+    """Milliseconds that a batch waits at most for callers that tend to come back immediately."""
 
     max_queue_rows: Annotated[int, Meta(ge=0, le=1_000_000_000)] = 0
     """Rows that may wait for a worker; 0 for as many as can be answered within REQUEST_TIMEOUT_S.

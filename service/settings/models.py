@@ -16,9 +16,9 @@ from service.settings.texts import convert_setting, show
 
 _LARGEST_FILE_BYTES = 1_048_576
 _MOST_MODELS = 1000
-"""Each has processes of its own: more are a mistake in the file."""
+"""More models are a mistake in the file: each has processes of its own."""
 _NOT_IN_PATHS = frozenset({".", ".."})
-"""Clients resolve these before they send a path."""
+"""Names that clients resolve before they send a path."""
 _FIELDS = {
     field.name: field
     for field in msgspec.structs.fields(DeploymentSettings)

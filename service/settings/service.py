@@ -38,8 +38,8 @@ class ServiceSettings(msgspec.Struct, frozen=True, kw_only=True):
     """The port to listen on; 0 takes a free one."""
 
     worker_spin_us: Annotated[int, Meta(ge=0, le=100_000)] = 300
-    """Microseconds that a worker looks out for its next call before it sleeps, while calls come
-    that closely; 0 for never. Only where it has a CPU that the front does not need."""
+    """Microseconds that a worker polls for its next call before it sleeps, while calls come
+    that closely; 0 for never. Only where it has a CPU that the server process does not need."""
 
     start_timeout_s: Seconds = 60.0
     """Seconds that a helper or worker process may take to start, before it is given any work."""

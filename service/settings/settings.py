@@ -22,7 +22,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     service: ServiceSettings
     deployments: Mapping[str, DeploymentSettings]
     defaults: DeploymentSettings
-    """What a deployment has that says nothing else; its pointer means nothing."""
+    """The settings of a deployment that says nothing else; their pointer means nothing."""
     default: str
     """The name of the default deployment: DEFAULT_MODEL, or the only one; '' for none."""
 

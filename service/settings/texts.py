@@ -24,16 +24,16 @@ _IN_WORDS = {
     VARIABLES: "names of variables separated by commas, such as MY_TOKEN,-AWS_*",
 }
 _SHOWN, _LOOKED_AT = 80, 400
-"""Characters of a wrong value that are shown, and that are looked at for that."""
+"""So many characters of a wrong value are shown, and so many are looked at for that."""
 
 
 _LONGEST_TEXT = 2048
-"""Characters of a path, an address or a list."""
+"""The most characters of a path, an address or a list."""
 _LONGEST = {
     "models": 65_536,
     **dict.fromkeys(("model_name", "model_stage", "model_alias", "default_model"), 256),
 }
-"""Characters of a list of models, and of a name in MLflow."""
+"""The most characters of a list of models, and of a name in MLflow."""
 
 
 class WrongTextError(ValueError):

@@ -34,7 +34,7 @@ _KINDS = {
     "_s": (_SECOND, _DURATIONS),
     "_bytes": (Fraction(1), _SIZES),
 }
-"""By what a setting's name ends with: the unit that it has, and those that it may be written in."""
+"""The unit of a setting, by the end of its name, and the units that it may be written in."""
 _TRUTHS = {
     **dict.fromkeys(("true", "yes", "on", "1"), True),
     **dict.fromkeys(("false", "no", "off", "0"), False),
@@ -65,7 +65,7 @@ def without_unit(name: str, text: str) -> str:
     `2s`, `500 ms` or `1.5h` for a duration, `32MiB` or `64kB` for a size: the text is returned as
     it is where it has no unit, or none of this kind. A whole number of units stays whole.
     """
-    kind = next((kind for ending, kind in _KINDS.items() if name.endswith(ending)), None)
+    kind = next((kind for suffix, kind in _KINDS.items() if name.endswith(suffix)), None)
     bare = without_quotes(text)
     found = _QUANTITY.fullmatch(bare) if len(bare) <= _LONGEST_NUMBER else None
     if kind is None or found is None:

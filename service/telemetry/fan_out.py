@@ -24,7 +24,7 @@ class FanOut:
     def __init__(self, observers: Sequence[Observer]) -> None:
         self._listeners = {event: _listeners(observers, event) for event in EVENTS}
         self._broken: set[int] = set()
-        """Which observers have raised, by their identity: it asks nothing of them."""
+        """The observers that have raised, by their identity: they are asked nothing more."""
 
     def _tell(self, event: str, *told: object) -> None:
         for observer, listen in self._listeners[event]:

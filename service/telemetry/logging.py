@@ -21,7 +21,7 @@ from service.core.text import (
 )
 
 _QUIETER = {"asyncio": logging.WARNING, "filelock": logging.WARNING, "httptools": logging.WARNING}
-"""Libraries whose debug lines say nothing about models."""
+"""Libraries whose debug lines are left out: they say nothing about models."""
 _OF_LINES = frozenset({"exception", "stack"})
 """Fields whose text is a traceback."""
 _MOST_ITEMS = 100

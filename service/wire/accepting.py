@@ -1,7 +1,7 @@
 """Accepts the connections that wait together, where the event loop would take one in each turn.
 
 uvloop accepts one connection in a turn (libuv since 1.45, libuv#3696). A turn in which a thousand
-requests are answered takes a tenth of a second, so callers who come back together, and a probe of
+requests are answered takes a tenth of a second, so callers that come back together, and a probe of
 `/health` behind them, would wait for many seconds although every request is answered in time.
 """
 

@@ -9,9 +9,9 @@ class Cycle(RequestResponseCycle):
     """uvicorn's, which knows what its body holds of MAX_BODIES_BYTES."""
 
     held_bytes = 0
-    """What of its body is counted: nothing for one that came in one piece, as almost all do."""
+    """The bytes of its body that are counted: 0 where it came in one read, as almost all do."""
     task: asyncio.Task[None] | None = None
-    """What answers it; None while an earlier request of the connection is answered."""
+    """The task that answers it; None while an earlier request of the connection is answered."""
 
     def give_up(self) -> None:
         """Let the application know that nobody waits for its answer any more."""

@@ -8,15 +8,16 @@ _FOR_SERVICE = 64
 _FOR_WORKER = 8
 """Descriptors for a worker: its pipe, its output, its sentinel, and files while it is started."""
 _LOADED_VERSIONS = 3
-"""The one that serves, the one before, and one that loads."""
+"""Three versions have workers: the one that serves, the one before, and one that loads."""
 _MOST_RAISED = 1_048_576
-"""More than this is no limit that anybody chose, and programs that close all would take long."""
+"""The limit is raised no further: programs that close every descriptor would take long."""
 _MOST_CONNECTIONS = 10_000
 """The most that are accepted unless MAX_CONNECTIONS says so."""
 _LEAST_CONNECTIONS = 8
 _MOST_BACKLOG = 2048
 _BACKLOG_SHARE = 8
-"""All that wait to be accepted may be accepted together, before one of them can be closed."""
+"""One in so many descriptors is for connections that wait to be accepted: all may be accepted
+together, before one of them can be closed."""
 
 
 def raise_descriptor_limit() -> int | None:

@@ -9,11 +9,11 @@ HEAD_FIELDS = 128
 PIPELINED = 64
 """The most requests that a connection may send ahead of their answers."""
 UNCOUNTED_BYTES = 8_192
-"""What a connection may hold when MAX_BODIES_BYTES is used up, so that small requests go on."""
+"""A connection may hold so much when MAX_BODIES_BYTES is used up: small requests go on."""
 LEAST_BYTES_PER_S = 1_000
-"""The lowest rate at which a body is sent or an answer is taken, over BODY_TIMEOUT_S."""
+"""A body that is sent, or an answer that is taken, at a lower rate over BODY_TIMEOUT_S ends."""
 SPARE_CONNECTIONS = 16
-"""How many more than MAX_CONNECTIONS are let in, to be told so, or to ask for health."""
+"""So many more than MAX_CONNECTIONS are let in, to be told so, or to ask for health."""
 
 
 class WireLimits(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,7 +1,7 @@
 """HTTP over one connection, with bounds on what a caller may send, keep open and leave unread.
 
 uvicorn bounds neither the size nor the time of a head or body, nor the time in which an answer is
-taken. What is done about it here costs a request that comes in one piece next to nothing: only
+taken. What is done about it here costs a request that comes in one read next to nothing: only
 messages that span several reads are measured, and `Watch` looks at those.
 """
 
@@ -54,17 +54,17 @@ class BoundedProtocol(JoiningProtocol):
         self._watch = watch
         self._place = _BETWEEN
         self._head_bytes = 0
-        """Of a head or trailers, as far as it came in earlier reads."""
+        """The bytes of a head or trailers that came in earlier reads."""
         self._trailer_fields = 0
         self._framing_bytes = 0
-        """What came in reads of a body and is none of it."""
+        """The bytes that came in reads of a body and are none of it."""
         self._dry_bytes = 0
-        """Of those reads, what has come since the last byte of a body."""
+        """The bytes of these that have come since the last byte of a body."""
         self._is_upgrade = False
         self._reading_bytes = 0
-        """Of the read that is being parsed."""
+        """The bytes of the read that is being parsed."""
         self._refusal: Refusal | None = None
-        """What the parser was stopped for."""
+        """The refusal that the parser was stopped for."""
         self._over_limit = False
         """Whether there were too many connections when it came."""
         self._answering: Cycle | None = None
@@ -213,7 +213,7 @@ class BoundedProtocol(JoiningProtocol):
             self.pipeline.appendleft((cycle, self.app))
 
     def on_body(self, body: bytes) -> None:
-        """Take a piece of a body."""
+        """Take a part of a body."""
         cycle = self.cycle
         self.body_bytes += len(body)
         if cycle.response_complete:
@@ -347,7 +347,7 @@ class BoundedProtocol(JoiningProtocol):
     def _hold(self, cycle: Cycle) -> None:
         """Count what has come of a body, until the application is done with it.
 
-        A caller who hangs up leaves it to the application all the same.
+        A caller that hangs up leaves it to the application all the same.
         """
         if not cycle.held_bytes and cycle.task:
             cycle.task.add_done_callback(partial(self._release, cycle))

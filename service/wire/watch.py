@@ -1,6 +1,6 @@
 """Looks at all connections of a server a few times a second, and ends those that hold it up.
 
-One timer for all of them. A request that comes in one piece is never looked at: connections are
+One timer for all of them. A request that comes in one read is never looked at: connections are
 listed here only while a head or a body is unfinished, an answer is not taken, or nothing happens.
 """
 
@@ -16,13 +16,13 @@ from service.wire.refusals import BODY_TIMEOUT, HEAD_TIMEOUT, Refusal
 
 _TICK_S = 0.5
 _TICKS_A_TIMEOUT = 10
-"""A limit is kept to a tenth of itself, where that is less than the usual tick."""
+"""How many looks a limit is divided into, where that is shorter than the usual tick."""
 _LINGER_S = 2.0
-"""How long a caller that was refused may go on sending: what is closed sooner, it may not read."""
+"""A refused caller may send for so long: an answer that is followed by an end may get lost."""
 _STALLED_S = 1.0
-"""After so long without taking any of its answer, a caller is ended where memory is short."""
+"""A caller that takes nothing of its answer for longer is ended, where memory is short."""
 _TOLD_EVERY_S = 10.0
-"""Of refusals: one line of the log, however many there are."""
+"""Refusals get one line of the log in so much time, however many there are."""
 
 _log = structlog.get_logger("wire")
 
@@ -81,18 +81,18 @@ class _Progress:
 
 
 class Watch:
-    """The connections of one server that something is to become of, and what all of them hold."""
+    """The connections of one server that may have to be ended, and the bytes that all hold."""
 
     def __init__(self, limits: WireLimits) -> None:
         self.limits = limits
         self.now_s = 0.0
         """The event loop's time at the last look: exact enough, and free."""
         self.held_bytes = 0
-        """Of unfinished heads, and of bodies that came in several pieces."""
+        """The bytes of unfinished heads, and of bodies that came in several reads."""
         self.unsent_bytes = 0
-        """Of answers, as of the last look."""
+        """The bytes of answers that were not taken, as of the last look."""
         self.idle: dict[Connection, float] = {}
-        """Since when; the first has been so for longest, here and in the next two."""
+        """Idle connections, and since when; the oldest is the first, here and in the next two."""
         self.heads: dict[Connection, float] = {}
         self.lingering: dict[Connection, float] = {}
         self.bodies: dict[Connection, _Progress] = {}

@@ -21,7 +21,7 @@ class JoiningProtocol(HttpToolsProtocol):
 
 
 class JoiningTransport:
-    """Holds the first piece that is written until a second one comes, or the loop comes round."""
+    """Holds the first write until a second one comes, or the loop comes round."""
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         self._transport = transport
@@ -37,10 +37,10 @@ class JoiningTransport:
             self._held = data
             self._loop.call_soon(self._flush)
 
-    def writelines(self, pieces: Iterable[bytes]) -> None:
-        """Send pieces in order, after what is held."""
+    def writelines(self, parts: Iterable[bytes]) -> None:
+        """Send parts in order, after what is held."""
         self._flush()
-        self._transport.writelines(pieces)
+        self._transport.writelines(parts)
 
     def close(self) -> None:
         """Close once everything is sent."""

@@ -19,7 +19,7 @@ OUTPUTS = ("archived_gb", "savings_gb")
 
 _TENANTS = 24
 _MONTHS_OF_VERSION = {"1": 9, "2": 48}
-"""Nine months have not seen a whole year: version 2 is the better one."""
+"""Version 2 is the better one: nine months are no whole year."""
 
 
 def generate(months: int, seed: int = 0) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -141,7 +141,7 @@ def main(tracking_uri: str) -> None:
 
 
 def _wait_for(server: str) -> None:
-    """Wait until a server of this machine answers; the one who started us sets the limit."""
+    """Wait until a server of this machine answers; what started this process sets the limit."""
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     while True:
         try:

@@ -39,7 +39,7 @@ def until_stopped() -> Iterator[None]:
     numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
 
     def stop(number: int, _frame: FrameType | None) -> None:
-        # Whoever presses Ctrl-C twice must not be left with half of the processes.
+        # A second Ctrl-C must not leave half of the processes.
         for each in numbers:
             signal.signal(each, signal.SIG_IGN)
         raise Stopped(number)
@@ -125,7 +125,7 @@ def started(command: Sequence[str], environ: Mapping[str, str], log: Path) -> It
         text=True,
         encoding="utf-8",
         errors="replace",
-        # Ctrl-C in a terminal reaches a whole group: only the demo is to hear of it.
+        # Ctrl-C in a terminal reaches a whole group: only the demo is to get it.
         **windows.group_of_its_own(),  # type: ignore[call-overload]
     )
     running = Running(process, log)

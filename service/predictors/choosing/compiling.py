@@ -31,7 +31,7 @@ _OTHERS = "all others"
 
 
 class _Found:
-    """What is known so far."""
+    """The outcomes so far."""
 
     def __init__(self) -> None:
         self.verified: dict[str, Predictor] = {}
@@ -59,7 +59,7 @@ def compile_model(
     pyfunc = PyfuncPredictor(model, contract)
     rows = example_call(contract, model_dir).call or made_up_call(contract)
     if rows is not None:
-        # What is compiled reads all columns; a call that lacks some goes to pyfunc.
+        # Compiled predictors read all columns; a call that lacks some goes to pyfunc.
         rows = with_all_columns(contract.inputs, rows)
     found = _Found()
     if rows is None:

@@ -29,9 +29,9 @@ _SEED = 7
 _STEP_SIZES = (1, 512)
 _STEP_RUNS = 20
 _FIRST_THRESHOLD_ROWS = 1_000
-"""While a version waits for it; more are tried together with the slower engines."""
+"""So many rows near thresholds are tried while a version waits; more with the slower engines."""
 _MOST_FEATURES = 5_000
-"""What is sparse to the model, as words are, is not here."""
+"""A model of more features is not tried: sparse ones, as of words, would be dense here."""
 
 
 class EngineBuilder:
@@ -55,9 +55,9 @@ class EngineBuilder:
         self._usual = rows
         self._thresholds = thresholds_of(parts.estimator)
         self.tried: list[Outcome] = []
-        """What came of each engine for the steps."""
+        """The outcome of each engine for the steps."""
         self.steps = ""
-        """The fastest that is right, '' where none is."""
+        """The fastest steps that are right, '' where none are."""
         self._transform: Transform | None = None
         self._matrix: Array | None = None
         self._estimates: dict[str, Estimate] = {}

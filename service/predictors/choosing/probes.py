@@ -14,7 +14,7 @@ from service.predictors.engines.model_parts import ModelParts
 PROBE_ROWS = 2048
 _SEED = 5
 _MOST_ODD = 300
-"""A model with many columns takes long to ask about each of them, a row at a time."""
+"""So many odd rows are made at most: each is asked of the model alone."""
 _EXTREMES = (0.0, -0.0, 1.0, -1.0, 1e-30, 1e9, -1e9, 1e30, -1e30)
 _INTEGERS: dict[str, np.iinfo[Any]] = {"integer": np.iinfo(np.int32), "long": np.iinfo(np.int64)}
 _STRANGE = ("", "never seen", "ünseen ✓", "1999-13-41")
@@ -91,7 +91,7 @@ def _numbers(
     inside = rng.uniform(low, low + max(high - low, span / 10), (rows, width))
     beyond = rng.uniform(low - 2 * span, high + 7 * span, (rows, width))
     if low >= 0:
-        # What is never negative in the example may be a count or a share.
+        # A column that is never negative in the example may be a count or a share.
         beyond = np.abs(beyond)
     drawn = np.where(kind < 0.25, beyond, inside)  # noqa: PLR2004 - the quarter
     if dtype.kind != "f":

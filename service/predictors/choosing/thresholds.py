@@ -16,7 +16,7 @@ Thresholds = dict[int, Array]
 _PER_FEATURE = 40
 MOST_ROWS = 20_000
 _MOST_NODES = 2_000_000
-"""To choose from: the first trees of a huge forest will do."""
+"""Thresholds are chosen from so many nodes: the first trees of a huge forest will do."""
 
 
 def thresholds_of(estimator: Any) -> Thresholds:

@@ -12,14 +12,14 @@ SIZES = (1, 8, 64, 512, 4096)
 _FEW_SIZES = (1, 512)
 _RUNS = 15
 _ENOUGH_S = 0.06
-"""For all runs of one size after the first."""
+"""Runs of one size end after so long; the first one is always made."""
 _FIRST_ENOUGH_S = 0.005
 _ALONE = 1.05
-"""How much more CPU time the process may have taken than this thread: threads that wind down."""
+"""A run counts as alone where the process took at most so many times this thread's CPU time."""
 _OTHERS_SHARE = 0.8
 _FINE_CLOCK = time.get_clock_info("thread_time").resolution < 1e-6  # noqa: PLR2004 - some clocks tick in ms
 _MARGIN = 0.98
-"""How much faster another must be than one that stands before it."""
+"""An engine is preferred to one before it where it takes less than this share of its time."""
 
 
 def time_sizes(predictor: Predictor, call: Call) -> dict[int, float]:
@@ -80,9 +80,9 @@ def _best_s(predictor: Predictor, call: Call, enough_s: float) -> float:
 def _once_s(predictor: Predictor, call: Call) -> float:
     """Return what a call costs: the time that it takes, and most of what other threads spend on it.
 
-    They spend it on a CPU that others have a use for, the front before all. What this thread does
-    alone is told by its CPU time: serving has the right of way, and by the clock a call would take
-    as long as it was kept waiting.
+    They spend it on a CPU that others have a use for, the server process before all. What this
+    thread does alone is told by its CPU time: serving has the right of way, and by the clock a call
+    would take as long as it was kept waiting.
     """
     began = time.perf_counter(), time.thread_time(), time.process_time()
     predictor.predict(call)

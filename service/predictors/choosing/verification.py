@@ -15,9 +15,9 @@ _SIZES = ((1, 128), (8, 512), (64, 1024), (512, 4096))
 """Rows in a call, and how many rows are tried in calls of that size."""
 _LEAST_CALLS = 16
 _ENOUGH_S = 0.2
-"""Of CPU time, for calls of one size after the least number of them; the last call has all rows."""
+"""Calls of one size end after so much CPU time, and the least number of them."""
 _MOST_CALLS = 400
-"""Of pyfunc, to find the rows on which it raises; what is not found by then is left out."""
+"""So many calls of pyfunc find the rows on which it raises; the rest is left out."""
 _ENOUGH_ROWS = 2000
 
 
@@ -161,7 +161,7 @@ def _calls(reference: Reference, size: int, rows: int) -> Iterator[tuple[int, in
     """Give the first and the last row of each call, as long as it is not enough."""
     began_s = time.process_time()
     for number, start in enumerate(range(0, rows, size)):
-        # What is as slow as the model itself is tried often enough by then.
+        # An engine as slow as the model itself is tried often enough by then.
         if number >= _LEAST_CALLS and time.process_time() - began_s > _ENOUGH_S:
             return
         yield start, min(start + size, reference.rows.rows)

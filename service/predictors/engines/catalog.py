@@ -13,7 +13,7 @@ STEPS = {
     "onnx": "onnx_steps:OnnxSteps",
     "own": "own_steps:OwnSteps",
 }
-"""The fastest of these that gives the same matrix stands before every estimator."""
+"""Engines for a model's steps; the fastest with the same matrix stands before each estimator."""
 
 ENGINES = {
     "llvm forest": "llvm_forest:LlvmForest",
@@ -26,14 +26,14 @@ ENGINES = {
     "xgboost in place": "boosters:XgboostInPlace",
     "matrix": "own_estimator:OwnEstimator",
 }
-"""For what the estimator does."""
+"""Engines for a model's estimator."""
 
 WHOLE_ENGINES = {"onnx": "onnx_whole:OnnxWhole"}
-"""For all of a model."""
+"""Engines for all of a model."""
 
 FIRST_STEPS = ("direct", "own")
 FIRST_ENGINES = ("llvm forest", "boosting", "linear", "xgboost in place")
-"""Those that are ready immediately are tried before the rest, which takes seconds."""
+"""Engines that are ready immediately; they are tried before the rest, which takes seconds."""
 
 _FOLDER = "service.predictors.engines."
 

@@ -26,7 +26,7 @@ _Sum = Callable[[Array], Array | None]
 None where a feature is not finite in single precision.
 """
 _EXACT_IN_DOUBLES = frozenset("efd")
-"""What numpy calls the types that doubles hold; others are rounded but once, to floats."""
+"""Numpy's names of the types that doubles hold; others are rounded but once, to floats."""
 
 
 class LlvmForest:

@@ -22,8 +22,8 @@ OnMatrix = Callable[[Array], Array]
 def on_matrix(fitted: Any) -> OnMatrix:
     """Return what does to a matrix of its own what the fitted transformer does.
 
-    The operations are scikit-learn's (1.9), in its order, so that the bits are. What is not known
-    here is called as it is, but for the names of its columns.
+    The operations are scikit-learn's (1.9), in its order, so that the bits are. A scaler that is
+    not known here is called as it is, but for the names of its columns.
     """
     make = _KNOWN.get(type(fitted))
     known = make(fitted) if make is not None else None

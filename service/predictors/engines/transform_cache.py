@@ -11,9 +11,9 @@ from service.predictors.engines.engine import Array, BeyondError
 from service.predictors.engines.frames import dense, frame_of
 
 _ENTRY_BYTES = 250
-"""What each text takes beside itself and its row: a place in a dict, and an array's head."""
+"""Each text takes so much beside itself and its row: a place in a dict, and an array's head."""
 _LIMIT_BYTES = 32_000_000
-"""Of all text columns of a model together: each has its share, beyond which it forgets all.
+"""All text columns of a model may take so much: each has its share, and begins anew beyond it.
 
 A worker's requests come one after another, so that this is no race.
 """

@@ -27,10 +27,10 @@ from service.predictors.engines.engine import Array
 from service.predictors.engines.libraries import require
 
 WORDS = 4
-"""What a node takes of `nodes`."""
+"""A node has so many words of `nodes`."""
 _NAME = "sum_trees"
 _TOGETHER = (12, 4, 1)
-"""How many rows walk down together: as many as fit, then the rest in smaller groups."""
+"""So many rows walk down together: as many as fit, then the rest in smaller groups."""
 _OPTIMISE = 3
 _EXPONENT, _MAGNITUDE = 0x7F800000, 0x7FFFFFFF
 """The bits of a float's exponent, all of which are set where it is not finite; all but its sign."""

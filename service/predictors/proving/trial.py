@@ -18,7 +18,7 @@ _TIMED_ROWS = (64, 16, 4)
 _TIMED_BYTES = 32_000_000
 _RUNS = 5
 _ENOUGH_S = 0.03
-"""Of runs of one size: what is faster is run again, up to `_RUNS` times."""
+"""Runs of one size end after so long, or after `_RUNS` of them."""
 _SLOW_S = 0.25
 """A first call that takes this long is timed as it is, cold."""
 _BUDGET_S = 2.0
