@@ -97,7 +97,7 @@ class Compiler:
     ) -> AsyncIterator[Compiled]:
         """Compile a version and keep the files; then there is time to use them.
 
-        `first` is for what is ready immediately, within a second or so. Raise ServiceError where it
+        `first` is for the engines that are ready within a second or so. Raise ServiceError where it
         fails. What compiled ends last, which takes longer than to use what it made. Cancelling ends
         it, too, and leaves nothing behind.
         """

@@ -9,7 +9,7 @@ from service.workers.messages import LoadRequest
 class CompileRequest(msgspec.Struct, frozen=True):
     """Compile the version that `load` names, within `rtol`, into a folder that does not exist.
 
-    `first` is for what is ready immediately.
+    `first` is for the engines that are ready immediately.
     """
 
     load: LoadRequest
@@ -19,6 +19,6 @@ class CompileRequest(msgspec.Struct, frozen=True):
 
 
 class CompileReply(msgspec.Struct, frozen=True):
-    """What came of it."""
+    """The report of a compilation."""
 
     report: Report

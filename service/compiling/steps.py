@@ -1,4 +1,4 @@
-"""Compile a version in two steps, and take into use what came of each."""
+"""Compile a version in two steps, and activate the predictors of each."""
 
 import anyio
 import structlog
@@ -13,7 +13,7 @@ _log = structlog.get_logger("compiler")
 
 
 class Compiling:
-    """How far it is with a version, for people."""
+    """How far the compilation of a version has come, for people."""
 
     def __init__(self, loaded: LoadReply) -> None:
         activated = loaded.activated
@@ -46,7 +46,7 @@ class Compiling:
 
 
 class CompileSteps:
-    """Compiles a version in two steps, and has its workers answer by what came of each.
+    """Compiles a version in two steps, and has its workers answer by the predictors of each.
 
     Whatever fails here is a line in the log: the version serves on as it did.
     """
@@ -61,7 +61,7 @@ class CompileSteps:
         self._first_is_over = anyio.Event()
 
     async def compile_first(self) -> None:
-        """Compile what is ready immediately, behind the worker that loads the version meanwhile.
+        """Compile for the quick engines, behind the worker that loads the version meanwhile.
 
         Nothing is taken into use, and nothing is raised.
         """
@@ -83,7 +83,7 @@ class CompileSteps:
     async def compile_and_activate(
         self, compiling: Compiling, proved: anyio.Event, serves: anyio.Event
     ) -> None:
-        """Activate what is ready immediately, then compile all the rest and activate that.
+        """Activate the quick engines, then compile all the rest and activate that.
 
         The first once the version is `proved`, the rest once it `serves`. Nothing is compiled that
         was compiled before. Raise nothing.

@@ -1,4 +1,4 @@
-"""What a model's files say of it, as plain and short values: read in a child, used elsewhere."""
+"""The description in a model's files, as plain and short values: read in a child."""
 
 from typing import Annotated
 
@@ -15,7 +15,7 @@ NAME_CHARACTERS = 100
 
 
 class Described(msgspec.Struct, frozen=True):
-    """What MLmodel and requirements.txt say.
+    """The description in MLmodel and requirements.txt.
 
     `python` is the version that it was logged with and `loader` the module that loads it, '' where
     they are not named; `requirements` are the lines of the file, of which `left_out` more were not

@@ -72,7 +72,7 @@ class AnswerTooLargeError(ServiceError):
 
 
 class UnsupportedContentTypeError(ServiceError):
-    """A body of a kind that is not spoken here."""
+    """A body of a kind that is not read here."""
 
     code = "unsupported-content-type"
 

@@ -1,4 +1,4 @@
-"""What happens to a promotion, from the moment it is noticed."""
+"""Promotions: by what they were noticed, how long their steps took, and their outcomes."""
 
 from datetime import datetime
 
@@ -21,7 +21,7 @@ class Trigger(TextEnum):
 
 
 class PromotionOutcome(TextEnum):
-    """What came of a promotion."""
+    """The outcome of a promotion."""
 
     UNDER_WAY = "under way"
     SERVING = "serving"
@@ -32,10 +32,10 @@ class PromotionOutcome(TextEnum):
 
 
 class Promotion(msgspec.Struct, frozen=True):
-    """One promotion that was noticed, and what came of it.
+    """One promotion that was noticed, and its outcome.
 
     `durations_s` has seconds by step: fetch, load, gates, swap, drain, as far as they happened.
-    What came of it is `ending` in the journal, as it always was.
+    The outcome is `ending` in the journal, as it always was.
     """
 
     version: ModelVersion

@@ -1,4 +1,4 @@
-"""What tells others, outside of this service, what became of a version."""
+"""Tells programs outside of this service what became of a version."""
 
 from typing import Protocol
 
@@ -9,26 +9,26 @@ class StatusReporter(Protocol):
     """Takes news and returns immediately; nothing that it does with them disturbs what serves."""
 
     def serving(self, version: ModelVersion) -> None:
-        """Hear that new requests go to a version."""
+        """Take the news that new requests go to a version."""
         ...
 
     def refused(self, version: ModelVersion, reason: str) -> None:
-        """Hear that a version will not serve, and why."""
+        """Take the news that a version will not serve, and why."""
         ...
 
     def retired(self, version: ModelVersion) -> None:
-        """Hear that a version that served is gone."""
+        """Take the news that a version that served is gone."""
         ...
 
 
 class NullReporter:
-    """A status reporter that tells nobody."""
+    """A status reporter where nothing is to be told."""
 
     def serving(self, version: ModelVersion) -> None:
-        """Keep it."""
+        """Tell nobody."""
 
     def refused(self, version: ModelVersion, reason: str) -> None:
-        """Keep it."""
+        """Tell nobody."""
 
     def retired(self, version: ModelVersion) -> None:
-        """Keep it."""
+        """Tell nobody."""

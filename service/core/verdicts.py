@@ -1,4 +1,4 @@
-"""What a gate says of a candidate."""
+"""A gate's verdict on a candidate."""
 
 import msgspec
 

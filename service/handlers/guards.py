@@ -63,7 +63,7 @@ def administrators(connection: Connection, _: BaseRouteHandler) -> None:
 def known_names(connection: Connection, handler: BaseRouteHandler) -> None:
     """Refuse a call under a name that is not this service's own, where it is on loopback alone.
 
-    The bearer of the ADMIN_TOKEN may call it as they like. Raise ForbiddenError.
+    With the ADMIN_TOKEN it may be called by any name. Raise ForbiddenError.
     """
     names: HostNames = connection.app.state.host_names
     if handler.opt.get(ANY_HOST) or not names.only_loopback or not _came_by_loopback(connection):

@@ -11,7 +11,7 @@ from functools import lru_cache
 _HOST = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[^\s\[\]:/?#@]+)(?::\d{0,5})?", re.IGNORECASE)
 _LONGEST_BYTES = 300
 """A longer name is refused: the DNS allows 253 bytes, to which a port may come."""
-_REMEMBERED = 256
+_KEPT_NAMES = 256
 
 
 class HostNames:
@@ -26,7 +26,7 @@ class HostNames:
         self._allowed = frozenset(_bare(name) for name in allowed.split(",") if name.strip())
         self.only_loopback = is_loopback(self._host) or self._host == "localhost"
         """Whether it can be called from this machine alone, so that its names are known."""
-        self._is_known = lru_cache(_REMEMBERED)(self._is_known_name)
+        self._is_known = lru_cache(_KEPT_NAMES)(self._is_known_name)
 
     def may_call(self, host: bytes) -> bool:
         """Return whether a caller may have this in `Host`; any, where not all names are known."""

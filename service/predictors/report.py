@@ -1,4 +1,4 @@
-"""What came of every engine for a model: verified or not, why, and how fast."""
+"""The report on every engine for a model: verified or not, why, and how fast."""
 
 import msgspec
 
@@ -9,7 +9,7 @@ VERIFIED, REFUSED, SKIPPED = "admitted", "refused", "skipped"
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """What came of one engine; `ms` is the time of one call by its rows."""
+    """The outcome of one engine; `ms` is the time of one call by its rows."""
 
     name: Sentence
     outcome: Sentence

@@ -49,7 +49,7 @@ def difference(
     return None
 
 
-def unlike(together: Predictions, rows: Sequence[int], apart: Predictions) -> str:
+def rounding_difference(together: Predictions, rows: Sequence[int], apart: Predictions) -> str:
     """Return where these rows of an answer differ from an answer to them alone, '' where nowhere.
 
     Within what rounding may do to numbers of their type, which may be another in either.

@@ -1,4 +1,4 @@
-"""What a request's head says of its size, its body, and the protocol that it asks for."""
+"""Read in a request's head its size, its body's length, and the protocol that it asks for."""
 
 import httptools
 

@@ -26,7 +26,7 @@ from service.wire.limits import (
 )
 from service.wire.refusals import BODIES_FULL, CONNECTIONS_FULL, HEAD_TOO_LARGE, MALFORMED, Refusal
 from service.wire.watch import Watch
-from service.wire.write_coalescing import JoiningProtocol
+from service.wire.write_coalescing import CoalescingProtocol
 
 _BETWEEN, _IN_HEAD, _IN_BODY, _ENDED = range(4)
 """Where in a message the next byte belongs; after the end, nothing is looked at any more."""
@@ -36,7 +36,7 @@ class _TooLargeError(Exception):
     """A head, or trailers, over their bounds; raised out of the parser."""
 
 
-class BoundedProtocol(JoiningProtocol):
+class BoundedProtocol(CoalescingProtocol):
     """uvicorn's protocol under the limits of a Watch, which all connections of a server share."""
 
     cycle: Cycle

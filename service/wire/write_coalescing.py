@@ -11,16 +11,16 @@ from typing import Any, cast
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 
-class JoiningProtocol(HttpToolsProtocol):
-    """uvicorn's HTTP protocol on a transport that joins what is written in one step."""
+class CoalescingProtocol(HttpToolsProtocol):
+    """uvicorn's HTTP protocol on a transport that sends what is written in one step together."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin with a connection."""
-        joining = JoiningTransport(transport, self.loop)
+        joining = CoalescingTransport(transport, self.loop)
         super().connection_made(cast("asyncio.Transport", joining))
 
 
-class JoiningTransport:
+class CoalescingTransport:
     """Holds the first write until a second one comes, or the loop comes round."""
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:

@@ -1,4 +1,4 @@
-"""What operators ask for: `/reload-model`, `/model/pin`, and the same of a named model."""
+"""The calls of operators: `/reload-model`, `/model/pin`, and the same of a named model."""
 
 from http import HTTPStatus
 from typing import Annotated, Any
@@ -22,7 +22,7 @@ from service.handlers.guards import administrators, plain_body, require_json
 
 
 class ReloadReply(msgspec.Struct):
-    """What a reload came to."""
+    """The result of a reload."""
 
     status: str
     message: str

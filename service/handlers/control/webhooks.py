@@ -19,7 +19,7 @@ _MAX_BODY_BYTES = 1_048_576
 
 
 class WebhookReply(msgspec.Struct):
-    """What a delivery led to: `looking` at the registry now, or `ignored`: no model of ours."""
+    """The result of a delivery: `looking` at the registry now, or `ignored`: no model of ours."""
 
     status: str
 

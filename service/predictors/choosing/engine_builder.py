@@ -111,10 +111,10 @@ class EngineBuilder:
             found = answering(self._parts.contract)(self._estimates[name](rows), len(rows))
         except BeyondError:
             return ""
-        unlike = difference(wanted, found, rtol)
-        if unlike is None:
+        differing = difference(wanted, found, rtol)
+        if differing is None:
             return ""
-        return f"near a threshold {unlike.text} for the features {rows[unlike.row].tolist()}"
+        return f"near a threshold {differing.text} for the features {rows[differing.row].tolist()}"
 
     @functools.cached_property
     def _near(self) -> tuple[Array, Predictions] | None:

@@ -126,12 +126,12 @@ def why_not(predictor: Predictor, reference: Reference, rtol: float) -> str:
     """Say why a predictor is not right, with the row; '' where it is."""
     total = reference.rows.rows
     for size, most in (*_SIZES, (total, total)):
-        if reason := _unlike_in_calls(predictor, reference, size, min(most, total), rtol):
+        if reason := _difference_in_calls(predictor, reference, size, min(most, total), rtol):
             return f"in calls of {size} rows, {reason}"
     return _answers_refused(predictor, reference)
 
 
-def _unlike_in_calls(
+def _difference_in_calls(
     predictor: Predictor, reference: Reference, size: int, rows: int, rtol: float
 ) -> str:
     """Compare the answers to some rows in calls of a size: all together, which takes less time."""
@@ -151,7 +151,7 @@ def _unlike_in_calls(
     if together is not None:
         return _difference(reference, 0, sum(asked), together, rtol)
     reasons = (
-        _unlike(predictor, reference, start, stop, rtol)
+        _difference_of_call(predictor, reference, start, stop, rtol)
         for start, stop in _calls(reference, size, rows)
     )
     return next(filter(None, reasons), "")
@@ -167,7 +167,9 @@ def _calls(reference: Reference, size: int, rows: int) -> Iterator[tuple[int, in
         yield start, min(start + size, reference.rows.rows)
 
 
-def _unlike(predictor: Predictor, reference: Reference, start: int, stop: int, rtol: float) -> str:
+def _difference_of_call(
+    predictor: Predictor, reference: Reference, start: int, stop: int, rtol: float
+) -> str:
     """Compare the answers to the rows of one call."""
     try:
         found = predictor.predict(part(reference.rows, start, stop))
@@ -187,11 +189,11 @@ def _difference(
 ) -> str:
     """Compare the answers to rows [start, stop)."""
     wanted = _part(reference.answers, start, stop)
-    unlike = difference(wanted, found, rtol, reference.scales)
-    if unlike is None:
+    differing = difference(wanted, found, rtol, reference.scales)
+    if differing is None:
         return ""
-    shown = _shown(take(reference.rows, [start + max(unlike.row, 0)]))
-    return f"{unlike.text} for the row {shown}"
+    shown = _shown(take(reference.rows, [start + max(differing.row, 0)]))
+    return f"{differing.text} for the row {shown}"
 
 
 def _left_alone(
@@ -201,7 +203,7 @@ def _left_alone(
     if stop - start == 1:
         return ""
     middle = (start + stop) // 2
-    return _unlike(predictor, reference, start, middle, rtol) or _unlike(
+    return _difference_of_call(predictor, reference, start, middle, rtol) or _difference_of_call(
         predictor, reference, middle, stop, rtol
     )
 

@@ -7,7 +7,7 @@ from service.contracts.merge import take
 from service.predictors.examples import made_up_call
 from service.predictors.outputs import RowCountError
 from service.predictors.proving._varied import PROBE_ROWS, distinct, varied
-from service.predictors.tolerance import unlike
+from service.predictors.tolerance import rounding_difference
 
 Predict = Callable[[Call], Predictions]
 
@@ -63,7 +63,7 @@ def _compare(predict: Predict, call: Call, together: Predictions) -> tuple[bool,
             raise
         except Exception as error:  # noqa: BLE001
             return False, _raised(how, error)
-        if difference := unlike(together, rows, apart):
+        if difference := rounding_difference(together, rows, apart):
             return False, f"{how} gets another answer than among others: {difference}"
     return True, f"{call.rows} rows got the same answers together, apart and in reverse"
 

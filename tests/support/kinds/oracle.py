@@ -184,26 +184,26 @@ def why_unlike(ours: Any, theirs: Any) -> str:
     """
     if isinstance(theirs, dict) and isinstance(ours, dict) and theirs and set(theirs) <= set(ours):
         for key, value in ours.items():
-            if reason := unlike(value, theirs.get(key)):
+            if reason := difference(value, theirs.get(key)):
                 return f"{key}: {reason}"
         return ""
     values = list(ours.values())
     if len(values) == 1:
-        return unlike(values[0], theirs)
+        return difference(values[0], theirs)
     listed = list(theirs.values()) if isinstance(theirs, dict) else theirs
-    return unlike(values, listed)
+    return difference(values, listed)
 
 
-def unlike(ours: Any, theirs: Any) -> str:  # noqa: PLR0911 - one for each kind
+def difference(ours: Any, theirs: Any) -> str:  # noqa: PLR0911 - one for each kind
     """Say where two values differ."""
     if isinstance(theirs, list) and len(theirs) == 1 and not isinstance(ours, list | None):
-        return unlike(ours, theirs[0])
+        return difference(ours, theirs[0])
     if isinstance(theirs, list) and isinstance(ours, list):
         if len(ours) != len(theirs):
             return f"{len(ours)} items and {len(theirs)}"
-        return next((r for a, b in zip(ours, theirs, strict=True) if (r := unlike(a, b))), "")
+        return next((r for a, b in zip(ours, theirs, strict=True) if (r := difference(a, b))), "")
     if isinstance(theirs, dict) and isinstance(ours, dict):
-        keys = [key for key in (*ours, *theirs) if unlike(ours.get(key), theirs.get(key))]
+        keys = [key for key in (*ours, *theirs) if difference(ours.get(key), theirs.get(key))]
         return f"at {keys[0]}: {ours.get(keys[0])!r} and {theirs.get(keys[0])!r}" if keys else ""
     if isinstance(theirs, str) and theirs.endswith(" ns") and isinstance(ours, str):
         return "" if moment(ours) == theirs else f"{ours!r} and {theirs!r}"

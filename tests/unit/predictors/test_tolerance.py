@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from service.contracts.contract import Predictions
-from service.predictors.tolerance import Difference, difference, unlike
+from service.predictors.tolerance import Difference, difference, rounding_difference
 
 
 def answer(values: Any, dtype: str = "float64", name: str = "y") -> Predictions:
@@ -76,7 +76,9 @@ def test_rows_alone_may_be_rounded_otherwise(
     together: Any, apart: Any, types: tuple[str, str]
 ) -> None:
     """Sums in another order differ in the last digits, and a type may go by the batch."""
-    assert not unlike(answer(together, types[0]), range(len(together)), answer(apart, types[1]))
+    assert not rounding_difference(
+        answer(together, types[0]), range(len(together)), answer(apart, types[1])
+    )
 
 
 @pytest.mark.parametrize(
@@ -97,5 +99,7 @@ def test_a_row_alone_that_is_answered_otherwise_is_told(
     together: Any, apart: Any, types: tuple[str, str]
 ) -> None:
     """The row is named by its place among the others."""
-    found = unlike(answer(together, types[0]), range(len(together)), answer(apart, types[1]))
+    found = rounding_difference(
+        answer(together, types[0]), range(len(together)), answer(apart, types[1])
+    )
     assert found.startswith(("y of row 1 is", "y of row 0 is 1.0 and datetime"))

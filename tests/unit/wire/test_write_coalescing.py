@@ -1,7 +1,7 @@
 import asyncio
 from collections.abc import Iterable
 
-from service.wire.write_coalescing import JoiningTransport
+from service.wire.write_coalescing import CoalescingTransport
 
 
 class Sent(asyncio.Transport):
@@ -29,10 +29,10 @@ class Sent(asyncio.Transport):
         return self.closed_after is not None
 
 
-def joining() -> tuple[JoiningTransport, Sent]:
+def joining() -> tuple[CoalescingTransport, Sent]:
     """Return a transport, and what it sends by."""
     sent = Sent()
-    return JoiningTransport(sent, asyncio.get_running_loop()), sent
+    return CoalescingTransport(sent, asyncio.get_running_loop()), sent
 
 
 async def test_head_and_body_go_together() -> None:
