@@ -57,7 +57,7 @@ _LIMITS = {
     ROUTE: "Litestar's entry, what makes and sends the request id, and its place in the log",
     DECODE: "a Python loop over twelve columns; msgspec is the smallest part of it",
     QUEUE: "a future and a task for each batch, and the loop coming round",
-    HOP: "waking the front, and its calls into the kernel; the worker stays awake",
+    HOP: "waking the server process, and its calls into the kernel; the worker stays awake",
     PREDICT: "numpy's calls in the steps before the trees and around them; the trees are a quarter",
     ENCODE: "two buffers to lists, and msgspec",
 }
@@ -125,7 +125,7 @@ async def _steps(signature: dict[str, Any], ground: Ground, body: bytes) -> dict
 
 
 async def _route_ms(body: bytes) -> float:
-    """Time the application around a data plane that answers at once."""
+    """Time the application around a data plane that answers immediately."""
     deployed = _Deployed()
     at_once = _AtOnce()
     app = Litestar(
@@ -222,7 +222,7 @@ def tables(results: Results) -> str:
     spreads = [Spread.of(_us(results, name)) for name in STEPS]
     total = sum(spread.median for spread in spreads if spread)
     rows.append(["together", f"{total:,.0f}", ""])
-    why = "the rest: what is cold in the front's CPU and caches when it is woken"
+    why = "the rest: what is cold in the server process's CPU and caches when it is woken"
     rows.append([WHOLE, ranged(_us(results, WHOLE)), why])
     return table(["", "microseconds", "what it is bound by"], rows)
 

@@ -41,7 +41,7 @@ def measure(ground: Ground, bodies: Bodies, results: Results) -> None:
     back_and_forth = [fresh[-1] if number % 2 else "1" for number in rounds]
     for contender in contenders.OURS:
         _series(ground, bodies, results, contender, _NEW, fresh)
-    # Who would rather have the promotion wait for what is compiled at once.
+    # Who would rather have the promotion wait for what is compiled immediately.
     _series(ground, bodies, results, contenders.HOTSWAP, _WAITED_FOR, fresh, COMPILED_WAIT_S="10")
     # Without compiled predictors there is nothing that a second time could spare.
     again = contenders.HOTSWAP
@@ -106,7 +106,7 @@ def _round(ground: Ground, target: Target, version: str, window_s: int) -> _Seen
 
 
 def _promote(ground: Ground, url: str, version: str) -> None:
-    """Move the alias and have the service look at once; return when that version serves."""
+    """Move the alias and have the service look immediately; return when that version serves."""
     ground.server.set_alias(forest.NAME, forest.ALIAS, version)
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     reload = urllib.request.Request(urljoin(url, "/reload-model"), method="POST")  # noqa: S310 - an address of ours

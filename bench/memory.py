@@ -11,7 +11,7 @@ from tools.processes import ProcessTree, pss_bytes
 _WORKERS = (1, 2)
 _WARM_CLIENTS = 8
 _WARM_S = 2.0
-FRONT_LIMIT_MB = 120
+SERVER_LIMIT_MB = 120
 _MB = 1e6
 
 
@@ -54,10 +54,10 @@ def tables(results: Results) -> str:
             rows.append([f"{title}, WORKERS={workers}", *parts, f"{seen.whole / _MB:.0f}", added])
     head = [
         "MB (PSS)",
-        "front",
+        "server process",
         "workers",
         "fork server, registry processes",
         "whole",
         "the last worker adds",
     ]
-    return table(head, rows) + f"\n\nWanted: a front of {FRONT_LIMIT_MB} MB at most."
+    return table(head, rows) + f"\n\nWanted: a server process of {SERVER_LIMIT_MB} MB at most."

@@ -125,8 +125,8 @@ def _within(results: Results) -> Iterator[tuple[str, Spread | None, float]]:
     more = first_answer.seconds_more(results, title)
     text = "the same, more than an empty Python that loads the model, seconds"
     yield text, more, first_answer.LIMIT_MORE_S
-    fronts = [seen.front / 1e6 for seen in results.memory]
-    yield "memory of the front, MB", Spread.of(fronts), memory.FRONT_LIMIT_MB
+    servers = [seen.front / 1e6 for seen in results.memory]
+    yield "memory of the server process, MB", Spread.of(servers), memory.SERVER_LIMIT_MB
 
 
 def _row(text: str, spread: Spread, at_least: float | None, at_most: float | None) -> list[str]:

@@ -1,4 +1,4 @@
-"""A child that answers at once, and times what its predictor takes: for the budget alone."""
+"""A child that answers immediately, and times what its predictor takes: for the budget alone."""
 
 import time
 from pathlib import Path

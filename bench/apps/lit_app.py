@@ -23,7 +23,7 @@ class Forest(litserve.LitAPI):  # type: ignore[misc]  # not installed where type
         return rows
 
     def predict(self, requests: list[list[dict[str, Any]]]) -> list[list[list[float]]]:
-        """Predict for the rows of all of them at once."""
+        """Predict for the rows of all of them together."""
         rows = [row for request in requests for row in request]
         predictions = self.model.predict(pd.DataFrame(rows)).tolist()
         answers, taken = [], 0

@@ -4,7 +4,7 @@
 
 Says `ready` once each has polled for the first time and holds its connection, waits for a line,
 and polls: each watcher every 2 s with the service's jitter, for so many seconds; with 0 seconds all
-at once, once. Prints the milliseconds of each poll that was answered, and how many were not.
+together, once. Prints the milliseconds of each poll that was answered, and how many were not.
 """
 
 import json

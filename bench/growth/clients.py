@@ -1,4 +1,4 @@
-"""Clients at once, from 1 to 512, each with one row after another."""
+"""Clients together, from 1 to 512, each with one row after another."""
 
 from bench import contenders, starting
 from bench.ground import Ground

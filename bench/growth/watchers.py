@@ -30,14 +30,14 @@ class _Told(msgspec.Struct):
 
 
 def measure(ground: Ground, keep: Keep) -> None:
-    """Poll all at once, then at the service's interval, until the server can't follow."""
+    """Poll all together, then at the service's interval, until the server can't follow."""
     ground.server.set_stage(NAME, "1", _STAGE)
     for form, uri in _FORMS.items():
         series = f"by {form}"
         for watchers in _AT_ONCE:
             told, _ = _poll(ground, uri, watchers, 0)
             slowest = max((ms for one in told for ms in one.took_ms), default=float("nan"))
-            keep(Point("all at once: ms until the last is answered", series, watchers, slowest))
+            keep(Point("all together: ms until the last is answered", series, watchers, slowest))
         borne = 0
         for watchers in _FLEETS:
             if not _is_borne(ground, uri, series, watchers, keep):

@@ -31,7 +31,13 @@ def measure(server: MlflowServer, folder: Path, count: int) -> str:
             share = models.tree.rest()
             rows.append(_row(server, models, list(chosen), started_s, share))
             print(f"  {rows[-1]}", flush=True)
-    head = ["models", "all answer after, s", "memory, MB (PSS)", "of that a worker", "front"]
+    head = [
+        "models",
+        "all answer after, s",
+        "memory, MB (PSS)",
+        "of that a worker",
+        "server process",
+    ]
     more = ["CPU at rest", "one promotion, s", "all promoted together, s"]
     return table([*head, *more], rows)
 
@@ -41,7 +47,7 @@ def _row(
 ) -> list[str]:
     whole = models.tree.pss_bytes() / _MB
     workers = [pss_bytes(worker) / _MB for name in names for worker in models.workers(name)]
-    front = pss_bytes(models.tree.root) / _MB
+    main = pss_bytes(models.tree.root) / _MB
     single = []
     for name in names[:_ONE_BY_ONE]:
         began = time.monotonic()
@@ -59,6 +65,6 @@ def _row(
     each, one = Spread.of(workers), Spread.of(single)
     return [
         *(str(len(names)), f"{started_s:.1f}", f"{whole:.0f}"),
-        *(shown(each) if each else "", f"{front:.0f}", f"{share:.2f}"),
+        *(shown(each) if each else "", f"{main:.0f}", f"{share:.2f}"),
         *(shown(one) if one else "", f"{together_s:.1f}"),
     ]

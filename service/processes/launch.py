@@ -176,7 +176,7 @@ def interrupt_first_start() -> None:
 
 @contextmanager
 def _main_not_imported() -> Iterator[None]:
-    """Keep children from importing the front's main module (uvicorn's script, pytest, ours).
+    """Keep children from importing the main module of this process (uvicorn's script, pytest).
 
     multiprocessing skips that import for a main module whose name ends in `__main__`, as that of
     `python -m service` does; a console script's would cost each child a tenth of a second.

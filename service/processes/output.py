@@ -36,7 +36,7 @@ class OutputEnd(Protocol):
         """Return the descriptor."""
 
     def close(self) -> None:
-        """Close the front's copy, so that the child's end is the last one."""
+        """Close the server process's copy, so that the child's end is the last one."""
 
 
 class InheritedOutput:
@@ -70,7 +70,7 @@ class PipeEnd:
         return self._end.fileno()
 
     def close(self) -> None:
-        """Close the front's copy."""
+        """Close the server process's copy."""
         self._end.close()
 
 
@@ -85,7 +85,7 @@ def _replace_standard_streams(descriptor: int) -> None:
 
 
 class OutputReader:
-    """The front's end: hands over each line, and keeps the last ones.
+    """The server process's end: hands over each line, and keeps the last ones.
 
     `read_lines` blocks and belongs into a thread.
     """
@@ -121,7 +121,7 @@ class OutputReader:
         os.close(self._descriptor)
 
     def close(self) -> None:
-        """Close the front's end, where nothing was started that could write to it."""
+        """Close the server process's end, where nothing was started that could write to it."""
         os.close(self._descriptor)
 
     def _read(self) -> bytes:

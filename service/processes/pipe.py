@@ -1,4 +1,4 @@
-"""The front's end of a child's pipe: requests go out, frames come in, and its end is told.
+"""The server process's end of a child's pipe: requests go out, frames come in, and its end is told.
 
 Where the event loop can watch a pipe it does, and neither a send nor a read ever waits. Where it
 watches sockets alone, two threads wait instead.

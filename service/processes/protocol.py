@@ -1,7 +1,7 @@
-"""What goes over the pipe between the front and a child: msgpack frames, errors as plain data.
+"""Messages between the server process and a child: msgpack frames, errors as plain data.
 
-Nothing from a child is ever unpickled: an exception of MLflow's would import MLflow in the front,
-and a model's own class could run code there.
+Nothing from a child is ever unpickled: an exception of MLflow's would import MLflow in the server
+process, and a model's own class could run code there.
 """
 
 import functools
@@ -148,7 +148,7 @@ _decoder_for: Any = _decoder
 
 
 def read_reply(frame: bytes) -> CountedReply:
-    """Read a frame of a child's, in the front. Raise UnreadableError for what is no reply."""
+    """Read a child's frame, in the server process. Raise UnreadableError for what is no reply."""
     try:
         return _decode_reply(frame)
     except _UNREADABLE as error:
@@ -156,7 +156,7 @@ def read_reply(frame: bytes) -> CountedReply:
 
 
 def read_result(reply: Reply, kind: type[T], errors: Errors) -> T:
-    """Return an operation's result, in the front, or raise the error that it is told to have met.
+    """Return an operation's result, in the server process, or raise the error that it met.
 
     Raise UnreadableError where it is neither.
     """
@@ -200,7 +200,8 @@ def describe(error: BaseException) -> str:
 def to_error(fault: Fault, errors: Errors) -> ServiceError:
     """Turn data back into an error of ours; ChildRaisedError for a code that is not in `errors`.
 
-    In the front. Raise ValueError or msgspec's errors where the data of a known code is wrong.
+    In the server process. Raise ValueError or msgspec's errors where the data of a known code is
+    wrong.
     """
     told = msgspec.structs.replace(
         fault, message=presentable(fault.message), detail=presentable_lines(fault.detail)

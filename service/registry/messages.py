@@ -1,4 +1,4 @@
-"""What the front and a registry process say to each other about the registry; free of MLflow."""
+"""Messages between the server process and a registry process; free of MLflow."""
 
 import msgspec
 

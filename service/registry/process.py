@@ -1,4 +1,4 @@
-"""A helper process that talks to MLflow for the front, where a call that hangs can be killed."""
+"""A registry process: asks MLflow for the server process, where a call that hangs can be killed."""
 
 from typing import TypeVar
 

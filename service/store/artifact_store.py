@@ -120,7 +120,7 @@ class ArtifactStore:
     async def ensure(self, version: ModelVersion) -> StoredVersion:
         """Return the version on disk, fetched where it is missing or not what was recorded.
 
-        Two services that want it at once fetch it once. Cancelling leaves nothing behind.
+        Two services that want it together fetch it once. Cancelling leaves nothing behind.
         Raise what `fetch` raises.
         """
         async with self._locked(version.key):

@@ -31,7 +31,7 @@ class CpuBudget:
         self._claims = workers
 
     def workers(self, wanted: int) -> int:
-        """Return the wanted number of workers, or for 0 a share of what the front does not need."""
+        """Return the wanted number of workers, or for 0 a share of the CPUs that are left."""
         if wanted:
             return wanted
         share = (self._cpus - 1) // max(1, len(self._claims))
@@ -42,7 +42,7 @@ class CpuBudget:
         return wanted or max(1, self._cpus // max(1, self._count()))
 
     def polling_s(self, wanted_s: float) -> float:
-        """Return the wanted time, or 0 where the front and every worker have no CPU each.
+        """Return the wanted time, or 0 where the server process and every worker have no CPU each.
 
         A worker that polls instead of sleeping would take it from another, or use up the quota.
         """

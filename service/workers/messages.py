@@ -1,4 +1,4 @@
-"""What the front and a worker say to each other, beside Call and Predictions."""
+"""What the server process and a worker say to each other, beside Call and Predictions."""
 
 from typing import Any
 

@@ -179,7 +179,7 @@ def test_a_candidate_that_fails_when_it_is_warmed_up_and_timed(
 def test_a_candidate_that_raises_when_it_is_timed(
     service: RunningService, mlflow_server: MlflowServer, name: str, before: Footprint
 ) -> None:
-    """Many rows at once may be none of its business: it serves, timed with one; 0 requests fail."""
+    """Many rows together may be none of its business: it serves, timed with one; none fails."""
     with _hammer(service) as hammer:
         version = mlflow_server.register_unruly(name, 3.0, on_many="raise")
         mlflow_server.set_alias(name, ALIAS, version)

@@ -91,7 +91,7 @@ def test_a_wall_clock_that_steps_back_an_hour(mlflow_server: MlflowServer, tmp_p
         with footprint.kept(service):
             looked = _last_looked(service)
             clock.step_back(service)
-            service.wait_until(lambda: _last_looked(service) < looked, "the front sees it")
+            service.wait_until(lambda: _last_looked(service) < looked, "the server process sees it")
             if clock.is_everybodys:
                 service.wait_until(lambda: _behind_s(service) > STEP_S - 60, "a worker sees it")
             _swap(service, mlflow_server, name, 1)

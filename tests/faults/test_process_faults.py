@@ -1,4 +1,4 @@
-"""Somebody kills what is no worker: a registry process, the fork server, the front itself."""
+"""Processes other than workers are killed: a registry process, fork server, server process."""
 
 import itertools
 import os
@@ -97,7 +97,7 @@ def test_a_service_that_is_stopped_and_goes_on(rig: Rig) -> None:
         assert rig.logged_since(count, "worker lost") == []
 
 
-def test_a_front_that_is_killed_takes_its_children_along(rig: Rig, tmp_path: Path) -> None:
+def test_a_server_that_is_killed_takes_its_children_along(rig: Rig, tmp_path: Path) -> None:
     """With a worker that holds the GIL, and what its model started: only requests under way fail.
 
     What lies below CACHE_DIR serves the next start, which removes the temporary files. That one

@@ -164,7 +164,7 @@ def test_callers_that_are_gone_in_mid_batch(service: RunningService, before: Foo
             body = json.dumps({"instances": [{"a": number, "do": "sleep:0.1"}]}).encode()
             head = "POST /predict HTTP/1.1\r\nhost: test\r\ncontent-type: application/json\r\n"
             caller.sendall(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
-        # Half go at once, perhaps before they were read; the others once they are accepted.
+        # Half go immediately, perhaps before they were read; the others once they are accepted.
         for caller in callers[::2]:
             caller.close()
         service.wait_until(
@@ -269,7 +269,7 @@ def test_a_version_whose_workers_keep_dying(service: RunningService, before: Foo
     started = [when for _, when in _workers_started(service, version)][-KILLS:]
     assert len(lost) == KILLS
     waits = [(up - down).total_seconds() for down, up in zip(lost, started, strict=True)]
-    # The first may have lived long enough to be replaced at once.
+    # The first may have lived long enough to be replaced immediately.
     assert all(wait >= FIRST_WAIT_S * 2**nth for nth, wait in enumerate(waits[1:])), waits
     footprint.wait_back_to(service, before)
 

@@ -76,7 +76,7 @@ def picky(
 
 @pytest.mark.parametrize("rows", [1, 100, 6_000])
 def test_columns_are_answered_in_columns_as_pyfunc_answers(guide: Guide, rows: int) -> None:
-    """In the front, and decoded in the worker; the names of the version stand beside."""
+    """In the server process, and decoded in the worker; the names of the version stand beside."""
     columns = {name: values * (rows // 60 + 1) for name, values in columns_of(guide, 60).items()}
     columns = {name: values[:rows] for name, values in columns.items()}
     body = json.dumps({"columns": columns}).encode()

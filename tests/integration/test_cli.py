@@ -66,7 +66,7 @@ def test_the_demo_names_the_option_of_a_port_in_use(tmp_path: Path, option: str)
 
 
 def test_help_imports_none_of_the_heavy_libraries() -> None:
-    """Asking what there is answers at once."""
+    """Asking what there is answers immediately."""
     code = (
         "import sys, service.cli\n"
         "heavy = {'litestar', 'mlflow', 'numpy', 'pandas', 'sklearn', 'uvicorn'}\n"

@@ -48,7 +48,7 @@ def wine(mlflow_server: MlflowServer, tmp_path_factory: pytest.TempPathFactory) 
 def test_the_documented_contract_is_held_wherever_a_body_is_read(
     mlflow_server: MlflowServer, wine: str, tmp_path: Path
 ) -> None:
-    """In the front, as rows and columns; and in a worker, which reads what is large."""
+    """In the server process, as rows and columns; and in a worker, which reads what is large."""
     # The folder in which the service runs is on its path.
     documented_contract.install(tmp_path, name=wine)
     settings = {"raw_body_bytes": RAW_BYTES}

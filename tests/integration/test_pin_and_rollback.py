@@ -115,7 +115,7 @@ def test_a_start_without_a_registry_serves_the_last_known_good_version(
 def test_a_version_that_fails_on_probation_is_rolled_back_under_load(
     mlflow_server: MlflowServer, tmp_path: Path
 ) -> None:
-    """The one before takes over at once; only requests of the bad one failed, and it is refused."""
+    """The one before takes over; only requests of the bad one failed, and it is refused."""
     name = unique_name("rolled-back")
     mlflow_server.register_unruly(name, 2.0)
     mlflow_server.register_unruly(name, 3.0, limit=50.0)

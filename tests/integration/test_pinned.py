@@ -42,7 +42,7 @@ class Pinned:
 def pinned(
     mlflow_server: MlflowServer, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[dict[str, Pinned]]:
-    """Start a service for each form of a pinned pointer, all at once."""
+    """Start a service for each form of a pinned pointer, all together."""
     name = unique_name("pinned")
     number = register_picky(mlflow_server, name, factor=3.0)
     with mlflow_server.active():

@@ -308,7 +308,7 @@ HTML = b"<html><body>Please log in</body></html>"
 def test_no_other_answer_looks_like_nothing_promoted(
     monkeypatch: pytest.MonkeyPatch, pointer: str, status: int, body: bytes, wanted: str
 ) -> None:
-    """Each raises, with a sentence to act on, and at once."""
+    """Each raises, with a sentence to act on, and immediately."""
     answer = Answer(status, body)
     answer.headers["Retry-After"] = "60"
     with serving(answer) as uri:

@@ -111,7 +111,7 @@ def problem(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
 
 
 def test_a_registry_that_is_down_at_start_ends_nothing(late: Late) -> None:
-    """The port is bound at once: the process lives, says what is wrong, and answers 503."""
+    """The port is bound immediately: the process lives, says what is wrong, and answers 503."""
     health = late.before["/health"]
     assert health.status_code == 503
     body = health.json()

@@ -22,7 +22,7 @@ def tags(server: MlflowServer, name: str, version: str) -> dict[str, str]:
 
 
 def promoted(server: MlflowServer, name: str) -> ModelVersion:
-    """Return a registered version as the front knows it."""
+    """Return a registered version as the server process knows it."""
     server.register_tiny(name)
     with server.active():
         version = resolve(ResolveRequest(ModelRef.parse(f"models:/{name}/1"))).version

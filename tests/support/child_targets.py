@@ -61,11 +61,11 @@ ERRORS: Errors = {
 
 
 class OnlyHereError(Exception):
-    """Unpickling it would give it away: it says so in a file of the front's."""
+    """Unpickling it would give it away: it says so in a file of the server process's."""
 
     def __reduce__(self) -> tuple[object, ...]:
         """Have whoever unpickles it run code."""
-        return os.mkdir, ("unpickled-in-the-front",)
+        return os.mkdir, ("unpickled-in-the-server",)
 
 
 class SilentError(Exception):
@@ -137,7 +137,7 @@ def _fail(how: Text) -> NoReturn:
 
 
 def _send(raw: Data) -> Nothing:
-    """Send bytes to the front, as a model could that looks for what it was not given."""
+    """Send bytes to the server process, as a model could that looks for what it was not given."""
     (pipe,) = (
         found
         for found in gc.get_objects()

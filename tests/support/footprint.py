@@ -14,7 +14,7 @@ from tests.support.waiting import is_gone
 from tools.running_service import RunningService
 
 IDLE_THREADS = 6
-"""Threads of the front's pools that may stay for the next piece of work; they are bounded, so a
+"""Threads of the server process's pools that may stay for the next work; they are bounded, so a
 thread that each fault leaves behind soon shows beyond them."""
 GONE_WITHIN_S = 5.0
 """What is promised for the end of a service: after that nobody of its family is left."""
@@ -23,7 +23,7 @@ _TEMPORARY = ("tmp", "temp")
 
 @dataclass(frozen=True)
 class Footprint:
-    """Processes of the whole service, descriptors and threads of its front, temporary files."""
+    """Processes of the service, descriptors and threads of its server process, temporary files."""
 
     processes: int
     descriptors: int

@@ -1,8 +1,8 @@
 """A wall clock that a test sets back under a running service.
 
-With Debian's libfaketime every process of the service sees the step, as on a machine whose clock
-an operator or NTP sets: monotonic clocks go on. Where that is not installed, it is the front's own
-code alone that does (`tests/support/stepping_clock.py`).
+With Debian's libfaketime every process of the service sees the step, as on a machine whose clock an
+operator or NTP sets: monotonic clocks go on. Where that is not installed, it is the server
+process's own code alone that does (`tests/support/stepping_clock.py`).
 """
 
 import os

@@ -1,7 +1,7 @@
 """`hotswap serve` whose wall clock SIGUSR1 sets back: `python -m tests.support.stepping_clock`.
 
-Of the front alone, and as its Python code sees it: monotonic clocks go on, as they do where an
-operator or NTP sets a real clock.
+Of the server process alone, and as its Python code sees it: monotonic clocks go on, as they do
+where an operator or NTP sets a real clock.
 """
 
 import signal

@@ -1,7 +1,7 @@
 """An event loop whose clock jumps to the next timer: hours pass in no time, alike in each run.
 
 Nothing but the loop may be waited for: no threads, no sockets. A loop that would wait for ever says
-so at once.
+so immediately.
 """
 
 import asyncio

@@ -1,9 +1,10 @@
 """The usual request for predictions, answered before the framework prepares for any other.
 
 Litestar's routing, and its handling of parameters, dependencies and responses, take longer than all
-else that the front does for a small request (docs/decisions, 11). A request that says in the usual
-words that it brings JSON and takes JSON needs none of it; every other one goes on to the handler,
-and so does whatever is to be known of the call: its description, its other methods, its errors.
+else that the server process does for a small request (docs/decisions, 11). A request that says in
+the usual words that it brings JSON and takes JSON needs none of it; every other one goes on to the
+handler, and so does whatever is to be known of the call: its description, its other methods, its
+errors.
 """
 
 from collections.abc import Callable

@@ -1,6 +1,7 @@
-"""The first and the last code that a child process runs: tie it to the front, then serve calls.
+"""The first and the last code of a child process: tie it to the server process, then serve calls.
 
-Imported by the front too, for the name of `run` alone: so nothing heavy may be imported here.
+Imported by the server process too, for the name of `run` alone: so nothing heavy may be imported
+here.
 """
 
 import contextlib
@@ -51,12 +52,12 @@ class CountingOperations(dict[str, Operation]):
 
 
 def run(start: bytes, connection: Connection, output: OutputEnd) -> None:
-    """Be a child of multiprocessing's, which ends with the front."""
+    """Be a child of multiprocessing's, which ends with the server process."""
     if windows.has_process_groups():
         os.setpgid(0, 0)
         parent = parent_process()
         if parent is not None:
-            # A pipe whose other end only the front holds.
+            # A pipe whose other end only the server process holds.
             end_with(parent.sentinel)
     serve(start, connection, output)
 
@@ -64,7 +65,7 @@ def run(start: bytes, connection: Connection, output: OutputEnd) -> None:
 def serve(start: bytes, connection: Connection, output: OutputEnd) -> None:
     """Import the target of `start`, a `Start`, call it for its operations, and serve them.
 
-    Ends when the front closes the connection.
+    Ends when the server process closes the connection.
     """
     told = msgspec.msgpack.decode(start, type=Start)
     guardian.take_mark(told.mark)
@@ -89,11 +90,11 @@ def ignore_group_signals() -> None:
 
 
 def end_with(sentinel: int) -> None:
-    """Have the kernel end this process when the front ends, however it ends.
+    """Have the kernel end this process when the server process ends, however it ends.
 
-    `sentinel` is a pipe whose other end only the front holds: its closing raises SIGIO here, whose
-    default action ends the process even while C code holds the GIL, and with it what the model has
-    started (the whole process group). Does nothing where processes have no groups.
+    `sentinel` is a pipe whose other end only the server process holds: its closing raises SIGIO
+    here, whose default action ends the process even while C code holds the GIL, and with it what
+    the model has started (the whole process group). Does nothing where processes have no groups.
     """
     if not windows.has_process_groups():
         return
@@ -141,7 +142,7 @@ class _Answers:
             reply = self._reply(request.id, self._result(request))
         except BaseException as error:  # noqa: BLE001 - a model may raise SystemExit, too
             reply = self._reply(request.id, to_fault(error), ok=False)
-        # A reply that finds the front gone has nobody to tell.
+        # A reply that finds the server process gone has nobody to tell.
         with contextlib.suppress(BrokenPipeError):
             self._connection.send_bytes(reply)
 
@@ -165,8 +166,8 @@ class _Answers:
     def _finished(self, steps: Generator[None, None, object]) -> object:
         """Go on to the end; between two steps a call that has come is answered.
 
-        Other processes that wait for the CPU get it first, the front before all: what has steps is
-        not urgent.
+        Other processes that wait for the CPU get it first, the server process before all: what has
+        steps is not urgent.
         """
         while True:
             try:

@@ -52,8 +52,8 @@ class BatchCost:
     def note_rows(self, rows: int, took_s: float, now_s: float) -> None:
         """Learn from a run what it took in its worker, at this time of the event loop.
 
-        Not from outside: there, an answer is read when the front has time for it, and how long it
-        is busy with requests grows with their rows, too.
+        Not from outside: there, an answer is read when the server process has time for it, and how
+        long it is busy with requests grows with their rows, too.
         """
         self.rows.note(rows, took_s, now_s)
         size = rows.bit_length()

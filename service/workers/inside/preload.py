@@ -1,6 +1,6 @@
 """What the fork server imports once, so that each worker is ready immediately and shares its pages.
 
-Imported in the fork server only (never in the front), before it forks for the first time.
+Imported in the fork server only (never in the server process), before it forks for the first time.
 """
 
 import contextlib

@@ -1,4 +1,4 @@
-"""Calls of real child processes, and how they fail: the front goes on, whatever they do."""
+"""Calls of real child processes, and how they fail: the server process goes on in any case."""
 
 import os
 import signal
@@ -83,7 +83,7 @@ async def test_errors_come_back_as_plain_data(
         if isinstance(raised.value, ChildRaisedError):
             assert "child_targets.py" in raised.value.detail
         await child.ping(CALL_S)
-    assert not (tmp_path / "unpickled-in-the-front").exists()
+    assert not (tmp_path / "unpickled-in-the-server").exists()
 
 
 async def test_an_answer_that_cannot_travel_is_an_error_of_that_call(tmp_path: Path) -> None:

@@ -88,8 +88,8 @@ async def test_what_a_child_forks_answers_nothing(tmp_path: Path) -> None:
 
 @by_command
 @only_linux
-async def test_what_a_child_leaves_to_the_front_is_reaped(tmp_path: Path) -> None:
-    """In a container the front is the first process, whose every orphan becomes."""
+async def test_what_a_child_leaves_to_the_server_is_reaped(tmp_path: Path) -> None:
+    """In a container the server process is the first process, whose every orphan becomes."""
     this = psutil.Process()
     subreaper = ctypes.CDLL(None).prctl
     assert subreaper(36, 1, 0, 0, 0) == 0

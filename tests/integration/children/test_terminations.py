@@ -53,7 +53,7 @@ async def test_a_child_that_is_killed_between_calls_is_noticed(tmp_path: Path) -
 
 
 @posix_only
-async def test_a_child_leaves_the_groups_signals_to_the_front(tmp_path: Path) -> None:
+async def test_a_child_leaves_the_groups_signals_to_the_server(tmp_path: Path) -> None:
     """Ctrl-C and a service manager's SIGTERM reach every process of the group."""
     async with a_child(tmp_path) as child:
         await child.call("signal_group", Nothing(), Nothing, timeout_s=CALL_S)
@@ -110,26 +110,26 @@ def reader_threads() -> int:
 
 @posix_only
 @pytest.mark.parametrize("started", ["by the fork server", "by command line"])
-def test_children_end_with_a_front_that_is_killed(
+def test_children_end_with_a_server_that_is_killed(
     tmp_path: Path, started: str, another_interpreter: Path
 ) -> None:
     """Even one that holds its GIL in C code, and the fork server."""
     by_command = started == "by command line"
     interpreter = [str(another_interpreter)] if by_command else []
     with subprocess.Popen(
-        [sys.executable, "-m", "tests.support.front", str(tmp_path), *interpreter],
+        [sys.executable, "-m", "tests.support.lone_server", str(tmp_path), *interpreter],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
         text=True,
-    ) as front:
+    ) as server:
         try:
-            assert front.stdout is not None
-            told = next(line for line in front.stdout if line.startswith("pids "))
+            assert server.stdout is not None
+            told = next(line for line in server.stdout if line.startswith("pids "))
             pids = [int(pid) for pid in told.split()[1:]]
             assert len(pids) == 2 + (not by_command)
             processes = [psutil.Process(pid) for pid in pids]
         finally:
-            front.kill()
+            server.kill()
         _, alive = psutil.wait_procs(processes, timeout=GONE_WITHIN_S)
     assert [process for process in alive if process.status() != psutil.STATUS_ZOMBIE] == []

@@ -82,7 +82,7 @@ class FakeCompiler(Compiler):
         return msgspec.structs.replace(REPORT, first=first)
 
     async def compile(self, *, first: bool = False) -> Compiled:
-        """Compile, and have no use for it at once."""
+        """Compile, and have no use for it immediately."""
         async with self.compiled(STORED, first=first) as compiled:
             return compiled
 
@@ -152,7 +152,7 @@ async def test_a_disk_that_does_not_let_it_is_a_sentence(
 
 @pytest.mark.parametrize("first", [False, True])
 async def test_versions_are_compiled_one_at_a_time(tmp_path: Path, *, first: bool) -> None:
-    """What is timed at once is timed wrongly."""
+    """What is timed together is timed wrongly."""
     compiler = FakeCompiler(tmp_path)
     async with anyio.create_task_group() as tasks:
         for _ in range(3):

@@ -58,7 +58,7 @@ class FakeCompiler(Compiler):
     async def compiled(
         self, stored: StoredVersion, *, first: bool = False
     ) -> AsyncIterator[Compiled]:
-        """Answer at once; what fails is the whole."""
+        """Answer immediately; what fails is the whole."""
         assert stored == STORED
         self.asked.append("first" if first else "all")
         if self.error is not None and not first:
@@ -82,7 +82,7 @@ class FakePool(Pool):
         self.activated: list[str] = []
 
     async def activate(self, compiled: str, timeout_s: float) -> ActivateReply:
-        """Answer at once: for the first with its own report, as told for the rest."""
+        """Answer immediately: for the first with its own report, as told for the rest."""
         assert timeout_s == POOL.load_timeout_s
         self.activated.append(compiled)
         return self.first if compiled == "first" else self.reply
@@ -127,7 +127,7 @@ async def test_no_compiler_is_started_beside_a_load_for_what_mlflow_alone_can_ca
 
 
 async def test_nothing_is_taken_into_use_before_the_version_is_proved() -> None:
-    """What is ready at once is tried beside the gates, and the rest not before it serves."""
+    """What is ready immediately is tried beside the gates, and the rest not before it serves."""
     compiler, compiling, proved, serves = FakeCompiler(), loaded(), anyio.Event(), anyio.Event()
     pool = FakePool(ActivateReply(REPORT))
     async with anyio.create_task_group() as tasks:

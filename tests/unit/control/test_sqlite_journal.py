@@ -119,7 +119,7 @@ async def test_it_is_bounded_on_disk(file: Path) -> None:
 
 
 async def test_services_share_a_file_and_keep_their_pointers_apart(file: Path) -> None:
-    """Two that write at once lose nothing; those that follow the same pointer read both."""
+    """Two that write together lose nothing; those that follow the same pointer read both."""
     other = "models:/m/Production at http://registry.test"
     async with opened(file) as one, opened(file) as twin, opened(file, other) as stranger:
         for minute in range(20):
@@ -135,7 +135,7 @@ async def test_services_share_a_file_and_keep_their_pointers_apart(file: Path) -
 
 
 async def test_another_writer_holds_up_nobody(file: Path) -> None:
-    """Recording and reading go on at once, and what was recorded is written later."""
+    """Recording and reading go on immediately, and what was recorded is written later."""
     async with opened(file) as journal:
         journal.record(a_promotion(1))
         await until(lambda: is_written(journal), WRITTEN_WITHIN_S)

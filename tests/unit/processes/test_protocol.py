@@ -42,7 +42,7 @@ class SilentError(Exception):
 
 
 def travelled(error: BaseException) -> ServiceError:
-    """Return an error as the front sees what a child raised."""
+    """Return an error as the server process sees what a child raised."""
     with pytest.raises(BaseException) as raised:
         _raise(error)
     frame = msgspec.msgpack.encode(to_fault(raised.value))

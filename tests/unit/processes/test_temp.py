@@ -30,7 +30,7 @@ def tempdir_as_before() -> Iterator[None]:
 
 
 def test_each_process_has_a_folder_of_its_own(tmp_path: Path) -> None:
-    """Two at once don't touch each other's."""
+    """Two processes don't touch each other's."""
     one, other = TempFolder(tmp_path), TempFolder(tmp_path)
     assert one.path != other.path
     assert one.path.is_dir()
@@ -87,7 +87,7 @@ def test_a_new_lock_that_another_service_removes_is_made_anew(
 def test_locks_that_others_always_hold_end_in_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """After some tries, and at once."""
+    """After some tries, and immediately."""
 
     def hold(lock: filelock.FileLock, *_: Any, **__: Any) -> None:
         raise filelock.Timeout(str(lock.lock_file))

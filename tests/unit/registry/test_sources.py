@@ -59,8 +59,8 @@ def test_a_pinned_pointer_is_immutable(uri: str, immutable: bool) -> None:  # no
     assert RegistrySource(ModelRef.parse(uri), ask).immutable is immutable
 
 
-def test_the_fronts_side_of_the_registry_imports_no_mlflow() -> None:
-    """Nor pandas: the front is up at once, and small."""
+def test_the_servers_side_of_the_registry_imports_no_mlflow() -> None:
+    """Nor pandas: the server process is up immediately, and small."""
     code = (
         "import sys, service.registry.sources, service.registry.messages;"
         "import service.store.artifact_store;"

@@ -5,5 +5,5 @@ from tests.support.stores import Fetcher
 
 @pytest.fixture
 def fetcher() -> Fetcher:
-    """Give a fetch that works at once."""
+    """Give a fetch that works immediately."""
     return Fetcher()

@@ -229,7 +229,7 @@ async def test_a_candidate_that_is_given_up_at_once_never_begins() -> None:
 
 
 async def test_a_reload_of_what_serves_loads_nothing() -> None:
-    """It succeeds at once."""
+    """It succeeds immediately."""
     async with a_watcher() as watcher:
         await serve(watcher, 1)
         reloading = Reloading(watcher)

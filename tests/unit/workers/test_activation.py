@@ -20,7 +20,7 @@ class FakeWorker:
         self.asked: list[str] = []
 
     async def activate(self, compiled: str, timeout_s: float) -> ActivateReply:
-        """Answer at once."""
+        """Answer immediately."""
         assert timeout_s == 5
         self.asked.append(compiled)
         if isinstance(self.said, Exception):

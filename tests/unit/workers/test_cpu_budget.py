@@ -105,7 +105,7 @@ def test_a_deployment_that_is_gone_leaves_its_share() -> None:
 def test_the_number_of_workers_may_be_left_to_the_service(
     count: int, claims: list[int], workers: int
 ) -> None:
-    """What the front does not need is shared among the models."""
+    """What the server process does not need is shared among the models."""
     shared = budget(count, *claims)
     assert shared.workers(0) == workers
     assert shared.workers(7) == 7
@@ -115,7 +115,7 @@ def test_the_number_of_workers_may_be_left_to_the_service(
     ("count", "claims", "polls"),
     [(1, [1], False), (2, [1], True), (2, [2], False), (2, [1, 1], False), (4, [1, 2], True)],
 )
-def test_workers_poll_where_each_has_a_cpu_and_the_front_one_too(
+def test_workers_poll_where_each_has_a_cpu_and_the_server_one_too(
     count: int, claims: list[int], *, polls: bool
 ) -> None:
     """Else they would take it from each other."""

@@ -13,7 +13,7 @@ from service.processes.inside.busy_polling import PollingReceiver
 
 LONG_S = 5.0
 WITHIN_S = 10.0
-posix = pytest.mark.skipif(sys.platform == "win32", reason="there it sleeps at once")
+posix = pytest.mark.skipif(sys.platform == "win32", reason="there it sleeps immediately")
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def test_every_frame_is_received_in_order(busy_poll_s: float) -> None:
 
 @pytest.mark.parametrize("busy_poll_s", [0.0, LONG_S])
 def test_the_other_end_s_closing_ends_the_wait(busy_poll_s: float) -> None:
-    """A front that is gone is noticed awake, too."""
+    """A server process that is gone is noticed awake, too."""
     here, there = multiprocessing.Pipe()
     receiver = PollingReceiver(here, busy_poll_s)
     there.send_bytes(b"only")

@@ -18,7 +18,7 @@ def seen(*, came: int, answered: int = 4, batches: int = 50) -> tuple[BatchDelay
 
 
 def test_before_anything_was_answered_nobody_is_waited_for() -> None:
-    """The first request goes at once."""
+    """The first request goes immediately."""
     assert BatchDelay().expected(0.0) == 1
 
 

@@ -58,7 +58,7 @@ async def test_requests_gather_while_the_workers_are_busy() -> None:
 
 
 async def test_each_of_two_workers_has_a_call_of_its_own() -> None:
-    """A second request goes to the second worker at once."""
+    """A second request goes to the second worker immediately."""
     workers = FakeWorkers(2)
     async with running(workers) as batcher, anyio.create_task_group() as callers:
         began = now()
@@ -81,7 +81,7 @@ async def test_after_a_batch_of_several_the_next_waits_for_as_many() -> None:
 
 
 async def test_the_wait_for_company_ends() -> None:
-    """A request whose company does not come back goes after MAX_BATCH_WAIT_MS, the next at once."""
+    """What does not come back is waited for over MAX_BATCH_WAIT_MS, and then no more."""
     workers = FakeWorkers(takes_s=0.01)
     async with running(workers) as batcher:
         await outcomes(batcher, a_call(1.0), a_call(2.0))

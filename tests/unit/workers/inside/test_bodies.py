@@ -1,4 +1,4 @@
-"""Whole bodies, answered at once and in steps."""
+"""Whole bodies, answered immediately and in steps."""
 
 import json
 import re
@@ -39,7 +39,7 @@ LIMIT = 10_000_000
 
 
 class Model:
-    """Answers each row by itself plus 0.5; `seen` has how many rows it was asked for at once."""
+    """Answers each row by itself plus 0.5; `seen` has how many rows it was asked for together."""
 
     def __init__(self, *, raising: float = -1.0, not_finite: float = -1.0) -> None:
         self.seen: list[int] = []
@@ -63,7 +63,7 @@ class Model:
 
 
 def both(model: Model, request: RawRequest) -> tuple[RawReply, RawReply, int]:
-    """Answer at once and in steps; return both answers and how many steps there were."""
+    """Answer immediately and in steps; return both answers and how many steps there were."""
     contract = contract_for("any", SIGNATURE, refuse_unknown=False)
     bodies = Bodies(contract, model.predict)
     bodies.chunk_size.note_call(2e-5)

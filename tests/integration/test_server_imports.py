@@ -1,4 +1,4 @@
-"""The front is up at once, and small: it imports nothing that models need."""
+"""The server process is up immediately, and small: it imports nothing that models need."""
 
 import subprocess
 import sys
@@ -28,7 +28,7 @@ import anyio, httpx
 
 async def ask():
     async with httpx.AsyncClient(
-        transport=httpx.ASGITransport(app), base_url="http://front.test"
+        transport=httpx.ASGITransport(app), base_url="http://server.test"
     ) as client:
         alive = await client.get("/health/live")
         assert alive.status_code == 200, alive.text
@@ -72,7 +72,7 @@ def imported(tmp_path: Path, code: str) -> set[str]:
     return set(ended.stdout.splitlines()[-1].removeprefix("imported: ").split())
 
 
-def test_the_front_imports_neither_mlflow_nor_what_models_compute_with(tmp_path: Path) -> None:
+def test_the_server_imports_neither_mlflow_nor_what_models_compute_with(tmp_path: Path) -> None:
     """Making the application is all that it takes to find out."""
     names = imported(tmp_path, MAKE)
     assert "litestar" in names

@@ -1,4 +1,4 @@
-"""A front without a service: it starts children, tells their ids, makes one busy, and waits."""
+"""A server process without a service: starts children, tells their ids, makes one busy, waits."""
 
 import sys
 from multiprocessing import forkserver
