@@ -18,9 +18,9 @@ from bench.page import short, shown, table
 from bench.results import Cell, Results, Spread
 
 LOADS = (loads.SINGLE[2], loads.BULK[0], *loads.ARROW)
-"""64 clients, 100 rows, and Arrow."""
+"""The loads that are compared: 64 clients, 100 rows, and Arrow."""
 AT_LEAST = 0.97
-"""Of what the other revision answers in the same round: the median may be no less."""
+"""The median ratio to the other revision's requests in the same round may be no less."""
 
 _ROOT = Path(__file__).resolve().parents[1]
 

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from bench.results import Spread
 
 _INK = "#7d8590"
-"""Between black and white: it stands out from either."""
+"""A grey that stands out from black and from white."""
 _GRID = "#7d859040"
 OURS = "#e8590c"
 THEIRS = "#4c8fd6"

@@ -1,4 +1,4 @@
-"""Who is measured: how each is started, what it is given, and how it is asked."""
+"""The servers that are measured: how each is started, what it is given, how it is asked."""
 
 import contextlib
 import json
@@ -27,7 +27,7 @@ class Contender:
     title: str
     given: str
     command: Callable[[str, int, Path], Sequence[str]]
-    """From its interpreter, its port and its folder."""
+    """Returns its command line from its interpreter, its port and its folder."""
 
     dialect: Dialect = dialects.INSTANCES
     path: str = "/predict"

@@ -19,7 +19,7 @@ _DURING = "during"
 _AFTER = "after"
 _FIRST_WINDOW_S = 1
 _MOST_PROMOTIONS = 4
-"""Of one kind: each new version is compiled before the next one."""
+"""At most so many promotions of one kind: each version is compiled before the next one."""
 _RELOAD_LIMIT_S = 120
 RATIO_LIMIT = 2
 
@@ -41,7 +41,7 @@ def measure(ground: Ground, bodies: Bodies, results: Results) -> None:
     back_and_forth = [fresh[-1] if number % 2 else "1" for number in rounds]
     for contender in contenders.OURS:
         _series(ground, bodies, results, contender, _NEW, fresh)
-    # Who would rather have the promotion wait for what is compiled immediately.
+    # A promotion that waits for the predictors that are compiled immediately.
     _series(ground, bodies, results, contenders.HOTSWAP, _WAITED_FOR, fresh, COMPILED_WAIT_S="10")
     # Without compiled predictors there is nothing that a second time could spare.
     again = contenders.HOTSWAP

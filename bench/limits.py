@@ -26,19 +26,20 @@ T = TypeVar("T")
 
 _ALONE, _THEN = "alone", "then"
 _LOADED = "while another process loads the model, twice in a second"
-"""Once before it is timed, as `bench.apps.raw_model` does with every call, and once timed."""
+"""The model is loaded so often: once before it is timed, as `bench.apps.raw_model` does, and once
+timed."""
 _TRIED = (
     "while another process loads the model and answers 12 single rows, and a third computes for "
     "0.2 s at the lowest priority"
 )
 _TRIED_ROWS = 12
-"""What gates ask at least: a row alone, some together, each of them apart, all in another order."""
+"""Gates ask so many rows at least: one alone, some together, each apart, all in another order."""
 _COMPILED_S = 0.2
-"""Of CPU time, to load a forest, compile it, and compare it with the model on 3,500 rows."""
+"""The CPU time to load a forest, compile it, and compare it with the model on 3,500 rows."""
 _BULK = "while it reads 10,000-row bodies, and another process computes as many rows"
 _WINDOW_S = 1
 _SHORTEST_CALL_S = 0.05
-"""Of the model, with so many rows: it is asked for as many as fill the time, and some more."""
+"""A call of the model takes at least so long: it is asked for more rows than fill the time."""
 
 
 def measure(ground: Ground, bodies: Bodies, results: Results) -> None:

@@ -14,7 +14,7 @@ from bench.wrk import Target
 
 _MANY_ROWS = 10_000
 _BODIES = {1: 64, 100: 8, 1_000: 2}
-"""How many different bodies are sent in turn."""
+"""So many different bodies are sent in turn."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""How long a promotion takes to be live, under load, and what it does to those who are served.
+"""How long a promotion takes to be live, under load, and what it does to the requests meanwhile.
 
     python -m bench.promotion [--promotions 10] [--clients 4] [--webhook]
 
@@ -58,7 +58,7 @@ def _measure(server: mlflow_server.MlflowServer, folder: Path, chosen: argparse.
     port = mlflow_server.free_port()
     poll_interval_s = HOOKED_POLL_INTERVAL_S if chosen.webhook else POLL_INTERVAL_S
     if chosen.webhook:
-        # Before the server's first event: it caches who subscribed.
+        # Before the server's first event: it caches the subscriptions.
         with server.active():
             url = f"http://127.0.0.1:{port}/webhooks/mlflow"
             events = ["model_version_alias.created"]

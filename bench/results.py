@@ -24,7 +24,7 @@ class Cell(msgspec.Struct):
     p99_ms: float
     failed: int
     cpu_s: float
-    """For each 1,000 requests, all processes together."""
+    """CPU seconds for each 1,000 requests, all processes together."""
 
 
 class Standing(msgspec.Struct):
@@ -32,15 +32,15 @@ class Standing(msgspec.Struct):
 
     started_s: float = 0.0
     idle_share: float = 0.0
-    """Of one core, while nobody asks."""
+    """The share of one core that it uses while nobody asks."""
     paused: bool = False
     """Whether it was stopped between its turns, since it does not rest by itself."""
     peak_pss_bytes: dict[str, int] = msgspec.field(default_factory=dict)
-    """For each load."""
+    """The peak of each load."""
     unanswered: dict[str, str] = msgspec.field(default_factory=dict)
     """Loads that it did not answer rightly, and why."""
     predictors: str = ""
-    """Which way it takes for how many rows, where it chooses."""
+    """The engine that it takes for how many rows, where it chooses."""
     broken: str = ""
 
 
@@ -69,7 +69,7 @@ class Memory(msgspec.Struct):
     front: int
     each_worker: list[int]
     others: int
-    """Fork server, registry processes, resource tracker."""
+    """The memory of fork server, registry processes and resource tracker."""
 
     @property
     def whole(self) -> int:

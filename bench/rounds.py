@@ -35,7 +35,7 @@ class _Running:
             self.tree.resume()
         try:
             yield
-            # What was asked by callers who hung up is still being worked on.
+            # Requests of callers that hung up are still being worked on.
             self.tree.settle(self.standing.idle_share + IDLE_SHARE)
         finally:
             if self.standing.paused:

@@ -24,7 +24,7 @@ class Target:
     text: str
     ours: str
     others: tuple[str, ...]
-    """The best of them counts."""
+    """The contenders of which the best counts."""
     load: str
     measure: Measure
     at_least: float | None = None

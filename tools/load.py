@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 STOP_TIMEOUT_S = 60.0
 ANSWER_TIMEOUT_S = 60.0
 STEADY_S = 0.004
-"""A pause where it is tested that answers go on, and not how many: the rest needs CPU, too."""
+"""The pause of tests that ask whether answers go on, not how many: others need CPU, too."""
 
 
 @dataclass
@@ -42,7 +42,7 @@ class Hammer:
     output: str = "y"
     path: str = "/predict"
     pause_s: float = 0.0
-    """Between two requests of a client."""
+    """Seconds between two requests of a client."""
 
     def __post_init__(self) -> None:
         self.seen: list[list[Seen]] = [[] for _ in range(self.clients)]

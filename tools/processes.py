@@ -22,9 +22,9 @@ _SETTLE_STEP_S = 0.1
 _REST_LIMIT_S = 180.0
 _REST_STEP_S = 2.0
 _RESTLESS_SHARE = 0.3
-"""Of one core: who computes something takes more."""
+"""A process that uses a larger share of one core computes something."""
 IDLE_SHARE = 0.03
-"""Of one core: what does less than this does nothing that matters to another's turn."""
+"""A process that uses a smaller share of one core does not disturb another's turn."""
 
 
 class BrokenError(Exception):
@@ -45,7 +45,7 @@ class ProcessTree:
             return []
 
     def cpu_s(self) -> float:
-        """Return the seconds of CPU that those who are there now have used."""
+        """Return the seconds of CPU that the processes which are there now have used."""
         total = 0.0
         for process in self.all():
             with contextlib.suppress(psutil.NoSuchProcess):
@@ -64,7 +64,7 @@ class ProcessTree:
         return (self.cpu_s() - before) / (time.monotonic() - began)
 
     def settle(self, at_most_share: float) -> None:
-        """Wait until they have done what callers who hung up had asked for."""
+        """Wait until they have done what callers that hung up had asked for."""
         deadline = time.monotonic() + _SETTLE_LIMIT_S
         while self.idle_share() > at_most_share and time.monotonic() < deadline:
             pass

@@ -12,7 +12,7 @@ with warnings.catch_warnings():
 class Tiny(PythonModel):  # type: ignore[misc]  # MLflow is untyped
     """Answer `y = a * factor`, the factor given where the model was logged."""
 
-    # MLflow reads a type hint on `model_input` as a wish to be validated, and warns of most.
+    # MLflow reads a type hint on `model_input` as a request to be validated, and warns of most.
     def predict(self, context: Any, model_input, params: Any = None):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
         """Multiply the column."""
         del params

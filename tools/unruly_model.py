@@ -33,7 +33,7 @@ class Unruly(PythonModel):  # type: ignore[misc]  # MLflow is untyped
         """Load, or don't."""
         _misbehave(context.model_config.get("on_load", ""))
 
-    # MLflow reads a type hint on `model_input` as a wish to be validated, and warns of most.
+    # MLflow reads a type hint on `model_input` as a request to be validated, and warns of most.
     def predict(self, context: Any, model_input, params: Any = None):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
         """Do what the rows say, then answer."""
         del params
@@ -44,12 +44,12 @@ class Unruly(PythonModel):  # type: ignore[misc]  # MLflow is untyped
         if len(model_input) > MANY_ROWS:
             _misbehave(context.model_config.get("on_many", ""))
         for row, said in enumerate(model_input["do"]):
-            wish = for_all or said
-            if wish == "nan":
+            behaviour = for_all or said
+            if behaviour == "nan":
                 answers.loc[row, "y"] = float("nan")
-            if wish == "clock":
+            if behaviour == "clock":
                 answers.loc[row, "y"] = time.time()
-            _misbehave(wish)
+            _misbehave(behaviour)
         wishes = {for_all, *model_input["do"]}
         if "short" in wishes:
             return answers.iloc[:-1]
@@ -58,33 +58,33 @@ class Unruly(PythonModel):  # type: ignore[misc]  # MLflow is untyped
         return answers
 
 
-def _misbehave(wish: str) -> None:
-    if wish == "raise":
+def _misbehave(behaviour: str) -> None:
+    if behaviour == "raise":
         raise ValueError("told to raise")
-    if wish == "exit":
+    if behaviour == "exit":
         print("told to exit", flush=True)  # noqa: T201 - last words, for the verdict
         os._exit(3)
-    if wish == "hang":
+    if behaviour == "hang":
         time.sleep(3600)
-    if wish == "spin":
+    if behaviour == "spin":
         # One call into C that holds the GIL for ever: this pattern backtracks exponentially.
         re.match(r"(a+)+$", "a" * 60 + "b")
-    if wish.startswith("processes:"):
-        _start_processes(Path(wish.partition(":")[2]))
-    if wish.startswith("sleep:"):
-        time.sleep(float(wish.partition(":")[2]))
-    _say(wish)
+    if behaviour.startswith("processes:"):
+        _start_processes(Path(behaviour.partition(":")[2]))
+    if behaviour.startswith("sleep:"):
+        time.sleep(float(behaviour.partition(":")[2]))
+    _say(behaviour)
 
 
-def _say(wish: str) -> None:
+def _say(behaviour: str) -> None:
     """Write at length."""
-    if wish.startswith("quote:"):
-        raise ValueError(f"unknown {wish}")
-    if wish.startswith("print:"):
-        print(wish + "0f" * 30_000, flush=True)  # noqa: T201 - what is printed is what is tested
-    if wish.startswith("lines:"):
-        raise ValueError("\n".join(f"line {number} {wish}" for number in range(50_000)))
-    if wish == "flood":
+    if behaviour.startswith("quote:"):
+        raise ValueError(f"unknown {behaviour}")
+    if behaviour.startswith("print:"):
+        print(behaviour + "0f" * 30_000, flush=True)  # noqa: T201 - what is printed is what is tested
+    if behaviour.startswith("lines:"):
+        raise ValueError("\n".join(f"line {number} {behaviour}" for number in range(50_000)))
+    if behaviour == "flood":
         print("a line\n" * 200_000, flush=True)  # noqa: T201 - the same
 
 

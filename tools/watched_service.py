@@ -19,7 +19,7 @@ from service.app import create_app
 
 BLOCKED = "BlockingError"
 ONLY_BEAT = "only-beat"
-"""As an argument: forbid nothing, which costs time of its own; for measuring."""
+"""The argument that forbids nothing, which would cost time of its own; for measuring."""
 WORST_GAP = "worst heartbeat gap"
 SWITCH_INTERVAL = "switch interval"
 _BEAT_S = 0.005

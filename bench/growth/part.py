@@ -10,7 +10,7 @@ from bench.results import Run
 
 
 class Point(msgspec.Struct, frozen=True):
-    """One quantity at one size: `panel` says what it is and its unit, `series` of whom."""
+    """One quantity at one size: `panel` says what it is and its unit, `series` of which server."""
 
     panel: str
     series: str

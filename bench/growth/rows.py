@@ -18,7 +18,7 @@ _US = "microseconds a row"
 # A hundred thousand rows of JSON are 34 MB.
 _MAX_BODY_BYTES = 64 * 2**20
 _FORGOTTEN_S = 1.2
-"""Within a second of small requests a large body is answered in steps, to let them in between."""
+"""Within a second of small requests a large body is answered in chunks, to let them in between."""
 
 
 def measure(ground: Ground, keep: Keep) -> None:

@@ -44,9 +44,9 @@ class Seen:
     event: str
     alone_ms: float
     beside_ms: float
-    """While the event happens."""
+    """The percentile while the event happens."""
     computing_ms: float
-    """While a process computes for as long as the event took."""
+    """The percentile while a process computes for as long as the event took."""
     cpu_s: float
     failed: int
 

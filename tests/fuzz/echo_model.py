@@ -13,7 +13,7 @@ with warnings.catch_warnings():
 class Ones(PythonModel):  # type: ignore[misc]  # MLflow is untyped
     """Answer as many ones as there are rows."""
 
-    # MLflow reads a type hint on `model_input` as a wish to be validated, and warns of most.
+    # MLflow reads a type hint on `model_input` as a request to be validated, and warns of most.
     def predict(self, context: Any, model_input, params: Any = None):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
         """Answer 1.0 to each row."""
         del context, params

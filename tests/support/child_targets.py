@@ -57,14 +57,14 @@ ERRORS: Errors = {
     **by_message(SourceUnavailableError),
     ContractViolationError.code: _violation,
 }
-"""What comes back as itself, as a service says for its own operations."""
+"""Errors that come back as themselves, as a service says for its own operations."""
 
 
 class OnlyHereError(Exception):
     """Unpickling it would give it away: it says so in a file of the server process's."""
 
     def __reduce__(self) -> tuple[object, ...]:
-        """Have whoever unpickles it run code."""
+        """Have the process that unpickles it run code."""
         return os.mkdir, ("unpickled-in-the-server",)
 
 

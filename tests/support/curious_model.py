@@ -25,7 +25,7 @@ class Curious(PythonModel):  # type: ignore[misc]  # MLflow is untyped
         self.config = dict(context.model_config)
         self._look("load")
 
-    # MLflow reads a type hint on `model_input` as a wish to be validated, and warns of most.
+    # MLflow reads a type hint on `model_input` as a request to be validated, and warns of most.
     def predict(self, context: Any, model_input, params: Any = None):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
         """Look again."""
         del context, params

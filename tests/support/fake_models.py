@@ -198,7 +198,7 @@ class FakePool(Pool):
         """Whether it has ever answered its example rightly."""
         self._fate = fate
         self.replayed: list[Call] = []
-        """What it was asked again."""
+        """The requests that it was asked again."""
         self.replay_s = 0.01
         self.replay_error: ServiceError | None = None
         self.replay_non_finite: list[int] = []
@@ -242,7 +242,7 @@ class FakeHost(ModelHost, frozen=True):
     fates: Fates = msgspec.field(default_factory=Fates)
     opened: list[LoadedModel] = msgspec.field(default_factory=list)
     opening: list[ModelVersion] = msgspec.field(default_factory=list)
-    """What loads, has loaded and is not closed."""
+    """The models that load, or have loaded and are not closed."""
 
     async def run(self, stored: StoredVersion, *, task_status: TaskStatus[LoadedModel]) -> None:
         """Take the time that loading takes, and host until it is closed or collapses."""

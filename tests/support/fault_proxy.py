@@ -15,7 +15,7 @@ from tools.mlflow_server import free_port
 
 DRIP_PAUSE_S = 1.0
 PADDING_BYTES = 900_000
-"""Few enough for one file, too many for each of several."""
+"""A download may have so many bytes too many once, but not with each of several files."""
 _UPSTREAM_TIMEOUT_S = 60.0
 _ARTIFACT = "/mlflow-artifacts/artifacts/"
 _LOGGED_MODELS = "/mlflow/logged-models"
@@ -37,7 +37,7 @@ class Fault(StrEnum):
     ANSWERS_500 = "500"
     ANSWERS_HTML = "html"
     BEFORE_MLFLOW_3 = "before mlflow 3"
-    """It knows nothing of logged models."""
+    """A version of the registry that knows nothing of logged models."""
     ENDLESS = "endless"
     ENDLESS_LINE = "endless line"
     FILES_DOWN = "files down"

@@ -17,7 +17,7 @@ IDLE_THREADS = 6
 """Threads of the server process's pools that may stay for the next work; they are bounded, so a
 thread that each fault leaves behind soon shows beyond them."""
 GONE_WITHIN_S = 5.0
-"""What is promised for the end of a service: after that nobody of its family is left."""
+"""A service has ended within this time: then no process of it is left."""
 _TEMPORARY = ("tmp", "temp")
 
 

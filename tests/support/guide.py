@@ -21,7 +21,7 @@ class Guide(NamedTuple):
     alias: str
     pyfunc: Any
     months: pd.DataFrame
-    """Rows that the model has not seen."""
+    """Months of which the model has not seen the rows."""
 
     def instances(self, rows: int) -> list[dict[str, Any]]:
         """Return the first rows as a caller writes them."""

@@ -28,7 +28,7 @@ class WithoutReadersLoop(asyncio.SelectorEventLoop):
 
 
 USUAL: Mapping[str, Callable[[], asyncio.AbstractEventLoop]] = {"asyncio": asyncio.new_event_loop}
-"""What a test runs on that names none."""
+"""The loop of a test that names none."""
 VIRTUAL: Mapping[str, Callable[[], asyncio.AbstractEventLoop]] = {"virtual": VirtualTimeLoop}
 """A clock that jumps to the next timer, so that waits pass in no time."""
 BY_COMMAND = "by command line"

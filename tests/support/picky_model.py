@@ -28,7 +28,7 @@ class Picky(PythonModel):  # type: ignore[misc]  # MLflow is untyped
         if (wanted := self.config.get("wants")) and not Path(wanted).exists():
             raise FileNotFoundError(f"{Path(wanted).name} is not there yet")
 
-    # MLflow reads a type hint on `model_input` as a wish to be validated, and warns of most.
+    # MLflow reads a type hint on `model_input` as a request to be validated, and warns of most.
     def predict(self, context: Any, model_input, params: Any = None):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
         """Answer, raise, answer NaN, or hang."""
         del context, params

@@ -11,7 +11,7 @@ ZOO = SUPPORT / "zoo_model.py"
 SHIPPING = SUPPORT / "shipping_model.py"
 
 RAISES, NOT_FINITE, HANGS = 666_000.5, 777_000.5, 999_000.5
-"""What brings the picky model to raise, to answer NaN, and not to answer."""
+"""Values for which the picky model raises, answers NaN, and does not answer."""
 
 
 def register_picky(server: MlflowServer, name: str, **config: object) -> str:

@@ -16,7 +16,7 @@ with warnings.catch_warnings():
 class Shipping(PythonModel):  # type: ignore[misc]  # MLflow is untyped
     """Answer `y = a * FACTOR`."""
 
-    # MLflow reads a type hint on `model_input` as a wish to be validated, and warns of most.
+    # MLflow reads a type hint on `model_input` as a request to be validated, and warns of most.
     def predict(self, context: Any, model_input, params: Any = None):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
         """Multiply the column by what the shipped module says."""
         del params

@@ -1,4 +1,4 @@
-"""Wait for states that nothing tells of: other processes and threads ring no bell."""
+"""Wait for states of other processes and threads, which set no event."""
 
 from collections.abc import Callable
 

@@ -13,7 +13,7 @@ with warnings.catch_warnings():
 class Zoo(PythonModel):  # type: ignore[misc]  # MLflow is untyped
     """One of the functions below."""
 
-    # MLflow reads a type hint on `model_input` as a wish to be validated, and warns of most.
+    # MLflow reads a type hint on `model_input` as a request to be validated, and warns of most.
     def predict(self, context: Any, model_input, params: Any = None):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
         """Answer as the kind does."""
         return KINDS[context.model_config["kind"]](model_input, params)

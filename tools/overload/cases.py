@@ -26,7 +26,7 @@ class Case:
     model: dict[str, float | bool]
     """The slow model's config."""
     rows: int
-    """Of each request."""
+    """The rows of each request."""
     capacity: float
     """Requests a second."""
     settings: dict[str, Any] = field(default_factory=dict)

@@ -19,7 +19,7 @@ _SWEEP_S = 0.1
 _PROBE_EVERY_S = 0.25
 _PROBE_FOR_S = 8.0
 _PROBE_SLACK = 2.0
-"""Times its usual time: a probe that takes no longer is as usual."""
+"""A probe that takes at most so many times its usual time is as usual."""
 _PROBE_SLACK_S = 0.05
 _KEPT_LAGS = 100_000
 _OK, _REFUSED = 200, 503

@@ -32,11 +32,11 @@ class Outcome(msgspec.Struct):
     unsent: int = 0
     """Requests that were due while every connection was waiting for an answer."""
     answered: int = 0
-    """With 200, within the limit."""
+    """Requests that were answered with 200 within the limit."""
     late: int = 0
-    """Without any answer within the limit, or with a later one."""
+    """Requests without any answer within the limit, or with a later one."""
     broken: int = 0
-    """Whose connection failed."""
+    """Requests whose connection failed."""
     statuses: dict[int, int] = {}
     refused_ms: list[float] = []
     """How long each 503 took, in order of time taken."""

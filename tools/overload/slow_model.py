@@ -17,7 +17,7 @@ with warnings.catch_warnings():
 class Slow(PythonModel):  # type: ignore[misc]  # MLflow is untyped
     """Answer `y = a`, or `y = a - mean(a)`, after the time that its config says."""
 
-    # MLflow reads a type hint on `model_input` as a wish to be validated, and warns of most.
+    # MLflow reads a type hint on `model_input` as a request to be validated, and warns of most.
     def predict(self, context: Any, model_input, params: Any = None):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
         """Take the time, then answer."""
         del params

@@ -192,7 +192,7 @@ FORMS: dict[str, tuple[Callable[[pd.DataFrame], Any], tuple[Any, ...]]] = {
         (ColSpec(Array("double"), "v"),),
     ),
 }
-"""What answers the frame, and the outputs that the signature has."""
+"""Functions that answer the frame, and the outputs that the signature has."""
 
 ALONE: dict[str, tuple[Callable[[pd.DataFrame], Any], tuple[Any, ...]]] = {
     "a number": (lambda f: float(f["x"].iloc[0]), (DOUBLE,)),

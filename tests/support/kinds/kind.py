@@ -55,7 +55,7 @@ class Answers(mlflow.pyfunc.PythonModel):  # type: ignore[misc]  # MLflow is unt
         self.function = function
         self.takes_params = takes_params
 
-    # MLflow reads a type hint on `model_input` as a wish to be validated, and warns of most.
+    # MLflow reads a type hint on `model_input` as a request to be validated, and warns of most.
     def predict(self, context: Any, model_input, params: Any = None):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201, ARG002
         """Answer as the function does."""
         return (
