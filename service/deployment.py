@@ -10,10 +10,11 @@ from anyio.abc import TaskGroup, TaskStatus
 from service.compiling.compilation import Compiler
 from service.compiling.files import CompiledFiles
 from service.control.desired import DesiredState
-from service.control.monitor import StateMonitor
-from service.control.quarantine import Quarantine
+from service.control.needs import PointerNeeds
+from service.control.pointer_state import PointerState
 from service.control.sqlite_journal import SqliteJournal
-from service.core.status_reporter import NullReporter, StatusReporter
+from service.control.state import ControlState
+from service.control.status import Status
 from service.core.versions import ModelRef, ModelVersion
 from service.platform import Platform
 from service.predictors.answer_rules import AnswerRules
@@ -29,7 +30,6 @@ from service.serving.model import ModelHost
 from service.serving.routes import Routes
 from service.settings.deployment import DeploymentSettings
 from service.store.artifact_store import ArtifactStore
-from service.store.pointer_state import PointerState
 from service.telemetry.fan_out import FanOut
 from service.telemetry.log_observer import LogObserver
 from service.telemetry.observer import Observer
@@ -38,6 +38,7 @@ from service.watcher.loop import watch
 from service.watcher.probation import ProbationSettings
 from service.watcher.reconciler import Reconciler
 from service.watcher.rollout import Rollout
+from service.watcher.versions import LoadedVersions
 from service.workers.pool_settings import PoolSettings
 
 _LOCK_SLACK_S = 60.0
@@ -58,9 +59,6 @@ class Deployment:
         self.address = RegistryAddress.of(settings)
         self.routes = Routes()
         self.desired = DesiredState()
-        self.monitor = StateMonitor()
-        self.observer: Observer = FanOut([LogObserver(name), *platform.observe(name)])
-        """Is told of each event here: what logs them, and what the platform adds."""
         self._platform = platform
         self._registry: Registry = platform.registry(self.address)
         self._pointer = pointer_of(settings, name)
@@ -78,12 +76,31 @@ class Deployment:
         """Why new settings for it are not in force yet; '' where none wait."""
         self._leaving = anyio.Event()
         self.gates = gate_chain(settings, platform.describe)
+        # A run or a logged model has no version in the registry to write on.
+        writes_back = settings.write_back and self.ref.name
+        self._write_back = WriteBack(self._registry.tag, machine.node()) if writes_back else None
+        observers = [LogObserver(name), *platform.observe(name)]
+        if self._write_back is not None:
+            observers.append(self._write_back)
+        self.observer: Observer = FanOut(observers)
+        """Is told of each event here."""
+        self._state = ControlState(
+            PointerState(cache_dir, self._pointer.name),
+            PointerNeeds(self.store, self._pointer.name),
+            self.journal,
+            self.observer,
+        )
 
     @property
     def model_name(self) -> str:
         """The model's name as people see it; that of the version that serves, where one does."""
         current = self.routes.current
         return current.version.name if current else self.settings.reported_name or self.name
+
+    @property
+    def status(self) -> Status:
+        """How things stand. The watcher alone changes that; others ask by `desired`."""
+        return self._state.status()
 
     @property
     def can_answer(self) -> bool:
@@ -94,21 +111,7 @@ class Deployment:
     @property
     def why_not(self) -> str:
         """Why what is wanted does not serve, in words for people."""
-        monitor = self.monitor
-        if monitor.held:
-            return monitor.held
-        wanted = monitor.pin or monitor.promoted
-        if wanted is None:
-            if not monitor.has_looked:
-                return monitor.registry_error or "the registry was not seen yet"
-            return f"nothing is promoted at {self.ref.uri}"
-        if (refused := monitor.refused.get(wanted)) is not None:
-            return f"version {wanted.version} was refused: {refused}"
-        for status in monitor.statuses():
-            if status.version == wanted:
-                reason = f": {status.reason}" if status.reason else ""
-                return f"version {status.version.version} is {status.state}{reason}"
-        return f"version {wanted.version} is to be loaded"
+        return self.status.why_not(self.ref.uri)
 
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Follow the pointer until `leave`; then let accepted requests finish, and end all of it.
@@ -126,7 +129,7 @@ class Deployment:
                     self.settings.poll_interval_s,
                     self._registry.looks_singly,
                 )
-                watching.start_soon(watch, reconciler, self.desired, self.monitor, polls)
+                watching.start_soon(watch, reconciler, self.desired, self._state, polls)
                 task_status.started()
                 await self._leaving.wait()
                 watching.cancel_scope.cancel()
@@ -190,44 +193,29 @@ class Deployment:
 
     def _reconciler(self, host: ModelHost, tasks: TaskGroup) -> Reconciler:
         """Wire what a promotion passes; versions and reports live in a task group."""
-        settings, quarantine = self.settings, Quarantine()
-        reporter: StatusReporter = NullReporter()
-        # A run or a logged model has no version in the registry to write on.
-        if settings.write_back and self.ref.name:
-            reporter = write_back = WriteBack(self._registry.tag, machine.node())
-            tasks.start_soon(write_back.run)
-        rollout = Rollout(
+        settings = self.settings
+        if self._write_back is not None:
+            tasks.start_soon(self._write_back.run)
+        versions = LoadedVersions(
             store=self.store,
             host=host,
-            gates=self.gates,
             routes=self.routes,
-            monitor=self.monitor,
-            journal=self.journal,
             tasks=tasks,
             drain_timeout_s=settings.drain_timeout_s,
-            pointer=self._pointer.name,
-            probation=ProbationSettings(
-                duration_s=settings.probation_s,
-                max_error_rate=settings.probation_max_error_rate,
-                keep_warm=settings.keep_warm,
-                alpha=settings.probation_alpha,
-            ),
-            quarantine=quarantine,
-            reporter=reporter,
-            wake=self.desired.wake,
+            observer=self.observer,
+        )
+        probation = ProbationSettings(
+            duration_s=settings.probation_s,
+            max_error_rate=settings.probation_max_error_rate,
+            keep_warm=settings.keep_warm,
+            alpha=settings.probation_alpha,
         )
         return Reconciler(
             source=self.source,
-            rollout=rollout,
-            routes=self.routes,
-            desired=self.desired,
-            monitor=self.monitor,
-            tasks=tasks,
-            quarantine=quarantine,
-            remembered=PointerState(self._platform.settings.cache_dir, self._pointer.name),
             finder=VersionFinder(self.ref, self._pointer.model, self._ask, self.store),
-            store=self.store,
-            pointer=self._pointer.name,
+            desired=self.desired,
+            state=self._state,
+            rollout=Rollout(self._state, versions, self.gates, probation, self.desired.wake),
             on_unpromoted=settings.on_unpromoted,
         )
 

@@ -4,7 +4,10 @@ from collections.abc import Iterable
 
 from service.core.errors import RefusedError
 from service.core.versions import ModelVersion
-from service.store.pointer_state import MOST_REFUSALS, Refusal
+from service.store.pointer_file import Refusal
+
+MOST_REFUSALS = 50
+"""More versions than these are refused only where one after the other is pinned."""
 
 
 class Quarantine:

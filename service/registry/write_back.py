@@ -14,9 +14,11 @@ import msgspec
 import structlog
 
 from service.core.errors import ServiceError
+from service.core.events import PromotionOutcome
 from service.core.text import presentable
 from service.core.versions import ModelVersion
 from service.registry.messages import TagReply, TagRequest
+from service.telemetry.observer import NullObserver
 
 _TRIES = 5
 _FIRST_PAUSE_S = 1.0
@@ -42,8 +44,8 @@ class _News(msgspec.Struct, frozen=True):
     since: datetime
 
 
-class WriteBack:
-    """A status reporter that has a registry process, to which `ask` sends, write tags.
+class WriteBack(NullObserver):
+    """An observer that has a registry process, to which `ask` sends, write tags.
 
     For versions of a registry alone: runs and logged models have no page of their own.
     """
@@ -56,17 +58,21 @@ class WriteBack:
         self._failing = False
         self._log = structlog.get_logger("write-back")
 
-    def serving(self, version: ModelVersion) -> None:
-        """Write that new requests go to it."""
-        self._note(version, Status.SERVING, "it passed every gate")
+    def serving_changed(self, version: ModelVersion | None, previous: ModelVersion | None) -> None:
+        """Write that new requests go to a version, and that the one before is gone."""
+        if version is not None:
+            self._note(version, Status.SERVING, "it passed every gate")
+        if previous is not None and previous != version:
+            self._note(previous, Status.RETIRED, "it serves no more")
 
-    def refused(self, version: ModelVersion, reason: str) -> None:
-        """Write that it will not serve, and why."""
-        self._note(version, Status.REFUSED, reason)
-
-    def retired(self, version: ModelVersion) -> None:
-        """Write that it served, and is gone."""
-        self._note(version, Status.RETIRED, "it serves no more")
+    def promotion_ended(
+        self, version: ModelVersion, outcome: PromotionOutcome, reason: str
+    ) -> None:
+        """Write that a version will not serve, and why."""
+        if outcome is PromotionOutcome.REFUSED:
+            self._note(version, Status.REFUSED, reason)
+        elif outcome is PromotionOutcome.ROLLED_BACK:
+            self._note(version, Status.REFUSED, f"rolled back: {reason}")
 
     def _note(self, version: ModelVersion, status: Status, reason: str) -> None:
         reason = presentable(reason, _REASON_CHARACTERS)

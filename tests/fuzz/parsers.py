@@ -13,6 +13,7 @@ import anyio
 import msgspec
 import yaml
 
+from service.control.pointer_state import PointerState
 from service.control.sqlite_journal import SqliteJournal
 from service.core.errors import ServiceError, StoreCorruptError
 from service.core.text import printable
@@ -25,7 +26,7 @@ from service.settings.errors import SettingsError
 from service.settings.settings import FIELDS
 from service.store import manifest
 from service.store.mlmodel import safe_load
-from service.store.pointer_state import PointerState, Refusal
+from service.store.pointer_file import Refusal
 from service.workers.errors import WORKER_ERRORS
 from tests.fuzz.limited import limited
 from tests.fuzz.nonsense import TEXTS, json_text, mutated, pieces, value

@@ -19,7 +19,7 @@ from service.serving.batching.batcher import BatchSettings
 from service.serving.failed_request import FailedRequest
 from service.serving.interface import BodyLimits, EncodedRequest, Interface
 from service.serving.model import LoadedModel, ModelHost
-from service.store.pointer_state import Memory, Refusal
+from service.store.pointer_file import Memory, Refusal
 from service.workers.factory import WorkerFactory
 from service.workers.handle import WorkerHandle
 from service.workers.messages import LoadReply, SmokeReply
@@ -98,6 +98,7 @@ class FakeStore:
         self.good: list[ModelVersion] = []
         self.trouble = ""
         self.tidying_error: Exception | None = None
+        self.last_good_error: Exception | None = None
         self.release_error: Exception | None = None
 
     async def ensure_in_use(self, version: ModelVersion) -> FakeInUse:
@@ -116,11 +117,12 @@ class FakeStore:
         return mark
 
     async def mark_good(self, stored: StoredVersion, pointer: str) -> None:
-        """Remember it."""
+        """Remember it, as the last one; the same once more changes nothing."""
         del pointer
         if self.tidying_error is not None:
             raise self.tidying_error
-        self.good.append(stored.version)
+        if self.good[-1:] != [stored.version]:
+            self.good.append(stored.version)
 
     async def mark_serving(self, version: ModelVersion, pointer: str) -> None:
         """Remember nothing."""
@@ -134,6 +136,8 @@ class FakeStore:
     async def last_good(self, pointer: str) -> StoredVersion | None:
         """Return what was marked last."""
         del pointer
+        if self.last_good_error is not None:
+            raise self.last_good_error
         if not self.good:
             return None
         return StoredVersion(self.good[-1], Path(self.good[-1].key), "digest")

@@ -1,4 +1,4 @@
-"""The watcher over fakes; policy, gates, rollout, reconciler, routes and monitor are real."""
+"""The watcher over fakes; policy, gates, rollout, reconciler, routes and state are real."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -9,26 +9,27 @@ from anyio.abc import TaskGroup
 
 from service.control.desired import DesiredState
 from service.control.journal import MemoryJournal
-from service.control.monitor import StateMonitor
-from service.control.quarantine import Quarantine
+from service.control.needs import PointerNeeds
+from service.control.state import ControlState
+from service.control.status import Status
 from service.core.events import PromotionOutcome
-from service.core.status_reporter import NullReporter, StatusReporter
 from service.core.versions import ModelRef
 from service.registry.finder import VersionFinder
 from service.serving.routes import Routes
+from service.telemetry.observer import NULL_OBSERVER, Observer
 from service.watcher.gates.chain import GateChain
 from service.watcher.gates.contract import ContractGate
 from service.watcher.gates.smoke import SmokeGate
 from service.watcher.probation import ProbationSettings
 from service.watcher.reconciler import Reconciler
 from service.watcher.rollout import Rollout
+from service.watcher.versions import LoadedVersions
 from tests.support.fake_models import FakeRemembered, FakeStore, Fates, a_host
 from tests.support.fake_source import FakeSource, a_version
 
 DRAIN_S = 30.0
 NO_PROBATION = ProbationSettings(duration_s=0, max_error_rate=0, keep_warm=False)
 GATES = GateChain((), (ContractGate("refuse", refuse_unknown=False), SmokeGate(300)))
-NULL_REPORTER = NullReporter()
 
 
 class FakeWatcher:
@@ -42,7 +43,7 @@ class FakeWatcher:
         on_unpromoted: Literal["keep", "unload"] = "keep",
         probation: ProbationSettings = NO_PROBATION,
         gates: GateChain = GATES,
-        reporter: StatusReporter = NULL_REPORTER,
+        observer: Observer = NULL_OBSERVER,
         earlier: "FakeWatcher | None" = None,
         routes: Routes | None = None,
     ) -> None:
@@ -50,7 +51,6 @@ class FakeWatcher:
         self.store = FakeStore(self.fates)
         self.host = a_host(self.fates)
         self.routes = routes or Routes()
-        self.monitor = StateMonitor()
         self.journal = MemoryJournal()
         self.desired = DesiredState()
         self.source = FakeSource(ModelRef.parse(uri))
@@ -58,37 +58,33 @@ class FakeWatcher:
         if earlier is not None:
             self.store.good = earlier.store.good
         self.tasks = tasks
-        quarantine = Quarantine()
-        self.rollout = Rollout(
+        self.state = ControlState(
+            self.remembered, PointerNeeds(self.store, uri), self.journal, observer
+        )
+        versions = LoadedVersions(
             store=self.store,
             host=self.host,
-            gates=gates,
             routes=self.routes,
-            monitor=self.monitor,
-            journal=self.journal,
             tasks=tasks,
             drain_timeout_s=DRAIN_S,
-            pointer=uri,
-            probation=probation,
-            quarantine=quarantine,
-            reporter=reporter,
+            observer=observer,
         )
+        self.rollout = Rollout(self.state, versions, gates, probation, self.desired.wake)
         self.reconciler = Reconciler(
             source=self.source,
-            rollout=self.rollout,
-            routes=self.routes,
-            desired=self.desired,
-            monitor=self.monitor,
-            tasks=tasks,
-            quarantine=quarantine,
-            remembered=self.remembered,
             finder=VersionFinder(
                 ModelRef.parse(uri), a_version(1).model, self.source.ask, self.store
             ),
-            store=self.store,
-            pointer=uri,
+            desired=self.desired,
+            state=self.state,
+            rollout=self.rollout,
             on_unpromoted=on_unpromoted,
         )
+
+    @property
+    def status(self) -> Status:
+        """How things stand, as it is reported."""
+        return self.state.status()
 
     @property
     def serving(self) -> str | None:
@@ -119,7 +115,7 @@ async def a_watcher(
     on_unpromoted: Literal["keep", "unload"] = "keep",
     probation: ProbationSettings = NO_PROBATION,
     gates: GateChain = GATES,
-    reporter: StatusReporter = NULL_REPORTER,
+    observer: Observer = NULL_OBSERVER,
     earlier: FakeWatcher | None = None,
 ) -> AsyncIterator[FakeWatcher]:
     """Make a watcher, whose versions end with the block.
@@ -133,7 +129,7 @@ async def a_watcher(
             on_unpromoted=on_unpromoted,
             probation=probation,
             gates=gates,
-            reporter=reporter,
+            observer=observer,
             earlier=earlier,
         )
         tasks.cancel_scope.cancel()

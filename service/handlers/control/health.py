@@ -85,17 +85,17 @@ def _status(error: str) -> dict[str, Any]:
 
 def _told(deployment: Deployment, known: Readiness) -> dict[str, Any]:
     """Return all that is known of whether a model can answer."""
-    monitor = deployment.monitor
-    age_s = monitor.registry_age_s
+    status = deployment.status
+    registry, age_s = status.registry, status.registry.age_s
     return {
         "model_name": deployment.model_name,
         "model_stage": deployment.label,
         "mlflow_uri": redact(deployment.address.tracking_uri),
-        "promoted_version": monitor.promoted.version if monitor.promoted else None,
-        "pinned_version": monitor.pin.version if monitor.pin else None,
+        "promoted_version": registry.promoted.version if registry.promoted else None,
+        "pinned_version": status.pin.version if status.pin else None,
         "registry_age_s": None if age_s is None else round(age_s, 3),
-        "registry_last_seen": monitor.last_good_look_at,
-        "registry_error": monitor.registry_error or None,
+        "registry_last_seen": registry.seen_at,
+        "registry_error": registry.error or None,
         "model_version": known.version,
         "degraded": known.degraded or None,
     }

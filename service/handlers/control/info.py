@@ -29,8 +29,8 @@ _SIGNATURE_BYTES = 262_144
 )
 async def info(deployment: NamedDependency[Deployment]) -> dict[str, Any]:
     """Answer with all that is known of what serves, what is promoted, and what was tried."""
-    model, monitor, ref = deployment.routes.current, deployment.monitor, deployment.ref
-    age_s = monitor.registry_age_s
+    model, status, ref = deployment.routes.current, deployment.status, deployment.ref
+    registry, age_s = status.registry, status.registry.age_s
     return {
         "model_name": deployment.model_name,
         "model_stage": ref.label,
@@ -38,26 +38,26 @@ async def info(deployment: NamedDependency[Deployment]) -> dict[str, Any]:
         "tracking_uri": redact(deployment.address.tracking_uri),
         "loaded": model is not None and model.can_answer,
         "ref": redact(ref.uri),
-        "pin": _named(monitor.pin) if monitor.pin else None,
+        "pin": _named(status.pin) if status.pin else None,
         "serving": _serving(model) if model else None,
         "registry": {
-            "promoted_version": monitor.promoted.version if monitor.promoted else None,
-            "last_good_look_at": monitor.last_good_look_at,
+            "promoted_version": registry.promoted.version if registry.promoted else None,
+            "last_good_look_at": registry.seen_at,
             "age_s": None if age_s is None else round(age_s, 3),
-            "error": monitor.registry_error or None,
+            "error": registry.error or None,
         },
         "versions": [
             {
-                **_named(status.version),
-                "state": status.state,
-                "since": status.since,
-                "reason": bounded(status.reason, LISTED_CHARACTERS) or None,
+                **_named(known.version),
+                "state": known.state,
+                "since": known.since,
+                "reason": bounded(known.reason, LISTED_CHARACTERS) or None,
             }
-            for status in monitor.statuses()
+            for known in status.versions
         ],
         "refused": [
             {**_named(version), "reason": bounded(reason, LISTED_CHARACTERS)}
-            for version, reason in [*monitor.refused.items()][-_SHOWN_REFUSALS:]
+            for version, reason in [*status.refused.items()][-_SHOWN_REFUSALS:]
         ],
         "promotions": [told(promotion) for promotion in deployment.journal.last(_SHOWN_PROMOTIONS)],
     }

@@ -48,10 +48,10 @@ def why_not_ready(deployments: Deployments, known: Mapping[str, Readiness]) -> s
 
 def _degraded(deployment: Deployment) -> str:
     """Say all that is not as it should be, '' where everything is."""
-    model, monitor = deployment.routes.current, deployment.monitor
+    model, status = deployment.routes.current, deployment.status
     assert model is not None  # noqa: S101 - asked for what serves
-    is_wanted = model.version == (monitor.pin or monitor.promoted)
-    not_served = "" if is_wanted else deployment.why_not
+    is_wanted = model.version == status.wanted
+    not_served = "" if is_wanted else status.why_not(deployment.ref.uri)
     stuck = f"a worker can't be started: {model.pool.trouble}" if model.pool.trouble else ""
-    troubles = (*monitor.troubles, deployment.journal.trouble, deployment.change)
-    return "; ".join(filter(None, (monitor.held or not_served, stuck, *troubles)))
+    troubles = (*status.troubles, deployment.journal.trouble, deployment.change)
+    return "; ".join(filter(None, (status.held or not_served, stuck, *troubles)))

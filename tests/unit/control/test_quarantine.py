@@ -1,8 +1,7 @@
 """How many refused versions are known."""
 
-from service.control.quarantine import Quarantine
+from service.control.quarantine import MOST_REFUSALS, Quarantine
 from service.core.errors import RefusedError
-from service.store.pointer_state import MOST_REFUSALS
 from tests.support.fake_source import a_version
 
 

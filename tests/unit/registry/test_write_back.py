@@ -1,4 +1,3 @@
-import math
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -9,7 +8,7 @@ import pytest
 import structlog
 
 from service.core.errors import SourceUnavailableError
-from service.core.status_reporter import StatusReporter
+from service.core.events import PromotionOutcome
 from service.registry.messages import TagReply, TagRequest
 from service.registry.write_back import WriteBack
 from tests.support.fake_source import a_version
@@ -64,11 +63,14 @@ async def writing(registry: Registry) -> AsyncIterator[WriteBack]:
 async def test_news_become_tags() -> None:
     """A reason without credentials, a time, a host; the status is written last."""
     registry = Registry()
-    async with writing(registry) as write_back:
-        reporter: StatusReporter = write_back
-        reporter.serving(a_version(1))
-        reporter.refused(a_version(2), "it wants https://user:geheim@registry.test" + "!" * 1000)
-        reporter.retired(a_version(3))
+    async with writing(registry) as reporter:
+        reporter.serving_changed(a_version(1), None)
+        reporter.promotion_ended(
+            a_version(2),
+            PromotionOutcome.REFUSED,
+            "it wants https://user:geheim@registry.test" + "!" * 1000,
+        )
+        reporter.serving_changed(None, a_version(3))
     assert registry.statuses() == {"1": "serving", "2": "refused", "3": "retired"}
     tags = registry.tags["2"]
     assert list(tags)[-1] == "hotswap.status"
@@ -84,10 +86,10 @@ async def test_the_latest_news_of_a_version_count() -> None:
     """What came while older news were written is written after them; what is overtaken is not."""
     registry = Registry()
     async with writing(registry) as reporter:
-        reporter.serving(a_version(1))
+        reporter.serving_changed(a_version(1), None)
         await anyio.sleep(0.5)
-        reporter.retired(a_version(1))
-        reporter.refused(a_version(1), "no")
+        reporter.serving_changed(None, a_version(1))
+        reporter.promotion_ended(a_version(1), PromotionOutcome.REFUSED, "no")
     assert registry.statuses() == {"1": "refused"}
     assert [request.tags["hotswap.status"] for request in registry.asked] == ["serving", "refused"]
 
@@ -97,7 +99,7 @@ async def test_what_fails_is_tried_again(logs: list[Any]) -> None:
     registry = Registry()
     registry.errors = [SourceUnavailableError("down"), OSError("no process")]
     async with writing(registry) as reporter:
-        reporter.serving(a_version(1))
+        reporter.serving_changed(a_version(1), None)
     assert registry.statuses() == {"1": "serving"}
     assert [entry["outcome"] for entry in logs if entry["log_level"] == "warning"] == [
         "to be tried again"
@@ -109,9 +111,9 @@ async def test_what_fails_for_good_is_given_up(logs: list[Any]) -> None:
     registry = Registry()
     registry.errors = [SourceUnavailableError("you may not")] * 5
     async with writing(registry) as reporter:
-        reporter.serving(a_version(1))
+        reporter.serving_changed(a_version(1), None)
         await anyio.sleep(100)
-        reporter.serving(a_version(2))
+        reporter.serving_changed(a_version(2), None)
     assert registry.statuses() == {"2": "serving"}
     assert len(registry.asked) == 6
     assert [entry["outcome"] for entry in logs if entry["log_level"] == "warning"] == [
@@ -131,7 +133,7 @@ async def test_what_will_never_be_written_is_not_tried_again(
     else:
         registry.note = "no such version"
     async with writing(registry) as reporter:
-        reporter.serving(a_version(1))
+        reporter.serving_changed(a_version(1), None)
     assert len(registry.asked) == 1
     assert [entry["event"] for entry in logs] == ["tags not written"]
 
@@ -139,17 +141,43 @@ async def test_what_will_never_be_written_is_not_tried_again(
 async def test_news_are_kept_in_bounded_memory() -> None:
     """While the registry hangs, the oldest are forgotten; reporting never waits."""
     registry = Registry()
+    answers = anyio.Event()
 
-    async def hang(_: TagRequest) -> TagReply:
-        await anyio.sleep(math.inf)
-        raise AssertionError
+    async def hang(request: TagRequest) -> TagReply:
+        await answers.wait()
+        return await registry.tag(request)
 
-    reporter = WriteBack(hang, HOST)
     async with anyio.create_task_group() as tasks:
+        reporter = WriteBack(hang, HOST)
         tasks.start_soon(reporter.run)
         for number in range(500):
-            reporter.serving(a_version(number))
+            reporter.serving_changed(a_version(number), None)
         await anyio.sleep(1)
-        assert len(reporter._unwritten) == 100
+        answers.set()
+        await anyio.sleep(600)
         tasks.cancel_scope.cancel()
-    assert registry.tags == {}
+    assert list(registry.tags) == [str(number) for number in range(400, 500)]
+
+
+async def test_a_swap_and_a_rollback_are_news_of_both_versions() -> None:
+    """The version before is retired; one that is rolled back is refused, and not retired."""
+    registry = Registry()
+    async with writing(registry) as reporter:
+        reporter.serving_changed(a_version(1), None)
+        reporter.serving_changed(a_version(2), a_version(1))
+        reporter.promotion_ended(a_version(2), PromotionOutcome.SERVING, "it serves")
+        await anyio.sleep(10)
+        assert registry.statuses() == {"1": "retired", "2": "serving"}
+        reporter.serving_changed(a_version(1), a_version(2))
+        reporter.promotion_ended(a_version(2), PromotionOutcome.ROLLED_BACK, "it fails")
+    assert registry.statuses() == {"1": "serving", "2": "refused"}
+    assert registry.tags["2"]["hotswap.reason"] == "rolled back: it fails"
+
+
+async def test_a_version_that_is_loaded_again_serves_and_is_not_retired() -> None:
+    """Its processes were gone, and a failure that passes is no news."""
+    registry = Registry()
+    async with writing(registry) as reporter:
+        reporter.serving_changed(a_version(1), a_version(1))
+        reporter.promotion_ended(a_version(2), PromotionOutcome.FAILED, "disk full")
+    assert registry.statuses() == {"1": "serving"}

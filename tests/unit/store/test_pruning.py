@@ -11,9 +11,9 @@ import anyio.to_thread
 import msgspec
 import pytest
 
+from service.control.pointer_state import PointerState
 from service.core.errors import StateUnreadableError, StoreCorruptError
 from service.core.versions import ModelVersion
-from service.store.pointer_state import PointerState
 from tests.support.fake_source import a_version
 from tests.support.stores import Fetcher, left_behind, open_store
 

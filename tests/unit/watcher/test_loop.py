@@ -17,7 +17,7 @@ OFFSET_S = 0.5
 def start(watcher: FakeWatcher, poll_s: float = POLL_S) -> None:
     """Watch until the block ends."""
     polls = Polls(PollTimes(OFFSET_S), poll_s)
-    watcher.tasks.start_soon(watch, watcher.reconciler, watcher.desired, watcher.monitor, polls)
+    watcher.tasks.start_soon(watch, watcher.reconciler, watcher.desired, watcher.state, polls)
 
 
 def raising(watcher: FakeWatcher, error: Callable[[], Exception]) -> None:
@@ -50,12 +50,12 @@ async def test_the_watcher_outlives_whatever_a_pass_raises(error: Callable[[], E
         start(watcher)
         await watcher.until(lambda: watcher.serving == "1")
         raising(watcher, error)
-        await watcher.until(lambda: watcher.monitor.passes_failed >= 3)
+        await watcher.until(lambda: watcher.status.passes_failed >= 3)
         assert watcher.serving == "1"
         watcher.source.resolve = resolve  # type: ignore[method-assign]
         watcher.source.version = a_version(2)
         await watcher.until(lambda: watcher.serving == "2")
-        assert watcher.monitor.passes_failed == 0
+        assert watcher.status.passes_failed == 0
 
 
 async def test_passes_that_fail_are_made_less_often() -> None:

@@ -2,7 +2,8 @@ from typing import Any
 
 import pytest
 
-from service.watcher.policy import Cancel, Keep, Load, Snapshot, Unload, next_action
+from service.control.snapshot import Snapshot
+from service.watcher.policy import Cancel, Keep, Load, Unload, next_action
 from tests.support.fake_source import a_version
 
 V1, V2, V3 = a_version(1), a_version(2), a_version(3)

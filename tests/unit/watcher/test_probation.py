@@ -276,14 +276,16 @@ async def test_a_version_that_serves_again_may_still_fail_its_probation() -> Non
 
 async def test_a_version_that_was_refused_is_not_kept_warm_to_go_back_to() -> None:
     """The last known good version that took its place fails, and nothing is rolled back."""
-    async with a_watcher(probation=COLD) as watcher:
-        await serve(watcher, 1)
+    async with a_watcher(probation=ON_PROBATION) as watcher:
+        first = await serve(watcher, 1)
         worse = await serve(watcher, 2)
-        watcher.rollout._probation = ON_PROBATION
+        first.close()
+        await first.closed.wait()
         await watcher.pause(5)
         await fail_all(watcher, worse, seconds=1)
+        assert outcomes_of(watcher, 2) == [PromotionOutcome.ROLLED_BACK]
         await watcher.reconciler.run_once()
-        await watcher.until(lambda: watcher.serving == "1")
+        await watcher.until(lambda: watcher.serving == "1" and watcher.routes.current is not first)
         assert watcher.routes.current is not None
         await fail_all(watcher, watcher.routes.current)
         assert watcher.serving == "1"

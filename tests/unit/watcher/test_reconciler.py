@@ -82,10 +82,10 @@ async def test_an_outage_keeps_what_serves() -> None:
         watcher.source.outage = "registry down"
         await passes(watcher, 300)
         assert watcher.serving == "1"
-        assert watcher.monitor.registry_error == "registry down"
+        assert watcher.status.registry.error == "registry down"
         watcher.source.outage = ""
         await watcher.reconciler.run_once()
-        assert not watcher.monitor.registry_error
+        assert not watcher.status.registry.error
         assert watcher.outcomes == [("1", PromotionOutcome.SERVING)]
 
 
@@ -115,7 +115,7 @@ async def test_nothing_promoted_keeps_what_serves() -> None:
         await promote(watcher, None)
         await passes(watcher, SETTLED_S)
         assert watcher.serving == "1"
-        assert watcher.monitor.promoted is None
+        assert watcher.status.registry.promoted is None
 
 
 async def test_nothing_promoted_unloads_where_that_is_wanted() -> None:
@@ -339,22 +339,4 @@ async def test_a_version_that_collapsed_is_loaded_again() -> None:
         await collapsed.closed.wait()
         await passes(watcher, SETTLED_S)
         assert watcher.routes.current is not collapsed
-        assert watcher.serving == "1"
-
-
-async def test_versions_that_fail_one_after_the_other_fill_no_memory() -> None:
-    """Each of many pins fails for now; only the last ones are still tried again."""
-    async with a_watcher() as watcher:
-        await serve(watcher, 1)
-        for number in range(2, 80):
-            watcher.fates.by_number[str(number)] = FAILING
-            watcher.source.versions[str(number)] = a_version(number)
-            change = watcher.desired.pin(str(number))
-            while not change.is_settled:
-                await watcher.reconciler.run_once()
-                await watcher.pause()
-            watcher.desired.withdraw(change)
-            with pytest.raises(FetchFailedError):
-                await change.settled()
-        assert len(watcher.reconciler._failed) == 50
         assert watcher.serving == "1"

@@ -22,7 +22,7 @@ async def roll_out(watcher: FakeWatcher, number: int) -> LoadedModel:
 
 def state_of(watcher: FakeWatcher, number: int) -> State:
     """Return where a version stands."""
-    return next(s.state for s in watcher.monitor.statuses() if s.version == a_version(number))
+    return next(s.state for s in watcher.status.versions if s.version == a_version(number))
 
 
 async def test_a_version_that_passes_every_gate_serves() -> None:

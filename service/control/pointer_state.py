@@ -1,11 +1,9 @@
-"""What a service remembers of a pointer across restarts: a pin, and what was refused.
+"""Remembers a pin and refusals of a pointer across restarts, in the pointer's file.
 
-One small JSON file for each pointer, below CACHE_DIR beside the versions. Several services that
-follow one pointer share it: each changes only what it has to, and takes up a pin that another one
-has set.
+Several services that follow one pointer share that: each changes only what it has to, and takes up
+a pin that another one has set.
 """
 
-import hashlib
 from collections.abc import Collection
 from pathlib import Path
 from typing import Final
@@ -15,14 +13,12 @@ import msgspec
 import structlog
 from anyio import CapacityLimiter
 
+from service.control.quarantine import MOST_REFUSALS
 from service.core.errors import LaterStateError, StateUnreadableError
-from service.core.verdicts import Verdict
 from service.core.versions import ModelVersion
-from service.store.state_file import Signature, StateFile
+from service.store.pointer_file import Memory, Refusal, file_of
+from service.store.state_file import Signature
 
-FOLDER = "pointers"
-_LAYOUT = 2
-MOST_REFUSALS = 50
 _MOST_LIFTED = 1000
 """More versions than these are let out only while nothing can be written for long."""
 _REASON_LIMIT = 2000
@@ -30,45 +26,11 @@ _REASON_LIMIT = 2000
 _log = structlog.get_logger("remembered")
 
 
-class Refusal(msgspec.Struct, frozen=True):
-    """A version that was refused: the sentence, and every verdict up to it."""
-
-    version: ModelVersion
-    reason: str
-    verdicts: tuple[Verdict, ...] = ()
-
-
-class Memory(msgspec.Struct, frozen=True):
-    """What is remembered. `pin` is the version that serves whatever the registry says."""
-
-    pin: ModelVersion | None = None
-    refusals: tuple[Refusal, ...] = ()
-    pointer: str = ""
-    """Whose memory this is, for whoever reads the file."""
-
-
-class _Layout1(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The first layout, which had no digest: each of its members must be there."""
-
-    pin: ModelVersion | None
-    refusals: tuple[Refusal, ...]
-
-
 class _Unchanged:
     """Stands for 'no other pin'; None is one, since it takes the pin away."""
 
 
 _UNCHANGED: Final = _Unchanged()
-
-
-def pointer_name(pointer: str) -> str:
-    """Return the file name, without its ending, of what is kept for a pointer."""
-    return hashlib.sha256(pointer.encode()).hexdigest()[:16]
-
-
-def memory_file(file: Path) -> StateFile[Memory]:
-    """Return one pointer's memory file."""
-    return StateFile(file, Memory, _LAYOUT, _read_layout_1)
 
 
 class PointerState:
@@ -79,7 +41,7 @@ class PointerState:
 
     def __init__(self, cache_dir: Path, pointer: str) -> None:
         self._pointer = pointer
-        self._state = memory_file(cache_dir / FOLDER / f"{pointer_name(pointer)}.json")
+        self._state = file_of(cache_dir, pointer)
         self._limiter = CapacityLimiter(1)
         self.held = ""
         """Why it is unknown whether a version is pinned; '' where that is known."""
@@ -202,11 +164,6 @@ class PointerState:
         refusals.update({refusal.version: refusal for refusal in self._refusals or ()})
         pin = found.pin if isinstance(self._pin, _Unchanged) else self._pin
         return Memory(pin, tuple(refusals.values())[-MOST_REFUSALS:], self._pointer)
-
-
-def _read_layout_1(content: bytes) -> Memory:
-    older = msgspec.json.decode(content, type=_Layout1)
-    return Memory(older.pin, older.refusals)
 
 
 def _bounded(refusal: Refusal) -> Refusal:

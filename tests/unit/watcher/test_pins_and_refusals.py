@@ -61,9 +61,9 @@ async def test_a_pin_serves_whatever_the_registry_says() -> None:
         await promote(watcher, 3)
         await watcher.pause(5)
         assert watcher.serving == "1"
-        assert watcher.monitor.promoted == a_version(3)
+        assert watcher.status.registry.promoted == a_version(3)
         assert await outcome_of(watcher, watcher.desired.unpin()) == "3"
-        assert watcher.monitor.pin is None
+        assert watcher.status.pin is None
         assert watcher.journal.last(2)[1].trigger is Trigger.PIN
 
 
@@ -77,7 +77,7 @@ async def test_a_pin_survives_a_restart() -> None:
         again.source.outage = "registry down"
         await again.reconciler.run_once()
         await again.until(lambda: again.serving == "1")
-        assert again.monitor.pin == a_version(1)
+        assert again.status.pin == a_version(1)
 
 
 async def test_a_version_that_is_refused_is_not_pinned() -> None:
@@ -88,7 +88,7 @@ async def test_a_version_that_is_refused_is_not_pinned() -> None:
         watcher.fates.by_number["1"] = Fate(smoke_refusal="it answers nonsense")
         assert isinstance(await outcome_of(watcher, watcher.desired.pin("1")), RefusedError)
         await watcher.reconciler.run_once()
-        assert watcher.monitor.pin is None
+        assert watcher.status.pin is None
         assert watcher.serving == "2"
 
 
@@ -135,9 +135,9 @@ async def test_with_an_unknown_pin_the_last_known_good_version_serves() -> None:
         await again.pause(5)
         assert isinstance(await outcome_of(again, again.desired.reload()), PinUnknownError)
         assert again.serving == "1"
-        assert again.monitor.held
+        assert again.status.held
         assert await outcome_of(again, again.desired.unpin()) == "2"
-        assert again.monitor.held == ""
+        assert again.status.held == ""
 
 
 async def test_a_pin_ends_that_a_pin_is_unknown() -> None:
@@ -148,7 +148,7 @@ async def test_a_pin_ends_that_a_pin_is_unknown() -> None:
     async with a_watcher(earlier=watcher) as again:
         again.source.versions["2"] = a_version(2)
         assert await outcome_of(again, again.desired.pin("2")) == "2"
-        assert again.monitor.held == ""
+        assert again.status.held == ""
 
 
 async def test_a_pin_that_another_service_has_set_is_taken_up() -> None:
@@ -172,10 +172,10 @@ async def test_a_refused_version_is_called_refused_after_a_restart() -> None:
         await promote(watcher, 2)
         await watcher.until(lambda: ("2", PromotionOutcome.REFUSED) in watcher.outcomes)
         await watcher.reconciler.run_once()
-        assert "nonsense" in watcher.monitor.refused[a_version(2)]
+        assert "nonsense" in watcher.status.refused[a_version(2)]
     async with a_watcher(earlier=watcher) as again:
         await promote(again, 2)
-        assert "nonsense" in again.monitor.refused[a_version(2)]
+        assert "nonsense" in again.status.refused[a_version(2)]
 
 
 async def test_a_refusal_survives_a_restart() -> None:

@@ -7,9 +7,10 @@ from pathlib import Path
 import filelock
 import pytest
 
+from service.control.pointer_state import PointerState
 from service.core.versions import ModelVersion
 from service.store import state_file
-from service.store.pointer_state import Memory, PointerState, Refusal
+from service.store.pointer_file import Memory, Refusal
 from tests.support.fake_source import a_version
 
 POINTER = "models:/m@champion at http://registry.test"

@@ -1,10 +1,10 @@
-"""What the watcher needs of a pointer's pin and refusals, which outlast a process."""
+"""What the control state needs of a pointer's pin and refusals, which outlast a process."""
 
 from collections.abc import Collection
 from typing import Protocol
 
 from service.core.versions import ModelVersion
-from service.store.pointer_state import Memory, Refusal
+from service.store.pointer_file import Memory, Refusal
 
 
 class PointerMemory(Protocol):
