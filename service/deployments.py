@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
+from pathlib import Path
 
 import anyio
 import anyio.to_thread
@@ -40,7 +41,8 @@ class Deployments(Mapping[str, Deployment]):
         self.settings = settings
         self.draining = False
         """Whether the service is about to end, and wants no new callers."""
-        self._file = ModelsFile(settings) if settings.service.models_file else None
+        file = settings.service.models_file
+        self._file = ModelsFile(Path(file)) if file else None
         self._temp = temp
         self._credentials = credentials
         self._observe = observe
@@ -117,7 +119,7 @@ class Deployments(Mapping[str, Deployment]):
                     keeper = self._keepers[name] = self._keeper(name, settings, self._platform)
                     starts.start_soon(self._tasks.start, keeper.run)
             if self._file is not None:
-                self._tasks.start_soon(self._file.follow, self.apply)
+                self._tasks.start_soon(self._file.follow, lambda: self.settings, self.apply)
             yield
             await anyio.to_thread.run_sync(self._platform.threads.give_up_first_start)
             for keeper in self._keepers.values():

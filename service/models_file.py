@@ -20,11 +20,10 @@ Signature = tuple[int, int, int] | None
 
 
 class ModelsFile:
-    """The file that describes the deployments, and what it said last."""
+    """The file that describes the deployments, and whether what it says is in force."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._file = Path(settings.service.models_file)
+    def __init__(self, file: Path) -> None:
+        self._file = file
         self._seen: Signature = None
         self._is_asked = False
         self.trouble = ""
@@ -34,10 +33,13 @@ class ModelsFile:
         """Have it read again at the next look. A signal handler may call this."""
         self._is_asked = True
 
-    async def follow(self, apply: Callable[[Settings], Awaitable[None]]) -> None:
+    async def follow(
+        self, in_force: Callable[[], Settings], apply: Callable[[Settings], Awaitable[None]]
+    ) -> None:
         """Apply what the file says whenever that changes, until cancelled.
 
-        A mistake in it leaves everything as it is: `trouble` and the log say which.
+        `in_force` returns the settings that are. A mistake in the file leaves everything as it is:
+        `trouble` and the log say which.
         """
         while True:
             asked, self._is_asked = self._is_asked, False
@@ -45,11 +47,12 @@ class ModelsFile:
             signature = await anyio.to_thread.run_sync(_signature, self._file)
             if asked or signature != self._seen:
                 self._seen = signature
-                await self._read(apply, asked=asked)
+                await self._read(in_force(), apply, asked=asked)
             await anyio.sleep(LOOK_S)
 
-    async def _read(self, apply: Callable[[Settings], Awaitable[None]], *, asked: bool) -> None:
-        known = self._settings
+    async def _read(
+        self, known: Settings, apply: Callable[[Settings], Awaitable[None]], *, asked: bool
+    ) -> None:
         try:
             deployments = await anyio.to_thread.run_sync(
                 read_models_file, self._file, known.defaults
@@ -62,7 +65,7 @@ class ModelsFile:
             return
         if self.trouble or asked or deployments != dict(known.deployments):
             _log.info("MODELS_FILE was read", models=list(deployments))
-        self.trouble, self._settings = "", settings
+        self.trouble = ""
         await apply(settings)
 
 

@@ -60,7 +60,7 @@ class _UnreadableError(sqlite3.DatabaseError):
 def write(file: Path, pointer: str, rows: Sequence[tuple[str, str]], kept: int) -> None:
     """Write identities with their promotions, over what was written of them; forget the oldest.
 
-    Raise sqlite3.Error or OSError where the disk, or who else writes, does not let us.
+    Raise sqlite3.Error or OSError where the disk, or another writer, does not let us.
     """
 
     def work(db: sqlite3.Connection) -> None:

@@ -133,7 +133,7 @@ class WriteBack(NullObserver):
 
     def _tags(self, news: _News) -> dict[str, str]:
         since = news.since.isoformat(timespec="seconds").replace("+00:00", "Z")
-        # The status last: whoever sees it sees its reason.
+        # The status last: when it can be seen, so can its reason.
         return {
             "hotswap.reason": news.reason,
             "hotswap.since": since,

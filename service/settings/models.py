@@ -2,7 +2,8 @@
 
 import difflib
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,8 @@ def read_models(text: str, defaults: DeploymentSettings) -> dict[str, Deployment
             raise _wrong(entry, "NAME=URI, separated by commas")
         if name in deployments:
             raise _wrong(entry, f"one pointer for each name, and {show(name)} has another one")
-        deployments[name] = _deployment(name, {"uri": uri}, defaults, f"MODELS, {show(entry)}")
+        with _at(f"MODELS, {show(entry)}"):
+            deployments[name] = _deployment(name, {"uri": uri}, defaults)
     return deployments
 
 
@@ -72,51 +74,50 @@ def read_models_file(file: Path, defaults: DeploymentSettings) -> dict[str, Depl
         raise SettingsError(f"{where} describes no model: allowed is a table [models.NAME] each")
     if len(tables) > _MOST_MODELS:
         raise SettingsError(f"{where} is wrong: allowed are {_MOST_MODELS} models")
-    return {
-        name: _deployment(name, table, defaults, f"{where}, [models.{show(name)}]")
-        for name, table in tables.items()
-    }
+    deployments: dict[str, DeploymentSettings] = {}
+    for name, table in tables.items():
+        with _at(f"{where}, [models.{show(name)}]"):
+            deployments[name] = _deployment(name, table, defaults)
+    return deployments
 
 
-def _deployment(
-    name: str, table: object, defaults: DeploymentSettings, where: str
-) -> DeploymentSettings:
+@contextmanager
+def _at(where: str) -> Iterator[None]:
+    """Say where it is, in front of what is wrong."""
+    try:
+        yield
+    except (SettingsError, InvalidModelUriError) as error:
+        raise SettingsError(f"{where}: {error}") from None
+
+
+def _deployment(name: str, table: object, defaults: DeploymentSettings) -> DeploymentSettings:
     """Return one deployment's settings; what its table doesn't say comes from the environment."""
     if not is_model_name(name) or name in _NOT_IN_PATHS:
         raise SettingsError(
-            f"{where} is wrong: allowed is a name without '/', ':' or control character"
+            "the name is wrong: allowed is a name without '/', ':' or control character"
         )
     if not isinstance(table, Mapping) or not isinstance(table.get("uri"), str):
-        raise SettingsError(f"{where}: a uri such as models:/NAME@ALIAS is missing")
-    try:
-        ModelRef.parse(table["uri"])
-    except InvalidModelUriError as error:
-        raise SettingsError(f"{where}: {error}") from None
-    values = {key: _value(key, value, where) for key, value in table.items() if key != "uri"}
+        raise SettingsError("a uri such as models:/NAME@ALIAS is missing")
+    ModelRef.parse(table["uri"])
+    values = {key: _value(key, value) for key, value in table.items() if key != "uri"}
     settings = msgspec.structs.replace(
         defaults, model_uri=table["uri"], model_name=name, model_stage="", model_alias="", **values
     )
-    try:
-        settings.check()
-    except SettingsError as error:
-        raise SettingsError(f"{where}: {error}") from None
+    settings.check()
     return settings
 
 
-def _value(key: str, value: object, where: str) -> Any:
+def _value(key: str, value: object) -> Any:
     """Return a value by the type of its setting, whether it is a text or TOML's own."""
     field = _FIELDS.get(key)
     if field is None:
         near = difflib.get_close_matches(key, _FIELDS, 1)
         hint = f"; {near[0]} is one" if near else ""
-        raise SettingsError(f"{where}: {show(key)} is no setting of a model{hint}")
+        raise SettingsError(f"{show(key)} is no setting of a model{hint}")
     if isinstance(value, (dict, list)):
-        raise SettingsError(f"{where}: {key} is wrong: allowed is a single value")
+        raise SettingsError(f"{key} is wrong: allowed is a single value")
     text = str(value).lower() if isinstance(value, bool) else str(value)
-    try:
-        return convert_setting(key, field.type, text)
-    except SettingsError as error:
-        raise SettingsError(f"{where}: {error}") from None
+    return convert_setting(key, field.type, text)
 
 
 def _wrong(entry: str, allowed: str) -> SettingsError:

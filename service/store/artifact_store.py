@@ -7,7 +7,7 @@ Below the cache folder:
     versions/<key>/version.json   the ModelVersion, and the manifest's digest
     compiled/<key>/               what was compiled of it, which goes when it does
     tmp/<key>...                  what is being fetched or removed
-    locks/<key>.lock              held by whoever changes that version's folders
+    locks/<key>.lock              held while that version's folders are changed
     locks/in-use/<key>/           one file, held, for each service that uses the version
     uses.json                     the order of last uses
     needs/<pointer>.json          the versions that a pointer needs: its last known good one, ...
@@ -141,7 +141,7 @@ class ArtifactStore:
                 raise StoreCorruptError(f"{key} was pruned before it was used")
             # All that can be cancelled comes before the mark: nobody would take it away.
             await self._note_use(key)
-            # A name that nobody reuses: whoever finds it unlocked may delete it.
+            # A name that nobody reuses: a service that finds it unlocked may delete it.
             mark = self._locks / "in-use" / key / f"{uuid.uuid4().hex}.lock"
             lock = filelock.FileLock(mark, thread_local=False)
             await self.run(files.try_lock, lock)

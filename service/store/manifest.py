@@ -132,7 +132,7 @@ def _files(root: Path) -> Iterator[tuple[str, Path]]:
                 if file.is_dir():
                     raise StoreCorruptError(f"{path} in {root} is a link to a folder")
             if not stat.S_ISREG(file.stat().st_mode):
-                # To read a pipe would wait for whoever writes it.
+                # To read a pipe would wait for its writer.
                 raise StoreCorruptError(f"{path} in {root} is no regular file")
             count += 1
             if count > _MOST_FILES or len(path) > _MOST_CHARACTERS:

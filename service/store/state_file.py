@@ -47,7 +47,7 @@ class StateFile(Generic[T]):
     """One file, whose content is a `kind`. Every method blocks.
 
     `layout` is what is written, `read_older` reads a file that names no layout. Raise OSError
-    where the disk, or who else holds the file's lock, does not let us.
+    where the disk, or another holder of the file's lock, does not let us.
     """
 
     def __init__(
