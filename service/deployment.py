@@ -42,9 +42,9 @@ from service.watcher.versions import LoadedVersions
 from service.workers.pool_settings import PoolSettings
 
 _LOCK_SLACK_S = 60.0
-"""Over FETCH_TIMEOUT_S, for which a version's lock is waited for."""
+"""A version's lock is waited for this much longer than FETCH_TIMEOUT_S."""
 _QUEUED_BODIES = 8
-"""Of the largest size: so many may wait for a worker where MAX_QUEUE_BYTES says nothing."""
+"""So many bodies of the largest size may wait for a worker where MAX_QUEUE_BYTES says nothing."""
 
 
 class Deployment:

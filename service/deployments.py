@@ -19,7 +19,7 @@ from service.settings.deployment import DeploymentSettings
 from service.settings.settings import Settings
 
 _SUCCESSION_LOOK_S = 0.1
-"""How often it is looked whether a deployment with new settings can answer by now."""
+"""Seconds between two looks whether a deployment with new settings can answer."""
 _NOT_RUNNING = "the service does not run yet, or no more"
 
 

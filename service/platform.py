@@ -38,9 +38,9 @@ from service.workers.variables import WorkerVariables
 
 _STORE_THREADS = 4
 _FETCH_PROCESSES = 4
-"""The more, the more downloads run beside each other."""
+"""This many downloads run beside each other at most."""
 _DESCRIBE_TIMEOUT_S = 60.0
-"""A small part of a second does."""
+"""A description that takes longer is given up; a usual one takes a small part of a second."""
 
 Observe = Callable[[str], Sequence[Observer]]
 """Returns what is told of a deployment, given its name, besides the log."""

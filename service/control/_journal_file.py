@@ -18,13 +18,13 @@ import structlog
 T = TypeVar("T")
 
 _BUSY_S = 5.0
-"""How long to wait for another service that writes."""
+"""Another service that writes is waited for up to this time."""
 _MOST_ROWS = 20_000
-"""Over all pointers that were ever followed with this file."""
+"""The file keeps this many promotions of all pointers that were ever followed with it."""
 LAYOUT = 1
 """What user_version says of a file that has these columns."""
 _DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR})
-"""The last one is what our own statements meet where the file lacks our columns."""
+"""These mean that a file is damaged; the last one is met where it lacks our columns."""
 _CREATE = """
 CREATE TABLE IF NOT EXISTS promotions (
     id INTEGER PRIMARY KEY AUTOINCREMENT,

@@ -19,11 +19,11 @@ from service.core.text import presentable
 T = TypeVar("T")
 
 _GATHER_S = 0.1
-"""What a line may wait for those after it: a promotion is told in many steps."""
+"""A line waits this long for those after it, since a promotion is told in many steps."""
 _FIRST_PAUSE_S = 1.0
 _LONGEST_PAUSE_S = 60.0
 _LAST_WRITE_S = 8.0
-"""What the end of the service waits for the last lines: more than a writer waits for another."""
+"""The end of the service waits this long for the last lines, which may wait for another writer."""
 _UNKNOWN = "it was under way when this service started: elsewhere, or in a service that ended"
 
 

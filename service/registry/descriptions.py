@@ -8,7 +8,7 @@ from service.core.versions import StoredVersion
 from service.registry.messages import DescribeRequest
 
 _KEPT = 16
-"""Each takes half a megabyte at most, where its requirements are as many and long as may be."""
+"""This many descriptions are kept. The largest that is allowed takes half a megabyte."""
 
 
 class Descriptions:

@@ -9,7 +9,7 @@ from service.registry.sources import RegistrySource
 from service.store.version_store import VersionStore
 
 _SHOWN = 40
-"""Characters of somebody's text that a sentence repeats."""
+"""A sentence repeats this many characters of a caller's text."""
 
 
 class VersionFinder:

@@ -13,19 +13,19 @@ from service.core.versions import ModelRef, RefKind
 from service.registry.messages import ResolveReply, ResolveRequest, SearchReply, SearchRequest
 
 FEW = 3
-"""So many pointers are asked for one by one: that costs a registry less than a search."""
+"""Up to this many pointers are asked for one by one, which costs a registry less than a search."""
 _BATCH_DELAY_S = 0.02
-"""The longer, the more of a fleet's pointers share a look. A few wait for nobody."""
+"""Pointers that are asked for within this time share a look. A few are not waited for."""
 _MOST_NAMES = 100
-"""Of one search: more make fewer searches, and longer answers."""
+"""One search has this many names at most. More would make fewer searches, and longer answers."""
 _MOST_FILTER_BYTES = 4_000
-"""Of one search: its filter is part of an address, which proxies allow some kilobytes."""
+"""The filter of a search is no longer: it is part of an address, and proxies limit these."""
 _REFUSED_FOR_S = 600.0
-"""The longer, the later a registry that has learnt to search is asked to."""
+"""A registry that refused to search is asked again after this time."""
 _FAILED_FOR_S = 60.0
-"""The same, for one whose search failed while it answered otherwise."""
+"""A registry whose search failed while it answered otherwise is asked again after this time."""
 _SLOW_SHARE = 0.25
-"""Of the time that a look has: a pointer whose failure took more is asked for last."""
+"""A pointer whose failure took more than this share of a look's time is asked for last."""
 _SEARCHED = frozenset({RefKind.ALIAS, RefKind.STAGE, RefKind.LATEST})
 
 _log = structlog.get_logger("registry")

@@ -24,7 +24,7 @@ DOWNLOAD = "download"
 TAG = "tag"
 DESCRIBE = "describe"
 FETCH_MEMORY_BYTES = 4 * 2**30
-"""What a process that downloads may hold: MLflow brings parts of files of 100 MB into memory."""
+"""A process that downloads may hold this much: MLflow reads files in parts of 100 MB."""
 
 
 class RegistryClientSettings(msgspec.Struct, frozen=True):

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 _PERIOD_S = 86_400.0
 _TOO_SOON_S = 0.001
-"""A look that is due so soon is the one that has just begun."""
+"""A look that is due within this time is the one that has just begun."""
 
 
 class PollTimes:

@@ -12,7 +12,7 @@ from service.processes.child import ChildSpec
 T = TypeVar("T")
 
 IDLE_S = 60.0
-"""The longer, the fewer processes are started, and the more memory is held for nothing."""
+"""A process that was idle for longer ends, and gives its memory back."""
 
 
 class Process(Protocol):

@@ -34,9 +34,9 @@ from service.registry.process_pool import ProcessPool
 from service.workers.variables import REGISTRY_URI, TRACKING_URI
 
 _FETCH_READ_S = 60.0
-"""How long a download may bring nothing at all before it is tried again."""
+"""A download that brings nothing for this time is tried again."""
 _POLL_SHARE = 0.8
-"""Of REGISTRY_TIMEOUT_S: what one HTTP request may take, so that its own error comes first."""
+"""One HTTP request may take this share of REGISTRY_TIMEOUT_S, so that its own error comes first."""
 
 
 def registry_environment(

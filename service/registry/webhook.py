@@ -17,7 +17,7 @@ import msgspec
 from service.core.errors import SpentWebhookError, UnsignedWebhookError
 
 FRESHNESS_S = 300
-"""How far a delivery's time may be from ours, either way."""
+"""A delivery whose time is further from ours, either way, is refused."""
 _REMEMBERED = 4096
 _DELIVERY_ID = re.compile(r"[!-~]{1,128}")
 _TIMESTAMP = re.compile(r"[0-9]{1,12}")

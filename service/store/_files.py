@@ -25,7 +25,7 @@ _RECORD = "version.json"
 _MODEL = "model"
 _MOST_BYTES = 4 * 2**20
 _NO_RECORD = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EINVAL, errno.ELOOP, errno.EFBIG})
-"""What tells of a path that it is no file which could be a record; others may pass."""
+"""These errors say that a path is no file which could be a record; others may pass."""
 _RENAME_TRIES = 10
 _RENAME_PAUSE_S = 0.1
 

@@ -43,7 +43,7 @@ _THREADS = 4
 _MODEL = "model"
 _STATE_LOCK = "state"
 _STATE_LOCK_S = 2.0
-"""How long to wait for another service where something else waits for us."""
+"""Another service is waited for up to this time where something else waits for us."""
 
 _log = structlog.get_logger("store")
 

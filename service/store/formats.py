@@ -4,7 +4,7 @@ from pathlib import Path
 
 _SKOPS = b"serialization_format: skops"
 _READ_BYTES = 1_000_000
-"""A wrong guess costs a load a second: nobody waits for a file of any length."""
+"""Of a longer file only this much is read: a wrong guess costs a load a second."""
 
 
 def may_need_skops(cache_dir: Path) -> bool:

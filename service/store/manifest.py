@@ -20,7 +20,7 @@ MANIFEST_NAME = "manifest.json"
 _CHUNK_BYTES = 2**18
 _MOST_FILES = 100_000
 _MOST_CHARACTERS = 4_096
-"""Of a path: no system that we know takes a longer one in one call."""
+"""A longer path is refused: no system that we know takes one in one call."""
 
 
 class FileEntry(msgspec.Struct, frozen=True):

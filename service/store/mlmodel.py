@@ -1,6 +1,7 @@
 """The file in which MLflow describes a model, beside it. Read in child processes alone.
 
-Whoever may log a model writes it: its size, its depth and what its aliases stand for are limited.
+Anybody who may log a model writes it, so its size, its depth and what its aliases stand for are
+limited.
 """
 
 from pathlib import Path
@@ -14,13 +15,13 @@ MAX_BYTES = 16_000_000
 MAX_VALUES = 500_000
 MAX_LEVELS = 50
 MAX_CHARACTERS = 2 * MAX_BYTES
-"""Of all texts together, each counted wherever an alias repeats it."""
+"""All texts together have no more characters, each counted wherever an alias repeats it."""
 _MOST_DIGITS = 64
-"""Of a number to the base of 60, such as `1:30:00`, which YAML 1.1 has: the time that PyYAML takes
-for one grows with the square of its length."""
+"""A number to the base of 60, such as `1:30:00`, has no more: PyYAML takes a time that grows
+with the square of its length."""
 _OF_BASE_60 = "0123456789:_+-"
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-"""LibYAML's where PyYAML was built with it: it takes a tenth of the time."""
+"""LibYAML's loader takes a tenth of the time, where PyYAML was built with it."""
 
 
 class DocumentLimitError(yaml.YAMLError):

@@ -22,7 +22,7 @@ from service.store.state_file import MOST_BYTES, StateFile
 FOLDER = "needs"
 OLD_GOOD = "good.json"
 UNUSED_AFTER_S = 90 * 86_400.0
-"""A pointer, or a version that no pointer needs, is forgotten when it was not used for so long."""
+"""A pointer, or a version that no pointer needs, is forgotten when it was not used for longer."""
 _LAYOUT = 1
 
 _log = structlog.get_logger("store")

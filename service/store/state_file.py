@@ -28,7 +28,7 @@ Signature = tuple[int, int, int] | None
 MOST_BYTES = 4 * 2**20
 """A larger file is not read: it is none of ours."""
 _LOCK_S = 2.0
-"""How long to wait for another service that changes the file; a change takes milliseconds."""
+"""Another service that changes the file is waited for up to this time; it needs milliseconds."""
 _KEPT_COPIES = 5
 _NOT_READABLE = (msgspec.MsgspecError, RecursionError, ValueError, OverflowError)
 

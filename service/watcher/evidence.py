@@ -17,14 +17,14 @@ _MARGIN = 1.5
 _SMALLEST_STEP = 0.002
 """A version may always fail by this share of its requests more often than the one before."""
 _MOST_PRESUMED = 0.1
-"""The higher, the more failures are tolerated after a version that few requests are known of."""
+"""A higher one tolerates more failures after a version of which few requests are known."""
 _ALTERNATIVES = 7
 """More of them find a version sooner if its rate is near one of them, and others later."""
 _FIRST_ODDS = 2.0
 """The lowest rate that is looked for has this many times the odds of the tolerated one."""
 _HIGHEST_RATE = 0.6
 _SAME_BODY_APART_S = 10.0
-"""The longer, the less is brought about by a caller who sends one body again and again."""
+"""Failures of one body that come sooner after one another count once: one caller may repeat it."""
 _NOTHING_ELSE = 6
 """After so many failures in a row it is no longer one caller's body that fails, but all that is
 asked. The higher, the more often a caller may repeat it while nobody else asks anything.

@@ -17,14 +17,14 @@ from service.watcher.evidence import Counting, Evidence, tolerated_rate
 from service.watcher.replay import Outcome, replay, replay_apart, was_killed_from_outside
 
 APART_S = 0.1
-"""The more time, the fewer failures of a burst are weighed."""
+"""Failures that come sooner after one another are not weighed: a burst is one witness."""
 _OVER_S = 0.001
 """A probation that has less time left is over."""
 _LOOK_EVERY_S = 0.2
-"""The more time, the later it is noticed that another version serves."""
+"""It is noticed after this time at most that another version serves."""
 _TEST_SHARE = 0.5
-"""The larger, the sooner a worse version is found, and the less is presumed to be known of the one
-before: the rest of PROBATION_ALPHA is the share of its bound."""
+"""The test may spend this share of PROBATION_ALPHA, and the bound of the rate before the rest. A
+larger one finds a worse version sooner, and presumes that less is known of the one before."""
 
 
 class ProbationSettings(msgspec.Struct, frozen=True):

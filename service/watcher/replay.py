@@ -15,7 +15,7 @@ from service.workers.messages import RawRequest
 _TYPICAL_RUNS = 10
 """A call may take this many times what the version's calls typically take."""
 _WHOLE_WITHIN_S = 30.0
-"""How long it is waited for a worker that an earlier replay has cost."""
+"""A worker that an earlier replay has cost is waited for up to this time."""
 _POLL_S = 0.05
 _END_KNOWN_WITHIN_S = 5.0
 

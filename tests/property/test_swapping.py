@@ -65,7 +65,7 @@ class WatchedRoutes(Routes):
             assert not candidate.closed.is_set(), "3: it serves what is closed"
             nothing_serves = self.current is None or self.current.closed.is_set()
             stands_in = nothing_serves and candidate.version in self._machine.watcher.store.good
-            assert candidate.version == answer or stands_in, "5: an older wish wins"
+            assert candidate.version == answer or stands_in, "5: an older change wins"
             self.served.append(candidate)
         previous = super().swap(candidate)
         if previous is not None:

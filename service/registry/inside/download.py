@@ -26,7 +26,7 @@ from service.registry.messages import DownloadReply, DownloadRequest
 from service.store.mlmodel import MLMODEL, DocumentLimitError, read_mlmodel
 
 _WRITTEN_HERE = frozenset({"registered_model_meta"})
-"""What MLflow's client adds to a download, and no listing knows."""
+"""MLflow's client adds these to a download, and no listing names them."""
 
 _WRITTEN_HERE_BYTES = 1_000_000
 _BYTECODE = "__pycache__"

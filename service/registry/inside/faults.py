@@ -12,7 +12,7 @@ from service.core.text import presentable
 
 _SHOWN_CHARACTERS = 300
 _READ_CHARACTERS = 100_000
-"""Of an error, which may hold a whole page of a registry's."""
+"""No more is read of an error, which may hold a whole page of a registry."""
 _EXTRAS = {
     "boto3": "s3",
     "botocore": "s3",

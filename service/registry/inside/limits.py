@@ -20,12 +20,12 @@ import requests.adapters
 from service import windows
 
 MAX_ANSWER_BYTES = 16_000_000
-"""Of an answer that is no file: a larger one is refused."""
+"""A larger answer that is no file is refused."""
 ENTRY_BYTES = 4_096
-"""What an empty file or folder counts for: about what it takes of a disk."""
+"""An empty file or folder counts for this much, which is about what it takes of a disk."""
 _LOOK_EVERY_S = 0.2
 _LOOK_SHARE = 10
-"""Looks at a large folder take at most one part in so many of the time."""
+"""Looks at a large folder take at most one part in this many of the time."""
 _CHUNK_BYTES = 65_536
 _RANGE = re.compile(r"bytes=(\d{1,19})-(\d{1,19})")
 _OK = 300

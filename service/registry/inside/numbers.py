@@ -1,9 +1,9 @@
-"""Numbers as a registry's answers have them, which may be anything that somebody sent."""
+"""Numbers in the answers of a registry, which may be anything."""
 
 import re
 
 _DIGITS = re.compile(r"[0-9]{1,19}")
-"""As many as a 64-bit integer has; Python's own `int` raises for thousands of them."""
+"""A 64-bit integer has 19 digits at most; Python's own `int` raises for thousands of them."""
 
 
 def milliseconds(value: object) -> int:

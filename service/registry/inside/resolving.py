@@ -20,7 +20,7 @@ from service.registry.inside.numbers import milliseconds
 from service.registry.messages import ResolveReply, ResolveRequest
 
 _NAME_CHARACTERS = 4_000
-"""MLflow's own limits are 256 for a name and 500 for a place."""
+"""A longer name is refused. MLflow's own limits are 256 for a name and 500 for a place."""
 
 
 def resolve(request: ResolveRequest) -> ResolveReply:

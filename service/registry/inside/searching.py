@@ -26,14 +26,14 @@ from service.registry.messages import ResolveReply, ResolveRequest, SearchReply,
 _UNQUOTED = frozenset("'\"`\\")
 """A name with one of these can't be written into a filter."""
 _MOST_PAGES = 20
-"""What later pages have is not found."""
+"""No further page of a search is read; what it has is asked for by name."""
 _KNOWN_FOR_S = 900.0
-"""The longer, the later it would be noticed that a version's number stands for something else."""
+"""After this time it is asked again what a version's number stands for."""
 _MOST_KNOWN = 1_000
 _NO_SEARCH = ("databricks-uc", "uc:")
-"""How the addresses of registries begin that take no filter."""
+"""Addresses that begin so are of registries which take no filter."""
 _REFUSALS = frozenset({"INVALID_PARAMETER_VALUE", "BAD_REQUEST", "ENDPOINT_NOT_FOUND"})
-"""What is answered by servers that know no search, or no IN: those before MLflow 3.9 or so."""
+"""Servers answer so that know no search, or no IN: those before MLflow 3.9 or so."""
 
 _Key = tuple[str, int, str]
 """A registered model, when it was created, and a version's number."""

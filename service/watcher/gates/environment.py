@@ -20,7 +20,7 @@ Installed = Callable[[str], str | None]
 """Returns the installed version of a distribution, None where there is none."""
 
 _SHOWN = 20
-"""Sentences of a list that are shown; of the rest, how many there are."""
+"""A list shows this many sentences, and says how many more there are."""
 _SHOWN_CHARACTERS = 120
 
 

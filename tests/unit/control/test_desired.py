@@ -77,7 +77,7 @@ async def test_a_pass_is_told_by_what_it_was_called_for() -> None:
     desired = DesiredState()
     assert desired.take_trigger() is Trigger.POLL
     desired.wake(Trigger.WEBHOOK)
-    # The end of a rollout rings too, and is no reason worth telling.
+    # The end of a rollout wakes it too, and is no reason worth telling.
     desired.wake()
     await desired.woken()
     assert desired.take_trigger() is Trigger.WEBHOOK

@@ -88,7 +88,7 @@ async def test_it_looks_in_the_moments_of_its_process() -> None:
         assert gaps == pytest.approx([POLL_S] * 20)
 
 
-async def test_somebody_who_rings_is_heard_at_once() -> None:
+async def test_a_wake_up_is_followed_immediately() -> None:
     """Also during a pass, which may have looked too early."""
     async with a_watcher() as watcher:
         watcher.source.version = a_version(1)

@@ -81,7 +81,7 @@ async def test_a_pin_survives_a_restart() -> None:
 
 
 async def test_a_version_that_is_refused_is_not_pinned() -> None:
-    """Whoever asked is told, and what served goes on to serve."""
+    """The one who asked is told, and what served goes on to serve."""
     async with a_watcher() as watcher:
         await serve(watcher, 2)
         watcher.source.versions["1"] = a_version(1)
@@ -92,7 +92,7 @@ async def test_a_version_that_is_refused_is_not_pinned() -> None:
         assert watcher.serving == "2"
 
 
-async def test_a_pin_of_what_nobody_has_is_refused_at_once() -> None:
+async def test_a_pin_of_what_nobody_has_is_refused_immediately() -> None:
     """Nothing changes; without a registry it is not known whether there is such a version."""
     async with a_watcher() as watcher:
         await serve(watcher, 1)

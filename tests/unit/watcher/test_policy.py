@@ -27,7 +27,7 @@ def a_snapshot(**given: Any) -> Snapshot:
         (a_snapshot(wanted=V2, serving=V1), Load(V2)),
         (a_snapshot(wanted=V1, serving=V2), Load(V1)),
         (a_snapshot(wanted=V1, serving=V1), KEEP),
-        # One candidate at a time, the newest wish wins.
+        # One candidate at a time, the newest change wins.
         (a_snapshot(wanted=V2, serving=V1, loading=V2), KEEP),
         (a_snapshot(wanted=V3, serving=V1, loading=V2), Cancel(V2)),
         (a_snapshot(wanted=V1, serving=V1, loading=V2), Cancel(V2)),

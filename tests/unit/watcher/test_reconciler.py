@@ -143,7 +143,7 @@ async def test_a_refusal_is_final_until_the_pointer_moves() -> None:
 
 
 async def test_a_reload_lifts_a_refusal() -> None:
-    """Whoever mended what was wrong around the version may ask."""
+    """Somebody may have mended what was wrong around the version."""
     async with a_watcher() as watcher:
         watcher.fates.by_number["1"] = REFUSED
         await promote(watcher, 1)
@@ -189,7 +189,7 @@ async def test_whatever_a_rollout_raises_ends_that_rollout_alone(error: Exceptio
         assert watcher.serving == "2"
 
 
-async def test_the_newest_wish_wins() -> None:
+async def test_the_newest_change_wins() -> None:
     """A candidate that is no longer wanted is cancelled, and only then the next one begins."""
     async with a_watcher() as watcher:
         await serve(watcher, 1)
@@ -218,7 +218,7 @@ async def test_a_candidate_is_given_up_for_what_serves_already() -> None:
         assert watcher.host.opening == [a_version(1)]
 
 
-async def test_a_candidate_that_is_given_up_at_once_never_begins() -> None:
+async def test_a_candidate_that_is_given_up_immediately_never_begins() -> None:
     """Between the decision and the first step of its task."""
     async with a_watcher() as watcher:
         await promote(watcher, 1)
