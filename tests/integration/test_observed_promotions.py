@@ -16,8 +16,8 @@ from service.core.states import State
 from service.deployments import Deployments
 from service.settings.environment import load_settings
 from tests.support.followed import ALIAS, pointer
-from tests.support.mlflow_server import MlflowServer, unique_name
 from tests.support.observers import Recording
+from tools.mlflow_server import MlflowServer, unique_name
 
 LIMIT_S = 90.0
 FAILING = {"instances": [{"a": 99.0, "do": ""}]}
