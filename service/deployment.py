@@ -10,6 +10,7 @@ from anyio.abc import TaskGroup, TaskStatus
 from service.compiling.compilation import Compiler
 from service.compiling.files import CompiledFiles
 from service.control.desired import DesiredState
+from service.control.journal import JournalReader
 from service.control.needs import PointerNeeds
 from service.control.pointer_state import PointerState
 from service.control.sqlite_journal import SqliteJournal
@@ -30,9 +31,8 @@ from service.serving.model import ModelHost
 from service.serving.routes import Routes
 from service.settings.deployment import DeploymentSettings
 from service.store.artifact_store import ArtifactStore
-from service.telemetry.fan_out import FanOut
+from service.telemetry.fan_out import fan_out
 from service.telemetry.log_observer import LogObserver
-from service.telemetry.observer import Observer
 from service.watcher.gates.chain import gate_chain
 from service.watcher.loop import watch
 from service.watcher.probation import ProbationSettings
@@ -63,7 +63,8 @@ class Deployment:
         self._registry: Registry = platform.registry(self.address)
         self._pointer = pointer_of(settings, name)
         cache_dir = platform.settings.cache_dir
-        self.journal = SqliteJournal(cache_dir / "journal.db", self._pointer.name)
+        self._journal = SqliteJournal(cache_dir / "journal.db", self._pointer.name)
+        self.journal: JournalReader = self._journal
         self.source = RegistrySource(self.ref, self._ask)
         self.store = ArtifactStore(
             cache_dir,
@@ -82,12 +83,12 @@ class Deployment:
         observers = [LogObserver(name), *platform.observe(name)]
         if self._write_back is not None:
             observers.append(self._write_back)
-        self.observer: Observer = FanOut(observers)
+        self.observer = fan_out(observers)
         """Is told of each event here."""
         self._state = ControlState(
             PointerState(cache_dir, self._pointer.name),
             PointerNeeds(self.store, self._pointer.name),
-            self.journal,
+            self._journal,
             self.observer,
         )
 
@@ -121,7 +122,7 @@ class Deployment:
         """
         await self.store.open()
         host = self.host()
-        async with self.journal.open(), anyio.create_task_group() as tasks:
+        async with self._journal.open(), anyio.create_task_group() as tasks:
             async with anyio.create_task_group() as watching:
                 reconciler = self._reconciler(host, tasks)
                 polls = Polls(

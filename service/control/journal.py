@@ -9,16 +9,8 @@ from service.core.events import Promotion
 KEPT_PROMOTIONS = 200
 
 
-@runtime_checkable
-class Journal(Protocol):
-    """Where promotions are written down and read back."""
-
-    def record(self, promotion: Promotion) -> None:
-        """Write down a promotion, or what became of one that is written down already.
-
-        One promotion is known by its version and the time it was noticed.
-        """
-        ...
+class JournalReader(Protocol):
+    """Where promotions are read that were written down."""
 
     def last(self, count: int) -> list[Promotion]:
         """Return the newest promotions, the newest first."""
@@ -27,6 +19,18 @@ class Journal(Protocol):
     @property
     def trouble(self) -> str:
         """Why it may not outlast this process, '' where nothing is wrong."""
+        ...
+
+
+@runtime_checkable
+class Journal(JournalReader, Protocol):
+    """Where promotions are written down and read back."""
+
+    def record(self, promotion: Promotion) -> None:
+        """Write down a promotion, or what became of one that is written down already.
+
+        One promotion is known by its version and the time it was noticed.
+        """
         ...
 
 

@@ -12,7 +12,7 @@ from service.core.events import PromotionOutcome, Trigger
 from service.core.states import State
 from service.core.verdicts import Outcome, Verdict
 from service.core.versions import StoredVersion
-from service.telemetry.fan_out import FanOut
+from service.telemetry.fan_out import fan_out
 from service.telemetry.log_observer import LogObserver
 from service.telemetry.observer import EVENTS, NullObserver, Observer
 from tests.support.fake_source import a_version
@@ -63,8 +63,8 @@ def logs() -> Iterator[list[Any]]:
     [
         NullObserver,
         lambda: LogObserver("m"),
-        lambda: FanOut([]),
-        lambda: FanOut([LogObserver("m"), Raising(), Recording()]),
+        lambda: fan_out([]),
+        lambda: fan_out([LogObserver("m"), Raising(), Recording()]),
     ],
     ids=["null", "log", "fan-out to none", "fan-out"],
 )
@@ -80,11 +80,11 @@ def test_an_observer_takes_each_event_and_raises_nothing(make: Callable[[], Obse
 def test_each_observer_is_told_each_event_once_whichever_raises(logs: list[Any]) -> None:
     """One that raises is logged once, with a traceback, and keeps nothing from the others."""
     first, last = Recording(), Recording()
-    fan_out = FanOut([first, Raising(), last])
+    all_of_them = fan_out([first, Raising(), last])
     everything = [(event, *TOLD[event]) for event in EVENTS]
     for _ in range(2):
         for event, *told in everything:
-            getattr(fan_out, event)(*told)
+            getattr(all_of_them, event)(*told)
     assert first.events == last.events == everything * 2
     (line,) = logs
     assert (line["event"], line["observer"], line["told"]) == (
@@ -106,5 +106,5 @@ def test_an_event_that_no_observer_takes_calls_none(logs: list[Any]) -> None:
 
     calm = Calm()
     calm.request_answered = None  # type: ignore[assignment, method-assign]
-    FanOut([calm]).request_answered(VERSION, 1, 0.1)
+    fan_out([calm]).request_answered(VERSION, 1, 0.1)
     assert logs == []
