@@ -1,4 +1,4 @@
-"""One child process seen from the front: start, warm, call, heartbeat, deadline, kill.
+"""One child process seen from the server process: start, warm, call, heartbeat, deadline, kill.
 
 Whatever blocks, may fail, and isn't ours runs in one of these, where it can be killed. A child's
 health is its pipe and its heartbeat, never `Process.is_alive()`, which turns false for living
@@ -112,7 +112,7 @@ class Child:
         self.on_counts: Callable[[Mapping[str, int]], None] = _ignore
         """Gets what the child has counted since its last reply, where it has."""
         self.exit_code: int | None = None
-        """How it ended: a status, or the negative number of a signal; None where nobody knows."""
+        """How it ended: a status, or the negative number of a signal; None if unknown."""
         self._spec = spec
         self._log_fields = spec.log_fields
         self._threads = threads
@@ -127,7 +127,7 @@ class Child:
         """The call between whose chunks others are answered."""
         self._output_thread: threading.Thread | None = None
         self._losses: list[ChildLostError] = []
-        """What was raised for its end, before anyone knew how it ended."""
+        """What was raised for its end, before it was known how it ended."""
 
     @property
     def is_alive(self) -> bool:

@@ -38,7 +38,7 @@ class CommandProcess:
             self._process.wait(timeout)
         except subprocess.TimeoutExpired:
             return
-        # Not before: its own status is for the one who started it.
+        # Not before: its own status is for `wait`, above.
         reap_marked(self._mark)
 
     def kill(self) -> None:

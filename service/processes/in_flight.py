@@ -72,7 +72,7 @@ class InFlightCalls:
         self._expiry = self._loop.call_later(first.timeout_s, self._end_time, first)
 
     def _end_time(self, call: SentCall) -> None:
-        """Tell that a call is late, unless it was we who stood still: its answer may lie there."""
+        """Tell that a call is late, unless this process stood still: its answer may be there."""
         expiry = self._expiry
         if expiry is not None and self._loop.time() - expiry.when() > _STOOD_STILL_S:
             again_s = min(call.timeout_s, _CATCH_UP_S)

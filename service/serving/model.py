@@ -132,7 +132,7 @@ class LoadedModel:
         self.serves.set()
 
     def note_failure(self, failed: FailedRequest) -> None:
-        """Count a request that failed by its fault, and tell who watches it."""
+        """Count a request that failed by its fault, and tell what watches it."""
         self.failed += 1
         self._record.note_failure(self.answered + self.failed)
         if self.trial is not None:

@@ -121,7 +121,7 @@ MIXES = st.tuples(
 
 
 async def _submit_all(asked: list[Asked], workers: FakeWorkers, *, row_wise: bool) -> list[Got]:
-    """Send every request at its moment; return answers and errors, None for who went away."""
+    """Send every request at its moment; return answers and errors, None where the caller went."""
     settings = BatchSettings(MAX_ROWS, 0.002, LIMIT_S)
     cost = BatchCost()
     for rows in (1, MAX_ROWS) * 3:
@@ -146,7 +146,7 @@ async def _submit_all(asked: list[Asked], workers: FakeWorkers, *, row_wise: boo
         async with anyio.create_task_group() as callers:
             for index, one in enumerate(asked):
                 callers.start_soon(ask, index, one)
-        # Whatever went on for callers who have gone ends, too.
+        # Whatever went on for callers that have gone ends, too.
         await anyio.sleep(10 * LIMIT_S)
         assert batcher.waiting == 0, "something is left waiting"
         assert batcher.unanswered == 0, "somebody is left without an answer"

@@ -88,7 +88,7 @@ async def outcomes(batcher: Batcher[Any], *payloads: Call | RawRequest) -> list[
 
 
 async def a_body_chunked(batcher: Batcher[Any], workers: FakeWorkers) -> "asyncio.Task[Any]":
-    """Send a body after a small request, and give its outcome, once it is answered in steps."""
+    """Send a body after a small request, and give its outcome, once it is answered in chunks."""
     assert await outcome(batcher, a_call(1)) == [1.5]
     body = asyncio.create_task(outcome(batcher, RawRequest(body=b"large")))
     await until(lambda: bool(workers.chunked))

@@ -4,8 +4,8 @@ A request is let in where its answer will come in time, by what the last runs to
 ahead of it. Any other one is refused while that is still cheap. Where nothing waits, every request
 is let in: so what is known can't become too old to be right.
 
-What is foretold is corrected by how fast the queue really moves, which the server's own work, other
-processes on its CPUs and lost workers slow down.
+What is estimated is corrected by how fast the queue really moves, which the server's own work,
+other processes on its CPUs and lost workers slow down.
 """
 
 import math
@@ -19,40 +19,51 @@ from service.serving.batching.batch_cost import BatchCost
 from service.serving.batching.request_queue import QueuedRequest, RequestQueue
 
 WAIT_SHARE = 0.85
-"""Of a request's timeout: what its answer may take by what is known, which is never exact."""
+"""The larger this share of a request's timeout, the longer its answer may be expected to take.
+
+Below 1, since what is known is never exact.
+"""
 STANDING_SHARE = 0.25
-"""The same once requests were refused for long: a long queue then only makes each answer late."""
+"""The same share once requests were refused for long.
+
+A long queue then only makes each answer late.
+"""
 _STANDING_AFTER = 1.0
+"""Requests were refused for long once they were for this many timeouts."""
 _STANDING_CYCLE = 8.0
-"""Times the timeout: so often a longer queue is tried, with which perhaps nobody is refused."""
+"""Every so many timeouts a longer queue is tried again, with which perhaps none is refused."""
 _GAP_SHARE = 1 / 2
-"""Of a request's timeout: where none was refused for so long, that is over."""
+"""Overload is over once no request was refused for this share of a timeout."""
 _SHORT_SHARE = 1 / 100
-"""Of a request's timeout: a run that is shorter need not be foretold."""
+"""Runs that take less than this share of a request's timeout are not estimated one by one."""
 RUN_SHARE = 1 / 10
-"""Of a request's timeout: what a run of several requests is to take at most."""
+"""A run of several requests takes at most this share of a request's timeout."""
 _UNSEEN_BATCHES = 3
-"""For each worker: what it has, what follows that, and the batch that the request is to be in."""
+"""So many batches for each worker are allowed for beside the queue.
+
+What it has, what follows that, and the batch that the request is to be in.
+"""
 _FIRST_ROWS = 16
-"""Of a batch while nothing is known of what it takes."""
+"""A batch has at most so many rows while nothing is known of what they take."""
 _UNKNOWN_BATCHES = 16
-"""Full batches that may wait while nothing is known of what they take."""
+"""So many full batches may wait while nothing is known of what they take."""
 _FIXED_RUN = 1.5
-"""Times what is the same for any number of rows: a run may take so long in any case, since where
-most of it is fixed, only merging makes up for that.
+"""A run may take this many times its fixed cost in any case.
+
+Where most of a run's time is the same for any number of rows, only merging makes up for that.
 """
 _TRIED_SHARE = 0.8
-"""Of a request's timeout: twice the rows are tried where one size alone is known, and would take no
-longer if nothing were fixed.
+"""Where one size alone is known, twice the rows are tried if they take at most this share of a
+timeout even with no fixed cost.
 """
 _LOOK_EVERY_S = 0.02
-"""So often what is known of short runs is looked at; of longer ones, after each."""
+"""What is known of short runs is looked at this often; of longer ones, after each."""
 _PURGE_EVERY_S = 0.05
-"""So often those who have gone are looked for in a queue that is full."""
+"""A full queue is searched this often for requests whose callers have gone."""
 _WEIGHT = 1 / 8
-"""Of the newest run in what the queue's pace is."""
+"""The larger this is, the sooner a change of the queue's speed is noticed."""
 _PAUSE = 8.0
-"""Times the usual time between two answers: a longer one was a pause, and is no pace."""
+"""A gap of more than this many usual ones between two answers was a pause, and tells no speed."""
 
 
 class QueueLimits(msgspec.Struct, frozen=True):
@@ -101,7 +112,7 @@ class Admission:
         self._batch_s = 0.0
         """What so many take; it may be less than they do while no such batch was seen."""
         self.easy_rows: float = _UNKNOWN_BATCHES * limits.batch_rows
-        """With so many rows in the queue at most, nobody is late, and nothing is to be foretold."""
+        """With so many rows in the queue at most, none is late, and nothing need be estimated."""
         if limits.queue_rows:
             self.easy_rows = min(self.easy_rows, limits.queue_rows)
         self._looked_s = -math.inf
@@ -127,7 +138,7 @@ class Admission:
     def refusal(
         self, rows: int, body_bytes: int, now_s: float, *, row_wise: bool, is_body: bool
     ) -> OverloadedError | None:
-        """Say why a request may not wait behind those who do, None where it may.
+        """Say why a request may not wait behind those that do, None where it may.
 
         `rows` is 0 where they are not known.
         """
@@ -246,7 +257,7 @@ class Admission:
         return curve.predict_s(sum(item.rows for item in items))
 
     def take_rows(self, now_s: float) -> float:
-        """Return the most rows that the next batch may take, once those who are late are refused.
+        """Return the most rows that the next batch may take, once those that are late are refused.
 
         A request at the head that has waited for long is not made late by company.
         """
@@ -260,9 +271,9 @@ class Admission:
         return min(self.batch_rows, self._cost.rows.size_within(left_s))
 
     def _refuse_late(self, now_s: float) -> None:
-        """Refuse those at the head of the queue who can't be answered in time any more.
+        """Refuse those at the head of the queue that can't be answered in time any more.
 
-        But never all who wait: what is known of their cost may be too old.
+        But never all that wait: what is known of their cost may be too old.
         """
         queue = self._queue
         for line in (queue.calls, queue.bodies):
@@ -271,7 +282,7 @@ class Admission:
                 queue.pop(line).fail(self._refuse(now_s, 1.0, why))
 
     def _has_late(self, now_s: float) -> bool:
-        """Tell whether anyone has waited for so long that a look at the queue's head pays."""
+        """Tell whether any has waited for so long that a look at the queue's head pays."""
         queue = self._queue
         over_s = now_s - STANDING_SHARE * self._limits.request_timeout_s
         calls, bodies = queue.calls, queue.bodies

@@ -8,17 +8,17 @@ from service.codecs import catalog
 from service.serving.batching.cost_curve import CostCurve
 
 _WEIGHT = 1 / 8
-"""Of the newest run in an average."""
+"""The larger this is, the more the newest run counts in an average."""
 _FORGET = 1.01
-"""How much longer the fastest run counts as with each other one: it may have become slower."""
+"""The fastest run is taken for this many times longer with each other run: it may be outdated."""
 _FEWEST_RUNS = 3
-"""One run may have been cold, or kept waiting for a CPU."""
+"""A size is known from so many runs on: one may have been cold, or kept waiting for a CPU."""
 _FRESH_S = 30.0
-"""How long a run is evidence: another predictor may answer since."""
+"""A run is evidence for this long: another predictor may answer since."""
 FIXED_SHARE = 1 / 5
-"""Of a run, what may be the same for any number of rows: with less, more company spares little."""
+"""The smaller this share of a run that is fixed, the larger a batch is before it is enough."""
 WAY_S = 2e-5
-"""What a run costs its worker beside the model's time: to read it, and to write the answer."""
+"""A run costs its worker this beside the model's time: to read it, and to write the answer."""
 
 
 class _Runs(msgspec.Struct):
@@ -35,7 +35,7 @@ class BatchCost:
 
     def __init__(self) -> None:
         self.typical_s = 0.0
-        """Of the last runs, whatever their rows."""
+        """What the last runs took, whatever their rows; 0 before there was one."""
         self.enough_rows = math.inf
         """A batch of so many gains little from more of them: those may as well go by themselves."""
         self.rows = CostCurve()

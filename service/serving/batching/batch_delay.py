@@ -3,18 +3,18 @@
 import math
 
 _WEIGHT = 1 / 8
-"""Of the newest batch in the average."""
+"""The larger this is, the more the newest batch counts in the average."""
 _MOST = 3 / 4
-"""From this share on they are waited for."""
+"""Callers are waited for where at least this share of them comes back in time."""
 
 
 class BatchDelay:
     """Learns what share of the callers of a batch come back in time, and waits if it is most.
 
-    It waits for them beside those who wait already. Those who wait could go at once; but if callers
+    It waits for them beside those that wait already. Those could go immediately; but if callers
     are in two halves each of which waits for the other's run, then they stay so, and each run costs
     nearly what one for all of them would. Where callers come as they like, a part of a run brings a
-    part of a batch, and nobody is waited for.
+    part of a batch, and none is waited for.
     """
 
     def __init__(self) -> None:
@@ -27,7 +27,7 @@ class BatchDelay:
         self._came = 0
 
     def expected(self, now_s: float) -> int:
-        """Return with how many requests the next batch goes at once."""
+        """Return with how many requests the next batch goes immediately."""
         return self._expected if now_s < self.until_s else 1
 
     def note_arrival(self, now_s: float) -> None:
@@ -45,5 +45,5 @@ class BatchDelay:
         self.until_s = now_s + in_time_s
 
     def end(self) -> None:
-        """Wait for nobody any more, until the next batch is answered."""
+        """Wait for none any more, until the next batch is answered."""
         self.until_s = -math.inf

@@ -133,7 +133,8 @@ class BatchRuns(Generic[W]):
         not make workers that do their best look hung. Between the chunks of a body it is that of a
         batch: whose fault it is shows when each is run again.
         """
-        follows, is_between = self._follows(run), self._is_between_chunks(run)
+        follows = self._follows(run)
+        is_between = follows and self._running[run.worker][0].work is Work.CHUNKED_BODY
         limit_s = self._limit_s(run, is_between=is_between)
         self._start_soft_timeout(run)
         loop = asyncio.get_running_loop()
@@ -175,10 +176,6 @@ class BatchRuns(Generic[W]):
     def _follows(self, run: Run[W]) -> bool:
         """Tell whether its worker had something before it that is not answered yet."""
         return self._running[run.worker][0] is not run
-
-    def _is_between_chunks(self, run: Run[W]) -> bool:
-        """Tell whether it is answered between the chunks of a body."""
-        return self._follows(run) and self._running[run.worker][0].work is Work.CHUNKED_BODY
 
     async def _is_there(self, run: Run[W]) -> bool:
         """Tell whether a worker still answers, before it gets what another one was lost with.

@@ -5,9 +5,9 @@ import math
 import msgspec
 
 _WEIGHT = 1 / 4
-"""Of the newest run in an average: the larger, the sooner a slow spell is forgotten."""
+"""The larger this is, the sooner a slow spell is forgotten."""
 _FRESH_S = 30.0
-"""How long a run counts: the machine may be less busy since, or another predictor answer."""
+"""A run counts for this long: the machine may be less busy since, or another predictor answer."""
 
 
 class _Point(msgspec.Struct):
@@ -19,7 +19,7 @@ class _Point(msgspec.Struct):
 
 
 class CostCurve:
-    """Learns from runs, and foretells others: a line from each size that is known to the next."""
+    """Learns from runs, and estimates others: a line from each size that is known to the next."""
 
     def __init__(self) -> None:
         self._by_size: dict[int, _Point] = {}

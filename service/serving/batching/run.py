@@ -72,6 +72,12 @@ class Run(Generic[W]):
         self.soft_timeout: asyncio.TimerHandle | None = None
         """When it is ended for others that wait; None for a run of several requests."""
 
+    @property
+    def rows(self) -> int:
+        """The rows of its requests; 0 for a body, which its worker decodes."""
+        items = self.items
+        return items[0].rows if len(items) == 1 else sum([item.rows for item in items])
+
     def begin(self) -> None:
         """Note that its worker begins with it now."""
         self.began_s = asyncio.get_running_loop().time()

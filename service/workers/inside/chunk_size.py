@@ -1,14 +1,18 @@
 """How many of many rows to take at a time, so that small requests need not wait for all of them."""
 
 _FIRST_ROWS = 256
+"""The first chunk of a body has so many rows."""
 _LEAST_S = 0.0005
-"""What some rows may take at any rate."""
+"""A chunk may take this long in any case."""
 _CALLS = 1.5
-"""As long as so many small calls they may take, too: of less, what any call costs were most."""
+"""A chunk may take as long as so many small calls.
+
+With less, most of its time would be what any call costs.
+"""
 _STEP = 2.0
-"""The most by which their number grows or shrinks in one step."""
+"""A chunk is at most this many times larger or smaller than the one before."""
 _WEIGHT = 1 / 8
-"""Of the newest small call in their average."""
+"""The larger this is, the more the newest small call counts in their average."""
 
 
 class ChunkSize:

@@ -169,7 +169,7 @@ class Worker:
         return Writes(writes, self._folder.has_reached_the_store)
 
     def take_chunk(self, chunk: BodyChunk) -> Nothing:
-        """Keep a chunk of a body that is to be answered in steps."""
+        """Keep a chunk of a body that is to be answered in chunks."""
         self._chunks.append(chunk.chunk)
         return Nothing()
 

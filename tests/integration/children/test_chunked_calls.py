@@ -27,7 +27,9 @@ pytestmark = ALL_LOOPS
 
 
 @pytest.mark.parametrize("ends", ["well", "fail"])
-async def test_other_calls_are_answered_between_the_steps_of_one(tmp_path: Path, ends: str) -> None:
+async def test_other_calls_are_answered_between_the_chunks_of_one(
+    tmp_path: Path, ends: str
+) -> None:
     """As many as come, of any size; what fails between two steps is its own failure alone."""
     file = tmp_path / "end"
     told: list[str] = []
@@ -64,7 +66,7 @@ async def test_the_cpu_is_offered_between_steps(tmp_path: Path) -> None:
 
 
 async def test_a_call_between_steps_has_a_time_of_its_own(tmp_path: Path) -> None:
-    """It does not begin with the end of what goes in steps, which is lost with the child."""
+    """It does not begin with the end of what goes in chunks, which is lost with the child."""
     told: list[type[Exception]] = []
 
     async def chunked() -> None:
@@ -81,7 +83,7 @@ async def test_a_call_between_steps_has_a_time_of_its_own(tmp_path: Path) -> Non
     assert told == [ChildLostError]
 
 
-async def test_what_goes_in_steps_ends_with_its_own_time(tmp_path: Path) -> None:
+async def test_what_goes_in_chunks_ends_with_its_own_time(tmp_path: Path) -> None:
     """However many others are answered meanwhile."""
     async with a_child(tmp_path) as child, anyio.create_task_group() as calls:
 

@@ -51,7 +51,7 @@ def test_the_other_end_s_closing_ends_the_wait(busy_poll_s: float) -> None:
 
 
 @posix
-def test_who_was_called_closely_stays_awake(yields: list[None]) -> None:
+def test_what_was_called_closely_stays_awake(yields: list[None]) -> None:
     """After a call that came within the time, and not before."""
     here, there = multiprocessing.Pipe()
     receiver = PollingReceiver(here, LONG_S)
@@ -68,7 +68,7 @@ def test_who_was_called_closely_stays_awake(yields: list[None]) -> None:
 
 
 @posix
-def test_who_is_called_rarely_sleeps(yields: list[None]) -> None:
+def test_what_is_called_rarely_sleeps(yields: list[None]) -> None:
     """The first long wait is tried awake, up to the limit; those after it are not."""
     here, there = multiprocessing.Pipe()
     receiver = PollingReceiver(here, 0.001)
@@ -96,7 +96,7 @@ def test_without_a_time_it_never_stays_awake(yields: list[None]) -> None:
 
 
 @posix
-def test_who_offers_a_cpu_that_is_wanted_sleeps_for_a_while(
+def test_what_offers_a_cpu_that_is_wanted_sleeps_for_a_while(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """It comes back late, as from behind a model that loads; after the while it is tried again."""

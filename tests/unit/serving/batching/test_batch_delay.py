@@ -1,4 +1,4 @@
-"""How many requests the next batch waits for, learnt from who came back."""
+"""How many requests the next batch waits for, learnt from how many came back."""
 
 from service.serving.batching.batch_delay import BatchDelay
 
@@ -22,7 +22,7 @@ def test_before_anything_was_answered_nobody_is_waited_for() -> None:
     assert BatchDelay().expected(0.0) == 1
 
 
-def test_those_who_come_back_are_waited_for_beside_those_who_wait() -> None:
+def test_callers_that_come_back_are_waited_for_beside_those_that_wait() -> None:
     """For as long as they may take, and no longer."""
     delay, now_s = seen(came=4)
     delay.note_answered(4, 3, now_s, IN_TIME_S)
@@ -48,7 +48,7 @@ def test_a_crowd_after_one_batch_does_not_make_up_for_others() -> None:
     assert delay.expected(now_s + 1.0) == 1
 
 
-def test_who_comes_late_does_not_count() -> None:
+def test_what_comes_late_does_not_count() -> None:
     """The time is over for which a batch would have waited."""
     delay, now_s = seen(came=0)
     for _ in range(50):
@@ -59,7 +59,7 @@ def test_who_comes_late_does_not_count() -> None:
     assert delay.expected(now_s) == 1
 
 
-def test_a_wait_ends_with_those_who_came() -> None:
+def test_a_wait_ends_with_those_that_came() -> None:
     """Until the next batch is answered nobody is waited for."""
     delay, now_s = seen(came=4)
     delay.note_answered(4, 3, now_s, IN_TIME_S)

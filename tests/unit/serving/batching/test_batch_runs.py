@@ -1,4 +1,4 @@
-"""How a batch's answers reach those who wait for them."""
+"""How a batch's answers reach those that wait for them."""
 
 import asyncio
 from itertools import groupby
@@ -59,7 +59,7 @@ class WideWorker:
 async def test_no_step_of_the_event_loop_answers_more_than_it_may_write(
     width: int, together: list[int]
 ) -> None:
-    """Each who is answered writes its answer in the step that follows."""
+    """Each that is answered writes its answer in the step that follows."""
     loop, steps, answered = asyncio.get_running_loop(), 0, list[int]()
 
     async def count_steps() -> None:

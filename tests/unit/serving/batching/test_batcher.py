@@ -91,7 +91,7 @@ async def test_the_wait_for_company_ends() -> None:
             assert now() - began == pytest.approx(expected_s)
 
 
-async def test_nobody_waits_for_those_who_were_answered_long_ago() -> None:
+async def test_none_waits_for_those_that_were_answered_long_ago() -> None:
     """They had their moment to come back, whether anyone else came or not."""
     async with running(FakeWorkers(takes_s=0.01)) as batcher:
         await outcomes(batcher, a_call(1.0), a_call(2.0))
@@ -101,7 +101,7 @@ async def test_nobody_waits_for_those_who_were_answered_long_ago() -> None:
         assert now() - began == pytest.approx(0.01)
 
 
-async def test_callers_who_come_back_are_joined() -> None:
+async def test_callers_that_come_back_are_joined() -> None:
     """Two halves would each wait for the other's run, for good; also after others came."""
     workers = FakeWorkers(takes_s=0.02)
     async with running(workers) as batcher:
@@ -114,7 +114,7 @@ async def test_callers_who_come_back_are_joined() -> None:
     assert set(sizes[-20:-1]) == {8}
 
 
-async def test_callers_who_come_as_they_like_are_not_waited_for() -> None:
+async def test_callers_that_come_as_they_like_are_not_waited_for() -> None:
     """A worker that is waited for takes what there is as soon as it is free."""
     async with running(FakeWorkers(takes_s=0.01)) as batcher:
         took_s = await one_by_one(batcher, 300, 0.0031)
@@ -179,7 +179,9 @@ async def test_nothing_follows_a_long_run() -> None:
     ("culprit", "error"),
     [(RAISING, ModelFailedError), (KILLING, ChildLostError), (HANGING, RequestTimeoutError)],
 )
-async def test_who_follows_a_culprit_is_answered(culprit: float, error: type[ServiceError]) -> None:
+async def test_what_follows_a_culprit_is_answered(
+    culprit: float, error: type[ServiceError]
+) -> None:
     """By another worker if need be, and never behind the culprit once that is run again."""
     workers = of_cheap_calls()
     async with running(workers) as batcher:

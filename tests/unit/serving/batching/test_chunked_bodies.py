@@ -72,7 +72,7 @@ async def test_bodies_take_every_worker_where_nothing_else_comes() -> None:
         assert now() - began == pytest.approx(0.1)
 
 
-async def test_small_requests_are_answered_between_the_steps_of_a_body() -> None:
+async def test_small_requests_are_answered_between_the_chunks_of_a_body() -> None:
     """Where no other worker is left to them; once the body is answered all is as before."""
     workers = FakeWorkers(1, takes_s=0.1)
     async with running(workers) as batcher, anyio.create_task_group() as callers:
@@ -82,7 +82,7 @@ async def test_small_requests_are_answered_between_the_steps_of_a_body() -> None
             assert await outcome(batcher, a_call(row)) == [row + 0.5]
             assert now() - began <= 0.2 + WAIT_S
         assert not body.done()
-        # Those who come together go together, and a second body waits for the first one's end.
+        # Those that come together go together, and a second body waits for the first one's end.
         callers.start_soon(outcome, batcher, RawRequest(body=b"another"))
         assert await outcomes(batcher, a_call(4), a_call(5)) == [[4.5], [5.5]]
         assert workers.bodies == [b"large"]
@@ -97,7 +97,7 @@ async def test_small_requests_are_answered_between_the_steps_of_a_body() -> None
     [(2, True, True), (1, False, True), (1, True, False)],
     ids=["another worker is left to long calls", "not row-wise", "no small requests of late"],
 )
-async def test_a_body_goes_in_steps_only_where_that_serves_someone(
+async def test_a_body_goes_in_chunks_only_where_that_serves_a_request(
     count: int,
     row_wise: bool,  # noqa: FBT001
     small_first: bool,  # noqa: FBT001
@@ -112,7 +112,7 @@ async def test_a_body_goes_in_steps_only_where_that_serves_someone(
 
 
 @pytest.mark.parametrize("payload", [a_call(1), RawRequest(body=b"one")], ids=["call", "body"])
-async def test_workers_that_are_lost_at_once_count_as_one(payload: Call | RawRequest) -> None:
+async def test_workers_that_are_lost_together_count_as_one(payload: Call | RawRequest) -> None:
     """The second one's end may not be known yet when it is given what the first one had."""
     workers = FakeWorkers(2, takes_s=0.1)
     busy, idle = workers.members
@@ -125,7 +125,7 @@ async def test_workers_that_are_lost_at_once_count_as_one(payload: Call | RawReq
     assert workers.lost == 2
 
 
-async def test_a_body_goes_in_steps_beside_short_calls() -> None:
+async def test_a_body_goes_in_chunks_beside_short_calls() -> None:
     """Another worker answers them, which may be waiting for the CPU that the body's worker has."""
     workers = FakeWorkers(2, takes_s=0.001)
     async with running(workers) as batcher:
@@ -139,10 +139,10 @@ async def test_a_body_goes_in_steps_beside_short_calls() -> None:
     ("culprit", "error"),
     [(RAISING, ModelFailedError), (KILLING, ChildLostError), (HANGING, RequestTimeoutError)],
 )
-async def test_a_body_is_answered_though_a_call_between_its_steps_is_a_culprit(
+async def test_a_body_is_answered_though_a_call_between_its_chunks_is_a_culprit(
     culprit: float, error: type[ServiceError]
 ) -> None:
-    """And so is who shared that call. A body that is run again has the worker to itself."""
+    """And so is what shared that call. A body that is run again has the worker to itself."""
     workers = FakeWorkers(1, takes_s=0.1)
     async with running(workers) as batcher:
         body = await a_body_chunked(batcher, workers)
@@ -153,7 +153,7 @@ async def test_a_body_is_answered_though_a_call_between_its_steps_is_a_culprit(
     assert workers.chunked == [b"large"]
 
 
-async def test_a_body_that_costs_its_worker_harms_nobody_between_its_steps() -> None:
+async def test_a_body_that_costs_its_worker_harms_nobody_between_its_chunks() -> None:
     """It is run again alone, and fails then."""
     workers = FakeWorkers(1, takes_s=0.1)
     async with running(workers) as batcher:

@@ -145,7 +145,7 @@ async def test_the_wait_for_a_worker_is_not_the_models_time() -> None:
         assert isinstance(await late, QueueTimeoutError)
 
 
-async def test_each_has_the_whole_limit_whoever_came_before() -> None:
+async def test_each_has_the_whole_limit_whatever_came_before() -> None:
     """Also behind one that was answered long before its own, and after a time without any."""
     workers = FakeWorkers()
     async with running(workers) as batcher:
@@ -164,7 +164,7 @@ async def test_each_has_the_whole_limit_whoever_came_before() -> None:
             await anyio.sleep(2 * LIMIT_S)
 
 
-async def test_a_run_that_hangs_gives_way_to_those_who_wait() -> None:
+async def test_a_run_that_hangs_is_preempted_for_those_that_wait() -> None:
     """They still have time for an answer."""
     workers = FakeWorkers()
     async with running(workers) as batcher:
@@ -177,7 +177,7 @@ async def test_a_run_that_hangs_gives_way_to_those_who_wait() -> None:
         assert now() - began == pytest.approx(LIMIT_S * SOFT_TIMEOUT_SHARE, abs=0.2)
 
 
-async def test_nobody_gives_way_to_a_caller_who_has_gone() -> None:
+async def test_no_run_is_preempted_for_a_caller_that_has_gone() -> None:
     """A slow request keeps its worker if no other is left to wait for it."""
     workers = FakeWorkers(takes_s=LIMIT_S * 0.9)
     async with running(workers) as batcher, anyio.create_task_group() as callers:
@@ -226,7 +226,7 @@ async def test_a_caller_that_went_before_its_turn_is_not_computed() -> None:
     assert workers.seen == [[1.0]]
 
 
-async def test_whoever_waits_when_it_ends_is_told() -> None:
+async def test_what_waits_when_it_ends_is_told() -> None:
     """Nothing is left waiting."""
     workers = FakeWorkers()
     got: list[Any] = []
@@ -242,7 +242,7 @@ async def test_whoever_waits_when_it_ends_is_told() -> None:
     assert [type(error) for error in got] == [ShuttingDownError] * 2
 
 
-async def test_whoever_comes_after_its_end_is_told_at_once() -> None:
+async def test_what_comes_after_its_end_is_told_immediately() -> None:
     """A version may collapse while it serves: its callers must not wait for their whole limit."""
     async with running(FakeWorkers()) as batcher:
         await outcome(batcher, a_call(1))
@@ -299,8 +299,8 @@ async def test_a_slow_batch_is_not_ended_for_what_it_was_given() -> None:
     assert workers.lost == 0
 
 
-async def test_a_run_as_long_as_the_last_ones_gives_way_to_nobody() -> None:
-    """Others who wait behind it are no reason to lose its worker."""
+async def test_a_run_as_long_as_the_last_ones_is_preempted_for_none() -> None:
+    """Others that wait behind it are no reason to lose its worker."""
     workers = FakeWorkers(takes_s=LIMIT_S * 0.8)
     async with running(workers) as batcher:
         assert await outcome(batcher, a_call(1)) == [1.5]

@@ -53,7 +53,7 @@ async def test_a_body_that_may_not_go_holds_up_no_call() -> None:
     assert taken(queue) == [0]
 
 
-async def test_who_is_to_run_again_goes_first_and_alone() -> None:
+async def test_what_is_to_run_again_goes_first_and_alone() -> None:
     """Its batch has failed, and it has waited longest."""
     queue, _ = queue_of(a_call(1), a_call(2))
     failed, other = queue.take(enough_rows=math.inf, max_rows=100, merging=True, bodies=True)
@@ -64,7 +64,7 @@ async def test_who_is_to_run_again_goes_first_and_alone() -> None:
     assert [taken(queue) for _ in range(3)] == [[0], [1], [9]]
 
 
-async def test_who_has_gone_is_taken_by_nobody() -> None:
+async def test_what_has_gone_is_not_taken() -> None:
     """Whether a call, a body or one to run again."""
     queue, items = queue_of(a_call(1), RawRequest(body=b"body"), a_call(2))
     items[2].again = True
