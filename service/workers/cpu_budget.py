@@ -9,9 +9,9 @@ import anyio
 from anyio import CapacityLimiter
 
 MOST_OWN_WORKERS = 4
-"""Workers that a version gets at most where their number is left to the service."""
+"""A version gets at most so many workers where their number is left to the service."""
 _LOAD_WAIT_S = 10.0
-"""How long a load waits for others at most: one that hangs must not hold up another model."""
+"""A load waits for others at most this long: one that hangs must not hold up another model."""
 _ROOT = Path("/")
 
 
@@ -45,6 +45,8 @@ class CpuBudget:
         """Return the wanted time, or 0 where the server process and every worker have no CPU each.
 
         A worker that polls instead of sleeping would take it from another, or use up the quota.
+        Of a model's loaded versions the one that requests go to counts: a worker polls only while
+        calls come closely, so a candidate and the version before sleep.
         """
         return wanted_s if self._cpus > self._count() else 0.0
 

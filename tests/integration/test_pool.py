@@ -1,12 +1,8 @@
 """Real worker processes of one version: kept, replaced, and gone at its end."""
 
-import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from functools import partial
 from pathlib import Path
 
 import anyio
@@ -20,96 +16,23 @@ from service.core.errors import (
     ChildTimeoutError,
     FetchFailedError,
     ModelFailedError,
-    ShuttingDownError,
     StoreCorruptError,
 )
 from service.core.versions import ModelVersion, StoredVersion
 from service.processes.child import ChildThreads
-from service.serving.batching.batcher import BatchSettings
-from service.serving.model import LoadedModel, ModelHost
 from service.store import manifest
-from service.telemetry.observer import NULL_OBSERVER, NullObserver, Observer
 from service.workers.factory import WorkerFactory
-from service.workers.occupancy import State, Work
 from service.workers.pool import Pool
 from service.workers.pool_settings import PoolSettings
 from tests.support import handmade_model
 from tests.support.fake_workers import a_call
 from tests.support.handmade_model import HANGING, KILLING, RAISING
+from tests.support.pools import CALL_S, SOON_S, WorkerEvents, a_pool, answer, ask, running
 from tests.support.waiting import until
 
 pytestmark = [
     pytest.mark.skipif(sys.platform == "win32", reason="sends POSIX signals to workers"),
 ]
-
-CALL_S = 20.0
-SOON_S = 60.0
-"""Ten times what replacing a worker takes on a busy machine."""
-
-
-class WorkerEvents(NullObserver):
-    """Keeps what it is told of workers."""
-
-    def __init__(self) -> None:
-        self.ready_s: list[float] = []
-        self.lost: list[str] = []
-        self.not_replaced: list[str] = []
-
-    def worker_ready(self, version: ModelVersion, duration_s: float) -> None:
-        """Keep how long it took."""
-        del version
-        self.ready_s.append(duration_s)
-
-    def worker_lost(self, version: ModelVersion, reason: str) -> None:
-        """Keep how it ended."""
-        del version
-        self.lost.append(reason)
-
-    def worker_not_replaced(self, version: ModelVersion, reason: str) -> None:
-        """Keep why."""
-        del version
-        self.not_replaced.append(reason)
-
-
-def a_pool(
-    stored: StoredVersion, settings: PoolSettings, observer: Observer = NULL_OBSERVER
-) -> Pool:
-    """Return the pool of a version."""
-    return Pool(stored, WorkerFactory(ChildThreads()), settings, observer=observer)
-
-
-@asynccontextmanager
-async def running(
-    stored: StoredVersion, settings: PoolSettings, observer: Observer = NULL_OBSERVER
-) -> AsyncIterator[Pool]:
-    """Host a pool and check that nothing is left of it."""
-    pool = a_pool(stored, settings, observer)
-    seen: set[int] = set()
-    async with anyio.create_task_group() as host:
-        await host.start(pool.run)
-        await until(lambda: pool.size == settings.workers, SOON_S)
-        seen.update(pool.pids)
-        yield pool
-        seen.update(pool.pids)
-        pool.close()
-    assert pool.size == 0
-    assert [pid for pid in seen if psutil.pid_exists(pid)] == []
-
-
-async def ask(pool: Pool, *rows: float, timeout_s: float = CALL_S) -> bytes:
-    """Return the buffer of the answers."""
-    async with pool.acquire() as worker:
-        predictions = await worker.predict(a_call(*rows), timeout_s)
-    column = predictions.columns[0]
-    assert isinstance(column, bytes)
-    return column
-
-
-def answer(*rows: float) -> bytes:
-    """Return the buffer of the right answers."""
-    column = a_call(*(row + 0.5 for row in rows)).columns[0]
-    assert isinstance(column, bytes)
-    return column
 
 
 async def test_workers_answer_and_are_held_by_one_call_each(
@@ -125,29 +48,6 @@ async def test_workers_answer_and_are_held_by_one_call_each(
             assert scope.cancelled_caught
         assert await ask(pool, 1.0, 2.0) == answer(1.0, 2.0)
         assert (await pool.smoke(CALL_S)).refusal == ""
-
-
-async def test_a_worker_may_have_a_second_call_unless_someone_waits_for_it(
-    stored: StoredVersion, pool_settings: PoolSettings
-) -> None:
-    """Who waits in `acquire`, or to have it activate predictors, would never get it."""
-    async with running(stored, pool_settings) as pool, anyio.create_task_group() as others:
-        (worker,) = members = pool.members
-        for other in (ask, pool, 1.0), (pool.activate, "nowhere", CALL_S):
-            await until(lambda: members.next() is worker, SOON_S)
-            members.begin(worker, Work.CALL)
-            assert members.next(State.CALL) is worker
-            async with anyio.create_task_group() as calls:
-                for number in (1.0, 2.0):
-                    calls.start_soon(worker.predict, a_call(number), CALL_S)
-            others.start_soon(*other)
-            await until(lambda: members.next(State.CALL) is None, SOON_S)
-            members.end(worker, Work.CALL)
-        await until(lambda: members.next() is worker, SOON_S)
-        members.begin(worker, Work.CALL)
-        worker.kill()
-        assert members.next(State.CALL) is None
-        members.end(worker, Work.CALL)
 
 
 async def test_a_model_that_raises_keeps_its_worker(
@@ -355,62 +255,3 @@ async def test_a_load_that_is_cut_short_while_the_store_is_restored(
         host.cancel_scope.cancel()
     assert not psutil.pid_exists(pid)
     assert list((tmp_path / "models").iterdir()) == []
-
-
-@asynccontextmanager
-async def hosted(
-    stored: StoredVersion, settings: PoolSettings, observer: Observer = NULL_OBSERVER
-) -> AsyncIterator[LoadedModel]:
-    """Host a whole model: pool, contract and batcher."""
-    factory = WorkerFactory(ChildThreads())
-    batching = BatchSettings(100, 0.002, CALL_S)
-    host = ModelHost(factory, settings, batching, observer=observer)
-    async with anyio.create_task_group() as tasks:
-        model: LoadedModel = await tasks.start(partial(host.run, stored))
-        await until(lambda: model.can_answer, SOON_S)
-        yield model
-        model.close()
-        await model.closed.wait()
-
-
-async def test_a_models_end_ends_its_workers_and_its_queue(
-    stored: StoredVersion, pool_settings: PoolSettings
-) -> None:
-    """Whoever still waits is told."""
-    async with hosted(stored, pool_settings) as model, anyio.create_task_group() as callers:
-        (pid,) = model.pool.pids
-        told: list[Exception] = []
-
-        async def hang() -> None:
-            try:
-                await model.batcher.submit(a_call(HANGING))
-            except ShuttingDownError as error:
-                told.append(error)
-
-        callers.start_soon(hang)
-        await until(lambda: model.pool.members.next() is None, SOON_S)
-        model.close()
-        with anyio.fail_after(SOON_S):
-            await model.closed.wait()
-        assert not psutil.pid_exists(pid)
-    assert len(told) == 1
-
-
-async def test_a_version_that_collapses_ends_nothing_else_and_says_so_immediately(
-    stored: StoredVersion, pool_settings: PoolSettings
-) -> None:
-    """A defect of ours in keeping workers is that version's end, not the service's."""
-
-    class Defect(NullObserver):
-        def worker_lost(self, version: ModelVersion, reason: str) -> None:
-            raise ZeroDivisionError(version, reason)
-
-    async with hosted(stored, pool_settings, Defect()) as model:
-        os.kill(model.pool.pids[0], signal.SIGKILL)
-        with anyio.fail_after(SOON_S):
-            await model.closed.wait()
-        assert not model.can_answer
-        began = asyncio.get_running_loop().time()
-        with pytest.raises(ShuttingDownError):
-            await model.batcher.submit(a_call(1.0))
-        assert asyncio.get_running_loop().time() - began < 1

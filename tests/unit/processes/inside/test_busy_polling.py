@@ -85,6 +85,28 @@ def test_what_is_called_rarely_sleeps(yields: list[None]) -> None:
     assert not yields
 
 
+@posix
+def test_a_version_that_gets_no_traffic_polls_once_and_not_at_heartbeats(
+    yields: list[None],
+) -> None:
+    """Be it a candidate, or the version before: two versions poll no more than one does."""
+    here, there = multiprocessing.Pipe()
+    receiver = PollingReceiver(here, 0.005)
+    for _ in range(3):
+        # Its gates, or its last requests.
+        there.send_bytes(b"close")
+        receiver.receive()
+    polled: list[bool] = []
+    for _ in range(5):
+        yields.clear()
+        heartbeat = threading.Timer(0.05, there.send_bytes, (b"ping",))
+        heartbeat.start()
+        assert receiver.receive() == b"ping"
+        heartbeat.join(WITHIN_S)
+        polled.append(bool(yields))
+    assert polled == [True, False, False, False, False]
+
+
 def test_without_a_time_it_never_stays_awake(yields: list[None]) -> None:
     """What WORKER_SPIN_US=0 asks for."""
     here, there = multiprocessing.Pipe()
