@@ -19,7 +19,10 @@ EVERYWHERE: dict[str, Callable[[Contract], Codec]] = {ROWS_AND_COLUMNS: RowsAndC
 IN_WORKERS = {ARROW: "service.codecs.arrow.codec:ArrowStreams"}
 """Codecs whose libraries only workers have, by where their class is; a body goes there as it is."""
 
-NAMES = (*EVERYWHERE, *IN_WORKERS)
+
+def names() -> tuple[str, ...]:
+    """Return the name of each codec."""
+    return (*EVERYWHERE, *IN_WORKERS)
 
 
 def open_codecs(contract: Contract) -> Mapping[str, Codec]:

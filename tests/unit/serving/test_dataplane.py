@@ -1,9 +1,6 @@
 """Which way a body takes, and in which form it is answered."""
 
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import anyio
@@ -11,27 +8,16 @@ import pytest
 
 from service.codecs.catalog import ARROW
 from service.codecs.catalog import ROWS_AND_COLUMNS as JSON
-from service.core.errors import ContractViolationError, ModelFailedError, ServiceError
+from service.core.errors import ContractViolationError, ModelFailedError
 from service.core.version_names import VersionNames
-from service.core.versions import ModelVersion, StoredVersion
-from service.processes.child import ChildThreads
-from service.serving.dataplane import DataPlane, EncodedAnswer
+from service.serving.dataplane import EncodedAnswer
 from service.serving.failed_request import FailedRequest
-from service.serving.interface import EncodedRequest, Interface
-from service.serving.model import LoadedModel
-from service.serving.proof import Proof
+from service.serving.interface import EncodedRequest
 from service.serving.record import Known
-from service.serving.routes import Routes
-from service.telemetry.observer import NullObserver, Observer
-from service.workers.factory import WorkerFactory
-from service.workers.messages import LoadReply, RawReply, RawRequest
-from service.workers.pool import Pool
-from tests.support.batchers import a_batcher
-from tests.support.fake_models import BATCHING, CONTRACT, POOL
+from service.workers.messages import RawReply, RawRequest
 from tests.support.fake_workers import RAISING, FakeWorker, FakeWorkers
+from tests.support.served_version import RAW_BODY_BYTES, VERSION, serving
 
-VERSION = ModelVersion("r", "größe", "7", "", "", 0)
-RAW_BODY_BYTES = 200
 ROWS = json.dumps({"instances": [{"a": 1.0}, {"a": 2.0}]}).encode()
 COLUMNS = json.dumps({"columns": {"a": [3.0, 4.0]}}).encode()
 
@@ -49,60 +35,6 @@ class Recording(FakeWorkers):
                 return await super().predict_raw(request, timeout_s)
 
         super().__init__(make=Keeping)
-
-
-class Listening(NullObserver):
-    """An observer that keeps what it is told of requests."""
-
-    def __init__(self) -> None:
-        self.answered: list[tuple[ModelVersion, int]] = []
-        self.failed: list[tuple[ModelVersion | None, ServiceError]] = []
-        self.took_s: list[float] = []
-
-    def request_answered(self, version: ModelVersion, rows: int, duration_s: float) -> None:
-        """Keep it."""
-        self.answered.append((version, rows))
-        self.took_s.append(duration_s)
-
-    def request_failed(
-        self, version: ModelVersion | None, error: ServiceError, duration_s: float
-    ) -> None:
-        """Keep it."""
-        self.failed.append((version, error))
-        self.took_s.append(duration_s)
-
-
-class Deployed:
-    """A deployment of one version, which a data plane is asked for."""
-
-    def __init__(self) -> None:
-        self.routes = Routes()
-        self.listening = Listening()
-        self.observer: Observer = self.listening
-        self.plane = DataPlane(RAW_BODY_BYTES, max_body_bytes=1_000)
-
-    async def answer(self, body: bytes, codec: str = JSON, answer: str = JSON) -> EncodedAnswer:
-        """Answer a body as the data plane does."""
-        return await self.plane.infer(self, EncodedRequest(body, codec, answer))
-
-
-@asynccontextmanager
-async def serving(workers: FakeWorkers) -> AsyncIterator[tuple[Deployed, LoadedModel]]:
-    """Serve a version by these workers."""
-    stored = StoredVersion(VERSION, Path("nowhere"), "")
-    loaded = LoadReply(CONTRACT.signature, "", "", 0.0)
-    pool = Pool(stored, WorkerFactory(ChildThreads()), POOL)
-    interface = Interface.of(CONTRACT, VERSION, "@champion")
-    model = LoadedModel(stored, interface, loaded, pool, BATCHING)
-    batcher: Any = a_batcher(workers, BATCHING)
-    model.batcher = batcher
-    model.open_to_traffic(Proof(row_wise=True))
-    deployed = Deployed()
-    deployed.routes.swap(model)
-    async with anyio.create_task_group() as host:
-        host.start_soon(batcher.run)
-        yield deployed, model
-        host.cancel_scope.cancel()
 
 
 async def test_rows_and_columns_share_a_call_and_are_answered_in_their_own_form() -> None:

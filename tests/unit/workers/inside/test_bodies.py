@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from service.codecs.catalog import ARROW, NAMES, ROWS_AND_COLUMNS
+from service.codecs.catalog import ARROW, ROWS_AND_COLUMNS, names
 from service.codecs.json import encoding
 from service.codecs.rows_and_columns import chunks
 from service.contracts.choose import contract_for
@@ -191,7 +191,7 @@ def test_another_number_of_rows_is_refused_as_it_is_of_a_call(answered: int) -> 
         (ROWS_AND_COLUMNS, COLUMNS_BODY),
         (ARROW, ARROW_BODY),
     ):
-        for answer in NAMES:
+        for answer in names():
             request = RawRequest(kind, answer, LIMIT, body=body)
             for ask in (bodies.answer, lambda request: finished(bodies, request)):
                 with pytest.raises(RowCountError, match=re.escape(str(refused.value))):

@@ -1,0 +1,96 @@
+"""What a deployment's observer is told of its requests: each one once."""
+
+import asyncio
+import json
+
+import anyio.lowlevel
+import pytest
+
+from service.contracts.contract import Contract
+from service.core.errors import (
+    ContractViolationError,
+    ModelFailedError,
+    NoVersionError,
+    OverloadedError,
+    ServiceError,
+)
+from service.serving.batching.batcher import BatchSettings
+from tests.support.batchers import until
+from tests.support.fake_workers import RAISING, FakeWorkers
+from tests.support.served_version import VERSION, Deployed, serving
+
+ROWS = json.dumps({"instances": [{"a": 1.0}, {"a": 2.0}]}).encode()
+FULL = BatchSettings(100, 0.002, 30, queue_rows=1)
+"""A row may wait, and no more."""
+
+
+async def test_an_answer_is_told_with_its_rows_and_how_long_it_took() -> None:
+    """From its body on."""
+    async with serving(FakeWorkers(takes_s=0.01)) as (deployed, _):
+        await deployed.answer(ROWS)
+    assert (deployed.listening.answered, deployed.listening.failed) == ([(VERSION, 2)], [])
+    (took_s,) = deployed.listening.took_s
+    assert 0.005 < took_s < 10
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        (b"{", ServiceError),
+        (b'{"instances": [{"a": "x"}]}', ContractViolationError),
+        (json.dumps({"instances": [{"a": RAISING}]}).encode(), ModelFailedError),
+    ],
+)
+async def test_what_is_raised_is_told_once(body: bytes, kind: type[ServiceError]) -> None:
+    """Whether it was the caller's fault or the model's."""
+    async with serving(FakeWorkers()) as (deployed, _):
+        with pytest.raises(kind) as raised:
+            await deployed.answer(body)
+    assert (deployed.listening.answered, deployed.listening.failed) == (
+        [],
+        [(VERSION, raised.value)],
+    )
+
+
+async def test_a_refusal_is_told_once_wherever_it_is_said() -> None:
+    """By its head, before there is a body; or by its rows, once they are read."""
+    workers = FakeWorkers(takes_s=0.05)
+    async with serving(workers, FULL) as (deployed, _):
+        # One is answered, one waits; the queue has no room for others meanwhile.
+        under_way = asyncio.create_task(deployed.answer(ROWS))
+        await until(lambda: bool(workers.seen))
+        asked = asyncio.gather(*(deployed.answer(ROWS) for _ in range(3)), return_exceptions=True)
+        await anyio.lowlevel.checkpoint()
+        refused_by_head = deployed.plane.refusal(deployed, 10**12)
+        assert refused_by_head is not None
+        answers = [await under_way, *await asked]
+        assert deployed.plane.refusal(deployed, 10) is None
+    refused = [answer for answer in answers if isinstance(answer, OverloadedError)]
+    assert refused
+    told = [error for _, error in deployed.listening.failed]
+    assert sorted(map(id, told)) == sorted(map(id, [*refused, refused_by_head]))
+    assert len(deployed.listening.answered) == len(answers) - len(refused)
+
+
+async def test_a_request_that_no_version_can_answer_is_told_without_one() -> None:
+    """Nothing serves yet."""
+    deployed = Deployed()
+    with pytest.raises(NoVersionError) as raised:
+        await deployed.answer(ROWS)
+    assert deployed.listening.failed == [(None, raised.value)]
+    assert deployed.plane.refusal(deployed, 10) is None
+
+
+async def test_a_defect_is_told_as_a_failure_and_raised_as_it_is() -> None:
+    """A rule of a team's contract may have one."""
+
+    def defective(_: Contract) -> None:
+        raise KeyError("no such thing")
+
+    async with serving(FakeWorkers()) as (deployed, model):
+        with pytest.raises(KeyError):
+            await deployed.plane.infer(deployed, defective)  # type: ignore[arg-type]
+    ((version, error),) = deployed.listening.failed
+    assert version == VERSION
+    assert type(error) is ServiceError
+    assert (model.answered, model.failed) == (0, 0)
