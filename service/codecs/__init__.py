@@ -1,1 +1,1 @@
-"""Bodies, in the server process and in workers: their media types and their chunks."""
+"""The bodies of each protocol, in the server process and in workers: bytes to calls, and back."""

@@ -4,6 +4,8 @@ import msgspec
 
 from service.core.errors import AnswerTooLargeError, BodyTooLargeError
 
+CHUNK_BYTES = 131_072
+"""About so much of a body is sent or read at a time, which takes half a millisecond."""
 FREE_BYTES = 4_000_000
 """A body may always become so much, and beyond it ..."""
 _GROWTH = 64

@@ -1,1 +1,1 @@
-"""What callers send and read, in the server process and in workers: types, columns, JSON."""
+"""Which values callers send and get: types, columns, rules. In the server process and workers."""

@@ -83,10 +83,10 @@ def without_missing(inputs: Sequence[InputSpec], call: Call) -> Call:
     return msgspec.structs.replace(call, columns=columns, filled=pack(filled))
 
 
-def merge_pieces(inputs: Sequence[InputSpec], calls: Sequence[Call]) -> Call:
-    """Return one Call of the pieces of one request.
+def merge_chunks(inputs: Sequence[InputSpec], calls: Sequence[Call]) -> Call:
+    """Return one Call of the chunks of one request.
 
-    What one piece lacks and another has is missing there.
+    What one chunk lacks and another has is missing there.
     """
     if len({call.filled for call in calls}) == 1:
         return merge(calls)

@@ -1,6 +1,7 @@
 """A contract that is read off a signature, with rules that a team has written for its rows."""
 
 import math
+import types
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
@@ -42,6 +43,10 @@ class RuledContract(DerivedContract):
             raise SignatureError(f"{where} is for another model: {what}")
         self._at = {name: at[name] for name in fields}
         self._rows_type: Any = list[row]  # type: ignore[valid-type]
+        self._column_types: list[Any] = [
+            types.GenericAlias(list, (field.type,)) for field in msgspec.structs.fields(row)
+        ]
+        self._makes_rows = hasattr(row, "__post_init__")
 
     def call_of(
         self,
@@ -63,6 +68,8 @@ class RuledContract(DerivedContract):
             for name, index in self._at.items()
             if len(columns[index])
         }
+        if len(there) == len(self._at) and self._fit(list(there.values())):
+            return
         made = [
             {name: values[row] for name, values in there.items() if values[row] is not UNSET}
             for row in range(rows)
@@ -71,6 +78,23 @@ class RuledContract(DerivedContract):
             msgspec.convert(made, self._rows_type)
         except msgspec.ValidationError as error:
             raise self._violation(fault_in(error, made), places) from None
+
+    def _fit(self, columns: list[Sequence[Any]]) -> bool:
+        """Tell whether all rows keep the rules, in half of the time that it takes to tell which.
+
+        False may mean no more than that a row has no value for some field.
+        """
+        try:
+            read = [
+                msgspec.convert(column, kind)
+                for column, kind in zip(columns, self._column_types, strict=True)
+            ]
+            if self._makes_rows:
+                for values in zip(*read, strict=True):
+                    self.row(*values)
+        except (ValueError, TypeError):
+            return False
+        return True
 
     def _violation(self, fault: Fault, places: Places) -> ContractViolationError:
         """Return the error for a fault at a place such as `[3].alcohol`."""

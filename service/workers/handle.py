@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from service.codecs.rows_and_columns.chunks import PIECE_BYTES
+from service.codecs.bounds import CHUNK_BYTES
 from service.contracts.contract import Call, Predictions
 from service.contracts.fitting import misfit
 from service.predictors.report import Report
@@ -83,14 +83,14 @@ class WorkerHandle:
         # One limit for all of it, however many chunks it comes in.
         over_s = loop.time() + timeout_s
         # While a large frame is on its way through the pipe, no other call comes through.
-        while request.chunked and len(body) - sent > PIECE_BYTES:
+        while request.chunked and len(body) - sent > CHUNK_BYTES:
             await self.child.call(
                 *("take_chunk", BodyChunk(), Nothing),
                 timeout_s=over_s - loop.time(),
-                tail=body[sent : sent + PIECE_BYTES],
+                tail=body[sent : sent + CHUNK_BYTES],
                 chunked=True,
             )
-            sent += PIECE_BYTES
+            sent += CHUNK_BYTES
         return await self.child.call(
             *("predict_raw", msgspec.structs.replace(request, body=b""), RawReply),
             timeout_s=over_s - loop.time(),

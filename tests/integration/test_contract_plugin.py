@@ -25,9 +25,18 @@ class Wine(PythonModel):
 
 mlflow.models.set_model(Wine())
 """
+CARELESS = """
+
+class CarelessRow(WineRow):
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.alcohol == 66:
+            raise KeyError("a defect of the rule")
+"""
 RAW_BYTES = 4_000
 GOOD = {"alcohol": 12.5, "free_so2": 20.0, "total_so2": 30.0}
 BAD = {**GOOD, "free_so2": 40.0}
+DEFECTIVE = {**GOOD, "alcohol": 66.0}
 
 
 @pytest.fixture(scope="module")
@@ -48,9 +57,13 @@ def wine(mlflow_server: MlflowServer, tmp_path_factory: pytest.TempPathFactory) 
 def test_the_documented_contract_is_held_wherever_a_body_is_read(
     mlflow_server: MlflowServer, wine: str, tmp_path: Path
 ) -> None:
-    """In the server process, as rows and columns; and in a worker, which reads what is large."""
+    """In the server process, as rows and columns; and in a worker, which reads what is large.
+
+    A rule that raises what is none of its business is a defect of the service's, to its callers.
+    """
     # The folder in which the service runs is on its path.
-    documented_contract.install(tmp_path, name=wine)
+    code = documented_contract.code_of("python") + CARELESS
+    documented_contract.install(tmp_path, name=wine, code=code, value="wine_rules:CarelessRow")
     settings = {"raw_body_bytes": RAW_BYTES}
     with followed.serving(tmp_path, mlflow_server.uri, wine, **settings) as service:
         assert service.predict(GOOD).json()["predictions"] == [{"quality": 32.5}]
@@ -65,6 +78,8 @@ def test_the_documented_contract_is_held_wherever_a_body_is_read(
             answer = service.predict(*rows)
             assert answer.status_code == 400
             assert place.items() <= answer.json().items()
+        for rows in ([DEFECTIVE], [DEFECTIVE, *[GOOD] * len(many)]):
+            assert service.predict(*rows).status_code == 500
         columns: dict[str, Any] = {name: [GOOD[name], BAD[name]] for name in GOOD}
         answer = service.post("/predict", {"columns": columns})
         assert (answer.status_code, answer.json()["path"]) == (400, "columns")

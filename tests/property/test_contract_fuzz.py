@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from service.codecs.json.encoding import encode_rows
 from service.contracts.choose import contract_for
 from service.contracts.contract import Call, Contract, Predictions
-from service.contracts.filling import merge_pieces, with_all_columns
+from service.contracts.filling import merge_chunks, with_all_columns
 from service.contracts.merge import take
 from service.core.errors import ContractViolationError, MalformedBodyError, ServiceError
 from tests.support.envelopes import decoded
@@ -156,7 +156,7 @@ good_rows = st.fixed_dictionaries({}, optional={kind: _scalar(kind) for kind in 
 def test_a_merge_of_calls_is_the_call_of_all_rows(parts: list[list[dict[str, Any]]]) -> None:
     """And its slices are the parts again, whatever columns some of them lack."""
     calls = [decoded(OPTIONAL, json.dumps({"instances": part}).encode()) for part in parts]
-    merged = merge_pieces(OPTIONAL.inputs, calls)
+    merged = merge_chunks(OPTIONAL.inputs, calls)
     together = [row for part in parts for row in part]
     assert merged == decoded(OPTIONAL, json.dumps({"instances": together}).encode())
     start = 0

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import msgspec
 
-PIECE_BYTES = 131_072
-"""About so much of a body is read at a time, which takes half a millisecond."""
+from service.codecs.bounds import CHUNK_BYTES
+
 _REACH_BYTES = 1_048_576
 """How far a row may go on after that."""
 _HEAD = re.compile(rb'\s*\{\s*"instances"\s*:\s*\[')
@@ -18,7 +18,7 @@ _SEAM = re.compile(rb"[}\]]\s*,\s*(?=[{\[])")
 _VALUES = msgspec.json.Decoder(list[msgspec.Raw])
 
 
-def in_pieces(body: bytes) -> Iterator[bytes]:
+def in_chunks(body: bytes) -> Iterator[bytes]:
     """Yield bodies that have the rows of this one, some in each, in order.
 
     Raise ValueError where that can't be told, in the midst of it too: then the body is to be read
@@ -32,7 +32,7 @@ def in_pieces(body: bytes) -> Iterator[bytes]:
         raise ValueError("no body that has rows and nothing else")
     start, end = head.end(), tail.start()
     while start < end:
-        least = start + PIECE_BYTES
+        least = start + CHUNK_BYTES
         seam = _SEAM.search(body, least, least + _REACH_BYTES) if least < end else None
         if seam is not None and seam.end() < end:
             stop, resume = seam.start() + 1, seam.end()

@@ -15,14 +15,14 @@ from service.codecs.json.encoding import (
 )
 from service.codecs.places import in_columns, in_rows
 from service.codecs.rows_and_columns.body import body_of, rows_in
-from service.codecs.rows_and_columns.chunks import in_pieces
+from service.codecs.rows_and_columns.chunks import in_chunks
 from service.codecs.rows_and_columns.faults import explain, form_of, refuse_unknown
 from service.codecs.rows_and_columns.reading_cost import ReadingCost, check_size
 from service.contracts import signature as signatures
 from service.contracts.answer_size import values_in
 from service.contracts.contract import Call, Contract, Predictions
 from service.contracts.faults import decode
-from service.contracts.filling import merge_pieces
+from service.contracts.filling import merge_chunks
 from service.core.errors import ModelFailedError, ServiceError
 from service.core.text import presentable
 from service.core.version_names import VersionNames
@@ -77,7 +77,7 @@ class RowsAndColumns:
         check_size(body, len(self._names), bounds)
         calls: list[Call] = []
         try:
-            for chunk in in_pieces(body):
+            for chunk in in_chunks(body):
                 calls.append(self.decode(chunk)[0])
                 yield
         except (ValueError, ServiceError):
@@ -85,7 +85,7 @@ class RowsAndColumns:
             calls = []
         if not calls:
             return self.decode(body, bounds)
-        return merge_pieces(self._contract.inputs, calls), BY_ROWS
+        return merge_chunks(self._contract.inputs, calls), BY_ROWS
 
     def least_bytes(self, predictions: Predictions, wanted: Wanted) -> int:
         """Return how many bytes an answer has at least; see Codec."""

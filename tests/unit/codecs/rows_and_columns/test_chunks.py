@@ -8,22 +8,22 @@ from hypothesis import event, given
 from hypothesis import strategies as st
 
 from service.codecs.rows_and_columns import chunks
-from service.codecs.rows_and_columns.chunks import in_pieces
+from service.codecs.rows_and_columns.chunks import in_chunks
 
-PIECE_BYTES = 8
+CHUNK_BYTES = 8
 REACH_BYTES = 48
 
 
 @pytest.fixture(autouse=True)
 def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     """Cut after a few bytes."""
-    monkeypatch.setattr(chunks, "PIECE_BYTES", PIECE_BYTES)
+    monkeypatch.setattr(chunks, "CHUNK_BYTES", CHUNK_BYTES)
     monkeypatch.setattr(chunks, "_REACH_BYTES", REACH_BYTES)
 
 
 def rows_in(body: bytes) -> list[Any]:
     """Return the rows of all pieces, in order."""
-    return [row for piece in in_pieces(body) for row in json.loads(piece)["instances"]]
+    return [row for piece in in_chunks(body) for row in json.loads(piece)["instances"]]
 
 
 @pytest.mark.parametrize("separators", [(",", ":"), (", ", ": "), (" ,\n ", " : ")])
@@ -40,12 +40,12 @@ def test_rows_without_names_are_cut_too() -> None:
     rows = [[number, number] for number in range(30)]
     body = json.dumps({"instances": rows}).encode()
     assert rows_in(body) == rows
-    assert len(list(in_pieces(body))) > 1
+    assert len(list(in_chunks(body))) > 1
 
 
 def test_a_small_body_is_one_piece() -> None:
     """There is nothing to cut."""
-    assert list(in_pieces(b'{"instances": [{}]}')) == [b'{"instances":[{}]}']
+    assert list(in_chunks(b'{"instances": [{}]}')) == [b'{"instances":[{}]}']
 
 
 ROWS = b'[{"a": 1}, {"a": 2}, {"a": 3}, {"a": 4}]'
@@ -105,6 +105,6 @@ def test_pieces_never_have_other_rows(
     except ValueError:
         event("as a whole" if after is None else "as a whole, since it has more than rows")
     else:
-        event(f"{min(3, len(list(in_pieces(body))))} pieces")
+        event(f"{min(3, len(list(in_chunks(body))))} pieces")
         assert after is None
         assert found == rows

@@ -89,7 +89,7 @@ def finished(bodies: Bodies, request: RawRequest) -> tuple[RawReply, int]:
 @pytest.fixture(autouse=True)
 def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """Read and write few rows at a time."""
-    monkeypatch.setattr(chunks, "PIECE_BYTES", 500)
+    monkeypatch.setattr(chunks, "CHUNK_BYTES", 500)
     monkeypatch.setattr(encoding, "_CHUNK_VALUES", 30)
 
 
