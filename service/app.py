@@ -23,6 +23,7 @@ from service.handlers.host_names import HostNames
 from service.handlers.predictions import predict
 from service.handlers.predictions.direct import DirectAnswers
 from service.handlers.request_id import RequestIds
+from service.handlers.scoring import invocations, probes
 from service.processes.own_memory import hide_memory
 from service.processes.single_process import hold_listener
 from service.registry.webhook import Deliveries
@@ -64,6 +65,9 @@ def create_app(deployments: Deployments | None = None) -> Litestar:
     app = Litestar(
         route_handlers=[
             predict.predict,
+            invocations.invocations,
+            probes.ping,
+            probes.version,
             health.live,
             health.health,
             health.model_health,

@@ -18,7 +18,7 @@ from service.control.state import ControlState
 from service.control.status import Status
 from service.core.versions import ModelRef, ModelVersion
 from service.platform import Platform
-from service.predictors.answer_rules import AnswerRules
+from service.predictors.answer_rules import AnswerRules, NonFinite
 from service.registry.address import RegistryAddress, pointer_of
 from service.registry.finder import VersionFinder
 from service.registry.messages import ResolveReply, ResolveRequest
@@ -189,6 +189,7 @@ class Deployment:
             answers=AnswerRules(
                 any_rows=settings.rows_out == "any",
                 non_finite_is_null=settings.non_finite == "null",
+                scored_non_finite=NonFinite(settings.invocations_nonfinite),
             ),
         )
 

@@ -19,10 +19,24 @@ EVERYWHERE: dict[str, Callable[[Contract], Codec]] = {ROWS_AND_COLUMNS: RowsAndC
 IN_WORKERS = {ARROW: "service.codecs.arrow.codec:ArrowStreams"}
 """Codecs whose libraries only workers have, by where their class is; a body goes there as it is."""
 
+SCORING = {
+    "mlflow-json": "application/json",
+    "mlflow-csv": "text/csv",
+    "mlflow-parquet": "application/vnd.apache.parquet",
+}
+"""Bodies of MLflow's scoring protocol, by what MLflow calls their kinds: they become no call, since
+MLflow's own code reads, predicts and writes them, in a worker.
+"""
+
 
 def names() -> tuple[str, ...]:
     """Return the name of each codec."""
     return (*EVERYWHERE, *IN_WORKERS)
+
+
+def kinds_of_bodies() -> tuple[str, ...]:
+    """Return each name that a body may travel to a worker with."""
+    return (*names(), *SCORING)
 
 
 def open_codecs(contract: Contract) -> Mapping[str, Codec]:

@@ -71,6 +71,24 @@ class AnswerTooLargeError(ServiceError):
     code = "answer-too-large"
 
 
+class ScoringError(ServiceError):
+    """A body that MLflow's own code refused, which names the kind of fault by an `error_code`.
+
+    `status` is the HTTP status that MLflow's own server answers with it.
+    """
+
+    code = "scoring-refused"
+
+    def __init__(self, message: str, error_code: str, status: int) -> None:
+        super().__init__(message)
+        self.error_code = error_code
+        self.status = status
+
+    def extras(self) -> dict[str, Any]:
+        """Return MLflow's name of the fault, and its status."""
+        return {"error_code": self.error_code, "status": self.status}
+
+
 class UnsupportedContentTypeError(ServiceError):
     """A body of a kind that is not read here."""
 
@@ -147,6 +165,12 @@ class ModelFailedError(ServiceError):
     def __init__(self, message: str, detail: str = "") -> None:
         super().__init__(message)
         self.detail = detail
+
+
+class UnwritableAnswerError(ModelFailedError):
+    """The model answered what the protocol has no form for."""
+
+    code = "model-answer-unwritable"
 
 
 class NonFinitePredictionError(ServiceError):

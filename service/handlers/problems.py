@@ -36,6 +36,7 @@ STATUS_BY_ERROR: dict[type[ServiceError], HTTPStatus] = {
     errors.NoDefaultModelError: HTTPStatus.NOT_FOUND,
     errors.NothingPromotedError: HTTPStatus.CONFLICT,
     errors.ModelFailedError: HTTPStatus.INTERNAL_SERVER_ERROR,
+    errors.UnwritableAnswerError: HTTPStatus.INTERNAL_SERVER_ERROR,
     errors.NonFinitePredictionError: HTTPStatus.INTERNAL_SERVER_ERROR,
     errors.ChildLostError: HTTPStatus.INTERNAL_SERVER_ERROR,
     errors.SourceUnavailableError: HTTPStatus.BAD_GATEWAY,
@@ -69,6 +70,7 @@ _TITLES: dict[type[ServiceError], str] = {
     errors.SupersededError: "A newer promotion came first",
     errors.NothingPromotedError: "Nothing is promoted",
     errors.ModelFailedError: "The model raised",
+    errors.UnwritableAnswerError: "The model's answer can't be written",
     errors.NonFinitePredictionError: "The model's answer is not a finite number",
     errors.ChildLostError: "The model's process ended over this request",
     errors.SourceUnavailableError: "The registry can't be asked",
@@ -88,6 +90,20 @@ _log = structlog.get_logger("http")
 def answer_service_error(_: Request[Any, Any, Any], error: ServiceError) -> Response[bytes]:
     """Answer one of our own errors; what a caller must not see goes into the log."""
     status = STATUS_BY_ERROR.get(type(error), HTTPStatus.INTERNAL_SERVER_ERROR)
+    note(error, status)
+    version = error.answered_by
+    headers = dict(VersionNames.of(version).headers) if version else {}
+    if status is HTTPStatus.UNAUTHORIZED:
+        signed = isinstance(error, errors.UnsignedWebhookError)
+        headers["www-authenticate"] = "X-MLflow-Signature" if signed else "Bearer"
+    if (seconds := retry_after(error, status)) is not None:
+        headers["retry-after"] = seconds
+    title = _TITLES.get(type(error), "The service failed")
+    return problem(status, TYPE_PREFIX + error.code, title, str(error), error.extras(), headers)
+
+
+def note(error: ServiceError, status: HTTPStatus) -> None:
+    """Log what an error has that its caller must not see."""
     version = error.answered_by
     log = _log.bind(model=version.name, version=version.version) if version else _log
     if isinstance(error, errors.ModelFailedError):
@@ -99,16 +115,13 @@ def answer_service_error(_: Request[Any, Any, Any], error: ServiceError) -> Resp
         log.debug("request refused", reason=str(error))
     elif status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         log.warning("request failed", code=error.code, reason=str(error))
-    headers = dict(VersionNames.of(version).headers) if version else {}
-    if status is HTTPStatus.UNAUTHORIZED:
-        signed = isinstance(error, errors.UnsignedWebhookError)
-        headers["www-authenticate"] = "X-MLflow-Signature" if signed else "Bearer"
+
+
+def retry_after(error: ServiceError, status: HTTPStatus) -> str | None:
+    """Return the whole seconds after which a caller may try again, None where that is no use."""
     if isinstance(error, errors.OverloadedError):
-        headers["retry-after"] = _retry_after(error)
-    elif status is HTTPStatus.SERVICE_UNAVAILABLE:
-        headers["retry-after"] = "1"
-    title = _TITLES.get(type(error), "The service failed")
-    return problem(status, TYPE_PREFIX + error.code, title, str(error), error.extras(), headers)
+        return _retry_after(error)
+    return "1" if status is HTTPStatus.SERVICE_UNAVAILABLE else None
 
 
 def refusal(error: errors.OverloadedError) -> tuple[int, list[tuple[bytes, bytes]], bytes]:

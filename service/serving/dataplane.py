@@ -62,6 +62,8 @@ class EncodedAnswer(msgspec.Struct, frozen=True):
     version: ModelVersion
     names: VersionNames
     """The version as the body names it, for headers that say the same."""
+    client_request_id: str = ""
+    """What the body called the request."""
 
 
 class TypedAnswer(msgspec.Struct, frozen=True):
@@ -145,11 +147,12 @@ class DataPlane:
         self, model: LoadedModel, request: EncodedRequest, caller: Caller | None
     ) -> EncodedAnswer:
         interface = model.interface
+        called = ""
         try:
             payload, wanted = interface.payload(request, self._limits)
             answer = await model.batcher.submit(payload, len(request.body), caller)
             if isinstance(answer, RawReply):
-                rows, body = answer.rows, answer.body
+                rows, body, called = answer.rows, answer.body, answer.client_request_id
             else:
                 rows = answer.stop - answer.start
                 codec = interface.codecs[request.answer]
@@ -164,7 +167,7 @@ class DataPlane:
         except MODEL_FAULTS as error:
             model.note_failure(FailedRequest(request, error, self._limits))
             raise
-        return EncodedAnswer(body, rows, model.version, interface.names)
+        return EncodedAnswer(body, rows, model.version, interface.names, called)
 
     async def _answer_call(
         self, model: LoadedModel, request: TypedRequest, caller: Caller | None

@@ -109,6 +109,10 @@ class DeploymentSettings(msgspec.Struct, frozen=True, kw_only=True):
     non_finite: Literal["error", "null"] = "error"
     """What becomes of NaN and infinity in an answer: an error, at load too, or null."""
 
+    invocations_nonfinite: Literal["literal", "null", "error"] = "literal"
+    """The same for answers by MLflow's scoring protocol: `NaN` and `Infinity` as MLflow writes
+    them, which strict JSON has not, null, or an error."""
+
     on_unpromoted: Literal["keep", "unload"] = "keep"
     """What becomes of the served version when nothing is promoted any more."""
 

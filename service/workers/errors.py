@@ -9,9 +9,11 @@ from service.core.errors import (
     MalformedBodyError,
     ModelFailedError,
     NotAcceptableError,
+    ScoringError,
     ServiceError,
     SignatureError,
     StoreCorruptError,
+    UnwritableAnswerError,
 )
 from service.processes.protocol import Errors, Fault, by_message
 
@@ -30,6 +32,18 @@ def _violation(fault: Fault) -> ServiceError:
     return ContractViolationError(place.path, place.row, place.expected, place.got)
 
 
+class _Scoring(msgspec.Struct, frozen=True):
+    """How MLflow refuses a body; see ScoringError."""
+
+    error_code: str
+    status: int
+
+
+def _scoring(fault: Fault) -> ServiceError:
+    told = msgspec.convert(fault.extras, _Scoring)
+    return ScoringError(fault.message, told.error_code, told.status)
+
+
 def _model_failure(fault: Fault) -> ServiceError:
     return ModelFailedError(fault.message, fault.detail)
 
@@ -42,7 +56,9 @@ WORKER_ERRORS: Errors = {
         NotAcceptableError,
         StoreCorruptError,
         SignatureError,
+        UnwritableAnswerError,
     ),
     ContractViolationError.code: _violation,
+    ScoringError.code: _scoring,
     ModelFailedError.code: _model_failure,
 }

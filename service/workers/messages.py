@@ -139,8 +139,12 @@ class BodyChunk(msgspec.Struct, frozen=True, array_like=True):
 
 
 class RawReply(msgspec.Struct, frozen=True):
-    """The whole answer to a raw body, empty where a row is not finite."""
+    """The whole answer to a raw body, empty where a row is not finite.
+
+    `client_request_id` is what the body called the request, '' for nothing.
+    """
 
     rows: int
     body: bytes
     non_finite_row: int | None
+    client_request_id: Sentence = ""

@@ -9,7 +9,7 @@ from litestar.params import RawBody
 
 from service.core.errors import ServiceError
 from service.handlers import problems
-from service.handlers.predictions.direct import caller_of
+from service.handlers.caller import caller_of
 from service.handlers.request_id import RequestIds
 from tests.support.wire_server import serve, until
 

@@ -10,9 +10,9 @@ from litestar.openapi.datastructures import ResponseSpec
 from service.core.redaction import redact
 from service.deployment import Deployment
 from service.deployments import Deployments
-from service.handlers.control.readiness import Readiness, readiness_of, why_not_ready
 from service.handlers.described import NOT_FOUND, problem_responses
 from service.handlers.guards import ANY_HOST
+from service.handlers.readiness import Readiness, readiness_of, why_not_ready
 
 _RED = {
     503: ResponseSpec(dict[str, Any], description="No, and why: `error`", generate_examples=False)

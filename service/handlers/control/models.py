@@ -7,7 +7,7 @@ from litestar.di import NamedDependency
 
 from service.deployment import Deployment
 from service.deployments import Deployments
-from service.handlers.control.readiness import readiness_of
+from service.handlers.readiness import readiness_of
 
 
 def chosen_deployment(

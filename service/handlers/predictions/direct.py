@@ -15,8 +15,8 @@ from litestar.types import ASGIApp, HTTPResponseStartEvent, Receive, Scope, Send
 
 from service.core.errors import OverloadedError
 from service.handlers import problems
+from service.handlers.caller import caller_of
 from service.handlers.request_id import bind_request_id
-from service.serving.batching.request_queue import Caller
 from service.serving.dataplane import DataPlane, Served
 from service.serving.interface import EncodedRequest
 
@@ -157,12 +157,6 @@ class RaiseAgain(ASGIMiddleware):
         if error is not None:
             raise error
         await next_app(scope, receive, send)
-
-
-def caller_of(receive: Receive) -> Caller | None:
-    """Return what knows whether the caller has gone: uvicorn's request, where it is uvicorn's."""
-    cycle = getattr(receive, "__self__", None)
-    return cycle if hasattr(cycle, "disconnected") else None
 
 
 async def _read(receive: Receive) -> bytes | None:

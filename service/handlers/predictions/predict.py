@@ -14,10 +14,11 @@ from litestar.params import RawBody
 
 from service.deployment import Deployment
 from service.deployments import Deployments
+from service.handlers.caller import caller_of
 from service.handlers.described import NOT_FOUND, PredictOperation, problem_responses
 from service.handlers.guards import plain_body
 from service.handlers.media import CODECS, kind_of_answer, kind_of_body
-from service.handlers.predictions.direct import NAMED_PATH, PATH, RaiseAgain, caller_of
+from service.handlers.predictions.direct import NAMED_PATH, PATH, RaiseAgain
 from service.serving.dataplane import DataPlane
 from service.serving.interface import EncodedRequest
 

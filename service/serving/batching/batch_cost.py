@@ -40,7 +40,7 @@ class BatchCost:
         """A batch of so many gains little from more of them: those may as well go by themselves."""
         self.rows = CostCurve()
         """What a run takes in its worker by its rows."""
-        self.bytes = {codec: CostCurve() for codec in catalog.names()}
+        self.bytes = {codec: CostCurve() for codec in catalog.kinds_of_bodies()}
         """What a body takes that a worker decodes, by its bytes and its codec."""
         self._by_size: dict[int, _Runs] = {}
 

@@ -14,6 +14,8 @@ from typing import Any
 import msgspec
 from mlflow.version import VERSION as MLFLOW_VERSION
 
+from service.codecs.bounds import Bounds
+from service.codecs.catalog import SCORING
 from service.codecs.json.cells import with_written_cells
 from service.contracts.contract import Call, Contract, Predictions
 from service.core.errors import ModelFailedError, ServiceError
@@ -31,6 +33,7 @@ from service.store.compiled_files import verified
 from service.workers.inside.bodies import Bodies, Steps
 from service.workers.inside.loading import load_model
 from service.workers.inside.model_folder import ModelFolder, told
+from service.workers.inside.scoring import Scoring
 from service.workers.messages import (
     ActivateReply,
     ActivateRequest,
@@ -58,6 +61,7 @@ class Worker:
         self._contract: Contract
         self._predictor: Predictor
         self._bodies: Bodies
+        self._scoring: Scoring
         self._answers: AnswerRules
         self._folder: ModelFolder | None
         self.new_faults: Counter[str] = Counter()
@@ -77,8 +81,9 @@ class Worker:
         started = time.perf_counter()
         self._path, self._threads = Path(request.path), request.threads
         self._model, self._contract, self._folder = load_model(request)
-        self._bodies = Bodies(self._contract, self.predict)
         self._answers = request.answers
+        self._scoring = Scoring(self._model, self._answers.scored_non_finite)
+        self._bodies = Bodies(self._contract, self.predict)
         self._predictor = PyfuncPredictor(
             self._model, self._contract, any_rows=self._answers.any_rows
         )
@@ -178,8 +183,18 @@ class Worker:
         if request.chunked:
             body = b"".join((*self._chunks, request.body))
             self._chunks.clear()
-            return self._bodies.answer_chunked(msgspec.structs.replace(request, body=body))
+            request = msgspec.structs.replace(request, body=body)
+        if request.codec in SCORING:
+            return self._score(request)
+        if request.chunked:
+            return self._bodies.answer_chunked(request)
         return self._bodies.answer(request)
+
+    def _score(self, request: RawRequest) -> RawReply:
+        """Have MLflow's own code answer a body of its protocol."""
+        bounds = Bounds(len(request.body), request.max_decoded_bytes)
+        scored = self._scoring.answer(SCORING[request.codec], request.body, bounds)
+        return RawReply(scored.rows, scored.body, None, scored.client_request_id)
 
 
 def operations(_: bytes) -> CountingOperations:

@@ -1,0 +1,273 @@
+"""Answer bodies of MLflow's scoring protocol by MLflow's own code, in a worker.
+
+What that code takes, how it casts and how it writes an answer belong to the MLflow that is
+installed beside the model, so none of it is done again here. Only what it says of a bad body is
+put right: it would repeat the whole body, and a traceback.
+"""
+
+import inspect
+import json
+import os
+import re
+import traceback
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from io import BytesIO
+from typing import Any, NoReturn
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    from mlflow.exceptions import MlflowException
+    from mlflow.pyfunc import scoring_server
+
+import msgspec
+import numpy as np
+import pandas as pd
+
+from service.codecs.bounds import Bounds
+from service.core.errors import (
+    AnswerTooLargeError,
+    BodyTooLargeError,
+    ModelFailedError,
+    NonFinitePredictionError,
+    ScoringError,
+    UnwritableAnswerError,
+)
+from service.core.text import presentable
+from service.predictors.answer_rules import NonFinite
+from service.processes.protocol import describe
+
+JSON, CSV, PARQUET = "application/json", "text/csv", "application/vnd.apache.parquet"
+"""What MLflow calls the kinds of a body."""
+_BAD_REQUEST, _BAD_REQUEST_STATUS = "BAD_REQUEST", 400
+_SERVING = "_MLFLOW_IS_IN_SERVING_ENVIRONMENT"
+"""With this in the environment, models of type hints read values as JSON has them."""
+_REPEATED_INPUT = re.compile(r"(Failed to enforce schema of data) '.*' (with schema)", re.DOTALL)
+"""Where MLflow's sentence has all that came between its words."""
+_CELL_BYTES = 8
+_BATCH_ROWS = 256
+_ID_CHARACTERS = 256
+_LOOK_AT_INPUT = (
+    "/mlflow/types/",
+    "/mlflow/models/utils.py",
+    "/mlflow/pyfunc/__init__.py",
+    "/mlflow/pyfunc/utils/",
+    "/mlflow/pyfunc/loaders/",
+    "/mlflow/utils/proto_json_utils.py",
+)
+"""Where MLflow checks and casts what a model is given."""
+
+
+class Scored(msgspec.Struct, frozen=True):
+    """An answer as MLflow writes it, and what the caller called the request, '' for nothing."""
+
+    body: bytes
+    rows: int
+    client_request_id: str = ""
+
+
+class Scoring:
+    """Answers bodies by one model, as `mlflow models serve` would."""
+
+    def __init__(self, model: Any, non_finite: NonFinite = NonFinite.LITERAL) -> None:
+        self._model = _Watched(model)
+        self._schema = model.metadata.get_input_schema()
+        self._non_finite = non_finite
+
+    def answer(self, kind: str, body: bytes, bounds: Bounds) -> Scored:
+        """Answer a body of one of the three kinds.
+
+        Raise ScoringError for what MLflow refuses, BodyTooLargeError and AnswerTooLargeError for
+        what would become too large, NonFinitePredictionError where that is wanted, and
+        ModelFailedError for what the model raises.
+        """
+        data, client_request_id = _read(kind, body, bounds)
+        self._model.begin()
+        try:
+            with _serving():
+                answered = scoring_server.invocations(data, kind, self._model, self._schema)
+        except _ModelRaisedError as error:
+            raise ModelFailedError(str(error), error.detail) from error
+        except MlflowException as error:
+            _refuse(error, self._model.refusal or str(error.message))
+        except Exception as error:
+            if self._model.has_answered:
+                raise UnwritableAnswerError(
+                    f"the model's answer can't be written as JSON: {describe(error)}"
+                ) from error
+            # Where MLflow's own server fails over a body, it is the body's fault all the same.
+            _refuse_body(f"the body can't be read: {describe(error)}")
+        body = self._finite(answered.response, bounds)
+        return Scored(body, self._model.rows, client_request_id)
+
+    def _finite(self, text: str, bounds: Bounds) -> bytes:
+        """Return an answer's bytes, with its numbers that are not finite as they are wanted."""
+        if self._non_finite is not NonFinite.LITERAL and ("NaN" in text or "Infinity" in text):
+            if self._non_finite is NonFinite.ERROR:
+                _check_finite(json.loads(text))
+            text = json.dumps(json.loads(text, parse_constant=lambda _: None))
+        answer = text.encode()
+        if len(answer) > bounds.answer_bytes:
+            raise AnswerTooLargeError(
+                f"the answer has {len(answer)} bytes, more than the {bounds.answer_bytes} "
+                "that a body of this size may ask for"
+            )
+        return answer
+
+
+class _ModelRaisedError(BaseException):
+    """What the model itself raised: no `except Exception` of MLflow's is to catch it."""
+
+    def __init__(self, message: str, detail: str) -> None:
+        super().__init__(message)
+        self.detail = detail
+
+
+class _Watched:
+    """A pyfunc model that tells what it raised itself from what its schema refused."""
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+        self.metadata = model.metadata
+        self.refusal = ""
+        """What the last input broke of the schema: later the message has the input before it."""
+        self.has_answered = False
+        self.rows = 0
+        """How many rows the last answer is for, 0 where that can't be told."""
+        self._takes_params = "params" in inspect.signature(model.predict).parameters
+
+    def begin(self) -> None:
+        """Forget what the last input met."""
+        self.refusal, self.has_answered, self.rows = "", False, 0
+
+    def predict(self, data: Any, params: Any = None) -> Any:
+        """Answer as the model does."""
+        more = {"params": params} if self._takes_params else {}
+        try:
+            answer = self._model.predict(data, **more)
+        except MlflowException as error:
+            if _is_of_model(error):
+                _give_up(error)
+            self.refusal = str(error.message)
+            raise
+        except BaseException as error:  # noqa: BLE001 - a model may raise anything
+            _give_up(error)
+        self.has_answered = True
+        self.rows = _rows(data)
+        return answer
+
+
+def _rows(data: Any) -> int:
+    """Return how many rows an input has, 0 where that can't be told."""
+    if isinstance(data, dict):
+        data = next(iter(data.values()), None)
+        return len(data) if isinstance(data, np.ndarray) and data.ndim else 0
+    return len(data) if isinstance(data, pd.DataFrame | np.ndarray | list) else 0
+
+
+@contextmanager
+def _serving() -> Iterator[None]:
+    before = os.environ.get(_SERVING)
+    os.environ[_SERVING] = "true"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[_SERVING]
+        else:
+            os.environ[_SERVING] = before
+
+
+def _give_up(error: BaseException) -> NoReturn:
+    raise _ModelRaisedError(f"the model raised {describe(error)}", traceback.format_exc()) from None
+
+
+def _is_of_model(error: BaseException) -> bool:
+    """Tell whether an error came out of the model, and not of MLflow's look at its input."""
+    frames = traceback.extract_tb(error.__traceback__)
+    raised_in = frames[-1].filename.replace(os.sep, "/") if frames else ""
+    return not any(place in raised_in for place in _LOOK_AT_INPUT)
+
+
+def _refuse(error: MlflowException, message: str) -> NoReturn:
+    """Raise what MLflow says of a body, without the body that it repeats."""
+    message = _REPEATED_INPUT.sub(r"\1 \2", message)
+    code, status = str(error.error_code), int(error.get_http_status_code())
+    if status >= 500:  # noqa: PLR2004 - what a caller sent is no fault of ours
+        code, status = _BAD_REQUEST, _BAD_REQUEST_STATUS
+    raise ScoringError(presentable(message), code, status) from None
+
+
+def _refuse_body(message: str) -> NoReturn:
+    raise ScoringError(presentable(message), _BAD_REQUEST, _BAD_REQUEST_STATUS) from None
+
+
+def _check_finite(answer: Any) -> None:
+    """Raise NonFinitePredictionError for the first row in which a number is not finite."""
+    rows = answer.get("predictions") if isinstance(answer, dict) else answer
+    for number, row in enumerate(rows if isinstance(rows, list) else [rows]):
+        try:
+            json.dumps(row, allow_nan=False)
+        except ValueError:
+            raise NonFinitePredictionError(number) from None
+
+
+def _read(kind: str, body: bytes, bounds: Bounds) -> tuple[Any, str]:
+    """Return what MLflow is given of a body, and the request's id that stands in it."""
+    if kind == PARQUET:
+        _check_parquet(body, bounds)
+        return body, ""
+    try:
+        text = body.decode()
+    except UnicodeDecodeError as error:
+        _refuse_body(f"Ensure that input is a valid UTF-8 encoded string. Error: {error.reason}")
+    if kind == CSV:
+        return text, ""
+    try:
+        given = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        # Without the body, which the error's repr and MLflow's sentence would have.
+        _refuse_body(f"Ensure that input is a valid JSON formatted string. Error: {error}")
+    if not isinstance(given, Mapping):
+        _refuse_body(
+            f"{scoring_server.REQUIRED_INPUT_FORMAT}. Received {type(given).__name__}, no object."
+        )
+    _check_tables(given, bounds)
+    said = given.get("client_request_id")
+    return given, presentable(said, _ID_CHARACTERS) if isinstance(said, str) else ""
+
+
+def _check_tables(given: Mapping[str, Any], bounds: Bounds) -> None:
+    """Raise BodyTooLargeError for a frame that is much larger than what tells it.
+
+    Rows that have a column each make a frame of their product, and so do an index and columns.
+    """
+    records, split = given.get("dataframe_records"), given.get("dataframe_split")
+    cells = 0
+    if isinstance(records, list):
+        names = {name for row in records if isinstance(row, dict) for name in row}
+        cells = len(records) * len(names)
+    if isinstance(split, dict):
+        sizes = [split.get(part) for part in ("index", "data")]
+        rows = max((len(size) for size in sizes if isinstance(size, list)), default=0)
+        columns = split.get("columns")
+        cells = max(cells, rows * (len(columns) if isinstance(columns, list) else 1))
+    if cells * _CELL_BYTES > bounds.decoded_bytes:
+        raise BodyTooLargeError(f"the body has {cells} cells, more than a body of its size may")
+
+
+def _check_parquet(body: bytes, bounds: Bounds) -> None:
+    """Raise BodyTooLargeError for a file that unpacks to more than a body of its size may."""
+    from pyarrow import parquet  # noqa: PLC0415 - few callers send any
+
+    unpacked = 0
+    try:
+        for batch in parquet.ParquetFile(BytesIO(body)).iter_batches(_BATCH_ROWS):
+            unpacked += batch.nbytes
+            if unpacked > bounds.decoded_bytes:
+                break
+    except Exception as error:  # noqa: BLE001 - pyarrow has errors of many kinds
+        _refuse_body(f"Failed to parse input as a Pandas DataFrame: {describe(error)}")
+    if unpacked > bounds.decoded_bytes:
+        raise BodyTooLargeError("the body unpacks to more than a body of its size may")

@@ -1,0 +1,167 @@
+"""Bodies of MLflow's scoring protocol: what MLflow answers, and what it is kept from."""
+
+import io
+import json
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # MLflow's own, at import
+    import mlflow
+    from mlflow.pyfunc import scoring_server
+
+    from tests.support.kinds.kind import Answers, column, save_python
+
+from service.codecs.bounds import Bounds
+from service.core.errors import (
+    BodyTooLargeError,
+    ModelFailedError,
+    NonFinitePredictionError,
+    ScoringError,
+    UnwritableAnswerError,
+)
+from service.predictors.answer_rules import NonFinite
+from service.workers.inside.scoring import CSV, JSON, PARQUET, Scored, Scoring
+
+LIMIT_BYTES = 2**27
+
+
+def a_model(path: Path, function: Callable[[pd.DataFrame], Any]) -> Any:
+    """Return a loaded model of one column `a`."""
+    save_python(path, Answers(function), [column("double", "a")])
+    return mlflow.pyfunc.load_model(str(path))
+
+
+@pytest.fixture(scope="module")
+def doubling(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Return a model that answers twice its column."""
+    return a_model(tmp_path_factory.mktemp("model") / "m", lambda frame: frame["a"] * 2)
+
+
+def scored(model: Any, body: object, kind: str = JSON, **rules: Any) -> Scored:
+    """Answer a body, which is JSON unless it is bytes."""
+    sent = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return Scoring(model, **rules).answer(kind, sent, Bounds(len(sent), LIMIT_BYTES))
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        (JSON, {"dataframe_split": {"columns": ["a"], "data": [[1], [2.5]]}}),
+        (JSON, {"dataframe_records": [{"a": 1}, {"a": 2.5}]}),
+        (JSON, {"instances": [{"a": 1}, {"a": 2.5}]}),
+        (JSON, {"inputs": {"a": [1, 2.5]}, "unknown": True}),
+        (CSV, b"a\n1\n2.5\n"),
+    ],
+)
+def test_each_form_is_answered_as_mlflow_answers_it(doubling: Any, kind: str, body: Any) -> None:
+    """To the byte; and how many rows it was for is known."""
+    sent = body if isinstance(body, bytes) else json.dumps(body).encode()
+    schema = doubling.metadata.get_input_schema()
+    text = sent.decode()
+    theirs = scoring_server.invocations(text, kind, doubling, schema).response
+    answered = scored(doubling, sent, kind)
+    assert answered.body.decode() == theirs
+    assert json.loads(theirs) == {"predictions": [{"a": 2.0}, {"a": 5.0}]}
+    assert answered.rows == 2
+
+
+def test_parquet_is_answered(doubling: Any) -> None:
+    """As MLflow does, without a cast."""
+    file = io.BytesIO()
+    pd.DataFrame({"a": [1.0, 2.5]}).to_parquet(file)
+    answered = scored(doubling, file.getvalue(), PARQUET)
+    assert json.loads(answered.body) == {"predictions": [{"a": 2.0}, {"a": 5.0}]}
+
+
+def test_a_refusal_repeats_nothing_of_the_body(doubling: Any) -> None:
+    """MLflow would show all of it to whoever reads the error."""
+    for body in (b'{"inputs": secret', b'["secret"]', {"inputs": {"b": ["secret"]}}):
+        with pytest.raises(ScoringError) as refused:
+            scored(doubling, body)
+        assert refused.value.status == 400
+        assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"instances": ' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+        b'{"instances": [' + b"9" * 5_000 + b"]}",
+        b'{"instances": ["\xff"]}',
+    ],
+)
+def test_what_mlflow_itself_fails_over_is_the_callers_fault(doubling: Any, body: bytes) -> None:
+    """Its server answers 500 to some of it."""
+    with pytest.raises(ScoringError) as refused:
+        scored(doubling, body)
+    assert (refused.value.status, refused.value.error_code) == (400, "BAD_REQUEST")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"dataframe_records": [{f"a{n}": 1} for n in range(20_000)]},
+        {"dataframe_split": {"index": [0] * 20_000, "columns": [0] * 20_000, "data": 1}},
+    ],
+)
+def test_a_frame_that_is_much_larger_than_its_body_is_refused(doubling: Any, body: Any) -> None:
+    """Before it is made: it would fill the memory."""
+    with pytest.raises(BodyTooLargeError):
+        scored(doubling, body)
+
+
+def test_a_file_that_unpacks_to_much_more_is_refused(doubling: Any) -> None:
+    """Some kilobytes of Parquet may hold gigabytes."""
+    file = io.BytesIO()
+    pd.DataFrame({"a": np.zeros(30_000_000)}).to_parquet(file)
+    assert len(file.getvalue()) < 1_000_000
+    with pytest.raises(BodyTooLargeError):
+        scored(doubling, file.getvalue(), PARQUET)
+
+
+def test_what_the_model_raises_is_told_from_what_its_schema_refuses(tmp_path: Path) -> None:
+    """The first counts against the version, also where it is an error of MLflow's."""
+
+    def raise_mlflow(_: pd.DataFrame) -> Any:
+        raise mlflow.exceptions.MlflowException("from within", error_code=1000)
+
+    body = {"instances": [{"a": 1.0}]}
+    for number, function in enumerate((raise_mlflow, lambda frame: frame["nope"])):
+        model = a_model(tmp_path / str(number), function)
+        with pytest.raises(ModelFailedError):
+            scored(model, body)
+        with pytest.raises(ScoringError):
+            scored(model, {"instances": [{"b": 1.0}]})
+
+
+def test_an_answer_that_has_no_json_counts_against_the_version(tmp_path: Path) -> None:
+    """It is no fault of the body's."""
+    model = a_model(tmp_path / "m", lambda _: [object()])
+    with pytest.raises(UnwritableAnswerError):
+        scored(model, {"instances": [{"a": 1.0}]})
+
+
+def test_numbers_that_are_not_finite_are_answered_as_it_is_set(tmp_path: Path) -> None:
+    """As literals, as MLflow does, as null, or as an error that names the row."""
+    model = a_model(tmp_path / "m", lambda _: [1.0, float("nan")])
+    body = {"instances": [{"a": 1.0}, {"a": 2.0}]}
+    assert scored(model, body).body == b'{"predictions": [1.0, NaN]}'
+    null = scored(model, body, non_finite=NonFinite.NULL)
+    assert null.body == b'{"predictions": [1.0, null]}'
+    with pytest.raises(NonFinitePredictionError, match="row 1"):
+        scored(model, body, non_finite=NonFinite.ERROR)
+
+
+def test_what_the_body_calls_the_request_is_known(doubling: Any) -> None:
+    """It is cut, and what is no text is nothing."""
+    body = {"instances": [{"a": 1.0}]}
+    assert scored(doubling, {**body, "client_request_id": "é 1"}).client_request_id == "é 1"
+    assert scored(doubling, {**body, "client_request_id": 1}).client_request_id == ""
+    assert len(scored(doubling, {**body, "client_request_id": "x" * 999}).client_request_id) <= 256
