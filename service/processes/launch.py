@@ -162,8 +162,8 @@ def end_fork_server() -> None:
 def interrupt_first_start() -> None:
     """End a fork server that is still importing, and so the start that waits for it. Blocks.
 
-    Only for a process that has no child yet: the fork server takes seconds to come up, and who
-    ends the service meanwhile would have to wait for it.
+    Only for a process that has no child yet: the fork server takes seconds to come up, and the end
+    of the service would have to wait for it.
     """
     if sys.platform != "linux":
         return

@@ -70,7 +70,7 @@ class RegistryProcess:
                 raise
             finally:
                 if self._child is not None and not self._child.is_alive:
-                    # Who removes what it was fetching must not meet it writing there.
+                    # It must not write any more while its files are removed.
                     await self.close()
 
     async def close(self) -> None:

@@ -128,7 +128,7 @@ def test_a_server_that_is_killed_takes_its_children_along(rig: Rig, tmp_path: Pa
     assert {seen.status for seen in hammer.failed} <= {0}
     for seen in hammer.seen:
         # The kernel closes a killed process' descriptors from the highest on, and the listener's is
-        # the lowest: who connects anew after its connection has ended may still find it listening,
+        # the lowest: a client that connects anew may still find it listening,
         # and is reset with it. Then connections are refused.
         broken = [one.fresh for one in seen if one in hammer.broken]
         assert broken in ([], [False], [True], [False, True]), hammer.broken

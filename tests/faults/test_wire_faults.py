@@ -1,4 +1,4 @@
-"""Callers who send too much, too slowly, or never to the end, to a real service."""
+"""Callers that send too much, too slowly, or never to the end, to a real service."""
 
 import contextlib
 import json

@@ -222,7 +222,7 @@ def test_small_requests_beside_a_large_body(service: RunningService, before: Foo
 def test_workers_that_are_killed_with_a_large_body(
     service: RunningService, before: Footprint
 ) -> None:
-    """0 requests fail: the body is answered by another worker, and so is whoever was beside it."""
+    """No request fails: another worker answers the body, and the requests beside it."""
     with _hammer(service) as hammer:
         _answers_go_on(service, hammer)
         with _large_body(service, hammer) as check:

@@ -124,7 +124,7 @@ def test_rows_and_columns_that_come_together_keep_their_forms(guide: Guide) -> N
 def test_arrow_is_answered_in_arrow_as_pyfunc_answers(
     guide: Guide, accept: str | None, options: dict[str, Any]
 ) -> None:
-    """A column an output; who gave the answers is told in the headers and in the schema."""
+    """A column an output; the version is told in the headers and in the schema."""
     headers = {} if accept is None else {"accept": accept}
     answer = send(guide.service, stream(table_of_months(guide, 60), **options), **headers)
     assert answer.status_code == 200, answer.text

@@ -110,7 +110,7 @@ RFC_3339_UTC = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|\+00:00)")
 
 
 def test_model_info_tells_all_that_is_known(guide: Guide, mlflow_server: MlflowServer) -> None:
-    """What serves, how it came to, what it takes, who computes it, and how fresh the news is."""
+    """What serves and how it came to, what it takes, which engine computes, how fresh that is."""
     info = guide.service.info()
     with mlflow_server.active():
         registered = mlflow_server.client.get_model_version(NAME, guide.version)

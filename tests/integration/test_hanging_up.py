@@ -1,4 +1,4 @@
-"""A caller who hangs up in mid-body, as the framework's own handling meets it."""
+"""A caller that hangs up in mid-body, as the framework's own handling meets it."""
 
 from collections.abc import Callable
 from typing import Any

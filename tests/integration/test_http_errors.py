@@ -218,7 +218,7 @@ def test_a_model_that_raises_is_told_without_its_traceback(picky: Picky) -> None
 
 
 def test_a_prediction_that_is_not_finite_is_told_with_its_row(picky: Picky) -> None:
-    """NaN is no answer, whoever decoded the body; the rows' neighbours are not answered either."""
+    """NaN is no answer, wherever the body was decoded; the rows beside it get none either."""
     for before in (1, RAW_BODY_BYTES // 8):
         instances = [{"a": 1.0}] * before + [{"a": NOT_FINITE}, {"a": 1.0}]
         told = problem(picky.service.predict(*instances), 500, "non-finite-prediction")
@@ -325,7 +325,7 @@ def test_the_registrys_password_is_never_shown(picky: Picky) -> None:
 def test_a_compressed_body_is_refused_by_the_name_of_its_encoding(
     guide: Guide, kind: str, padding: int, encoding: str
 ) -> None:
-    """Whichever way the request takes, and whoever would decode it."""
+    """Whichever way the request takes, and wherever it would be decoded."""
     headers = {"content-type": kind, "content-encoding": encoding}
     plain = b'{"instances": []}' + random.Random(5).randbytes(padding)
     body = gzip.compress(plain)

@@ -38,7 +38,7 @@ async def process(tmp_path: Path) -> AsyncIterator[RegistryProcess]:
 
 
 async def test_a_call_that_takes_too_long(process: RegistryProcess) -> None:
-    """Who removes what it was writing meets it no more; the next call has another one."""
+    """It writes no more when its files are removed; the next call has another process."""
     pid = process.pid
     assert pid is not None
     with pytest.raises(FetchFailedError, match=r"no answer within 0\.2 s"):

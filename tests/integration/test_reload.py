@@ -242,7 +242,7 @@ def test_a_reload_finds_nothing_promoted(late: Late) -> None:
 def test_a_superseded_version_is_a_conflict(
     late: Late, aside: Callable[..., "Future[httpx.Response]"]
 ) -> None:
-    """Who waits for a version that is overtaken is told so, and the newer one serves."""
+    """A call that waits for a version that is overtaken is told so, and the newer one serves."""
     slow, fast = late.register(load_s=3.0), late.register(factor=7.0)
     late.promote(slow)
     waiting = aside(late.reload)

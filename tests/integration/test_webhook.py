@@ -58,7 +58,7 @@ class Hooked:
 
 @pytest.fixture(scope="module")
 def hooked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hooked]:
-    """Register the webhook before the server's first event: it caches who subscribed."""
+    """Register the webhook before the server's first event: it caches the subscriptions."""
     folder, port = tmp_path_factory.mktemp("webhook"), free_port()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_WEBHOOK_ALLOWED_SCHEMES", "http,https")

@@ -248,7 +248,7 @@ async def test_bodies_are_bounded_together() -> None:
 
 
 async def test_stalled_readers_are_ended() -> None:
-    """Each in its time, sooner where all of them hold too much; who reads gets all of it."""
+    """Each in its time, sooner where all hold too much; a caller that reads gets all of it."""
     large = b"x" * 8_000_000
 
     async def app(_scope: Any, _receive: Any, send: Any) -> None:

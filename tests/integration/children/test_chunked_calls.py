@@ -59,7 +59,7 @@ async def test_other_calls_are_answered_between_the_chunks_of_one(
 
 @posix_only
 async def test_the_cpu_is_offered_between_steps(tmp_path: Path) -> None:
-    """Whoever answers small requests may be waiting for it."""
+    """What answers small requests may be waiting for it."""
     async with a_child(tmp_path) as child:
         offered = await child.call("offers", Number(7), Number, timeout_s=CALL_S, chunked=True)
     assert offered.number == 7

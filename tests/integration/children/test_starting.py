@@ -89,7 +89,7 @@ async def test_a_start_that_is_given_up_leaves_nothing(
     spec = ChildSpec("tests.support.child_targets:operations", "unwanted", b"", tmp_path)
 
     async def use_one() -> None:
-        # Warm before the cancellation is delivered, it is given to who asked for it.
+        # Warm before the cancellation is delivered, it is given to the task that asked for it.
         child = await start_child(spec, threads, START_S)
         try:
             await anyio.sleep_forever()

@@ -93,7 +93,7 @@ def left_aside(folder: Path) -> list[Path]:
 
 
 async def test_what_was_compiled_is_kept_and_found(tmp_path: Path) -> None:
-    """By whoever asks for the same version."""
+    """By the next that asks for the same version."""
     compiler = FakeCompiler(tmp_path)
     assert await compiler.kept(STORED) == ""
     compiled = await compiler.compile()

@@ -67,7 +67,7 @@ async def test_rows_and_columns_share_a_call_and_are_answered_in_their_own_form(
 async def test_what_is_large_or_arrow_is_left_to_a_worker(
     body: bytes, codec: str, answer: str
 ) -> None:
-    """Undecoded, with what it takes to answer it: kinds, a bound, and who answers."""
+    """Undecoded, with what it takes to answer it: kinds, a bound, and which version answers."""
     workers = Recording()
     async with serving(workers) as (deployed, _):
         prediction = await deployed.answer(body, codec, answer)
@@ -80,7 +80,7 @@ async def test_what_is_large_or_arrow_is_left_to_a_worker(
 
 
 async def test_a_request_that_the_model_fails_is_told_with_its_body() -> None:
-    """The caller has the error; who watches the version has the request and the error."""
+    """The caller has the error; its watcher has the request and the error."""
     told: list[FailedRequest] = []
 
     class Watching:

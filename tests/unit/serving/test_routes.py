@@ -34,7 +34,7 @@ async def test_routes_without_a_version_have_no_lease_to_give() -> None:
 
 
 async def test_a_lease_keeps_its_version_over_a_swap() -> None:
-    """Who came before it has the old one to the end, who comes after it the new one."""
+    """A request before it has the old one to the end, one after it the new one."""
     routes, old, new = Routes(), a_model(1), a_model(2)
     assert routes.swap(old) is None
     with routes.lease() as before:

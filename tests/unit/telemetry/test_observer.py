@@ -96,7 +96,7 @@ def test_each_observer_is_told_each_event_once_whichever_raises(logs: list[Any])
 
 
 def test_an_event_that_no_observer_takes_calls_none(logs: list[Any]) -> None:
-    """A request costs no more than a look for who is told."""
+    """A request costs no more than a look for observers."""
 
     class Calm(NullObserver):
         """Takes promotions alone."""

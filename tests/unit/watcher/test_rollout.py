@@ -116,7 +116,7 @@ async def test_a_candidate_that_is_given_up_while_the_last_gate_decides_is_not_s
 
 
 async def test_the_version_before_ends_after_its_last_request() -> None:
-    """Who holds a lease at the swap is answered by the version that it was given."""
+    """A request that holds a lease at the swap is answered by the version that it was given."""
     async with a_watcher() as watcher:
         before = await roll_out(watcher, 1)
         with watcher.routes.lease() as leased:

@@ -26,7 +26,7 @@ def answer(column: Column, dtype: str, shape: list[int], rows: int, kind: str = 
 
 @pytest.mark.parametrize("dtype", ["bool", "int8", "uint64", "int32", "float16", "float64"])
 def test_numbers_keep_their_type(dtype: str) -> None:
-    """And who gave them stands in the schema."""
+    """And the version that gave them stands in the schema."""
     table = answer(np.array([0, 1, 1], dtype).tobytes(), dtype, [], 3)
     assert table.schema.metadata == {b"hotswap.model_version": b"7"}
     assert table["y"].type == pa.from_numpy_dtype(np.dtype(dtype))

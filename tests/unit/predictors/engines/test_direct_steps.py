@@ -117,7 +117,7 @@ class CountingVectorizer(CountVectorizer):  # type: ignore[misc]  # scikit-learn
 
 
 def test_a_text_is_taken_apart_once(tmp_path: Path) -> None:
-    """Whoever asks for it again gets what was remembered."""
+    """A call for it again gets what was kept."""
     inputs = DATA[["a", "note"]]
     columns = ColumnTransformer([("words", CountingVectorizer(), "note")])
     wrapped, transform = direct(columns, inputs, tmp_path)

@@ -72,7 +72,7 @@ async def test_an_allowed_change_passes_and_is_named_all_the_same() -> None:
 
 
 async def test_a_dropped_input_counts_where_unknown_fields_are_refused() -> None:
-    """Callers who still send it would be refused."""
+    """Callers that still send it would be refused."""
     before, after = a_model(1, "y", inputs=("a", "b")), a_model(2, "y")
     assert (await check(before, after)).outcome is Outcome.PASS
     found = await check(before, after, refuse_unknown=True)
