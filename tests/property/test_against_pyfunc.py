@@ -72,7 +72,7 @@ def check(kind: Kind, how: str, answers: list[Any], wanted: list[Any]) -> None:
 
 
 def ask_all(served: Served, asked: list[tuple[Body, list[Any] | None]], how: str) -> None:
-    """Ask each body alone, in every form, in steps and together with the others."""
+    """Ask each body alone, in every form, in chunks and together with the others."""
     kind = served.kind
     for at, (body, wanted) in enumerate(asked):
         if wanted is None:
@@ -85,7 +85,7 @@ def ask_all(served: Served, asked: list[tuple[Body, list[Any] | None]], how: str
             for answers in served.in_form(form, *body):
                 check(kind, f"{how}body {at} in {form}", answers, wanted)
         if not (kind.alone or kind.any_rows):
-            check(kind, f"{how}body {at} in steps", served.chunked(*body), wanted)
+            check(kind, f"{how}body {at} in chunks", served.chunked(*body), wanted)
     answered = [one for one in asked if one[1] is not None]
     if kind.alone or kind.any_rows or not answered:
         return

@@ -174,7 +174,7 @@ def _busy(seconds: Number) -> Nothing:
 
 
 def _steps(given: Text) -> Generator[None, None, Text]:
-    """Go on until the file of that name is there, and tell how many steps that took.
+    """Go on until the file of that name is there, and tell how many chunks that took.
 
     With `fail` in it, fail then.
     """
@@ -189,7 +189,7 @@ def _steps(given: Text) -> Generator[None, None, Text]:
 
 
 def _offers(steps: Number) -> Generator[None, None, Number]:
-    """Go on for so many steps, and tell how often the CPU was offered between them."""
+    """Go on for so many chunks, and tell how often the CPU was offered between them."""
     with mock.patch.object(os, "sched_yield") as offer:
         for _ in range(int(steps.number)):
             yield

@@ -163,20 +163,20 @@ class _Answers:
         result = self._operations[request.op][1](argument)
         return self._finished(result) if isinstance(result, GeneratorType) else result
 
-    def _finished(self, steps: Generator[None, None, object]) -> object:
-        """Go on to the end; between two steps a call that has come is answered.
+    def _finished(self, chunks: Generator[None, None, object]) -> object:
+        """Go on to the end; between two chunks a call that has come is answered.
 
-        Other processes that wait for the CPU get it first, the server process before all: what has
-        steps is not urgent.
+        Other processes that wait for the CPU get it first, the server process before all: a
+        chunked call is not urgent.
         """
         while True:
             try:
-                next(steps)
+                next(chunks)
             except StopIteration as end:
                 return end.value
             if not self._receiver.has_frame():
                 windows.offer_cpu()
-            # One and no more: a call with few steps left must not wait for all that come meanwhile.
+            # One and no more: a call with few chunks left must not wait for all that come now.
             if self._receiver.has_frame():
                 self._answer(self._connection.recv_bytes())
 

@@ -134,7 +134,7 @@ class Served:
         return answers
 
     def chunked(self, rows: Rows, params: Mapping[str, Any]) -> list[Any]:
-        """Return the answers to a body that is answered in steps."""
+        """Return the answers to a body that is answered in chunks."""
         request = RawRequest(chunked=True, body=self._body(rows, params))
         steps: Any = self.worker.predict_raw(request)
         while True:
