@@ -73,16 +73,29 @@ def test_what_is_called_rarely_sleeps(yields: list[None]) -> None:
     here, there = multiprocessing.Pipe()
     receiver = PollingReceiver(here, 0.001)
     there.send_bytes(b"close")
-    receiver.receive()
-    for number in range(3):
+    closely = _received_within_s(receiver) < 0.001
+    rare = 0
+    while rare < 3:
         late = threading.Timer(0.05, there.send_bytes, (b"late",))
         late.start()
-        assert receiver.receive() == b"late"
+        waited_s = _received_within_s(receiver)
         late.join(WITHIN_S)
-        if number == 0:
-            assert yields
-            yields.clear()
-    assert not yields
+        if waited_s < 0.01:
+            # The machine stood still, and it came closely.
+            closely, rare = False, 0
+        elif rare:
+            assert not yields
+            rare += 1
+        else:
+            assert yields or not closely
+            rare = 1
+        yields.clear()
+
+
+def _received_within_s(receiver: PollingReceiver) -> float:
+    began = time.perf_counter()
+    receiver.receive()
+    return time.perf_counter() - began
 
 
 @posix
