@@ -8,7 +8,7 @@ import msgspec
 
 from service.processes.protocol import Reply
 
-_STOOD_STILL_S = 1.0
+STOOD_STILL_S = 1.0
 """A timer that is later than this belongs to a process that was stopped, and went on."""
 _CATCH_UP_S = 5.0
 
@@ -28,10 +28,16 @@ class InFlightCalls:
     What follows the first lies in the child's pipe: its time begins with the answer to that.
     """
 
-    def __init__(self, most: int, on_late: Callable[[SentCall], None]) -> None:
+    def __init__(
+        self,
+        most: int,
+        on_late: Callable[[SentCall], None],
+        stood_still_s: float = STOOD_STILL_S,
+    ) -> None:
         self.calls: deque[SentCall] = deque()
         self._most = most
         self._on_late = on_late
+        self._stood_still_s = stood_still_s
         self._loop = asyncio.get_running_loop()
         self._expiry: asyncio.TimerHandle | None = None
         """The end of the first call's time."""
@@ -74,7 +80,7 @@ class InFlightCalls:
     def _end_time(self, call: SentCall) -> None:
         """Tell that a call is late, unless this process stood still: its answer may be there."""
         expiry = self._expiry
-        if expiry is not None and self._loop.time() - expiry.when() > _STOOD_STILL_S:
+        if expiry is not None and self._loop.time() - expiry.when() > self._stood_still_s:
             again_s = min(call.timeout_s, _CATCH_UP_S)
             self._expiry = self._loop.call_later(again_s, self._end_time, call)
             return

@@ -67,13 +67,13 @@ class CpuBudget:
         return sum(map(self.workers, self._claims))
 
 
-def usable_cpus(root: Path = _ROOT) -> int:
+def usable_cpus(root: Path = _ROOT, by_affinity: int | None = None) -> int:
     """Count the CPUs that affinity and the cgroup's quota leave us, at least 1.
 
     A quota of 2.5 CPUs counts as 2: a thread more would only be throttled. `root` is where `proc`
-    and `sys` are found.
+    and `sys` are found; `by_affinity` is what affinity leaves, None where the system is to say.
     """
-    count = _by_affinity()
+    count = _by_affinity() if by_affinity is None else by_affinity
     quota = _quota(root)
     return count if quota is None else max(1, min(count, int(quota)))
 

@@ -5,7 +5,7 @@ need not wait for the server process between two: MOST_CALLS are in flight. Not 
 that is run again after a failure or behind a whole body: if that costs the worker, another request
 would share the blame, or wait for long. Between the chunks of a body one call may be answered.
 
-Whoever needs a worker for itself (a gate, a replay, an activation, a heartbeat) has it alone.
+What needs a worker for itself (a gate, a replay, an activation, a heartbeat) has it alone.
 """
 
 import asyncio

@@ -17,18 +17,24 @@ from typing import Any
 from service import windows
 
 _TAKEN_S = 1e-4
-"""A CPU that was offered and comes back later than this was wanted by somebody."""
-_REST_S = 0.1
-"""How long to sleep between calls then."""
+"""A CPU that was offered and comes back later than this was wanted by another process."""
+REST_S = 0.1
+"""The larger this is, the longer a worker sleeps between calls after its CPU was wanted."""
 
 
 class PollingReceiver:
-    """Receives frames; `busy_poll_s` is how long it polls before it sleeps; 0 is not at all."""
+    """Receives frames; `busy_poll_s` is how long it polls before it sleeps; 0 is not at all.
 
-    def __init__(self, connection: "Connection[Any, Any]", busy_poll_s: float) -> None:
+    Where its CPU is wanted it sleeps between calls for `rest_s`.
+    """
+
+    def __init__(
+        self, connection: "Connection[Any, Any]", busy_poll_s: float, rest_s: float = REST_S
+    ) -> None:
         self._connection = connection
         # What can't be polled has nothing to look at without a lock and an allocation.
         self._busy_poll_s = busy_poll_s if windows.polls_pipes() else 0.0
+        self._rest_s = rest_s
         self._is_called_closely = False
         self._rests_until = 0.0
         if windows.polls_pipes():
@@ -60,5 +66,5 @@ class PollingReceiver:
             windows.offer_cpu()
             now = time.perf_counter()
             if now - offered > _TAKEN_S:
-                self._rests_until = now + _REST_S
+                self._rests_until = now + self._rest_s
                 return

@@ -85,9 +85,7 @@ class Batcher(Generic[W]):
         self._cost = cost or BatchCost()
         self._queue = RequestQueue()
         self._open = OpenRequests(settings.request_timeout_s)
-        self._delay = BatchDelay()
-        self._delay_timer: asyncio.TimerHandle | None = None
-        """When the next batch has waited for long enough."""
+        self._delay = BatchDelay(self.dispatch)
         self._tasks: asyncio.TaskGroup | None = None
         self._ended = False
         self._dispatch_is_due = False
@@ -200,7 +198,7 @@ class Batcher(Generic[W]):
                     self._tasks = None
                     self._ended = True
         finally:
-            self._stop_delay()
+            self._delay.stop()
             self._open.close(ShuttingDownError("the service ended before this was answered"))
 
     def dispatch(self) -> None:
@@ -303,24 +301,9 @@ class Batcher(Generic[W]):
         The callers of the last one have a moment to come back, if that is what they do.
         """
         queue = self._queue
-        loop = asyncio.get_running_loop()
         alone = queue.again or not self.row_wise or (queue.bodies and self._bodies.may_go())
-        gathered = len(queue.calls) >= self._delay.expected(loop.time())
         enough_rows = min(self._enough_rows, self._admission.batch_rows)
-        if alone or gathered or queue.call_rows >= enough_rows:
-            self._stop_delay()
+        if alone or queue.call_rows >= enough_rows or self._delay.is_over(len(queue.calls)):
+            self._delay.stop()
             return True
-        if self._delay_timer is None:
-            self._delay_timer = loop.call_at(self._delay.until_s, self._end_delay)
         return False
-
-    def _end_delay(self) -> None:
-        """Let those go that came, however few."""
-        self._stop_delay()
-        self._delay.end()
-        self.dispatch()
-
-    def _stop_delay(self) -> None:
-        if self._delay_timer is not None:
-            self._delay_timer.cancel()
-            self._delay_timer = None

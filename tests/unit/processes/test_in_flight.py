@@ -3,9 +3,6 @@
 import asyncio
 import time
 
-import pytest
-
-from service.processes import in_flight as lane_module
 from service.processes.in_flight import InFlightCalls, SentCall
 
 
@@ -14,15 +11,12 @@ def a_call(timeout_s: float) -> SentCall:
     return SentCall(1, "predict", timeout_s, asyncio.get_running_loop().create_future())
 
 
-async def test_a_process_that_stood_still_reads_its_answers_before_it_calls_them_late(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+async def test_a_process_that_stood_still_reads_its_answers_before_it_calls_them_late() -> None:
     """What really is late is so after the time that is left to catch up."""
-    monkeypatch.setattr(lane_module, "_STOOD_STILL_S", 0.05)
     late: list[SentCall] = []
-    lane = InFlightCalls(1, late.append)
+    calls = InFlightCalls(1, late.append, stood_still_s=0.05)
     call = a_call(0.02)
-    lane.add(call)
+    calls.add(call)
     # The loop stands still, as it does while its process is stopped.
     time.sleep(0.1)  # noqa: ASYNC251
     await asyncio.sleep(0)

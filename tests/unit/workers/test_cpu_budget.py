@@ -3,14 +3,10 @@ from pathlib import Path
 import anyio
 import pytest
 
-from service.workers import cpu_budget
 from service.workers.cpu_budget import CpuBudget, usable_cpus
 
-
-@pytest.fixture(autouse=True)
-def eight_cpus(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let every machine have the same number."""
-    monkeypatch.setattr(cpu_budget, "_by_affinity", lambda: 8)
+CPUS = 8
+"""What affinity leaves on the machine of these tests."""
 
 
 def write(root: Path, files: dict[str, str]) -> Path:
@@ -24,7 +20,7 @@ def write(root: Path, files: dict[str, str]) -> Path:
 
 def test_without_cgroups_affinity_decides(tmp_path: Path) -> None:
     """On other systems there is neither /proc nor /sys."""
-    assert usable_cpus(tmp_path) == 8
+    assert usable_cpus(tmp_path, CPUS) == 8
 
 
 @pytest.mark.parametrize(
@@ -34,7 +30,7 @@ def test_without_cgroups_affinity_decides(tmp_path: Path) -> None:
 def test_a_v2_quota_limits_the_count(tmp_path: Path, quota: str, count: int) -> None:
     """Part of a CPU is rounded down, but never to nothing."""
     root = write(tmp_path, {"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/cpu.max": f"{quota}\n"})
-    assert usable_cpus(root) == count
+    assert usable_cpus(root, CPUS) == count
 
 
 def test_the_tightest_quota_on_the_way_up_counts(tmp_path: Path) -> None:
@@ -47,7 +43,7 @@ def test_the_tightest_quota_on_the_way_up_counts(tmp_path: Path) -> None:
             "sys/fs/cgroup/a.slice/b.service/cpu.max": "600000 100000\n",
         },
     )
-    assert usable_cpus(root) == 3
+    assert usable_cpus(root, CPUS) == 3
 
 
 def test_a_v1_quota_limits_the_count_where_the_path_is_the_hosts(tmp_path: Path) -> None:
@@ -60,7 +56,7 @@ def test_a_v1_quota_limits_the_count_where_the_path_is_the_hosts(tmp_path: Path)
             "sys/fs/cgroup/cpu,cpuacct/cpu.cfs_period_us": "100000\n",
         },
     )
-    assert usable_cpus(root) == 2
+    assert usable_cpus(root, CPUS) == 2
 
 
 def test_a_v1_quota_of_minus_one_is_none(tmp_path: Path) -> None:
@@ -73,7 +69,7 @@ def test_a_v1_quota_of_minus_one_is_none(tmp_path: Path) -> None:
             "sys/fs/cgroup/cpu/cpu.cfs_period_us": "100000\n",
         },
     )
-    assert usable_cpus(root) == 8
+    assert usable_cpus(root, CPUS) == 8
 
 
 def budget(count: int, *claims: int) -> CpuBudget:

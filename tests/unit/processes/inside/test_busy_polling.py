@@ -8,7 +8,6 @@ import time
 
 import pytest
 
-from service.processes.inside import busy_polling
 from service.processes.inside.busy_polling import PollingReceiver
 
 LONG_S = 5.0
@@ -144,10 +143,9 @@ def test_what_offers_a_cpu_that_is_wanted_sleeps_for_a_while(
             pass
 
     def offered_in_two_late_calls(rest_s: float) -> int:
-        monkeypatch.setattr(busy_polling, "_REST_S", rest_s)
         offered.clear()
         here, there = multiprocessing.Pipe()
-        receiver = PollingReceiver(here, LONG_S)
+        receiver = PollingReceiver(here, LONG_S, rest_s)
         there.send_bytes(b"close")
         receiver.receive()
         for _ in range(2):
