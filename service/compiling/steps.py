@@ -29,6 +29,19 @@ class Compiling:
             self.activated(activated.report)
         if activated.report is not None or loaded.pyfunc_only:
             self.settled.set()
+        self.may_activate = anyio.Event()
+        """Set once its workers may answer by the quick engines: pyfunc is not needed to prove it."""
+        self.may_go_on = anyio.Event()
+        """Set once the other engines may be tried as well: it serves, and none of it waits."""
+
+    def allow_quick(self) -> None:
+        """Have workers answer by the quick engines as soon as these are ready."""
+        self.may_activate.set()
+
+    def allow_all(self) -> None:
+        """Have the other engines tried, too."""
+        self.may_activate.set()
+        self.may_go_on.set()
 
     def began(self) -> None:
         """Note that a compiler is at work."""
@@ -80,17 +93,15 @@ class CompileSteps:
         finally:
             self._first_is_over.set()
 
-    async def compile_and_activate(
-        self, compiling: Compiling, proved: anyio.Event, serves: anyio.Event
-    ) -> None:
+    async def compile_and_activate(self, compiling: Compiling) -> None:
         """Activate the quick engines, then compile all the rest and activate that.
 
-        The first once the version is `proved`, the rest once it `serves`. Nothing is compiled that
-        was compiled before. Raise nothing.
+        Each once the rollout allows it. Nothing is compiled that was compiled before. Raise
+        nothing.
         """
         known = compiling.report
         if known is not None and not known.first:
-            await serves.wait()
+            await compiling.may_go_on.wait()
             self._tell(known)
             return
         if compiling.pyfunc_only:
@@ -99,9 +110,9 @@ class CompileSteps:
             compiling.began()
             self._log.info("compiling predictors")
             if known is None:
-                await self._activate_first(compiling, proved)
+                await self._activate_first(compiling)
             compiling.settled.set()
-            await serves.wait()
+            await compiling.may_go_on.wait()
             compiling.began()
             async with self._compiler.compiled(self._pool.stored) as compiled:
                 await self._activate(compiled, compiling)
@@ -114,12 +125,12 @@ class CompileSteps:
         finally:
             compiling.settled.set()
 
-    async def _activate_first(self, compiling: Compiling, proved: anyio.Event) -> None:
+    async def _activate_first(self, compiling: Compiling) -> None:
         if not self._has_begun:
             # What was kept of it was of no use.
             await self.compile_first()
         await self._first_is_over.wait()
-        await proved.wait()
+        await compiling.may_activate.wait()
         if self._first is not None and not self._first.report.is_pyfunc_alone:
             await self._activate(self._first, compiling)
 

@@ -71,10 +71,6 @@ class LoadedModel:
         """When it began to serve; None for one that never did."""
         self.compiling = Compiling(loaded)
         """What became of its compiled predictors."""
-        self.proved = anyio.Event()
-        """Set once its proof needs no workers any more that answer by pyfunc."""
-        self.serves = anyio.Event()
-        """Set once it serves."""
         self.proof: Proof | None = None
         """What it was opened to traffic with; None for one that was not."""
         self.leases = 0
@@ -113,10 +109,6 @@ class LoadedModel:
         """Return once `close` was called."""
         await self._closing.wait()
 
-    def allow_compiled(self) -> None:
-        """Let its workers answer by compiled predictors: as it is called by MLflow it is proved."""
-        self.proved.set()
-
     def open_to_traffic(self, proof: Proof) -> None:
         """Let requests come to a version that has passed every gate."""
         self.proof = proof
@@ -128,8 +120,6 @@ class LoadedModel:
         if self.proof is None:
             raise RuntimeError(f"version {self.version.version} was not proved")
         self.serving_since = datetime.now(UTC)
-        self.allow_compiled()
-        self.serves.set()
 
     def note_failure(self, failed: FailedRequest) -> None:
         """Count a request that failed by its fault, and tell what watches it."""
@@ -205,9 +195,7 @@ class ModelHost(msgspec.Struct, frozen=True):
                     opened.append(model)
                     parts.start_soon(model.batcher.run)
                     if steps is not None:
-                        parts.start_soon(
-                            steps.compile_and_activate, model.compiling, model.proved, model.serves
-                        )
+                        parts.start_soon(steps.compile_and_activate, model.compiling)
                     task_status.started(model)
                     await model.wait_closing()
                 parts.cancel_scope.cancel()

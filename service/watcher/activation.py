@@ -24,7 +24,7 @@ async def wait_for_compiled(
     known = incumbent.compiling.report
     if known is None or known.is_pyfunc_alone:
         return Finding(Outcome.SKIP, "pyfunc answers already: they are not waited for")
-    candidate.allow_compiled()
+    candidate.compiling.allow_quick()
     compiling = candidate.compiling
     with anyio.move_on_after(wait_s):
         await compiling.settled.wait()

@@ -109,6 +109,8 @@ class LoadedVersions:
 
     def _swap(self, model: LoadedModel | None) -> LoadedModel | None:
         previous = self._routes.swap(model)
+        if model is not None:
+            model.compiling.allow_all()
         self._observer.serving_changed(
             model.version if model else None, previous.version if previous else None
         )

@@ -95,10 +95,9 @@ def loaded(activated: ActivateReply | None = None, pyfunc_only: str = "") -> Com
 
 async def run(compiler: Compiler, pool: Pool, compiling: Compiling) -> list[str]:
     """Have it serve, and return what was logged."""
-    serves = anyio.Event()
-    serves.set()
+    compiling.allow_all()
     with capture_logs() as logs:
-        await CompileSteps(compiler, pool).compile_and_activate(compiling, serves, serves)
+        await CompileSteps(compiler, pool).compile_and_activate(compiling)
     return [f"{line['log_level']}: {line['event']}" for line in logs]
 
 
@@ -106,7 +105,7 @@ async def test_the_first_step_begins_behind_the_worker_that_loads() -> None:
     """And is not done again for what is activated later."""
     compiler, pool, compiling = FakeCompiler(), FakePool(ActivateReply(REPORT)), loaded()
     pool.loading = anyio.Event()
-    steps, serves = CompileSteps(compiler, pool), anyio.Event()
+    steps = CompileSteps(compiler, pool)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(steps.compile_first)
         await anyio.wait_all_tasks_blocked()
@@ -114,8 +113,8 @@ async def test_the_first_step_begins_behind_the_worker_that_loads() -> None:
         pool.loading.set()
         await anyio.wait_all_tasks_blocked()
         assert (compiler.asked, pool.activated) == (["first"], [])
-        serves.set()
-        await steps.compile_and_activate(compiling, serves, serves)
+        compiling.allow_all()
+        await steps.compile_and_activate(compiling)
     assert (compiler.asked, pool.activated) == (["first", "all"], ["first", "folder"])
 
 
@@ -128,19 +127,19 @@ async def test_no_compiler_is_started_beside_a_load_for_what_mlflow_alone_can_ca
 
 async def test_nothing_is_taken_into_use_before_the_version_is_proved() -> None:
     """What is ready immediately is tried beside the gates, and the rest not before it serves."""
-    compiler, compiling, proved, serves = FakeCompiler(), loaded(), anyio.Event(), anyio.Event()
+    compiler, compiling = FakeCompiler(), loaded()
     pool = FakePool(ActivateReply(REPORT))
     async with anyio.create_task_group() as tasks:
         steps = CompileSteps(compiler, pool)
-        tasks.start_soon(steps.compile_and_activate, compiling, proved, serves)
+        tasks.start_soon(steps.compile_and_activate, compiling)
         await anyio.wait_all_tasks_blocked()
         assert (compiler.asked, pool.activated, compiling.report) == (["first"], [], None)
         assert not compiling.settled.is_set()
-        proved.set()
+        compiling.allow_quick()
         await anyio.wait_all_tasks_blocked()
         assert (compiler.asked, pool.activated, compiling.report) == (["first"], ["first"], FIRST)
         assert compiling.settled.is_set()
-        serves.set()
+        compiling.allow_all()
     assert (compiler.asked, pool.activated) == (["first", "all"], ["first", "folder"])
     assert (compiling.state, compiling.report) == ("tuned", REPORT)
 

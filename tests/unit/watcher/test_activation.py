@@ -38,8 +38,8 @@ async def test_it_passes_once_they_are_in_use() -> None:
     model = a_model(2)
 
     async def compile_at_once() -> None:
-        await model.proved.wait()
-        assert not model.serves.is_set()
+        await model.compiling.may_activate.wait()
+        assert not model.compiling.may_go_on.is_set()
         model.compiling.activated(msgspec.structs.replace(REPORT, first=True))
         model.compiling.settled.set()
 
@@ -88,11 +88,11 @@ async def test_none_is_waited_for_where_pyfunc_answers_already(report: Report | 
     found = await check(model, a_model(1, report), wait_s=60)
     expected = "pyfunc answers already: they are not waited for"
     assert found == Finding(Outcome.SKIP, expected)
-    assert not model.proved.is_set()
+    assert not model.compiling.may_activate.is_set()
 
 
 async def test_nobody_waits_where_nothing_serves() -> None:
     """Slow answers are better than none."""
     model = a_model(1)
     assert (await check(model, None, wait_s=60)).outcome is Outcome.SKIP
-    assert not model.proved.is_set()
+    assert not model.compiling.may_activate.is_set()

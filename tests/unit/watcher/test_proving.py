@@ -139,10 +139,10 @@ async def test_what_serves_may_change_while_compiled_predictors_are_waited_for()
     def tell(verdict: Verdict) -> None:
         told.append(verdict.gate)
         if verdict.gate == "predictors":
-            assert candidate.proved.is_set()
+            assert candidate.compiling.may_activate.is_set()
             serving[:] = [after]
         else:
-            assert candidate.proved.is_set() is ("predictors" in told)
+            assert candidate.compiling.may_activate.is_set() is ("predictors" in told)
 
     await prove(chain, candidate, lambda: serving[0], VerdictLog(tell))
     assert told == ["alone", "a", "predictors", "a"]

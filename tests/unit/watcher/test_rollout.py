@@ -30,6 +30,7 @@ async def test_a_version_that_passes_every_gate_serves() -> None:
     async with a_watcher() as watcher:
         model = await roll_out(watcher, 1)
         assert model.serving_since is not None
+        assert model.compiling.may_go_on.is_set()
         assert state_of(watcher, 1) is State.READY
         (promotion,) = watcher.journal.last(5)
         assert promotion.outcome is PromotionOutcome.SERVING
