@@ -30,7 +30,7 @@ class Compiling:
         if activated.report is not None or loaded.pyfunc_only:
             self.settled.set()
         self.may_activate = anyio.Event()
-        """Set once its workers may answer by the quick engines: pyfunc is not needed to prove it."""
+        """Set once its workers may answer by the quick engines: the gates need pyfunc no more."""
         self.may_go_on = anyio.Event()
         """Set once the other engines may be tried as well: it serves, and none of it waits."""
 

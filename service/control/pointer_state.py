@@ -17,7 +17,7 @@ from service.control.quarantine import MOST_REFUSALS
 from service.core.errors import LaterStateError, StateUnreadableError
 from service.core.versions import ModelVersion
 from service.store.pointer_file import Memory, Refusal, file_of
-from service.store.state_file import Signature
+from service.store.state_file import LOCK_S, Signature
 
 _MOST_LIFTED = 1000
 """More versions than these are let out only while nothing can be written for long."""
@@ -36,12 +36,13 @@ _UNCHANGED: Final = _Unchanged()
 class PointerState:
     """Reads and writes one pointer's memory, in threads of its own.
 
-    What can't be written is kept, and written with the next `recall`.
+    What can't be written is kept, and written with the next `recall`. Another service that writes
+    is waited for up to `lock_s`.
     """
 
-    def __init__(self, cache_dir: Path, pointer: str) -> None:
+    def __init__(self, cache_dir: Path, pointer: str, lock_s: float = LOCK_S) -> None:
         self._pointer = pointer
-        self._state = file_of(cache_dir, pointer)
+        self._state = file_of(cache_dir, pointer, lock_s)
         self._limiter = CapacityLimiter(1)
         self.held = ""
         """Why it is unknown whether a version is pinned; '' where that is known."""

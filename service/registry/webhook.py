@@ -18,7 +18,7 @@ from service.core.errors import SpentWebhookError, UnsignedWebhookError
 
 FRESHNESS_S = 300
 """A delivery whose time is further from ours, either way, is refused."""
-_REMEMBERED = 4096
+REMEMBERED = 4096
 _DELIVERY_ID = re.compile(r"[!-~]{1,128}")
 _TIMESTAMP = re.compile(r"[0-9]{1,12}")
 
@@ -60,7 +60,7 @@ class Deliveries:
         if delivery_id in self._accepted:
             raise SpentWebhookError("this delivery was accepted before")
         self._accepted[delivery_id] = None
-        if len(self._accepted) > _REMEMBERED:
+        if len(self._accepted) > REMEMBERED:
             del self._accepted[next(iter(self._accepted))]
 
     def _signature(self, delivery_id: str, timestamp: str, body: bytes) -> bytes:

@@ -34,7 +34,7 @@ _log = structlog.get_logger("model")
 
 
 class Trial(Protocol):
-    """Who watches a version for failures."""
+    """What watches a version for failures."""
 
     def failed(self, failed: FailedRequest) -> None:
         """Hear of a request that the version failed; returns immediately."""

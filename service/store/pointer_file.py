@@ -10,7 +10,7 @@ import msgspec
 
 from service.core.verdicts import Verdict
 from service.core.versions import ModelVersion
-from service.store.state_file import StateFile
+from service.store.state_file import LOCK_S, StateFile
 
 FOLDER = "pointers"
 _LAYOUT = 2
@@ -45,14 +45,14 @@ def pointer_name(pointer: str) -> str:
     return hashlib.sha256(pointer.encode()).hexdigest()[:16]
 
 
-def file_of(cache_dir: Path, pointer: str) -> StateFile[Memory]:
-    """Return the file of a pointer."""
-    return memory_file(cache_dir / FOLDER / f"{pointer_name(pointer)}.json")
+def file_of(cache_dir: Path, pointer: str, lock_s: float = LOCK_S) -> StateFile[Memory]:
+    """Return the file of a pointer, whose lock is waited for up to `lock_s`."""
+    return memory_file(cache_dir / FOLDER / f"{pointer_name(pointer)}.json", lock_s)
 
 
-def memory_file(file: Path) -> StateFile[Memory]:
+def memory_file(file: Path, lock_s: float = LOCK_S) -> StateFile[Memory]:
     """Return a file of some pointer."""
-    return StateFile(file, Memory, _LAYOUT, _read_layout_1)
+    return StateFile(file, Memory, _LAYOUT, _read_layout_1, lock_s)
 
 
 def _read_layout_1(content: bytes) -> Memory:

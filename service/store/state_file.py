@@ -27,7 +27,7 @@ Signature = tuple[int, int, int] | None
 
 MOST_BYTES = 4 * 2**20
 """A larger file is not read: it is none of ours."""
-_LOCK_S = 2.0
+LOCK_S = 2.0
 """Another service that changes the file is waited for up to this time; it needs milliseconds."""
 _KEPT_COPIES = 5
 _NOT_READABLE = (msgspec.MsgspecError, RecursionError, ValueError, OverflowError)
@@ -47,16 +47,22 @@ class StateFile(Generic[T]):
     """One file, whose content is a `kind`. Every method blocks.
 
     `layout` is what is written, `read_older` reads a file that names no layout. Raise OSError
-    where the disk, or another holder of the file's lock, does not let us.
+    where the disk, or another holder of the file's lock for longer than `lock_s`, does not let us.
     """
 
     def __init__(
-        self, file: Path, kind: type[T], layout: int, read_older: Callable[[bytes], T] | None = None
+        self,
+        file: Path,
+        kind: type[T],
+        layout: int,
+        read_older: Callable[[bytes], T] | None = None,
+        lock_s: float = LOCK_S,
     ) -> None:
         self.file = file
         self._kind = kind
         self._layout = layout
         self._read_older = read_older
+        self._lock_s = lock_s
 
     def signature(self) -> Signature:
         """Return the file's signature as it is now."""
@@ -163,9 +169,9 @@ class StateFile(Generic[T]):
         self.file.parent.mkdir(parents=True, exist_ok=True)
         lock = filelock.FileLock(self.file.with_suffix(".lock"), thread_local=False)
         try:
-            lock.acquire(timeout=_LOCK_S)
+            lock.acquire(timeout=self._lock_s)
         except filelock.Timeout:
-            reason = f"another process holds its lock for more than {_LOCK_S:g} s"
+            reason = f"another process holds its lock for more than {self._lock_s:g} s"
             raise OSError(errno.EBUSY, reason, str(self.file)) from None
         try:
             yield

@@ -26,9 +26,10 @@ class ArtifactsGate:
         """Tell how many files and bytes there are. Raise StoreCorruptError for another record."""
         recorded = await anyio.to_thread.run_sync(_recorded, stored)
         count = len(recorded.files)
+        size = readable_size(recorded.size_bytes)
         return Finding(
             Outcome.PASS,
-            f"{count} file{'' if count == 1 else 's'}, {_size(recorded.size_bytes)}, complete by "
+            f"{count} file{'' if count == 1 else 's'}, {size}, complete by "
             f"the store's listing and recorded as sha256 {recorded.digest[:_SHOWN_DIGITS]}",
         )
 
@@ -40,7 +41,7 @@ def _recorded(stored: StoredVersion) -> manifest.Manifest:
     return recorded
 
 
-def _size(size_bytes: float) -> str:
+def readable_size(size_bytes: float) -> str:
     """Write a size as people do: three digits and a unit."""
     for unit in ("bytes", "kB", "MB"):
         if size_bytes < _KB:

@@ -176,9 +176,10 @@ async def test_a_later_services_file_is_left_alone_while_this_one_runs(tmp_path:
 
 async def test_what_cannot_be_written_is_written_later(tmp_path: Path) -> None:
     """And is not undone meanwhile by what is still there."""
-    remembered = await pinned(tmp_path, a_version(1))
-    with pytest.MonkeyPatch.context() as patch, filelock.FileLock(_lock_of(tmp_path)):
-        patch.setattr(state_file, "_LOCK_S", 0.05)
+    await pinned(tmp_path, a_version(1))
+    remembered = PointerState(tmp_path, POINTER, lock_s=0.05)
+    await remembered.recall()
+    with filelock.FileLock(_lock_of(tmp_path)):
         await remembered.remember_pin(a_version(2))
         assert "another process holds its lock" in remembered.trouble
         assert await remembered.recall() is None

@@ -1,7 +1,11 @@
+import base64
+import hashlib
+import hmac
+
 import pytest
 
 from service.core.errors import ServiceError, SpentWebhookError, UnsignedWebhookError
-from service.registry.webhook import Deliveries, is_of_another_model
+from service.registry.webhook import REMEMBERED, Deliveries, is_of_another_model
 
 SECRET = "s3cret"  # noqa: S105 - of this test alone
 ID = "5f8c6f0a-8f4e-4d0e-9a35-0f2f3b0c8a11"
@@ -115,15 +119,20 @@ def test_a_clock_that_is_set_back_makes_no_delivery_new(
     assert refused(deliveries, ID, str(SENT_S), SIGNATURE) is SpentWebhookError
 
 
-def test_deliveries_are_remembered_in_bounded_memory(
-    deliveries: Deliveries, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The oldest are forgotten first."""
-    monkeypatch.setattr(Deliveries, "_signature", lambda *_: b"v1,x")
-    for number in range(5000):
-        deliveries.accept(f"id-{number}", str(SENT_S), "v1,x", BODY)
-    assert len(deliveries._accepted) == 4096
-    assert refused(deliveries, "id-4999", str(SENT_S), "v1,x") is SpentWebhookError
+def signed(delivery_id: str) -> tuple[str, str, str, bytes]:
+    """Return a delivery with this id as MLflow signs it."""
+    text = f"{delivery_id}.{SENT_S}.".encode() + BODY
+    digest = hmac.digest(SECRET.encode(), text, hashlib.sha256)
+    return delivery_id, str(SENT_S), f"v1,{base64.b64encode(digest).decode()}", BODY
+
+
+def test_deliveries_are_remembered_in_bounded_memory(deliveries: Deliveries) -> None:
+    """The oldest are forgotten first, and would be accepted again."""
+    for number in range(REMEMBERED + 1):
+        deliveries.accept(*signed(f"id-{number}"))
+    for number in (REMEMBERED, 1):
+        assert refused(deliveries, *signed(f"id-{number}")) is SpentWebhookError
+    deliveries.accept(*signed("id-0"))
 
 
 @pytest.mark.parametrize(

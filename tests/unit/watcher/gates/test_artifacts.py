@@ -6,7 +6,7 @@ from service.core.errors import StoreCorruptError
 from service.core.verdicts import Outcome
 from service.core.versions import StoredVersion
 from service.store import manifest
-from service.watcher.gates.artifacts import ArtifactsGate, _size
+from service.watcher.gates.artifacts import ArtifactsGate, readable_size
 from tests.support.fake_source import a_version
 
 
@@ -49,4 +49,4 @@ async def test_another_record_says_nothing_of_the_version(tmp_path: Path) -> Non
 )
 def test_sizes_are_written_as_people_do(size_bytes: float, text: str) -> None:
     """Three digits and a unit."""
-    assert _size(size_bytes) == text
+    assert readable_size(size_bytes) == text
