@@ -1,1 +1,1 @@
-"""What operators see of every process: the log."""
+"""The log of every process, and observers of what happens in the server process."""
