@@ -48,7 +48,7 @@ _QUEUED_BODIES = 8
 
 
 class Deployment:
-    """What requests and operators ask about one model. `run` follows its pointer meanwhile."""
+    """One model, as requests and operators ask about it. `run` follows its pointer meanwhile."""
 
     def __init__(self, name: str, settings: DeploymentSettings, platform: Platform) -> None:
         self.name = name
@@ -100,7 +100,7 @@ class Deployment:
 
     @property
     def status(self) -> Status:
-        """How things stand. The watcher alone changes that; others ask by `desired`."""
+        """The status now. The watcher alone changes it; others ask for changes by `desired`."""
         return self._state.status()
 
     @property

@@ -24,7 +24,7 @@ _NOT_RUNNING = "the service does not run yet, or no more"
 
 
 class Deployments(Mapping[str, Deployment]):
-    """What serves under which name. `running` follows all of them meanwhile.
+    """The deployments by name. `running` follows all of their pointers meanwhile.
 
     `credentials` returns the variables that registry processes get and model code does not,
     `observe` what is told of a deployment besides the log.

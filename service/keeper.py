@@ -21,7 +21,7 @@ class Keeper:
     def __init__(self, settings: DeploymentSettings, make: Callable[[], Deployment]) -> None:
         self.settings = settings
         self.successor: Keeper | None = None
-        """What takes its place as soon as it can answer; None where no change waits."""
+        """The keeper that takes its place as soon as it can answer; None where no change waits."""
         self.ended = anyio.Event()
         self._make = make
         self._left = anyio.Event()

@@ -1,4 +1,4 @@
-"""What all deployments share: registries, the folder on disk, workers' processes, the compiler."""
+"""All that deployments share: registries, the folder on disk, workers' processes, the compiler."""
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager

@@ -22,7 +22,7 @@ _BUSY_S = 5.0
 _MOST_ROWS = 20_000
 """The file keeps this many promotions of all pointers that were ever followed with it."""
 LAYOUT = 1
-"""What user_version says of a file that has these columns."""
+"""The user_version of a file that has these columns."""
 _DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR})
 """These mean that a file is damaged; the last one is met where it lacks our columns."""
 _CREATE = """

@@ -1,4 +1,4 @@
-"""What is asked of the watcher. Handlers write here and wait; the watcher reads, acts and reports.
+"""The changes that the watcher is asked for: handlers write and wait, the watcher acts.
 
 Spec and status, as Kubernetes has it: each change request has a generation. Its maker waits until
 the watcher has observed that generation, and what it found is settled.
@@ -23,7 +23,7 @@ class ChangeRequest:
         self.observed = False
         """Whether a look that began after the change request has told what is promoted."""
         self.target: ModelVersion | None = None
-        """What that look found."""
+        """The version that look found, None for none."""
         self.loaded = False
         """Whether the target was not yet serving when the look found it."""
         self._settled: asyncio.Future[None] = asyncio.get_running_loop().create_future()

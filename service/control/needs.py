@@ -1,4 +1,4 @@
-"""What a pointer needs of the versions on disk: its last known good one, and what it serves."""
+"""The versions on disk that a pointer needs, such as its last known good one."""
 
 import math
 

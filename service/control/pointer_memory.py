@@ -1,4 +1,4 @@
-"""What the control state needs of a pointer's pin and refusals, which outlast a process."""
+"""The memory of a pointer's pin and refusals, which outlasts a process."""
 
 from collections.abc import Collection
 from typing import Protocol

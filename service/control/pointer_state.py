@@ -53,7 +53,7 @@ class PointerState:
         self._pin: ModelVersion | _Unchanged | None = _UNCHANGED
         self._refusals: tuple[Refusal, ...] | None = None
         self._lifted: tuple[ModelVersion, ...] = ()
-        """What is not to be found in the file any more, the latest last."""
+        """The versions whose refusals are to go from the file, the latest last."""
 
     async def recall(self) -> Memory | None:
         """Return what is remembered where that has changed since the last call, else None.

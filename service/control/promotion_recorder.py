@@ -29,7 +29,7 @@ class PromotionRecorder:
 
     @property
     def verdicts(self) -> tuple[Verdict, ...]:
-        """What the gates found so far."""
+        """The verdicts so far."""
         return self._promotion.verdicts
 
     def stored(self, stored: StoredVersion, seconds: float) -> None:

@@ -11,7 +11,7 @@ MOST_REFUSALS = 50
 
 
 class Quarantine:
-    """What was refused, and whether that is written down yet."""
+    """The versions that were refused, and whether that is written down yet."""
 
     def __init__(self) -> None:
         self._refused: dict[ModelVersion, RefusedError] = {}

@@ -1,4 +1,4 @@
-"""What a decision on what to do next is made from."""
+"""The snapshot from which it is decided what to do next."""
 
 from typing import Literal
 

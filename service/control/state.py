@@ -1,4 +1,4 @@
-"""What is wanted of a deployment and what became of it: in one place, changed by one writer."""
+"""The control state of a deployment: what is wanted, and what became of it."""
 
 import time
 from datetime import UTC, datetime
@@ -86,7 +86,7 @@ class ControlState:
 
     @property
     def registry(self) -> RegistryLook:
-        """What was last seen of the registry."""
+        """The last look at the registry."""
         return self._registry
 
     @property
@@ -101,7 +101,7 @@ class ControlState:
 
     @property
     def wanted(self) -> ModelVersion | None:
-        """What is to serve: the pin, or else what the registry promotes."""
+        """The version that is to serve: the pin, or else what the registry promotes."""
         return self._pin or self._registry.promoted
 
     @property

@@ -1,4 +1,4 @@
-"""How things stand with a deployment, for all that report it."""
+"""The status of a deployment, for all that report it."""
 
 import time
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from service.core.versions import ModelVersion
 
 
 class RegistryLook(msgspec.Struct, frozen=True):
-    """What was last seen of the registry.
+    """The last look at the registry.
 
     `promoted` is what the last good look found, `error` why the last one failed, '' where it did
     not. `seen_at` and `seen_s`, by a monotonic clock, are the time of the last good look; None
@@ -53,7 +53,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def wanted(self) -> ModelVersion | None:
-        """What is to serve: the pin, or else what the registry promotes."""
+        """The version that is to serve: the pin, or else what the registry promotes."""
         return self.pin or self.registry.promoted
 
     def why_not(self, pointer: str) -> str:

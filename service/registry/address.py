@@ -15,7 +15,7 @@ class RegistryAddress(msgspec.Struct, frozen=True):
     workspace: str
     """'' for none."""
     timeout_s: float
-    """How long one look may take."""
+    """Seconds that one look may take."""
 
     @classmethod
     def of(cls, settings: DeploymentSettings) -> "RegistryAddress":
@@ -34,7 +34,7 @@ class RegistryAddress(msgspec.Struct, frozen=True):
 
 
 class Pointer(msgspec.Struct, frozen=True):
-    """What a deployment follows, named so that no other one behind the same CACHE_DIR has that."""
+    """The pointer that a deployment follows, by a name that none behind this CACHE_DIR shares."""
 
     name: str
     """By what its state is kept on the disk."""

@@ -1,4 +1,4 @@
-"""What stored versions say of themselves, asked of a child once for each."""
+"""The descriptions that stored versions give of themselves, asked of a child once for each."""
 
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable

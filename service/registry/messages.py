@@ -13,11 +13,11 @@ from service.core.versions import ModelRef, ModelVersion
 from service.processes.protocol import Errors, by_message
 
 REGISTRY_TARGET = "service.registry.inside.client:operations"
-"""What a registry process runs; its argument is a RegistryClientSettings."""
+"""A registry process runs this; its argument is a RegistryClientSettings."""
 REGISTRY_ERRORS: Errors = by_message(
     SourceUnavailableError, FetchFailedError, StoreCorruptError, AnswerTooLargeError
 )
-"""What its operations may raise."""
+"""The errors that its operations may raise."""
 RESOLVE = "resolve"
 SEARCH = "search"
 DOWNLOAD = "download"
@@ -46,7 +46,7 @@ class ResolveRequest(msgspec.Struct, frozen=True):
 
 
 class ResolveReply(msgspec.Struct, frozen=True):
-    """What it means, or None where the registry says that it means nothing; `note` says why."""
+    """The version that it means, or None where the registry says that there is none, and why."""
 
     version: ModelVersion | None
     note: Sentence = ""
@@ -59,7 +59,7 @@ class SearchRequest(msgspec.Struct, frozen=True):
 
 
 class SearchReply(msgspec.Struct, frozen=True):
-    """What each pointer means, in the order of the request, as far as a search can say it.
+    """The version that each pointer means, in the order of the request, as far as a search tells.
 
     None says nothing: it may be absent, or the search may not show it. `refused` says why the
     registry searches for no models by name, where that is so.

@@ -16,7 +16,7 @@ IDLE_S = 60.0
 
 
 class Process(Protocol):
-    """What calls are sent to: it starts its process when it needs one."""
+    """A registry process that calls are sent to; it is started when one comes."""
 
     @property
     def pid(self) -> int | None:

@@ -56,7 +56,7 @@ def registry_environment(
 
 
 class Registry:
-    """What is asked of one registry, by all deployments that follow it.
+    """One registry, as all deployments that follow it ask it.
 
     `fetches` has the processes in which downloads run, which all registries share. `run` makes the
     looks.

@@ -28,7 +28,7 @@ _REASON_CHARACTERS = 500
 
 
 class Status(StrEnum):
-    """What `hotswap.status` may say."""
+    """The values of the tag `hotswap.status`."""
 
     SERVING = "serving"
     REFUSED = "refused"
@@ -36,7 +36,7 @@ class Status(StrEnum):
 
 
 class _News(msgspec.Struct, frozen=True):
-    """What became of a version, and since when."""
+    """The news of one version, and since when it holds."""
 
     version: ModelVersion
     status: Status

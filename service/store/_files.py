@@ -31,7 +31,7 @@ _RENAME_PAUSE_S = 0.1
 
 
 class Record(msgspec.Struct, frozen=True):
-    """What version.json holds."""
+    """The content of version.json."""
 
     version: ModelVersion
     digest: str

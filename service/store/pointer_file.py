@@ -25,12 +25,12 @@ class Refusal(msgspec.Struct, frozen=True):
 
 
 class Memory(msgspec.Struct, frozen=True):
-    """What is remembered. `pin` is the version that serves whatever the registry says."""
+    """The memory of a pointer. `pin` is the version that serves whatever the registry says."""
 
     pin: ModelVersion | None = None
     refusals: tuple[Refusal, ...] = ()
     pointer: str = ""
-    """Whose memory this is, for people who read the file."""
+    """The pointer, for people who read the file."""
 
 
 class _Layout1(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -23,7 +23,7 @@ from service.store import _files as files
 T = TypeVar("T")
 
 Signature = tuple[int, int, int] | None
-"""What changes whenever a file does; None for a file that is missing."""
+"""A value that changes whenever the file does; None for a file that is missing."""
 
 MOST_BYTES = 4 * 2**20
 """A larger file is not read: it is none of ours."""

@@ -1,4 +1,4 @@
-"""What a promotion needs of the versions on disk."""
+"""The store of versions, as a promotion needs it."""
 
 from typing import Protocol
 

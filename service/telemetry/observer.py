@@ -1,4 +1,4 @@
-"""What happens to the requests, batches, workers and promotions of one deployment."""
+"""The events of one deployment: of its requests, batches, workers and promotions."""
 
 from collections.abc import Mapping
 from typing import Protocol, runtime_checkable

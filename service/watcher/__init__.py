@@ -1,1 +1,1 @@
-"""What promotions see, in the server process."""
+"""The way of a promotion, from being noticed to serving, in the server process."""

@@ -7,7 +7,7 @@ from service.serving.model import LoadedModel
 from service.watcher.gates.gate import Finding
 
 COMPILED = "predictors"
-"""What the verdict on this step is called."""
+"""The verdict on this step has this name."""
 
 
 async def wait_for_compiled(

@@ -17,7 +17,7 @@ from service.watcher.gates.gate import Finding, log_of, refuse_lost
 from service.watcher.verdict_log import VerdictLog
 
 LOAD = "load"
-"""What the verdict on this step is called."""
+"""The verdict on this step has this name."""
 
 
 async def load(

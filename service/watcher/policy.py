@@ -1,4 +1,4 @@
-"""What to do next, given how things stand: a pure function, so its tests are tables.
+"""The decision on what to do next, given a snapshot: a pure function, so its tests are tables.
 
 Level-triggered: each pass looks at the world as it is, not at the event that woke it. Nothing that
 serves is given up before something better stands ready, which is why there is no action that

@@ -59,7 +59,7 @@ class Proving:
         self._serving = serving
         self._verdicts = verdicts
         self._compared_with: dict[str, LoadedModel | None] = {}
-        """What served when a gate began, by the gate's name."""
+        """The model that served when a gate began, by the gate's name."""
         self._row_wise = False
         self._timings: tuple[Timing, ...] = ()
 

@@ -21,7 +21,7 @@ _END_KNOWN_WITHIN_S = 5.0
 
 
 class Outcome(Enum):
-    """What a version did with a request."""
+    """The outcome of asking a version a request again."""
 
     ANSWERED = auto()
     FAILED = auto()

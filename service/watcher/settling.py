@@ -1,4 +1,4 @@
-"""What follows a swap: the new version is watched, and the one before takes over or ends."""
+"""The steps after a swap: the new version is watched, and the one before takes over or ends."""
 
 import time
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from service.watcher.versions import LoadedVersions
 
 
 class _Settled(msgspec.Struct, frozen=True):
-    """What a version that has come to serve is watched by, and where its promotion is written."""
+    """The probation of a version that has come to serve, and the record of its promotion."""
 
     probation: Probation
     recorder: PromotionRecorder

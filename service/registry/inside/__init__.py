@@ -1,1 +1,1 @@
-"""What runs in a registry process: all calls of MLflow's client, where they can be killed."""
+"""The code of registry processes: all calls of MLflow's client, where they can be killed."""

@@ -1,4 +1,4 @@
-"""What a pointer means now, asked of the registry by name; runs in registry processes alone."""
+"""Resolve a pointer by asking the registry for its name; runs in registry processes alone."""
 
 import os
 import warnings

@@ -1,4 +1,4 @@
-"""What many pointers mean now, by one search of the registry; runs in registry processes alone.
+"""Resolve many pointers by one search of the registry; runs in registry processes alone.
 
 A search can only say what is there. It may be filtered by permission, cut into pages, or leave
 prompts out: what is missing from it says nothing, and is to be asked for by name.

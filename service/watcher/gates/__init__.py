@@ -1,1 +1,1 @@
-"""What a candidate passes before it sees traffic, in the server process: see `chain`."""
+"""The gates that a candidate passes before it sees traffic, in the server process: see `chain`."""

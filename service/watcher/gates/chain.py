@@ -1,4 +1,4 @@
-"""What a candidate passes, in its order."""
+"""The gates that a candidate passes, in their order."""
 
 from collections.abc import Awaitable, Callable
 
@@ -16,7 +16,7 @@ from service.watcher.gates.speed import SpeedGate
 
 
 class GateChain(msgspec.Struct, frozen=True):
-    """What a candidate passes before it sees traffic.
+    """The gates that a candidate passes before it sees traffic.
 
     `of_files` before it is loaded, `of_model` afterwards. Compiled predictors are then waited for
     up to `compiled_wait_s`; with 0 they are not.

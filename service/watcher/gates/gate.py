@@ -1,4 +1,4 @@
-"""What a gate is, and what it says."""
+"""The two kinds of gates, and their findings."""
 
 from typing import Protocol
 
@@ -15,7 +15,7 @@ _TOLD_LINES = 5
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """What a gate found.
+    """The finding of a gate on one candidate.
 
     `row_wise` and `timings` are for the proof; None where a gate finds out nothing of them.
     """
