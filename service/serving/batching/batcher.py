@@ -130,8 +130,8 @@ class Batcher(Generic[W]):
 
         To be asked before anything is done for it, such as reading its body, whose size is known
         from its head; `rows` is 0 where they are not known, and `is_body` whether a worker is to
-        decode it. The answer counts for this step of the
-        event loop: others may come before the body has. `submit` looks again.
+        decode it. The answer counts for this step of the event loop: others may come before the
+        body has. `submit` looks again.
         """
         if self._admission.is_easy(rows, body_bytes) or not len(self._queue):
             # Where nothing waits: what is known of its cost may be too old.
