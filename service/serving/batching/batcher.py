@@ -261,10 +261,9 @@ class Batcher(Generic[W]):
             self._workers.end(run.worker, run.work)
             # Now that what follows it is under way.
             began_s = now_s if run.began_s is None else run.began_s
-            self._observer.batch_ended(
-                *(self._version, len(run.items), run.rows),
-                *(began_s - run.waits_since_s, now_s - began_s),
-            )
+            waited_s, took_s = began_s - run.waits_since_s, now_s - began_s
+            requests = len(run.items)
+            self._observer.batch_ended(self._version, requests, run.rows, waited_s, took_s)
 
     @property
     def _enough_rows(self) -> float:
