@@ -36,8 +36,9 @@ held = []
 
 
 def create_app():
+    folder, wait_s = Path(os.environ["LOCKS"]), float(os.environ["WAIT_S"])
     # Twice, as servers may.
-    held[:] = [hold_listener(Path(os.environ["LOCKS"]), 1.0) for _ in range(2)]
+    held[:] = [hold_listener(folder, wait_s) for _ in range(2)]
     return app
 """
 UVICORN = ["-m", "uvicorn", "--factory", "one_factory:create_app", "--port={port}"]
@@ -106,12 +107,13 @@ def test_several_server_processes_end_with_one_sentence(
     tmp_path: Path, command: list[str], environ: dict[str, str]
 ) -> None:
     """All of them, the supervisor too, which says by its status that something was wrong."""
-    with started(tmp_path, command, free_port(), **environ) as process:
+    with started(tmp_path, command, free_port(), WAIT_S="1", **environ) as process:
         # Its end is that of all who could write to it.
         said, _ = process.communicate(timeout=ENDS_WITHIN_S)
     assert process.returncode != 0
     assert said.count(SENTENCE) == 1
-    assert said.count("drained") == 1
+    # None where it was ended while it started.
+    assert said.count("drained") <= 1
     # gunicorn's supervisor writes one of its own.
     assert "Traceback" not in said or "gunicorn" in command
 
@@ -124,7 +126,7 @@ def test_several_server_processes_end_with_one_sentence(
 async def test_one_server_process_serves(tmp_path: Path, command: list[str]) -> None:
     """Whether or not it has a supervisor; and after a reload of gunicorn's, which overlaps."""
     port = free_port()
-    with started(tmp_path, command, port) as process:
+    with started(tmp_path, command, port, WAIT_S="25") as process:
         await until(lambda: server_pid(port) is not None, ENDS_WITHIN_S)
         first = server_pid(port)
         if command[1] == "gunicorn":
