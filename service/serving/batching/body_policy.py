@@ -9,9 +9,11 @@ between them its worker lets others have the CPU.
 import asyncio
 import math
 
+from service.codecs.catalog import SCORING
 from service.serving.batching.admission import Workers
 from service.serving.batching.batch_cost import BatchCost
 from service.serving.batching.request_queue import QueuedRequest
+from service.workers.messages import RawRequest
 
 SHORT_RUN_S = 0.005
 """Only runs that typically take less than this are pipelined, or have a body in chunks beside them.
@@ -42,7 +44,10 @@ class BodyPolicy:
 
         Only where small requests come that have no other worker or are short enough to gain by it,
         and not for one that is run again: if it cost the worker, another would share the blame.
+        What MLflow's own code answers has no chunks.
         """
+        if isinstance(body.payload, RawRequest) and body.payload.codec in SCORING:
+            return False
         is_last = self._workers.bodies + 1 >= self._workers.count
         pays = is_last or self._cost.typical_s < SHORT_RUN_S
         return pays and not body.again and self._has_small_requests()

@@ -111,6 +111,16 @@ async def test_a_body_goes_in_chunks_only_where_that_serves_a_request(
     assert (workers.bodies, workers.chunked) == ([b"large"], [])
 
 
+async def test_what_mlflow_itself_answers_goes_in_one_go() -> None:
+    """Its code has no chunks, between which a call could be answered."""
+    workers = FakeWorkers(1)
+    async with running(workers) as batcher:
+        await outcome(batcher, a_call(1))
+        asked = RawRequest("mlflow-json", "mlflow-json", body=b"large")
+        assert await outcome(batcher, asked) == RawReply(1, b"large", None)
+    assert (workers.bodies, workers.chunked) == ([b"large"], [])
+
+
 @pytest.mark.parametrize("payload", [a_call(1), RawRequest(body=b"one")], ids=["call", "body"])
 async def test_workers_that_are_lost_together_count_as_one(payload: Call | RawRequest) -> None:
     """The second one's end may not be known yet when it is given what the first one had."""
