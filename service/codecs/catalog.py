@@ -6,8 +6,9 @@ A new protocol is registered here, and its handlers in `app`; nothing between th
 from collections.abc import Callable, Mapping
 from types import ModuleType
 
-from service.codecs.codec import Codec
+from service.codecs.codec import AnswerForm, Codec
 from service.codecs.rows_and_columns.codec import RowsAndColumns
+from service.codecs.scoring.codec import PlainScoring
 from service.contracts.contract import Contract
 
 ROWS_AND_COLUMNS = "rows-and-columns"
@@ -19,13 +20,14 @@ EVERYWHERE: dict[str, Callable[[Contract], Codec]] = {ROWS_AND_COLUMNS: RowsAndC
 IN_WORKERS = {ARROW: "service.codecs.arrow.codec:ArrowStreams"}
 """Codecs whose libraries only workers have, by where their class is; a body goes there as it is."""
 
+SCORING_JSON = "mlflow-json"
 SCORING = {
-    "mlflow-json": "application/json",
+    SCORING_JSON: "application/json",
     "mlflow-csv": "text/csv",
     "mlflow-parquet": "application/vnd.apache.parquet",
 }
-"""Bodies of MLflow's scoring protocol, by what MLflow calls their kinds: they become no call, since
-MLflow's own code reads, predicts and writes them, in a worker.
+"""Bodies of MLflow's scoring protocol, by what MLflow calls their kinds. MLflow's own code reads,
+predicts and writes them, in a worker, but for those of which `scoring.codec` makes a call.
 """
 
 
@@ -45,6 +47,14 @@ def open_codecs(contract: Contract) -> Mapping[str, Codec]:
     Raise SignatureError for a contract whose types can't be read.
     """
     return {name: opened(contract) for name, opened in EVERYWHERE.items()}
+
+
+def open_scoring(contract: Contract, form: AnswerForm | None) -> Mapping[str, Codec]:
+    """Return the codec of plain bodies in MLflow's protocol, for answers that it writes so.
+
+    None without a form: then MLflow's own code alone answers.
+    """
+    return {SCORING_JSON: PlainScoring(contract, form)} if form else {}
 
 
 class WorkerCodecs:

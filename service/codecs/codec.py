@@ -18,6 +18,13 @@ class Form(TextEnum):
     COLUMNS = "columns"
 
 
+class AnswerForm(TextEnum):
+    """How MLflow's scoring protocol writes what a model answers, by the type of that."""
+
+    VALUES = "values"  # [1.5, 2.5] or [[1, 2], [3, 4]]: an array, or lists
+    RECORDS = "records"  # [{"y": 1}, {"y": 2}]: a frame
+
+
 class Wanted(msgspec.Struct, frozen=True):
     """What a request says of how it is to be answered.
 
@@ -26,10 +33,16 @@ class Wanted(msgspec.Struct, frozen=True):
     """
 
     form: Form = Form.ROWS
+    client_request_id: str = ""
+    """What the body calls the request, '' for nothing."""
 
 
 Decoded = tuple[Call, Wanted]
 """A request's call, and what it says of its answer."""
+
+
+class NotPlainError(Exception):
+    """A codec in the server process leaves a body to a worker, which reads it by another code."""
 
 
 class Codec(Protocol):
@@ -48,8 +61,8 @@ class Codec(Protocol):
         """Validate a body and split it into columns.
 
         Without `bounds` it is one that is not costly. Raise ContractViolationError,
-        MalformedBodyError, and BodyTooLargeError for more than the bounds allow; nothing else,
-        whatever came.
+        MalformedBodyError, and BodyTooLargeError for more than the bounds allow, or NotPlainError
+        where a worker is to read it; nothing else, whatever came.
         """
         ...
 

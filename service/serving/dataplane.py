@@ -7,6 +7,7 @@ import anyio.to_thread
 import msgspec
 from anyio import CapacityLimiter
 
+from service.codecs.catalog import SCORING
 from service.codecs.codec import Codec, Wanted
 from service.contracts.contract import Call, Predictions
 from service.contracts.merge import cut
@@ -147,10 +148,17 @@ class DataPlane:
         self, model: LoadedModel, request: EncodedRequest, caller: Caller | None
     ) -> EncodedAnswer:
         interface = model.interface
-        called = ""
         try:
             payload, wanted = interface.payload(request, self._limits)
-            answer = await model.batcher.submit(payload, len(request.body), caller)
+            try:
+                answer = await model.batcher.submit(payload, len(request.body), caller)
+            except (ModelFailedError, NonFinitePredictionError):
+                if not isinstance(payload, Call) or request.codec not in SCORING:
+                    raise
+                # What then is answered, and whose fault it is, is for MLflow's own code to say.
+                raw = interface.raw(request, self._limits)
+                answer = await model.batcher.submit(raw, len(request.body), caller)
+            called = wanted.client_request_id
             if isinstance(answer, RawReply):
                 rows, body, called = answer.rows, answer.body, answer.client_request_id
             else:

@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
-from service.codecs.catalog import ROWS_AND_COLUMNS, open_codecs
-from service.codecs.codec import Codec, Wanted
+from service.codecs.catalog import ROWS_AND_COLUMNS, open_codecs, open_scoring
+from service.codecs.codec import AnswerForm, Codec, NotPlainError, Wanted
 from service.contracts.contract import Call, Contract
 from service.core.version_names import VersionNames
 from service.core.versions import ModelVersion
@@ -53,6 +53,14 @@ class Interface(msgspec.Struct, frozen=True):
         """
         return cls(contract, open_codecs(contract), VersionNames.of(version, label))
 
+    def scored_as(self, form: AnswerForm | None) -> "Interface":
+        """Return the same with calls for plain bodies of MLflow's protocol, which is answered so.
+
+        Without a form it is answered by MLflow's own code alone.
+        """
+        codecs = {**self.codecs, **open_scoring(self.contract, form)}
+        return msgspec.structs.replace(self, codecs=codecs)
+
     def payload(
         self, request: EncodedRequest, limits: BodyLimits
     ) -> tuple[Call | RawRequest, Wanted]:
@@ -68,8 +76,15 @@ class Interface(msgspec.Struct, frozen=True):
             or len(body) > limits.raw_body_bytes
             or codec.is_costly(body)
         ):
-            raw = RawRequest(
-                request.codec, request.answer, limits.max_decoded_bytes, self.names, body=body
-            )
-            return raw, _ANY
-        return codec.decode(body)
+            return self.raw(request, limits), _ANY
+        try:
+            return codec.decode(body)
+        except NotPlainError:
+            return self.raw(request, limits), _ANY
+
+    def raw(self, request: EncodedRequest, limits: BodyLimits) -> RawRequest:
+        """Return what a worker is asked for a body that it is to read itself."""
+        return RawRequest(
+            *(request.codec, request.answer, limits.max_decoded_bytes, self.names),
+            body=request.body,
+        )

@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 
 from service.codecs.catalog import ROWS_AND_COLUMNS
+from service.codecs.codec import AnswerForm
 from service.core.text import Sentence
 from service.core.version_names import VersionNames
 from service.predictors.answer_rules import AnswerRules
@@ -85,7 +86,7 @@ class SmokeReply(msgspec.Struct, frozen=True):
 
     `rows_from` says whose rows they were; `refusal` is '' where the answers are of the right shape
     and finite; `row_wise` is whether rows alone are answered as rows together, which `row_wise_why`
-    explains.
+    explains. `scored_as` is how MLflow writes the answers, None where that is not certain.
     """
 
     rows_from: Sentence
@@ -94,6 +95,7 @@ class SmokeReply(msgspec.Struct, frozen=True):
     row_wise: bool
     row_wise_why: Sentence
     writes: Writes = Writes()
+    scored_as: AnswerForm | None = None
 
 
 class SpeedRequest(msgspec.Struct, frozen=True):

@@ -13,11 +13,11 @@ from service.codecs.json.encoding import (
     encode_rows,
     encode_rows_chunked,
 )
+from service.codecs.json.reading_cost import ReadingCost, check_size
 from service.codecs.places import in_columns, in_rows
 from service.codecs.rows_and_columns.body import body_of, rows_in
 from service.codecs.rows_and_columns.chunks import in_chunks
 from service.codecs.rows_and_columns.faults import explain, form_of, refuse_unknown
-from service.codecs.rows_and_columns.reading_cost import ReadingCost, check_size
 from service.contracts import signature as signatures
 from service.contracts.answer_size import values_in
 from service.contracts.contract import Call, Contract, Predictions

@@ -14,8 +14,9 @@ from typing import Any
 import msgspec
 from mlflow.version import VERSION as MLFLOW_VERSION
 
-from service.codecs.bounds import Bounds
+from service.codecs.bounds import FREE_BYTES, Bounds
 from service.codecs.catalog import SCORING
+from service.codecs.codec import AnswerForm
 from service.codecs.json.cells import with_written_cells
 from service.contracts.contract import Call, Contract, Predictions
 from service.core.errors import ModelFailedError, ServiceError
@@ -25,6 +26,7 @@ from service.predictors.engines.model_parts import why_pyfunc_only
 from service.predictors.opening import open_tuned
 from service.predictors.predictor import Predictor
 from service.predictors.proving import trial
+from service.predictors.proving.scored import form_of_answers
 from service.predictors.pyfunc import PyfuncPredictor
 from service.processes.inside.bootstrap import CountingOperations, Operations
 from service.processes.own_memory import show_memory
@@ -33,7 +35,7 @@ from service.store.compiled_files import verified
 from service.workers.inside.bodies import Bodies, Steps
 from service.workers.inside.loading import load_model
 from service.workers.inside.model_folder import ModelFolder, told
-from service.workers.inside.scoring import Scoring
+from service.workers.inside.scoring import JSON, Scoring
 from service.workers.messages import (
     ActivateReply,
     ActivateRequest,
@@ -126,6 +128,18 @@ class Worker:
             row_wise=answered.row_wise,
             row_wise_why=presentable(answered.why),
             writes=self._new_writes(),
+            scored_as=None if answered.refusal else self._scored_as(rows.example),
+        )
+
+    def _scored_as(self, example: Call | None) -> AnswerForm | None:
+        described = self._model.metadata.flavors.get("python_function", {})
+        bounds = Bounds(0, FREE_BYTES)
+        return form_of_answers(
+            self._contract,
+            str(described.get("loader_module")),
+            self._predictor.predict,
+            lambda body: self._scoring.answer(JSON, body, bounds).body,
+            example,
         )
 
     def speed(self, request: SpeedRequest) -> SpeedReply:

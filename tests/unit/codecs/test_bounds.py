@@ -10,8 +10,8 @@ from service.codecs.arrow.request import ArrowRequests
 from service.codecs.bounds import Bounds
 from service.codecs.catalog import ARROW
 from service.codecs.json.cells import with_written_cells
+from service.codecs.json.reading_cost import ReadingCost, check_size
 from service.codecs.rows_and_columns.codec import BY_COLUMNS, BY_ROWS, RowsAndColumns
-from service.codecs.rows_and_columns.reading_cost import ReadingCost, check_size
 from service.contracts.answer_size import (
     LOOP_VALUES,
     holds_much,

@@ -6,8 +6,9 @@ from typing import Any
 import anyio
 import pytest
 
-from service.codecs.catalog import ARROW
+from service.codecs.catalog import ARROW, SCORING_JSON
 from service.codecs.catalog import ROWS_AND_COLUMNS as JSON
+from service.codecs.codec import AnswerForm
 from service.core.errors import ContractViolationError, ModelFailedError
 from service.core.version_names import VersionNames
 from service.serving.dataplane import EncodedAnswer
@@ -111,3 +112,30 @@ async def test_a_fault_names_the_version_and_does_not_speak_against_it() -> None
     assert caught.value.path == "columns.a[1]"
     assert caught.value.answered_by == VERSION
     assert (model.answered, model.failed) == (0, 0)
+
+
+@pytest.mark.parametrize("instance", [{"a": 1.0}, {"a": None}, {"a": RAISING}])
+async def test_mlflows_protocol_is_answered_by_mlflow_where_a_call_is_not_certain(
+    instance: dict[str, Any],
+) -> None:
+    """A plain body is a call; any other, and one that the call fails, goes to MLflow's own code."""
+    workers = Recording()
+    body = json.dumps({"instances": [instance]}).encode()
+    async with serving(workers) as (deployed, model):
+        model.interface = model.interface.scored_as(AnswerForm.VALUES)
+        answer = await deployed.answer(body, SCORING_JSON, SCORING_JSON)
+    if instance == {"a": 1.0}:
+        assert (answer.body, workers.requests) == (b'{"predictions":[1.5]}', [])
+        return
+    (request,) = workers.requests
+    assert (request.codec, request.body, answer.body) == (SCORING_JSON, body, body)
+    assert (model.answered, model.failed) == (1, 0)
+
+
+async def test_without_a_proof_of_its_form_all_of_mlflows_protocol_is_mlflows() -> None:
+    """Of a version whose answers may be of any type it is not known how MLflow writes them."""
+    workers = Recording()
+    body = b'{"instances":[{"a":1.0}]}'
+    async with serving(workers) as (deployed, _):
+        await deployed.answer(body, SCORING_JSON, SCORING_JSON)
+    assert [request.codec for request in workers.requests] == [SCORING_JSON]
