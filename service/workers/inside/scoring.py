@@ -14,16 +14,19 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from io import BytesIO
+from pathlib import Path
 from typing import Any, NoReturn
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
+    import mlflow
     from mlflow.exceptions import MlflowException
     from mlflow.pyfunc import scoring_server
 
 import msgspec
 import numpy as np
 import pandas as pd
+import pydantic
 
 from service.codecs.bounds import Bounds
 from service.core.errors import (
@@ -49,14 +52,20 @@ _CELL_BYTES = 8
 _BATCH_ROWS = 256
 _ID_CHARACTERS = 256
 _LOOK_AT_INPUT = (
-    "/mlflow/types/",
-    "/mlflow/models/utils.py",
-    "/mlflow/pyfunc/__init__.py",
-    "/mlflow/pyfunc/utils/",
-    "/mlflow/pyfunc/loaders/",
-    "/mlflow/utils/proto_json_utils.py",
+    "types/",
+    "models/utils.py",
+    "pyfunc/__init__.py",
+    "pyfunc/utils/",
+    "pyfunc/loaders/",
+    "utils/proto_json_utils.py",
 )
-"""Where MLflow checks and casts what a model is given."""
+"""Where in MLflow it checks and casts what a model is given."""
+_MLFLOW, *_OTHERS = (
+    str(Path(str(module.__file__)).resolve().parent) + os.sep
+    for module in (mlflow, pd, np, pydantic)
+)
+_LOOKING = (_MLFLOW, *_OTHERS)
+"""Where the files are of all that looks at input."""
 
 
 class Scored(msgspec.Struct, frozen=True):
@@ -146,13 +155,12 @@ class _Watched:
         more = {"params": params} if self._takes_params else {}
         try:
             answer = self._model.predict(data, **more)
-        except MlflowException as error:
+        except BaseException as error:
             if _is_of_model(error):
                 _give_up(error)
-            self.refusal = str(error.message)
+            message = getattr(error, "message", None) or describe(error)
+            self.refusal = str(message)
             raise
-        except BaseException as error:  # noqa: BLE001 - a model may raise anything
-            _give_up(error)
         self.has_answered = True
         self.rows = _rows(data)
         return answer
@@ -174,7 +182,8 @@ def _serving() -> Iterator[None]:
         yield
     finally:
         if before is None:
-            del os.environ[_SERVING]
+            # The model may have taken it away.
+            os.environ.pop(_SERVING, None)
         else:
             os.environ[_SERVING] = before
 
@@ -184,10 +193,19 @@ def _give_up(error: BaseException) -> NoReturn:
 
 
 def _is_of_model(error: BaseException) -> bool:
-    """Tell whether an error came out of the model, and not of MLflow's look at its input."""
-    frames = traceback.extract_tb(error.__traceback__)
-    raised_in = frames[-1].filename.replace(os.sep, "/") if frames else ""
-    return not any(place in raised_in for place in _LOOK_AT_INPUT)
+    """Tell whether an error came out of the model, and not of MLflow's look at its input.
+
+    A model that asks another one fails by that one's look at what it gave: it is the model's fault.
+    """
+    if not isinstance(error, Exception):
+        return True
+    frames = traceback.walk_tb(error.__traceback__)
+    files = [str(Path(frame.f_code.co_filename).resolve()) for frame, _ in frames][1:]
+    if any(not file.startswith(_LOOKING) for file in files):
+        return True
+    in_mlflow = [file.removeprefix(_MLFLOW) for file in files if file.startswith(_MLFLOW)]
+    raised_in = in_mlflow[-1].replace(os.sep, "/") if in_mlflow else ""
+    return not raised_in.startswith(_LOOK_AT_INPUT)
 
 
 def _refuse(error: MlflowException, message: str) -> NoReturn:
@@ -218,14 +236,14 @@ def _read(kind: str, body: bytes, bounds: Bounds) -> tuple[Any, str]:
     if kind == PARQUET:
         _check_parquet(body, bounds)
         return body, ""
-    try:
-        text = body.decode()
-    except UnicodeDecodeError as error:
-        _refuse_body(f"Ensure that input is a valid UTF-8 encoded string. Error: {error.reason}")
     if kind == CSV:
-        return text, ""
+        try:
+            return body.decode(), ""
+        except UnicodeDecodeError as error:
+            _refuse_body(f"Ensure that input is a valid UTF-8 encoded string. Error: {error}")
     try:
-        given = json.loads(text)
+        # Not of a text: bytes may have a mark in front, or be of UTF-16, and MLflow takes both.
+        given = json.loads(body)
     except (ValueError, RecursionError) as error:
         # Without the body, which the error's repr and MLflow's sentence would have.
         _refuse_body(f"Ensure that input is a valid JSON formatted string. Error: {error}")

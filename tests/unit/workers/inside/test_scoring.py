@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -139,6 +140,43 @@ def test_what_the_model_raises_is_told_from_what_its_schema_refuses(tmp_path: Pa
             scored(model, body)
         with pytest.raises(ScoringError):
             scored(model, {"instances": [{"b": 1.0}]})
+
+
+def test_what_another_model_refuses_is_the_fault_of_the_one_that_asked_it(tmp_path: Path) -> None:
+    """Though it comes out of MLflow's look at input: the caller had no part in it."""
+    inner = a_model(tmp_path / "inner", lambda frame: frame["a"])
+    outer = a_model(tmp_path / "outer", lambda frame: frame)
+
+    def ask_inner(frame: pd.DataFrame) -> Any:
+        return inner.predict(frame.rename(columns={"a": "b"}))
+
+    outer.unwrap_python_model().function = ask_inner
+    with pytest.raises(ModelFailedError):
+        scored(outer, {"instances": [{"a": 1.0}]})
+
+
+def test_what_a_model_does_to_the_environment_fails_no_request(tmp_path: Path) -> None:
+    """Neither this one nor the next; and MLflow's mark stands there no longer than it answers."""
+    mark = "_MLFLOW_IS_IN_SERVING_ENVIRONMENT"
+    seen = []
+
+    def clear(frame: pd.DataFrame) -> Any:
+        seen.append(os.environ.pop(mark, None))
+        return frame["a"]
+
+    model = a_model(tmp_path / "m", lambda frame: frame)
+    model.unwrap_python_model().function = clear
+    for _ in range(2):
+        scored(model, {"instances": [{"a": 1.0}]})
+    assert seen == ["true", "true"]
+    assert mark not in os.environ
+
+
+def test_bytes_that_json_may_have_are_read_as_mlflow_reads_them(doubling: Any) -> None:
+    """UTF-16, and a mark in front."""
+    text = '{"dataframe_records": [{"a": 1}]}'
+    for sent in (text.encode("utf-8-sig"), text.encode("utf-16")):
+        assert json.loads(scored(doubling, sent).body) == {"predictions": [{"a": 2.0}]}
 
 
 def test_an_answer_that_has_no_json_counts_against_the_version(tmp_path: Path) -> None:
