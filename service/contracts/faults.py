@@ -81,7 +81,7 @@ def decode(
         fault = fault_in(error, document)
         raise (explain(fault, document) if explain else violation_in(fault, at)) from None
     except _NO_JSON as error:
-        start = bytes(written[: 2 * len(BOM_UTF8)])
+        start = bytes(memoryview(written)[: 2 * len(BOM_UTF8)])
         if start.count(BOM_UTF8) == 1 and start.startswith(BOM_UTF8):
             # A mark that editors and .NET put in front; RFC 8259, 8.1, lets readers ignore it.
             return decode(decoder, bytes(written)[len(BOM_UTF8) :], at, explain)

@@ -195,3 +195,10 @@ def test_an_answer_has_the_form_of_its_request() -> None:
             "model_stage": "@champion",
             "model_version": "7",
         }
+
+
+def test_a_parameter_that_is_not_utf_8_is_malformed() -> None:
+    """What stands for it in the body is not read before its type is known."""
+    subject = contract([MIXED[2]], params=[{**PARAMS[0], "type": "string", "default": ""}])
+    with pytest.raises(MalformedBodyError, match="UTF-8"):
+        decoded(subject, b'{"instances": [{}], "params": {"top": "\xff"}}')
