@@ -20,6 +20,10 @@ from service.handlers import problems
 from service.handlers.control import changes, health, info, journal, models, webhooks
 from service.handlers.guards import known_names
 from service.handlers.host_names import HostNames
+from service.handlers.inference import faults, infer
+from service.handlers.inference import models as inference_models
+from service.handlers.inference import server as inference_server
+from service.handlers.inference.compression import Compression
 from service.handlers.predictions import predict
 from service.handlers.predictions.direct import DirectAnswers
 from service.handlers.request_id import RequestIds
@@ -68,6 +72,16 @@ def create_app(deployments: Deployments | None = None) -> Litestar:
             invocations.invocations,
             probes.ping,
             probes.version,
+            inference_server.server_metadata,
+            inference_server.server_live,
+            inference_server.server_ready,
+            inference_server.repository_index,
+            inference_server.repository_change,
+            inference_models.model_metadata,
+            inference_models.model_ready,
+            inference_models.model_config,
+            inference_models.model_statistics,
+            infer.infer,
             health.live,
             health.health,
             health.model_health,
@@ -84,11 +98,12 @@ def create_app(deployments: Deployments | None = None) -> Litestar:
             "dataplane": _given(dataplane),
             "deployments": _given(deployments),
             "deployment": Provide(models.chosen_deployment, sync_to_thread=False),
+            "compression": _given(Compression(service.max_body_bytes)),
             "deliveries": _given(Deliveries(service.webhook_secret)),
         },
         exception_handlers={
             ServiceError: problems.answer_service_error,
-            HTTPException: problems.answer_http_error,
+            HTTPException: faults.answer_unrouted,
             Exception: problems.answer_unexpected,
         },
         guards=[known_names],

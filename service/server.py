@@ -24,7 +24,9 @@ from service.wire.listening import url_of
 from service.wire.watch import Watch
 from service.workers.cpu_budget import MOST_OWN_WORKERS
 
-_HEALTH_PATHS = frozenset({b"/health", b"/health/live", b"/health/ready"})
+_HEALTH_PATHS = frozenset(
+    {b"/health", b"/health/live", b"/health/ready", b"/v2/health/live", b"/v2/health/ready"}
+)
 _KEEP_ALIVE_S = 75
 """Longer than load balancers keep idle connections, so that they close first and lose nothing."""
 SWITCH_INTERVAL_S = 0.0005

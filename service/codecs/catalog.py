@@ -7,14 +7,19 @@ from collections.abc import Callable, Mapping
 from types import ModuleType
 
 from service.codecs.codec import AnswerForm, Codec
+from service.codecs.inference.codec import InferenceTensors
 from service.codecs.rows_and_columns.codec import RowsAndColumns
 from service.codecs.scoring.codec import PlainScoring
 from service.contracts.contract import Contract
 
 ROWS_AND_COLUMNS = "rows-and-columns"
 ARROW = "arrow"
+INFERENCE = "inference"
 
-EVERYWHERE: dict[str, Callable[[Contract], Codec]] = {ROWS_AND_COLUMNS: RowsAndColumns}
+EVERYWHERE: dict[str, Callable[[Contract], Codec]] = {
+    ROWS_AND_COLUMNS: RowsAndColumns,
+    INFERENCE: InferenceTensors,
+}
 """What opens a codec that the server process speaks as well as workers do."""
 
 IN_WORKERS = {ARROW: "service.codecs.arrow.codec:ArrowStreams"}

@@ -18,6 +18,7 @@ from tests.fuzz.callers import (
 )
 from tests.fuzz.starts import Starts
 from tests.fuzz.tally import Target
+from tests.fuzz.tensors import TensorCalls
 from tools.mlflow_server import MlflowServer, unique_name
 from tools.python_models import register_python_model
 from tools.running_service import start
@@ -50,6 +51,7 @@ def served(folder: Path, server: MlflowServer) -> Iterator[list[Target]]:
             RawBytes(service),
             JsonBodies(service),
             ArrowBodies(service),
+            TensorCalls(service, running.get("/models").json()["default"]),
             Deliveries(service),
             Starts(folder, cache_dir, server.uri, settings),
         ]

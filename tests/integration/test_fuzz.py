@@ -16,7 +16,7 @@ SEED = 20_261_129
 def test_a_reader_of_ours_only_says_what_is_wrong(parser: type[Target]) -> None:
     """It raises its own errors alone, and is done soon, whatever it is given."""
     tally = Tally(SEED, print)
-    run_cases([parser()], tally, 20 if parser.name == "state-files" else 200)
+    run_cases([parser()], tally, {"state-files": 20, "tensors": 2_000}.get(parser.name, 200))
     assert not tally.faults, tally.table()
 
 
@@ -32,3 +32,4 @@ def test_a_service_is_as_before_whatever_it_is_sent(
     # Enough of what is sent gets as far as the model.
     assert tally.outcomes["json"]["200"] >= 10
     assert tally.outcomes["arrow"]["200"] >= 10
+    assert tally.outcomes["tensor-calls"]["200"] >= 5

@@ -4,7 +4,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from service.codecs.catalog import ARROW, ROWS_AND_COLUMNS
+from service.codecs.catalog import ARROW, INFERENCE, ROWS_AND_COLUMNS
+from tests.support.inference_bodies import answered, binary_body, json_body, values_in
 from tests.support.tensors_codec import NAME as TENSORS
 from tools.arrow_bodies import stream, table_of
 
@@ -80,10 +81,33 @@ class NamedTensors:
         return {one["name"]: one["data"] for one in told["outputs"]}, told["model_version"]
 
 
+class JsonTensors:
+    """Speaks the Open Inference Protocol in JSON."""
+
+    def request(self, columns: Columns) -> bytes:
+        """Return the framed body of a request for these values."""
+        return json_body(columns)
+
+    def answer(self, body: bytes) -> tuple[dict[str, list[Any]], str]:
+        """Return an answer's values, and its version."""
+        told, binary = answered(body)
+        return values_in(told, binary), told["model_version"]
+
+
+class BinaryTensors(JsonTensors):
+    """Speaks it in binary, both ways."""
+
+    def request(self, columns: Columns) -> bytes:
+        """Return the framed body of a request for these values."""
+        return binary_body(columns)
+
+
 SPEAKERS: list[tuple[str, Speaker]] = [
     (ROWS_AND_COLUMNS, Rows()),
     (ROWS_AND_COLUMNS, ByColumns()),
     (ARROW, Streams()),
+    (INFERENCE, JsonTensors()),
+    (INFERENCE, BinaryTensors()),
     (TENSORS, NamedTensors()),
 ]
 """By the name of the codec; one may have several forms."""

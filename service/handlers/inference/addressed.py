@@ -1,0 +1,40 @@
+"""Which version a call is about: the one that serves, and no other one."""
+
+from typing import Any
+
+from litestar import Request
+
+from service.core.errors import NoVersionError, UnknownVersionError
+from service.core.text import NAME_CHARACTERS, presentable
+from service.core.versions import ModelVersion
+from service.deployment import Deployment
+from service.serving.model import LoadedModel
+
+CALLED = "{name:str}"
+VERSIONED = "{name:str}/versions/{version:str}"
+
+
+def paths(end: str) -> list[str]:
+    """Return the paths of a call about a model, without and with a version."""
+    return [f"/v2/models/{CALLED}{end}", f"/v2/models/{VERSIONED}{end}"]
+
+
+def served(request: Request[Any, Any, Any], deployment: Deployment) -> LoadedModel:
+    """Return what serves. Raise NoVersionError, and UnknownVersionError for another version."""
+    model = deployment.routes.current
+    if model is None:
+        raise NoVersionError(f"no version of {deployment.name} serves: {deployment.why_not}")
+    check_version(request, deployment, model.version)
+    return model
+
+
+def check_version(
+    request: Request[Any, Any, Any], deployment: Deployment, version: ModelVersion
+) -> None:
+    """Raise UnknownVersionError where a path names another version than this one."""
+    wanted = request.path_params.get("version")
+    if wanted is not None and wanted != version.version:
+        raise UnknownVersionError(
+            f"version {presentable(wanted, NAME_CHARACTERS)!r} of {deployment.name} is not loaded: "
+            f"{version.version} serves"
+        )

@@ -1,0 +1,119 @@
+"""`POST /v2/models/{name}/infer`: tensors in, tensors out, in JSON and behind it."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+from litestar import Request, Response, post
+from litestar.di import NamedDependency
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.response import Stream
+
+from service.codecs.catalog import INFERENCE
+from service.codecs.inference.frame import ANSWER_BYTES, before_request, json_bytes_of
+from service.core.errors import MalformedBodyError
+from service.core.text import presentable
+from service.deployment import Deployment
+from service.deployments import Deployments
+from service.handlers.caller import caller_of
+from service.handlers.inference.addressed import check_version, paths, served
+from service.handlers.inference.compression import Compression, coding_of, wanted_coding
+from service.handlers.inference.described import InferOperation
+from service.handlers.inference.faults import FAULTS, fault_responses
+from service.serving.dataplane import DataPlane
+from service.serving.interface import EncodedRequest
+
+JSON_BYTES = "inference-header-content-length"
+"""The header that says how much of a body is JSON; binary tensors follow."""
+_MOST_DIGITS = 15
+_SHOWN = 40
+_STEP_BYTES = 1_048_576
+"""A larger answer is handed to the connection in parts of this size, each of which is copied."""
+
+
+@post(
+    paths("/infer"),
+    status_code=200,
+    tags=["inference"],
+    summary="Predict by the Open Inference Protocol",
+    operation_class=InferOperation,
+    responses={
+        200: ResponseSpec(dict[str, Any], description="`outputs`", generate_examples=False),
+        **fault_responses(),
+    },
+    exception_handlers=FAULTS,
+)
+async def infer(
+    request: Request[Any, Any, Any],
+    deployment: NamedDependency[Deployment],
+    deployments: NamedDependency[Deployments],
+    dataplane: NamedDependency[DataPlane],
+    compression: NamedDependency[Compression],
+) -> Response[Any]:
+    """Answer by the version that serves when the request comes, or not at all if another is named.
+
+    Its tensors are what `GET /v2/models/{name}` shows. Any content type is taken: clients of Triton
+    send none.
+    """
+    served(request, deployment)
+    encoding = ", ".join(request.headers.getall("content-encoding", []))
+    coding_of(encoding)
+    length = request.headers.get("content-length", "")
+    # Before the body is read, which may be large, or slow to come.
+    refusal = dataplane.refusal(deployment, int(length[:_MOST_DIGITS]) if length.isdigit() else 0)
+    if refusal is not None:
+        raise refusal
+    json_bytes = _json_bytes(request)
+    chunks = [chunk async for chunk in request.stream()]
+    chunks = [*await compression.inflated(chunks, encoding)]
+    if json_bytes is None:
+        json_bytes = sum(map(len, chunks))
+    # The body may have taken long: another deployment may have this name by now.
+    deployment = deployments.latest(deployment)
+    body = b"".join([before_request(json_bytes, deployment.name), *chunks])
+    del chunks
+    answer = await dataplane.infer(
+        deployment, EncodedRequest(body, INFERENCE, INFERENCE), caller_of(request.receive)
+    )
+    # A swap may have come between.
+    check_version(request, deployment, answer.version)
+    headers = dict(answer.names.headers)
+    json_bytes = json_bytes_of(answer.body)
+    if json_bytes:
+        headers[JSON_BYTES] = str(json_bytes)
+    return await _reply(request, memoryview(answer.body)[ANSWER_BYTES:], headers, compression)
+
+
+async def _reply(
+    request: Request[Any, Any, Any],
+    body: memoryview,
+    headers: dict[str, str],
+    compression: Compression,
+) -> Response[Any]:
+    media_type = "application/octet-stream" if JSON_BYTES in headers else "application/json"
+    coding = wanted_coding(",".join(request.headers.getall("accept-encoding", [])), len(body))
+    if coding:
+        headers["content-encoding"] = coding
+        headers["vary"] = "accept-encoding"
+        body = memoryview(await compression.deflated(body, coding))
+    if len(body) <= _STEP_BYTES:
+        return Response(bytes(body), media_type=media_type, headers=headers)
+    headers["content-length"] = str(len(body))
+    return Stream(_parts(body), media_type=media_type, headers=headers)
+
+
+async def _parts(body: memoryview) -> AsyncIterator[bytes]:
+    for start in range(0, len(body), _STEP_BYTES):
+        yield bytes(body[start : start + _STEP_BYTES])
+
+
+def _json_bytes(request: Request[Any, Any, Any]) -> int | None:
+    """Return how much of the body is JSON, None where all of it is. Raise MalformedBodyError."""
+    given = request.headers.get(JSON_BYTES)
+    if given is None:
+        return None
+    if not (given.isascii() and given.isdigit() and len(given) <= _MOST_DIGITS):
+        raise MalformedBodyError(
+            f"Inference-Header-Content-Length is {presentable(given, _SHOWN)!r}, and no number of "
+            "bytes"
+        )
+    return int(given)

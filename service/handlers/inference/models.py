@@ -1,0 +1,132 @@
+"""What the protocol says of a model: its tensors, whether it is ready, and what Triton adds."""
+
+from http import HTTPStatus
+from typing import Any
+
+from litestar import Request, Response, get
+from litestar.di import NamedDependency
+from litestar.openapi.datastructures import ResponseSpec
+
+from service.codecs.inference.datatypes import TensorSpec, input_tensors, output_tensors
+from service.core.errors import NoVersionError
+from service.deployment import Deployment
+from service.deployments import Deployments
+from service.handlers.inference.addressed import check_version, paths, served
+from service.handlers.inference.faults import FAULTS, fault_responses
+from service.handlers.readiness import readiness_of
+from service.serving.model import LoadedModel
+
+PLATFORM = "mlflow"
+_KNOWN = fault_responses(HTTPStatus.NOT_FOUND, HTTPStatus.SERVICE_UNAVAILABLE)
+
+
+@get(
+    paths(""),
+    tags=["inference"],
+    summary="A model's tensors",
+    responses=_KNOWN,
+    exception_handlers=FAULTS,
+)
+async def model_metadata(
+    request: Request[Any, Any, Any], deployment: NamedDependency[Deployment]
+) -> Response[dict[str, Any]]:
+    """Answer with the tensors of the version that serves; -1 stands for the rows.
+
+    Outputs are what its signature says: none where it says nothing.
+    """
+    model = served(request, deployment)
+    body = {
+        "name": deployment.name,
+        "versions": [model.version.version],
+        "platform": PLATFORM,
+        "inputs": [_described(spec) for spec in input_tensors(model.contract)],
+        "outputs": [_described(spec) for spec in output_tensors(model.contract)],
+    }
+    return Response(body, headers=model.interface.names.headers)
+
+
+@get(
+    paths("/ready"),
+    tags=["inference"],
+    summary="Can this model answer?",
+    responses={
+        200: ResponseSpec(dict[str, Any], description="Yes", generate_examples=False),
+        **_KNOWN,
+    },
+    exception_handlers=FAULTS,
+)
+async def model_ready(
+    request: Request[Any, Any, Any],
+    deployment: NamedDependency[Deployment],
+    deployments: NamedDependency[Deployments],
+) -> dict[str, Any]:
+    """Answer 200 while some worker that lives has the version loaded, else 503 with why not."""
+    model = deployment.routes.current
+    if model is not None:
+        check_version(request, deployment, model.version)
+    known = readiness_of(deployment)
+    error = "the service is ending" if deployments.draining else known.error
+    if error:
+        raise NoVersionError(error)
+    return {"name": deployment.name, "ready": True}
+
+
+@get(
+    paths("/config"),
+    tags=["inference"],
+    summary="A model's configuration, as Triton has it",
+    responses=_KNOWN,
+    exception_handlers=FAULTS,
+)
+async def model_config(
+    request: Request[Any, Any, Any], deployment: NamedDependency[Deployment]
+) -> Response[dict[str, Any]]:
+    """Answer with the same tensors in Triton's words.
+
+    `max_batch_size` is 0, which says that shapes have the rows in them.
+    """
+    model = served(request, deployment)
+    body = {
+        "name": deployment.name,
+        "platform": PLATFORM,
+        "backend": PLATFORM,
+        "max_batch_size": 0,
+        "version_policy": {"specific": {"versions": [model.version.version]}},
+        "input": [_configured(spec) for spec in input_tensors(model.contract)],
+        "output": [_configured(spec) for spec in output_tensors(model.contract)],
+    }
+    return Response(body, headers=model.interface.names.headers)
+
+
+@get(
+    paths("/stats"),
+    tags=["inference"],
+    summary="What a model has answered, as Triton has it",
+    responses=_KNOWN,
+    exception_handlers=FAULTS,
+)
+async def model_statistics(
+    request: Request[Any, Any, Any], deployment: NamedDependency[Deployment]
+) -> dict[str, Any]:
+    """Answer with how many requests the version that serves answered and failed since its load."""
+    return {"model_stats": [_counted(deployment, served(request, deployment))]}
+
+
+def _counted(deployment: Deployment, model: LoadedModel) -> dict[str, Any]:
+    return {
+        "name": deployment.name,
+        "version": model.version.version,
+        "inference_stats": {
+            "success": {"count": model.answered},
+            "fail": {"count": model.failed},
+        },
+    }
+
+
+def _described(spec: TensorSpec) -> dict[str, Any]:
+    return {"name": spec.name, "datatype": spec.datatype, "shape": spec.shape}
+
+
+def _configured(spec: TensorSpec) -> dict[str, Any]:
+    kind = "STRING" if spec.datatype == "BYTES" else spec.datatype
+    return {"name": spec.name, "data_type": f"TYPE_{kind}", "dims": spec.shape}

@@ -1,0 +1,113 @@
+"""What the protocol says of the server: its name, its health, its models."""
+
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+from litestar import Request, Response, get, post
+from litestar.di import NamedDependency
+from litestar.exceptions import ClientException
+from litestar.openapi.datastructures import ResponseSpec
+
+from service.contracts.faults import decode
+from service.deployments import Deployments
+from service.handlers.guards import ANY_HOST, plain_body
+from service.handlers.inference.faults import FAULTS, fault_responses
+from service.handlers.readiness import readiness_of, why_not_ready
+
+EXTENSIONS = ("binary_tensor_data", "model_configuration", "model_repository", "statistics")
+"""Triton's names of what is spoken beyond the protocol; its `perf_analyzer` wants a list."""
+_NOT_READY = {
+    503: ResponseSpec(dict[str, Any], description="No, and why: `error`", generate_examples=False)
+}
+
+
+class _Filter(msgspec.Struct):
+    """What a request for the index may say."""
+
+    ready: bool = False
+
+
+_FILTER = msgspec.json.Decoder(_Filter)
+
+
+@get("/v2", tags=["inference"], summary="What the server is", exception_handlers=FAULTS)
+async def server_metadata() -> dict[str, Any]:
+    """Answer with the server's name and the extensions of the protocol that it speaks."""
+    return {"name": "mlflow-hotswap", "version": "2", "extensions": list(EXTENSIONS)}
+
+
+@get(
+    "/v2/health/live",
+    opt={ANY_HOST: True},
+    tags=["inference"],
+    summary="Is the process alive?",
+    exception_handlers=FAULTS,
+)
+async def server_live() -> dict[str, bool]:
+    """Answer: whatever reads this has an answer."""
+    return {"live": True}
+
+
+@get(
+    "/v2/health/ready",
+    opt={ANY_HOST: True},
+    tags=["inference"],
+    summary="Can it answer?",
+    responses=_NOT_READY,
+    exception_handlers=FAULTS,
+)
+async def server_ready(deployments: NamedDependency[Deployments]) -> Response[dict[str, Any]]:
+    """Answer 200 where `/health` does, else 503; `live` beside `ready`, as the protocol's text."""
+    error = why_not_ready(
+        deployments, {name: readiness_of(one) for name, one in deployments.items()}
+    )
+    if not error:
+        return Response({"live": True, "ready": True})
+    return Response({"live": True, "ready": False, "error": error}, status_code=503)
+
+
+@post(
+    "/v2/repository/index",
+    status_code=200,
+    guards=[plain_body],
+    tags=["inference"],
+    summary="Which models there are",
+    responses=fault_responses(HTTPStatus.BAD_REQUEST),
+    exception_handlers=FAULTS,
+)
+async def repository_index(
+    request: Request[Any, Any, Any], deployments: NamedDependency[Deployments]
+) -> list[dict[str, str]]:
+    """Answer with each model; with `{"ready": true}` those that can answer. The body may be empty.
+
+    A model of which nothing serves has no version.
+    """
+    body = await request.body()
+    only_ready = decode(_FILTER, body).ready if body.strip() else False
+    found = []
+    for name, one in deployments.items():
+        known = readiness_of(one)
+        if known.error and only_ready:
+            continue
+        state = "UNAVAILABLE" if known.error else "READY"
+        version = {"version": known.version} if known.version else {}
+        found.append({"name": name, **version, "state": state, "reason": known.error})
+    return found
+
+
+@post(
+    ["/v2/repository/models/{name:str}/load", "/v2/repository/models/{name:str}/unload"],
+    status_code=400,
+    guards=[plain_body],
+    tags=["inference"],
+    summary="Refused: the registry decides",
+    responses=fault_responses(HTTPStatus.BAD_REQUEST),
+    exception_handlers=FAULTS,
+)
+async def repository_change() -> None:
+    """Refuse to load or unload: what is promoted in the registry is served, and nothing else."""
+    raise ClientException(
+        "models are not loaded or unloaded by calls: promote a version in the registry, and it is "
+        "served once it has proved itself"
+    )

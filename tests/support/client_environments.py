@@ -1,0 +1,36 @@
+"""Environments of clients that are no dependency of ours, made once from locks with hashes."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from tools.processes import python_of
+
+_CLIENTS = Path(__file__).parents[1] / "clients"
+_ENVIRONMENTS = Path(__file__).parents[2] / ".clients"
+_LIMIT_S = 160
+
+
+def interpreter_of(client: str) -> str:
+    """Return the Python of a client's environment, made first where other packages are locked."""
+    lock = _CLIENTS / f"{client}.txt"
+    folder = _ENVIRONMENTS / client
+    installed = folder / "installed.txt"
+    python = python_of(folder)
+    locked = lock.read_text("utf-8")
+    if not installed.exists() or installed.read_text("utf-8") != locked:
+        _run("-m", "venv", "--clear", "--without-pip", str(folder))
+        # By our own pip, which takes as long to install as one for each environment.
+        _run(
+            *("-m", "pip", "--python", python, "install", "--quiet", "--no-deps"),
+            *("--require-hashes", "--requirement", str(lock)),
+        )
+        installed.write_text(locked, "utf-8")
+    return python
+
+
+def _run(*arguments: str) -> None:
+    done = subprocess.run(
+        [sys.executable, *arguments], capture_output=True, text=True, timeout=_LIMIT_S, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
