@@ -34,6 +34,10 @@ _TEXT_BYTES = 4
 _SLOW = frozenset({"datetime", "array", "object", "map", "any", "sparkml_vector"})
 _SLOW_VALUES = 8
 """A value of these takes as long to read as so many numbers."""
+_OBJECT_VALUES = 50
+"""A tensor takes as long to read as so many numbers, however few it has; its JSON has a `{`."""
+_MANY_OUTPUTS = 300
+"""More tensors than this are not written on the event loop: each takes some microseconds."""
 _UNWRITABLE = (TypeError, ValueError, AttributeError, OverflowError, RecursionError)
 _UNASKED = Asked()
 
@@ -55,15 +59,22 @@ class InferenceTensors:
         self._loop_values = LOOP_VALUES // (_SLOW_VALUES if slow else 1)
 
     def is_costly(self, body: bytes) -> bool:
-        """Tell whether a body may have more than LOOP_VALUES, by its commas and its length."""
+        """Tell whether a body, or its answer, may have more than LOOP_VALUES.
+
+        By the body's commas, its tensors, and the bytes behind its JSON.
+        """
+        if len(self._outputs) > _MANY_OUTPUTS:
+            return True
         if len(body) <= self._loop_values:
             return False
         try:
             frame = read_frame(body)
         except MalformedBodyError:
             return False
-        binary = (len(body) - frame.stop) // _TEXT_BYTES
-        return binary + body.count(b",", frame.start, frame.stop) > self._loop_values
+        values = (len(body) - frame.stop) // _TEXT_BYTES
+        values += body.count(b",", frame.start, frame.stop)
+        objects = body.count(b"{", frame.start, frame.stop)
+        return values > self._loop_values or objects * _OBJECT_VALUES > LOOP_VALUES
 
     def decode(self, body: bytes, bounds: Bounds | None = None) -> Decoded:
         """Read every tensor by the type of its input; see Codec."""

@@ -378,6 +378,10 @@ def test_a_large_body_is_told_by_its_commas_and_its_bytes() -> None:
     assert subject.is_costly(framed({"inputs": [tensor("a", "FP64", [20_000], [1] * 20_000)]}))
     assert subject.is_costly(binary(100_000, bytes(100_000), [12_500]))
     assert not subject.is_costly(b"\xff" * 100_000)
+    many = [tensor(f"c{index}", "FP64", [1], [1]) for index in range(400)]
+    assert subject.is_costly(framed({"inputs": many}))
+    outputs = [{"type": "double", "name": f"y{index}"} for index in range(301)]
+    assert codec(column("double"), outputs=outputs).is_costly(framed({"inputs": [GOOD]}))
 
 
 def test_no_shape_is_read_as_another_one() -> None:
