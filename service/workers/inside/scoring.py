@@ -5,6 +5,7 @@ installed beside the model, so none of it is done again here. Only what it says 
 put right: it would repeat the whole body, and a traceback.
 """
 
+import csv
 import inspect
 import json
 import os
@@ -13,7 +14,8 @@ import traceback
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from io import BytesIO
+from io import BytesIO, StringIO
+from itertools import islice
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -238,9 +240,11 @@ def _read(kind: str, body: bytes, bounds: Bounds) -> tuple[Any, str]:
         return body, ""
     if kind == CSV:
         try:
-            return body.decode(), ""
+            text = body.decode()
         except UnicodeDecodeError as error:
             _refuse_body(f"Ensure that input is a valid UTF-8 encoded string. Error: {error}")
+        _check_csv(text, bounds)
+        return text, ""
     try:
         # Not of a text: bytes may have a mark in front, or be of UTF-16, and MLflow takes both.
         given = json.loads(body)
@@ -259,20 +263,51 @@ def _read(kind: str, body: bytes, bounds: Bounds) -> tuple[Any, str]:
 def _check_tables(given: Mapping[str, Any], bounds: Bounds) -> None:
     """Raise BodyTooLargeError for a frame that is much larger than what tells it.
 
-    Rows that have a column each make a frame of their product, and so do an index and columns.
+    Rows that have a column each make a frame of their product, and so do an index and columns, one
+    long row among many, and a number beside a long column.
     """
-    records, split = given.get("dataframe_records"), given.get("dataframe_split")
-    cells = 0
-    if isinstance(records, list):
-        names = {name for row in records if isinstance(row, dict) for name in row}
-        cells = len(records) * len(names)
+    cells = max(map(_cells, map(given.get, ("dataframe_records", "instances", "inputs"))))
+    split = given.get("dataframe_split")
     if isinstance(split, dict):
-        sizes = [split.get(part) for part in ("index", "data")]
-        rows = max((len(size) for size in sizes if isinstance(size, list)), default=0)
-        columns = split.get("columns")
-        cells = max(cells, rows * (len(columns) if isinstance(columns, list) else 1))
+        data = split.get("data")
+        rows = max(_size(data), _size(split.get("index")))
+        cells = max(cells, _cells(data), rows * max(1, _size(split.get("columns"))))
+    _check_cells(cells, bounds)
+
+
+def _check_cells(cells: int, bounds: Bounds) -> None:
     if cells * _CELL_BYTES > bounds.decoded_bytes:
         raise BodyTooLargeError(f"the body has {cells} cells, more than a body of its size may")
+
+
+def _cells(table: Any) -> int:
+    """Return how many cells a frame of a list of rows, or of an object of columns, has at most."""
+    if isinstance(table, list):
+        names = {name for row in table if isinstance(row, dict) for name in row}
+        widest = max((len(row) for row in table if isinstance(row, list)), default=0)
+        return len(table) * max(1, len(names), widest)
+    if isinstance(table, dict):
+        columns = table.values()
+        keys = {key for column in columns if isinstance(column, dict) for key in column}
+        longest = max((len(column) for column in columns if isinstance(column, list)), default=0)
+        return len(table) * max(1, len(keys), longest)
+    return 0
+
+
+def _size(part: Any) -> int:
+    return len(part) if isinstance(part, list | dict) else 0
+
+
+def _check_csv(text: str, bounds: Bounds) -> None:
+    """Raise BodyTooLargeError for lines of a cell each below a header of many columns."""
+    columns = 1
+    try:
+        # The header, and the first row: where that is longer, all have an index of the rest.
+        records = (record for record in csv.reader(StringIO(text, newline="")) if len(record) > 1)
+        columns = max(map(len, islice(records, 2)), default=1)
+    except csv.Error:
+        columns = 1 + text.count(",")
+    _check_cells(columns * (1 + text.count("\n") + text.count("\r")), bounds)
 
 
 def _check_parquet(body: bytes, bounds: Bounds) -> None:
@@ -281,10 +316,15 @@ def _check_parquet(body: bytes, bounds: Bounds) -> None:
 
     unpacked = 0
     try:
-        for batch in parquet.ParquetFile(BytesIO(body)).iter_batches(_BATCH_ROWS):
+        file = parquet.ParquetFile(BytesIO(body))
+        # A column of nulls has no bytes until it is a frame's.
+        _check_cells(file.metadata.num_rows * file.metadata.num_columns, bounds)
+        for batch in file.iter_batches(_BATCH_ROWS):
             unpacked += batch.nbytes
             if unpacked > bounds.decoded_bytes:
                 break
+    except BodyTooLargeError:
+        raise
     except Exception as error:  # noqa: BLE001 - pyarrow has errors of many kinds
         _refuse_body(f"Failed to parse input as a Pandas DataFrame: {describe(error)}")
     if unpacked > bounds.decoded_bytes:

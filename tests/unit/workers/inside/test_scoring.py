@@ -10,7 +10,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
+from pyarrow import parquet
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # MLflow's own, at import
@@ -110,12 +112,53 @@ def test_what_mlflow_itself_fails_over_is_the_callers_fault(doubling: Any, body:
     [
         {"dataframe_records": [{f"a{n}": 1} for n in range(20_000)]},
         {"dataframe_split": {"index": [0] * 20_000, "columns": [0] * 20_000, "data": 1}},
+        {"dataframe_split": {"data": [[0] * 20_000, *([[]] * 20_000)]}},
+        {"dataframe_split": {"data": [{f"a{n}": 1} for n in range(20_000)]}},
+        {"dataframe_records": [[0] * 20_000, *([[]] * 20_000)]},
+        {"inputs": [{f"a{n}": 1} for n in range(20_000)]},
+        {"inputs": {"a": [0] * 20_000, **{f"a{n}": 1 for n in range(20_000)}}},
+        {"inputs": {f"a{n}": {f"b{n}": 1} for n in range(20_000)}},
+        {"instances": [{f"a{n}": 1} for n in range(20_000)]},
     ],
 )
 def test_a_frame_that_is_much_larger_than_its_body_is_refused(doubling: Any, body: Any) -> None:
     """Before it is made: it would fill the memory."""
     with pytest.raises(BodyTooLargeError):
         scored(doubling, body)
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        ",".join(["a"] * 20_000) + "\n1" * 20_000,
+        '"a\n",' + ",".join(["a"] * 20_000) + "\n1" * 20_000,
+        "\r \r" + ",".join(["a"] * 20_000) + "\r1" * 20_000,
+        "a\n" + ",".join(["1"] * 20_000) + "\n1" * 20_000,
+        '"' + "x" * 200_000 + '"' + ",a" * 20_000 + "\n1" * 20_000,
+    ],
+)
+def test_a_table_whose_lines_lack_most_columns_is_refused(doubling: Any, table: str) -> None:
+    """Each would be filled up."""
+    with pytest.raises(BodyTooLargeError):
+        scored(doubling, table.encode(), CSV)
+
+
+def test_a_usual_table_is_not_refused_for_its_size(doubling: Any) -> None:
+    """However short its cells are, and whatever its texts hold."""
+    rows = 100_000
+    assert scored(doubling, b"a" + b"\n1" * rows, CSV).rows == rows
+    texts = "a,b\n" + '1,"' + "," * 1_000 + '"\n' + "1,x\n" * rows
+    assert scored(doubling, texts.encode(), CSV).rows == rows + 1
+    body = {"dataframe_split": {"columns": ["a"], "data": [[0]] * rows}}
+    assert scored(doubling, body).rows == rows
+
+
+def test_columns_of_nulls_are_refused_where_they_are_many(doubling: Any) -> None:
+    """They take no room in a file, and eight bytes each in a frame."""
+    file = io.BytesIO()
+    parquet.write_table(pa.table({f"a{n}": pa.nulls(200_000) for n in range(50)}), file)
+    with pytest.raises(BodyTooLargeError):
+        scored(doubling, file.getvalue(), PARQUET)
 
 
 def test_a_file_that_unpacks_to_much_more_is_refused(doubling: Any) -> None:
