@@ -16,6 +16,7 @@ from tests.fuzz.callers import (
     RawBytes,
     Service,
 )
+from tests.fuzz.scoring import ScoringBodies
 from tests.fuzz.starts import Starts
 from tests.fuzz.tally import Target
 from tests.fuzz.tensors import TensorCalls
@@ -52,6 +53,7 @@ def served(folder: Path, server: MlflowServer) -> Iterator[list[Target]]:
             JsonBodies(service),
             ArrowBodies(service),
             TensorCalls(service, running.get("/models").json()["default"]),
+            ScoringBodies(service),
             Deliveries(service),
             Starts(folder, cache_dir, server.uri, settings),
         ]

@@ -33,3 +33,4 @@ def test_a_service_is_as_before_whatever_it_is_sent(
     assert tally.outcomes["json"]["200"] >= 10
     assert tally.outcomes["arrow"]["200"] >= 10
     assert tally.outcomes["tensor-calls"]["200"] >= 5
+    assert tally.outcomes["invocations"]["200"] >= 5
