@@ -112,7 +112,7 @@ class Hammer:
                         if connection is not None:
                             connection.close()
                         connection = await _connect(self.url)
-                    status, answer = await connection.post(self.path, body)
+                    status, named, answer = await connection.post(self.path, body)
             except (OSError, EOFError, TimeoutError) as error:
                 why = f"{type(error).__name__}: {error}"
                 seen.append(Seen(0, "", number, None, why, fresh))
@@ -127,7 +127,8 @@ class Hammer:
                 continue
             told = json.loads(answer)
             got = told["predictions"][0][self.output]
-            seen.append(Seen(200, told["model_version"], number, got))
+            # Not every protocol has a place for it in the body.
+            seen.append(Seen(200, told.get("model_version", named), number, got))
             if self.pause_s:
                 await asyncio.sleep(self.pause_s)
         if connection is not None:
@@ -142,15 +143,15 @@ class _Connection:
         self._writer = writer
         self.is_open = True
 
-    async def post(self, path: str, body: bytes) -> tuple[int, bytes]:
-        """Send a JSON body; return the status and the answer's body."""
+    async def post(self, path: str, body: bytes) -> tuple[int, str, bytes]:
+        """Send a JSON body; return status, version by the header, and body of the answer."""
         head = f"POST {path} HTTP/1.1\r\nhost: test\r\ncontent-type: application/json\r\n"
         self._writer.write(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
         first, *lines = (await self._reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
         headers = dict(line.lower().split(": ", 1) for line in lines if line)
         content = await self._reader.readexactly(int(headers["content-length"]))
         self.is_open = headers.get("connection") != "close"
-        return int(first.split(" ")[1]), content
+        return int(first.split(" ")[1]), headers.get("x-model-version", ""), content
 
     def close(self) -> None:
         """Hang up."""

@@ -68,7 +68,11 @@ def _as_mlflow(error: ServiceError) -> tuple[HTTPStatus, str, str]:
     if type(error) is errors.ModelFailedError:
         status, message = HTTPStatus.BAD_REQUEST, f"{_MODEL_RAISED} Error: {error}"
         return status, _CODES[status], message
-    return status, _CODES.get(status, "INTERNAL_ERROR"), str(error)
+    message = str(error)
+    if isinstance(error, errors.UnknownModelError):
+        # This form has no place for them but the sentence.
+        message += f"; there are: {', '.join(map(repr, error.names))}"
+    return status, _CODES.get(status, "INTERNAL_ERROR"), message
 
 
 def _fault(status: HTTPStatus, code: str, message: str, headers: dict[str, str]) -> Response[bytes]:
