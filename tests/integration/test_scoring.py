@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version as installed
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -121,6 +122,24 @@ def test_ping_and_version_are_those_of_mlflows_server(scored: Scored) -> None:
     assert (version.status_code, version.text) == (200, installed("mlflow"))
     kinds = {answer.headers["content-type"] for answer in (ping, version)}
     assert kinds == {"application/json"}
+
+
+def test_ping_is_404_while_nothing_serves(scored: Scored, tmp_path: Path) -> None:
+    """Which SageMaker reads as not ready; `/health` says why."""
+    name = unique_name("nothing")
+    with running_service.start(
+        tmp_path, scored.server.uri, wait=False, model_uri=f"models:/{name}@{ALIAS}"
+    ) as service:
+        service.wait_until(lambda: service.get("/ping").status_code, "it listens")
+        answer = service.get("/ping")
+        assert (answer.status_code, answer.text) == (404, "\n")
+
+
+def test_an_encoded_body_is_415(scored: Scored) -> None:
+    """As plain text; MLflow's server would read its bytes as they are."""
+    answer = scored.ask(b"{}", **{"content-encoding": "gzip"})
+    assert answer.status_code == 415
+    assert answer.headers["content-type"].startswith("text/plain")
 
 
 def test_each_path_answers_the_same(scored: Scored) -> None:

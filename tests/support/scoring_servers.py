@@ -44,7 +44,9 @@ def mlflow_models_serve(model: Path, folder: Path, **variables: str) -> Iterator
         )
     url = f"http://127.0.0.1:{port}"
     try:
-        with httpx.Client(base_url=url, timeout=60, trust_env=False) as client:
+        # A connection for each request: it closes those on which it failed, after the answer.
+        limits = httpx.Limits(max_keepalive_connections=0)
+        with httpx.Client(base_url=url, timeout=60, trust_env=False, limits=limits) as client:
             _wait_ready(client, process, log)
             yield client
     finally:
