@@ -1,13 +1,11 @@
 """`POST /invocations`, and the same under the paths that other clients of MLflow's have for it."""
 
-from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
 
 from litestar import Request, Response, post
 from litestar.di import NamedDependency
 from litestar.exceptions import HTTPException
-from litestar.openapi.datastructures import ResponseSpec
 
 from service.codecs.catalog import SCORING
 from service.core.errors import ServiceError, UnsupportedContentTypeError
@@ -16,11 +14,8 @@ from service.deployment import Deployment
 from service.deployments import Deployments
 from service.handlers.caller import caller_of
 from service.handlers.guards import plain_body
-from service.handlers.scoring.faults import (
-    ScoringFault,
-    answer_scoring_error,
-    answer_scoring_http_error,
-)
+from service.handlers.scoring.described import ScoringOperation, scoring_responses
+from service.handlers.scoring.faults import answer_scoring_error, answer_scoring_http_error
 from service.serving.dataplane import DataPlane
 from service.serving.interface import EncodedRequest
 
@@ -33,15 +28,6 @@ PATHS = (
 """MLflow's own and ours; then that of AWS' client and MLflow's gateway, and that of Databricks'."""
 _CODECS = {kind: codec for codec, kind in SCORING.items()}
 _UTF_8 = frozenset({"utf-8", "utf8"})
-_FAULTS = {
-    HTTPStatus.BAD_REQUEST: "What MLflow refuses, or the model raised",
-    HTTPStatus.NOT_FOUND: "No such model, or none is named and there is no default",
-    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "Over MAX_BODY_BYTES, or far more once decoded",
-    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "Neither JSON, CSV nor Parquet; as plain text",
-    HTTPStatus.INTERNAL_SERVER_ERROR: "The model's answer can't be written, or its process ended",
-    HTTPStatus.SERVICE_UNAVAILABLE: "No version can answer, or too much is asked",
-    HTTPStatus.GATEWAY_TIMEOUT: "No answer within REQUEST_TIMEOUT_S",
-}
 
 
 @post(
@@ -50,13 +36,8 @@ _FAULTS = {
     guards=[plain_body],
     tags=["scoring"],
     summary="Predict by MLflow's scoring protocol",
-    responses={
-        200: ResponseSpec(dict[str, Any], description="`predictions`", generate_examples=False),
-        **{
-            int(status): ResponseSpec(ScoringFault, description=meaning, generate_examples=False)
-            for status, meaning in _FAULTS.items()
-        },
-    },
+    operation_class=ScoringOperation,
+    responses=scoring_responses(),
     exception_handlers={
         ServiceError: answer_scoring_error,
         HTTPException: answer_scoring_http_error,
