@@ -189,7 +189,7 @@ def test_any_document_is_answered_as_mlflow_answers_it(name: str, tmp_path: Path
     seen: Counter[int] = Counter()
 
     @settings(
-        max_examples=100,
+        max_examples=60,
         derandomize=True,
         database=None,
         deadline=None,
