@@ -281,6 +281,12 @@ def test_only_what_the_version_itself_fails_counts_against_it(scored: Scored) ->
     assert stands["version"] == "2"
     assert stands["failed"] == 0
     assert (stands["probation"]["failures"], stands["probation"]["excused"]) == (0, 0)
+    # The version before is asked the same, and raises as well.
+    assert scored.unruly_row(1, "raise").status_code == 400
+    scored.service.wait_until(
+        lambda: scored.serving("unruly")["probation"]["excused"] == 1, "it is excused"
+    )
+    assert scored.serving("unruly")["probation"]["failures"] == 0
     begun_s, number = time.monotonic(), 60
     while scored.serving("unruly")["version"] == "2":
         assert time.monotonic() - begun_s < ROLLED_BACK_WITHIN_S
