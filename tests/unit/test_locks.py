@@ -17,6 +17,9 @@ WANTED = {
     + GROUPS["build"]
     + [entry for entry in GROUPS["dev"] if isinstance(entry, str)],
 }
+CLIENTS = sorted(
+    file.relative_to(ROOT).as_posix() for file in (ROOT / "tests" / "clients").glob("*.txt")
+)
 
 
 def pins(lock: str) -> dict[str, set[str]]:
@@ -51,7 +54,7 @@ def test_both_locks_agree() -> None:
     )
 
 
-@pytest.mark.parametrize("lock", [*WANTED, "tests/clients/boto3.txt"])
+@pytest.mark.parametrize("lock", [*WANTED, *CLIENTS])
 def test_every_pin_has_hashes_and_no_address(lock: str) -> None:
     """No package index or file is named, and nothing comes without a hash."""
     text = (ROOT / lock).read_text(encoding="utf-8")

@@ -71,7 +71,8 @@ class Numbers(AnswerColumn):
 
     def json(self, start: int, stop: int) -> bytes:
         """Return numbers; null for what is not finite."""
-        if isinstance(self._column, list) and not self.shape:
+        as_it_is = self._source.kind == self._target.kind or self._source.kind != "b"
+        if isinstance(self._column, list) and not self.shape and as_it_is:
             return write(self._column[start:stop])[1:-1]
         return write(self._values(start, stop).tolist())[1:-1]
 
@@ -126,14 +127,18 @@ class Items(AnswerColumn):
 class Texts(AnswerColumn):
     """Texts, moments as RFC 3339, bytes, and JSON: whatever is written as BYTES."""
 
-    def __init__(self, name: str, values: Sequence[Any], shape: Sequence[int], kind: str) -> None:
+    def __init__(
+        self, name: str, values: Sequence[Any], shape: Sequence[int], kind: str, first: int = 0
+    ) -> None:
+        """`values` begin with the row `first`."""
         super().__init__(name, shape)
         self._values = values
+        self._first = first
         self.content_type = kind
 
     def _some(self, start: int, stop: int) -> list[Any]:
         """Return elements; None where there is none."""
-        some: Iterable[Any] = self._values[start:stop]
+        some: Iterable[Any] = self._values[start - self._first : stop - self._first]
         for _ in self.shape:
             some = chain.from_iterable(some)
         if self.content_type == "pd_json":
@@ -195,23 +200,24 @@ def answer_column(  # noqa: PLR0911 - one for each kind
     if dtype:
         if np.dtype(dtype).kind not in "mM":
             return Numbers(name, column, dtype, shape, declared)
-        values: Sequence[Any] = values_of(column, dtype, shape, 0, rows.stop)
-        return Texts(name, values, shape, "datetime")
-    some = list(column[rows.start : rows.stop])
+        moments: Sequence[Any] = values_of(column, dtype, shape, rows.start, rows.stop)
+        return Texts(name, moments, shape, "datetime", rows.start)
+    values: list[Any] = column if isinstance(column, list) else list(column)
+    some = values[rows.start : rows.stop]
     kinds = {type(value) for value in some} - {type(None)}
     if not kinds and declared in DTYPES:
-        return Items(name, list(column), declared)
+        return Items(name, values, declared)
     if kinds <= {str}:
-        return Texts(name, column, (), "str")
+        return Texts(name, values, (), "str")
     if kinds == {bool}:
-        return Items(name, list(column), "BOOL")
+        return Items(name, values, "BOOL")
     if kinds == {bytes}:
-        return Texts(name, column, (), "base64")
+        return Texts(name, values, (), "base64")
     if kinds == {int}:
-        return _integers(name, list(column), some, declared)
+        return _integers(name, values, some, declared)
     if kinds <= {int, float}:
-        return Items(name, list(column), "FP64")
-    return Texts(name, column, (), "pd_json")
+        return Items(name, values, "FP64")
+    return Texts(name, values, (), "pd_json")
 
 
 def _integers(name: str, column: list[Any], some: list[Any], declared: str) -> AnswerColumn:

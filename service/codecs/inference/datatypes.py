@@ -7,7 +7,7 @@ from typing import Annotated, Any, NamedTuple
 import numpy as np
 from msgspec import Meta
 
-from service.contracts.contract import Contract, InputSpec, Layout
+from service.contracts.contract import Contract, Layout
 from service.contracts.mlflow_types import FLOAT32_MAX, SCALARS
 
 BYTES = "BYTES"
@@ -70,7 +70,9 @@ def input_tensors(contract: Contract) -> list[TensorSpec]:
         kinds = {datatype_of(spec.type) for spec in contract.inputs}
         return [TensorSpec(UNNAMED_INPUT, _common(kinds), [ANY_SIZE, len(contract.inputs)])]
     if contract.layout is Layout.COLUMNS:
-        return [TensorSpec(spec.name, datatype_of(spec.type), [-1]) for spec in contract.inputs]
+        return [
+            TensorSpec(spec.name, datatype_of(spec.type), [ANY_SIZE]) for spec in contract.inputs
+        ]
     return [
         TensorSpec(
             UNNAMED_INPUT if contract.layout is Layout.TENSOR else spec.name,
@@ -104,11 +106,6 @@ def datatype_of(kind: str) -> str:
     """Return the datatype of a column of one of MLflow's types; nested ones are JSON in BYTES."""
     dtype = SCALARS[kind][1] if kind in SCALARS else ""
     return DATATYPES.get(dtype, BYTES)
-
-
-def shape_of(spec: InputSpec) -> list[int]:
-    """Return the shape of one row of a tensor."""
-    return list(spec.shape)
 
 
 def elements_of(shape: Sequence[int]) -> int:

@@ -185,6 +185,37 @@ def test_outputs_are_those_that_are_asked_for() -> None:
         codec.encode(predictions, 0, 2, Asked(outputs=(("z", False),)), NAMES)
 
 
+@pytest.mark.parametrize("made", [lambda given: given, unpacked], ids=["buffers", "lists"])
+def test_rows_in_the_midst_of_a_batch_are_as_good_as_its_first(made: Any) -> None:
+    """For each way in which a column is kept."""
+    codec = InferenceTensors(
+        contract_for("any", {"inputs": IN, "outputs": None, "params": None}, refuse_unknown=False)
+    )
+    moments = np.arange(4).astype("datetime64[s]")
+    columns: list[Column] = [moments.tobytes(), np.arange(4.0).tobytes(), [*"abcd"], [1, 2, 3, 4]]
+    predictions = Predictions(
+        4, ["t", "x", "s", "n"], columns, ["datetime64[s]", "float64", "", ""], [[]] * 4, []
+    )
+    for asked in (Asked(), BINARY):
+        told, binary = answered(codec.encode(made(predictions), 2, 4, asked, NAMES))
+        assert values_in(told, binary) == {
+            "t": ["1970-01-01T00:00:02Z", "1970-01-01T00:00:03Z"],
+            "x": [2.0, 3.0],
+            "s": ["c", "d"],
+            "n": [3, 4],
+        }
+
+
+@pytest.mark.parametrize("made", [lambda given: given, unpacked], ids=["buffers", "lists"])
+def test_a_truth_that_is_declared_a_number_is_one(made: Any) -> None:
+    """In JSON as in binary."""
+    outputs = [{"type": "long", "name": "y"}]
+    given = np.array([True, False]).tobytes()
+    output, rows = answer(given, "bool", outputs=outputs, made=made)
+    assert (output["datatype"], rows) == ("INT64", [1, 0])
+    assert all(type(value) is int for value in rows)
+
+
 def test_a_value_that_has_no_json_is_the_models_fault() -> None:
     """A worker sends none, unless its model has changed what sends."""
     codec = InferenceTensors(
