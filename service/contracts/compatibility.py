@@ -1,7 +1,7 @@
 """What callers would miss if one contract took another's place.
 
 What they send must still be accepted, and what they read must still be there. A pure comparison of
-two contracts: whoever lets a version go live decides what a difference means.
+two contracts: what lets a version go live decides what a difference means.
 
 Inputs may be added where they are optional, and may widen: they take what they took, and more.
 Outputs may be added, and may take another number type where JSON writes both alike.
