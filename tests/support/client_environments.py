@@ -1,5 +1,6 @@
 """Environments of clients that are no dependency of ours, made once from locks with hashes."""
 
+import importlib.util
 import subprocess
 import sys
 from pathlib import Path
@@ -19,18 +20,23 @@ def interpreter_of(client: str) -> str:
     python = python_of(folder)
     locked = lock.read_text("utf-8")
     if not installed.exists() or installed.read_text("utf-8") != locked:
-        _run("-m", "venv", "--clear", "--without-pip", str(folder))
-        # By our own pip, which takes as long to install as one for each environment.
+        _run(sys.executable, "-m", "venv", "--clear", "--without-pip", str(folder))
+        # By one pip for all, which takes as long to install as one for each environment.
         _run(
-            *("-m", "pip", "--python", python, "install", "--quiet", "--no-deps"),
+            *(_with_pip(), "-m", "pip", "--python", python, "install", "--quiet", "--no-deps"),
             *("--require-hashes", "--requirement", str(lock)),
         )
         installed.write_text(locked, "utf-8")
     return python
 
 
-def _run(*arguments: str) -> None:
-    done = subprocess.run(
-        [sys.executable, *arguments], capture_output=True, text=True, timeout=_LIMIT_S, check=False
-    )
+def _with_pip() -> str:
+    """Return an interpreter that has pip: ours, or that which our environment was made by."""
+    if importlib.util.find_spec("pip") is not None:
+        return sys.executable
+    return str(Path(sys.base_prefix) / "bin" / "python3")
+
+
+def _run(*command: str) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, timeout=_LIMIT_S, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
