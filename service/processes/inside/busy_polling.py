@@ -4,9 +4,9 @@ To wake a process whose CPU has gone idle takes longer than the rest of a lone r
 and back. So a child that was called again within some microseconds polls for as long the next time,
 and gives its CPU to any other process that wants it meanwhile.
 
-Where somebody does, it sleeps for a while. The scheduler wakes a sleeper on a CPU that is free, but
-leaves one that never slept where it is: behind a model that loads, for milliseconds, beside a CPU
-with nothing to do.
+Where another one does, it sleeps until its call. The scheduler wakes a sleeper on a CPU that is
+free, but leaves one that never slept where it is: behind a model that loads, beside a CPU with
+nothing to do.
 """
 
 import select
@@ -18,25 +18,16 @@ from service import windows
 
 _TAKEN_S = 1e-4
 """A CPU that was offered and comes back later than this was wanted by another process."""
-REST_S = 0.1
-"""The larger this is, the longer a worker sleeps between calls after its CPU was wanted."""
 
 
 class PollingReceiver:
-    """Receives frames; `busy_poll_s` is how long it polls before it sleeps; 0 is not at all.
+    """Receives frames; `busy_poll_s` is how long it polls before it sleeps; 0 is not at all."""
 
-    Where its CPU is wanted it sleeps between calls for `rest_s`.
-    """
-
-    def __init__(
-        self, connection: "Connection[Any, Any]", busy_poll_s: float, rest_s: float = REST_S
-    ) -> None:
+    def __init__(self, connection: "Connection[Any, Any]", busy_poll_s: float) -> None:
         self._connection = connection
         # What can't be polled has nothing to look at without a lock and an allocation.
         self._busy_poll_s = busy_poll_s if windows.polls_pipes() else 0.0
-        self._rest_s = rest_s
         self._is_called_closely = False
-        self._rests_until = 0.0
         if windows.polls_pipes():
             self._arrived = select.poll()
             self._arrived.register(connection.fileno(), select.POLLIN)
@@ -52,7 +43,7 @@ class PollingReceiver:
         if not self._busy_poll_s:
             return self._connection.recv_bytes()
         began = time.perf_counter()
-        if self._is_called_closely and began >= self._rests_until:
+        if self._is_called_closely:
             self._poll_busily(began + self._busy_poll_s)
         frame = self._connection.recv_bytes()
         self._is_called_closely = time.perf_counter() - began < self._busy_poll_s
@@ -66,5 +57,4 @@ class PollingReceiver:
             windows.offer_cpu()
             now = time.perf_counter()
             if now - offered > _TAKEN_S:
-                self._rests_until = now + self._rest_s
                 return
