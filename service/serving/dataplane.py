@@ -161,6 +161,8 @@ class DataPlane:
             called = wanted.client_request_id
             if isinstance(answer, RawReply):
                 rows, body, called = answer.rows, answer.body, answer.client_request_id
+                if answer.scored_as is not None:
+                    model.interface = interface.scored_as(answer.scored_as)
             else:
                 rows = answer.stop - answer.start
                 codec = interface.codecs[request.answer]

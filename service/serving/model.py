@@ -114,7 +114,6 @@ class LoadedModel:
         self.proof = proof
         self.batcher.row_wise = proof.row_wise
         self.batcher.learn(proof.timings)
-        self.interface = self.interface.scored_as(proof.scored_as)
 
     def begin_to_serve(self) -> None:
         """Note the time, for people. Raise RuntimeError for one that is not open to traffic."""

@@ -2,7 +2,6 @@
 
 import msgspec
 
-from service.codecs.codec import AnswerForm
 from service.core.verdicts import Verdict
 from service.workers.messages import Timing
 
@@ -12,11 +11,9 @@ class Proof(msgspec.Struct, frozen=True):
 
     `row_wise` is whether rows alone are answered as rows together: only then are requests merged.
     `timings` say how fast it was, by rows: what it is expected to take at first, and what its
-    successor is compared with. `scored_as` is the form in which MLflow writes its answers, None
-    where that is not certain. `verdicts` stand in the order in which they fell.
+    successor is compared with. `verdicts` stand in the order in which they fell.
     """
 
     verdicts: tuple[Verdict, ...] = ()
     row_wise: bool = False
     timings: tuple[Timing, ...] = ()
-    scored_as: AnswerForm | None = None

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable, Sequence
 
-from service.codecs.codec import AnswerForm
 from service.core.versions import StoredVersion
 from service.serving.model import LoadedModel
 from service.serving.proof import Proof
@@ -63,7 +62,6 @@ class Proving:
         """The model that served when a gate began, by the gate's name."""
         self._row_wise = False
         self._timings: tuple[Timing, ...] = ()
-        self._scored_as: AnswerForm | None = None
 
     async def complete(self) -> Proof:
         """Pass the gates that are not passed yet, and return the proof.
@@ -76,11 +74,11 @@ class Proving:
             started = time.monotonic()
             found = await gate.check(self._candidate, incumbent)
             if found.row_wise is not None:
-                self._row_wise, self._scored_as = found.row_wise, found.scored_as
+                self._row_wise = found.row_wise
             if found.timings is not None:
                 self._timings = found.timings
             self._verdicts.add(gate.name, found, time.monotonic() - started)
-        return Proof(self._verdicts.verdicts, self._row_wise, self._timings, self._scored_as)
+        return Proof(self._verdicts.verdicts, self._row_wise, self._timings)
 
     def _next(self) -> ModelGate | None:
         """Return the first gate that is still to be passed, None where all of them are."""

@@ -86,7 +86,7 @@ class SmokeReply(msgspec.Struct, frozen=True):
 
     `rows_from` says whose rows they were; `refusal` is '' where the answers are of the right shape
     and finite; `row_wise` is whether rows alone are answered as rows together, which `row_wise_why`
-    explains. `scored_as` is how MLflow writes the answers, None where that is not certain.
+    explains.
     """
 
     rows_from: Sentence
@@ -95,7 +95,6 @@ class SmokeReply(msgspec.Struct, frozen=True):
     row_wise: bool
     row_wise_why: Sentence
     writes: Writes = Writes()
-    scored_as: AnswerForm | None = None
 
 
 class SpeedRequest(msgspec.Struct, frozen=True):
@@ -143,10 +142,13 @@ class BodyChunk(msgspec.Struct, frozen=True, array_like=True):
 class RawReply(msgspec.Struct, frozen=True):
     """The whole answer to a raw body, empty where a row is not finite.
 
-    `client_request_id` is what the body called the request, '' for nothing.
+    `client_request_id` is what the body called the request, '' for nothing. `scored_as` comes with
+    the first answer in MLflow's protocol: how MLflow writes this model's answers, None where that
+    is not certain.
     """
 
     rows: int
     body: bytes
     non_finite_row: int | None
     client_request_id: Sentence = ""
+    scored_as: AnswerForm | None = None

@@ -5,7 +5,6 @@ from typing import Protocol
 import msgspec
 import structlog
 
-from service.codecs.codec import AnswerForm
 from service.core.errors import ChildLostError
 from service.core.verdicts import Outcome
 from service.core.versions import ModelVersion, StoredVersion
@@ -18,15 +17,13 @@ _TOLD_LINES = 5
 class Finding(msgspec.Struct, frozen=True):
     """The finding of a gate on one candidate.
 
-    `row_wise` and `timings` are for the proof, None where a gate finds out nothing of them;
-    `scored_as` comes with `row_wise`.
+    `row_wise` and `timings` are for the proof; None where a gate finds out nothing of them.
     """
 
     outcome: Outcome
     reason: str
     row_wise: bool | None = None
     timings: tuple[Timing, ...] | None = None
-    scored_as: AnswerForm | None = None
 
 
 class FilesGate(Protocol):

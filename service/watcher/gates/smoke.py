@@ -43,4 +43,4 @@ class SmokeGate:
         if not reply.rows:
             return Finding(Outcome.SKIP, reason, row_wise=reply.row_wise)
         told = f"predicted {reply.rows} rows of {reply.rows_from}; {reason}"
-        return Finding(Outcome.PASS, told, row_wise=reply.row_wise, scored_as=reply.scored_as)
+        return Finding(Outcome.PASS, told, row_wise=reply.row_wise)

@@ -8,6 +8,7 @@ import platform
 import time
 import traceback
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,7 @@ class Worker:
         self._predictor: Predictor
         self._bodies: Bodies
         self._scoring: Scoring
+        self._has_tried_form = False
         self._answers: AnswerRules
         self._folder: ModelFolder | None
         self.new_faults: Counter[str] = Counter()
@@ -128,10 +130,10 @@ class Worker:
             row_wise=answered.row_wise,
             row_wise_why=presentable(answered.why),
             writes=self._new_writes(),
-            scored_as=None if answered.refusal else self._scored_as(rows.example),
         )
 
     def _scored_as(self, example: Call | None) -> AnswerForm | None:
+        """Find out how MLflow writes the model's answers, if the example tells."""
         described = self._model.metadata.flavors.get("python_function", {})
         bounds = Bounds(0, FREE_BYTES)
         return form_of_answers(
@@ -208,7 +210,14 @@ class Worker:
         """Have MLflow's own code answer a body of its protocol."""
         bounds = Bounds(len(request.body), request.max_decoded_bytes)
         scored = self._scoring.answer(SCORING[request.codec], request.body, bounds)
-        return RawReply(scored.rows, scored.body, None, scored.client_request_id)
+        form = None
+        if not self._has_tried_form:
+            # Not before a caller speaks this protocol: it takes as long as some requests.
+            self._has_tried_form = True
+            # Whatever the model raises over it, MLflow's own code goes on answering.
+            with suppress(Exception):
+                form = self._scored_as(self._rows_to_try("").example)
+        return RawReply(scored.rows, scored.body, None, scored.client_request_id, form)
 
 
 def operations(_: bytes) -> CountingOperations:

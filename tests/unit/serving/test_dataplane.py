@@ -139,3 +139,20 @@ async def test_without_a_proof_of_its_form_all_of_mlflows_protocol_is_mlflows() 
     async with serving(workers) as (deployed, _):
         await deployed.answer(body, SCORING_JSON, SCORING_JSON)
     assert [request.codec for request in workers.requests] == [SCORING_JSON]
+
+
+async def test_plain_bodies_are_calls_once_a_worker_has_told_how_mlflow_writes_answers() -> None:
+    """It finds that out with the first body of this protocol."""
+    asked: list[bytes] = []
+
+    class Telling(FakeWorker):
+        async def predict_raw(self, request: RawRequest, timeout_s: float) -> RawReply:
+            del timeout_s
+            asked.append(request.body)
+            return RawReply(1, b"first", None, scored_as=AnswerForm.VALUES)
+
+    body = b'{"instances":[{"a":1.0}]}'
+    async with serving(FakeWorkers(make=Telling)) as (deployed, _):
+        answers = [await deployed.answer(body, SCORING_JSON, SCORING_JSON) for _ in range(2)]
+    assert [answer.body for answer in answers] == [b"first", b'{"predictions":[1.5]}']
+    assert asked == [body]
