@@ -14,6 +14,8 @@ _LEAST_ROWS = 100_000
 """A body may always have so many rows."""
 _BYTES_A_ROW = 256
 """Of the decoded limit, which is 8 times MAX_BODY_BYTES: one row for 32 bytes of the latter."""
+_MOST_DECODED_BYTES = 2**40
+"""More than any body's size allows."""
 _ANSWER_SHARE = 4
 """An answer may always have this part of the decoded limit: a text may become a wide embedding."""
 
@@ -23,6 +25,11 @@ class Bounds(msgspec.Struct, frozen=True):
 
     sent_bytes: int
     max_decoded_bytes: int
+
+    @classmethod
+    def of_size_alone(cls, body: bytes) -> "Bounds":
+        """Return the bounds of a body where nothing but its size is one."""
+        return cls(len(body), _MOST_DECODED_BYTES)
 
     @property
     def rows(self) -> int:

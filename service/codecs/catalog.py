@@ -54,12 +54,9 @@ def open_codecs(contract: Contract) -> Mapping[str, Codec]:
     return {name: opened(contract) for name, opened in EVERYWHERE.items()}
 
 
-def open_scoring(contract: Contract, form: AnswerForm | None) -> Mapping[str, Codec]:
-    """Return the codec of plain bodies in MLflow's protocol, for answers that it writes so.
-
-    None without a form: then MLflow's own code alone answers.
-    """
-    return {SCORING_JSON: PlainScoring(contract, form)} if form else {}
+def open_scoring(contract: Contract, form: AnswerForm) -> Mapping[str, Codec]:
+    """Return the codec of plain bodies in MLflow's protocol, for answers that it writes so."""
+    return {SCORING_JSON: PlainScoring(contract, form)}
 
 
 class WorkerCodecs:

@@ -1,14 +1,22 @@
 """What a codec is: a protocol's bodies on one side, calls and predictions on the other."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Generator
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import msgspec
 
 from service.codecs.bounds import Bounds
 from service.contracts.contract import Call, Predictions
+from service.core.errors import ModelFailedError
+from service.core.text import presentable
 from service.core.text_enum import TextEnum
 from service.core.version_names import VersionNames
+
+UNWRITABLE = (TypeError, ValueError, AttributeError, OverflowError, RecursionError)
+"""What writing raises for a value that has no form in a protocol."""
+
+T = TypeVar("T")
 
 
 class Form(TextEnum):
@@ -98,3 +106,54 @@ class Codec(Protocol):
     ) -> Generator[None, None, bytes]:
         """Do as `encode` does, and yield between chunks."""
         ...
+
+
+class InOneGo(ABC):
+    """The half of a codec that reads and writes without chunks."""
+
+    @abstractmethod
+    def decode(self, body: bytes, bounds: Bounds | None = None) -> Decoded:
+        """See Codec."""
+
+    @abstractmethod
+    def encode(
+        self,
+        predictions: Predictions,
+        start: int,
+        stop: int,
+        wanted: Wanted,
+        names: VersionNames,
+    ) -> bytes:
+        """See Codec."""
+
+    def decode_chunked(self, body: bytes, bounds: Bounds) -> Generator[None, None, Decoded]:
+        """Do as `decode` does."""
+        yield from ()
+        return self.decode(body, bounds)
+
+    def encode_chunked(
+        self,
+        predictions: Predictions,
+        start: int,
+        stop: int,
+        wanted: Wanted,
+        names: VersionNames,
+    ) -> Generator[None, None, bytes]:
+        """Do as `encode` does."""
+        yield from ()
+        return self.encode(predictions, start, stop, wanted, names)
+
+
+def drained(chunks: Generator[None, None, T]) -> T:
+    """Return what a decoding or encoding in chunks returns, which gives way to nothing between."""
+    while True:
+        try:
+            next(chunks)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+
+
+def unwritable(error: Exception, form: str) -> ModelFailedError:
+    """Return the error for values that a worker sends only if its model has changed what sends."""
+    return ModelFailedError(presentable(f"the model's answer can't be written as {form}: {error}"))

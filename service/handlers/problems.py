@@ -91,13 +91,10 @@ def answer_service_error(_: Request[Any, Any, Any], error: ServiceError) -> Resp
     """Answer one of our own errors; what a caller must not see goes into the log."""
     status = STATUS_BY_ERROR.get(type(error), HTTPStatus.INTERNAL_SERVER_ERROR)
     note(error, status)
-    version = error.answered_by
-    headers = dict(VersionNames.of(version).headers) if version else {}
+    headers = headers_of(error, status)
     if status is HTTPStatus.UNAUTHORIZED:
         signed = isinstance(error, errors.UnsignedWebhookError)
         headers["www-authenticate"] = "X-MLflow-Signature" if signed else "Bearer"
-    if (seconds := retry_after(error, status)) is not None:
-        headers["retry-after"] = seconds
     title = _TITLES.get(type(error), "The service failed")
     return problem(status, TYPE_PREFIX + error.code, title, str(error), error.extras(), headers)
 
@@ -117,11 +114,22 @@ def note(error: ServiceError, status: HTTPStatus) -> None:
         log.warning("request failed", code=error.code, reason=str(error))
 
 
-def retry_after(error: ServiceError, status: HTTPStatus) -> str | None:
-    """Return the whole seconds after which a caller may try again, None where that is no use."""
+def headers_of(error: ServiceError, status: HTTPStatus) -> dict[str, str]:
+    """Return what says which version an error is of, and after which seconds to try again."""
+    version = error.answered_by
+    headers = dict(VersionNames.of(version).headers) if version else {}
     if isinstance(error, errors.OverloadedError):
-        return _retry_after(error)
-    return "1" if status is HTTPStatus.SERVICE_UNAVAILABLE else None
+        headers["retry-after"] = _retry_after(error)
+    elif status is HTTPStatus.SERVICE_UNAVAILABLE:
+        headers["retry-after"] = "1"
+    return headers
+
+
+def too_large(request: Request[Any, Any, Any]) -> errors.BodyTooLargeError:
+    """Return our own error for a body over the limit that the framework holds."""
+    limit = request.route_handler.resolve_request_max_body_size()
+    ours = " (MAX_BODY_BYTES)" if limit == request.app.state.settings.max_body_bytes else ""
+    return errors.BodyTooLargeError(f"the body is over {limit} bytes{ours}")
 
 
 def refusal(error: errors.OverloadedError) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
@@ -152,11 +160,7 @@ def answer_http_error(request: Request[Any, Any, Any], error: HTTPException) -> 
     """Answer an error of the framework's: a path or method that does not exist, and the like."""
     status = HTTPStatus(error.status_code)
     if status is HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
-        limit = request.route_handler.resolve_request_max_body_size()
-        ours = " (MAX_BODY_BYTES)" if limit == request.app.state.settings.max_body_bytes else ""
-        return answer_service_error(
-            request, errors.BodyTooLargeError(f"the body is over {limit} bytes{ours}")
-        )
+        return answer_service_error(request, too_large(request))
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return answer_unexpected(request, error)
     detail = error.detail

@@ -8,7 +8,7 @@ import msgspec
 from anyio import CapacityLimiter
 
 from service.codecs.catalog import SCORING
-from service.codecs.codec import Codec, Wanted
+from service.codecs.codec import Codec, Wanted, drained
 from service.contracts.contract import Call, Predictions
 from service.contracts.merge import cut
 from service.core.errors import (
@@ -196,12 +196,7 @@ class DataPlane:
 def _encode_wide(codec: Codec, share: Share, wanted: Wanted, names: VersionNames) -> bytes:
     """Encode some rows at a time: a thread that does gives way to others between."""
     chunks = codec.encode_chunked(share.encodable, share.start, share.stop, wanted, names)
-    while True:
-        try:
-            next(chunks)
-        except StopIteration as end:
-            body: bytes = end.value
-            return body
+    return drained(chunks)
 
 
 def _size_bytes(call: Call) -> int:

@@ -53,11 +53,8 @@ class Interface(msgspec.Struct, frozen=True):
         """
         return cls(contract, open_codecs(contract), VersionNames.of(version, label))
 
-    def scored_as(self, form: AnswerForm | None) -> "Interface":
-        """Return the same with calls for plain bodies of MLflow's protocol, which is answered so.
-
-        Without a form it is answered by MLflow's own code alone.
-        """
+    def scored_as(self, form: AnswerForm) -> "Interface":
+        """Return the same with calls for plain bodies of MLflow's protocol, answered so."""
         codecs = {**self.codecs, **open_scoring(self.contract, form)}
         return msgspec.structs.replace(self, codecs=codecs)
 

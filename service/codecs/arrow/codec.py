@@ -1,25 +1,24 @@
 """The codec of Arrow IPC streams: one column an input, one batch with a column an output."""
 
-from collections.abc import Generator
-
 from service.codecs.arrow.answer import encode_stream
 from service.codecs.arrow.request import ArrowRequests
 from service.codecs.bounds import Bounds
-from service.codecs.codec import Decoded, Form, Wanted
+from service.codecs.codec import Decoded, Form, InOneGo, Wanted
 from service.contracts.answer_size import values_in
 from service.contracts.contract import Contract, Predictions
 from service.contracts.merge import cut
 from service.core.version_names import VersionNames
 
 _BY_COLUMNS = Wanted(Form.COLUMNS)
-_MOST_DECODED_BYTES = 2**40
-"""More than any body's size allows, which is the only bound where none is given."""
 _NUMBER_BYTES = 4
 """What a number takes at least, as a rule."""
 
 
-class ArrowStreams:
-    """Reads and writes streams for one contract; see Codec for what its members promise."""
+class ArrowStreams(InOneGo):
+    """Reads and writes streams for one contract; see Codec for what its members promise.
+
+    In one go: most of a stream is left where it lies in the body.
+    """
 
     def __init__(self, contract: Contract) -> None:
         self._contract = contract
@@ -32,13 +31,8 @@ class ArrowStreams:
 
     def decode(self, body: bytes, bounds: Bounds | None = None) -> Decoded:
         """Validate a stream and take its columns; see Codec."""
-        bounds = bounds or Bounds(len(body), _MOST_DECODED_BYTES)
+        bounds = bounds or Bounds.of_size_alone(body)
         return self._requests.decode(body, bounds.decoded_bytes, bounds.rows), _BY_COLUMNS
-
-    def decode_chunked(self, body: bytes, bounds: Bounds) -> Generator[None, None, Decoded]:
-        """Do as `decode` does, in one go: most of it is left where it lies in the body."""
-        yield from ()
-        return self.decode(body, bounds)
 
     def least_bytes(self, predictions: Predictions, wanted: Wanted) -> int:
         """Return how many bytes an answer has at least; see Codec."""
@@ -56,15 +50,3 @@ class ArrowStreams:
         """Return a stream of one batch, the version's names in its schema; see Codec."""
         del wanted
         return encode_stream(self._contract, cut(predictions, start, stop), names.metadata)
-
-    def encode_chunked(
-        self,
-        predictions: Predictions,
-        start: int,
-        stop: int,
-        wanted: Wanted,
-        names: VersionNames,
-    ) -> Generator[None, None, bytes]:
-        """Do as `encode` does, in one go."""
-        yield from ()
-        return self.encode(predictions, start, stop, wanted, names)

@@ -8,12 +8,11 @@ become a contract's inputs, and `casts` for what becomes of other datatypes than
 """
 
 from collections.abc import Generator
-from typing import TypeVar
 
 import msgspec
 
 from service.codecs.bounds import Bounds
-from service.codecs.codec import Decoded, Wanted
+from service.codecs.codec import UNWRITABLE, Decoded, Wanted, drained, unwritable
 from service.codecs.inference.answer import check_outputs, chosen, encoded, only
 from service.codecs.inference.datatypes import output_tensors
 from service.codecs.inference.frame import read_frame
@@ -23,12 +22,9 @@ from service.contracts import signature as signatures
 from service.contracts.answer_size import LOOP_VALUES, values_in
 from service.contracts.contract import Contract, Predictions
 from service.contracts.places import Place, Places
-from service.core.errors import BodyTooLargeError, MalformedBodyError, ModelFailedError
-from service.core.text import presentable
+from service.core.errors import BodyTooLargeError, MalformedBodyError
 from service.core.version_names import VersionNames
 
-_MOST_DECODED_BYTES = 2**40
-"""More than any body's size allows, which is the only bound where none is given."""
 _TEXT_BYTES = 4
 """The least that an element of BYTES takes."""
 _SLOW = frozenset({"datetime", "array", "object", "map", "any", "sparkml_vector"})
@@ -38,10 +34,7 @@ _OBJECT_VALUES = 50
 """A tensor takes as long to read as so many numbers, however few it has; its JSON has a `{`."""
 _MANY_OUTPUTS = 300
 """More tensors than this are not written on the event loop: each takes some microseconds."""
-_UNWRITABLE = (TypeError, ValueError, AttributeError, OverflowError, RecursionError)
 _UNASKED = Asked()
-
-T = TypeVar("T")
 
 
 class InferenceTensors:
@@ -78,7 +71,7 @@ class InferenceTensors:
 
     def decode(self, body: bytes, bounds: Bounds | None = None) -> Decoded:
         """Read every tensor by the type of its input; see Codec."""
-        return _drained(self.decode_chunked(body, bounds or Bounds(len(body), _MOST_DECODED_BYTES)))
+        return drained(self.decode_chunked(body, bounds or Bounds.of_size_alone(body)))
 
     def decode_chunked(self, body: bytes, bounds: Bounds) -> Generator[None, None, Decoded]:
         """Do as `decode` does, a tensor at a time."""
@@ -123,7 +116,7 @@ class InferenceTensors:
         names: VersionNames,
     ) -> bytes:
         """Return the outputs that are asked for, as tensors; see Codec."""
-        return _drained(self.encode_chunked(predictions, start, stop, wanted, names))
+        return drained(self.encode_chunked(predictions, start, stop, wanted, names))
 
     def encode_chunked(
         self,
@@ -139,9 +132,8 @@ class InferenceTensors:
             return (
                 yield from encoded(predictions, range(start, stop), asked, names, self._declared)
             )
-        except _UNWRITABLE as error:
-            reason = presentable(f"the model's answer can't be written as tensors: {error}")
-            raise ModelFailedError(reason) from error
+        except UNWRITABLE as error:
+            raise unwritable(error, "tensors") from error
 
     def _given(self, request: InferRequest) -> dict[str, msgspec.Raw] | None:
         """Return the request's parameters that are the model's; the protocol has others."""
@@ -152,12 +144,3 @@ class InferenceTensors:
 
 def _place(name: str) -> Place:
     return lambda row: f"inputs.{name}[{row}]"
-
-
-def _drained(chunks: Generator[None, None, T]) -> T:
-    while True:
-        try:
-            next(chunks)
-        except StopIteration as end:
-            result: T = end.value
-            return result

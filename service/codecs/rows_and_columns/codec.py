@@ -6,7 +6,7 @@ It is answered by `{"predictions": [{"y": 1}, {"y": 2}]}` or `{"predictions": {"
 from collections.abc import Generator
 
 from service.codecs.bounds import Bounds
-from service.codecs.codec import Decoded, Form, Wanted
+from service.codecs.codec import UNWRITABLE, Decoded, Form, Wanted, unwritable
 from service.codecs.json.encoding import (
     encode_columns,
     encode_columns_chunked,
@@ -23,8 +23,7 @@ from service.contracts.answer_size import values_in
 from service.contracts.contract import Call, Contract, Predictions
 from service.contracts.faults import decode
 from service.contracts.filling import merge_chunks
-from service.core.errors import ModelFailedError, ServiceError
-from service.core.text import presentable
+from service.core.errors import ServiceError
 from service.core.version_names import VersionNames
 
 BY_ROWS = Wanted(Form.ROWS)
@@ -33,7 +32,6 @@ BY_COLUMNS = Wanted(Form.COLUMNS)
 _ROW_FRAME_BYTES = 5
 _NUMBER_BYTES = 4
 """What a number takes in JSON at least, as a rule."""
-_UNWRITABLE = (TypeError, ValueError, AttributeError, OverflowError, RecursionError)
 
 
 class RowsAndColumns:
@@ -108,8 +106,8 @@ class RowsAndColumns:
         write = encode_rows if wanted.form is Form.ROWS else encode_columns
         try:
             written = write(predictions, start, stop)
-        except _UNWRITABLE as error:
-            raise _unwritable(error) from error
+        except UNWRITABLE as error:
+            raise unwritable(error, "JSON") from error
         return _answer(written, names)
 
     def encode_chunked(
@@ -125,15 +123,10 @@ class RowsAndColumns:
         write = encode_rows_chunked if by_rows else encode_columns_chunked
         try:
             written = yield from write(predictions, start, stop)
-        except _UNWRITABLE as error:
-            raise _unwritable(error) from error
+        except UNWRITABLE as error:
+            raise unwritable(error, "JSON") from error
         return _answer(written, names)
 
 
 def _answer(written: bytes, names: VersionNames) -> bytes:
     return b'{"predictions":%b,%b' % (written, names.json_end)
-
-
-def _unwritable(error: Exception) -> ModelFailedError:
-    """Return the error for values that a worker sends only if its model has changed what sends."""
-    return ModelFailedError(presentable(f"the model's answer can't be written as JSON: {error}"))

@@ -3,26 +3,31 @@
 Everything else it leaves to MLflow's own code in a worker, by NotPlainError.
 """
 
-from collections.abc import Generator
-
 from service.codecs.bounds import Bounds
-from service.codecs.codec import AnswerForm, Decoded, NotPlainError, Wanted
+from service.codecs.codec import (
+    UNWRITABLE,
+    AnswerForm,
+    Decoded,
+    InOneGo,
+    NotPlainError,
+    Wanted,
+    unwritable,
+)
 from service.codecs.json.encoding import encode_rows, values_of, write
 from service.codecs.json.reading_cost import ReadingCost
 from service.codecs.places import in_rows
 from service.codecs.scoring.body import PlainBodies
 from service.contracts.answer_size import values_in
 from service.contracts.contract import Contract, Predictions
-from service.core.errors import ContractViolationError, ModelFailedError
+from service.core.errors import ContractViolationError
 from service.core.text import presentable
 from service.core.version_names import VersionNames
 
 _ID_CHARACTERS = 256
 _NUMBER_BYTES = 2
-_UNWRITABLE = (TypeError, ValueError, AttributeError, OverflowError, RecursionError)
 
 
-class PlainScoring:
+class PlainScoring(InOneGo):
     """Reads and writes plain bodies for one contract and form of answer; see Codec."""
 
     def __init__(self, contract: Contract, form: AnswerForm) -> None:
@@ -44,11 +49,6 @@ class PlainScoring:
             raise NotPlainError from None
         return call, Wanted(client_request_id=presentable(called, _ID_CHARACTERS))
 
-    def decode_chunked(self, body: bytes, bounds: Bounds) -> Generator[None, None, Decoded]:
-        """Raise NotPlainError: what is in chunks is in a worker."""
-        yield from ()
-        return self.decode(body, bounds)
-
     def least_bytes(self, predictions: Predictions, wanted: Wanted) -> int:
         """Return how many bytes an answer has at least; see Codec."""
         del wanted
@@ -66,22 +66,8 @@ class PlainScoring:
         del wanted, names
         try:
             return b'{"predictions":%b}' % written(predictions, start, stop, self._form)
-        except _UNWRITABLE as error:
-            raise ModelFailedError(
-                presentable(f"the model's answer can't be written as JSON: {error}")
-            ) from error
-
-    def encode_chunked(
-        self,
-        predictions: Predictions,
-        start: int,
-        stop: int,
-        wanted: Wanted,
-        names: VersionNames,
-    ) -> Generator[None, None, bytes]:
-        """Do as `encode` does."""
-        yield from ()
-        return self.encode(predictions, start, stop, wanted, names)
+        except UNWRITABLE as error:
+            raise unwritable(error, "JSON") from error
 
 
 def written(predictions: Predictions, start: int, stop: int, form: AnswerForm) -> bytes:

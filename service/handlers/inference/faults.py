@@ -10,9 +10,8 @@ from litestar.openapi.datastructures import ResponseSpec
 
 from service.core.errors import ServiceError
 from service.core.text import ANSWER_CHARACTERS, presentable
-from service.core.version_names import VersionNames
 from service.handlers import problems
-from service.handlers.problems import STATUS_BY_ERROR, note, retry_after
+from service.handlers.problems import STATUS_BY_ERROR, headers_of, note, too_large
 
 PATH = "/v2"
 _MEANINGS = {
@@ -47,10 +46,7 @@ def answer_service_error(_: Request[Any, Any, Any], error: ServiceError) -> Resp
     """Answer one of our own errors; what a caller must not see goes into the log."""
     status = STATUS_BY_ERROR.get(type(error), HTTPStatus.INTERNAL_SERVER_ERROR)
     note(error, status)
-    headers = dict(VersionNames.of(error.answered_by).headers) if error.answered_by else {}
-    if (seconds := retry_after(error, status)) is not None:
-        headers["retry-after"] = seconds
-    return fault(status, str(error), headers)
+    return fault(status, str(error), headers_of(error, status))
 
 
 def answer_http_error(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
@@ -58,8 +54,7 @@ def answer_http_error(request: Request[Any, Any, Any], error: HTTPException) -> 
     status = HTTPStatus(error.status_code)
     message = error.detail
     if status is HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
-        limit = request.route_handler.resolve_request_max_body_size()
-        message = f"the body is over {limit} bytes (MAX_BODY_BYTES)"
+        message = str(too_large(request))
     elif status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return answer_unexpected(request, error)
     return fault(status, message or status.phrase, dict(error.headers or {}))

@@ -15,6 +15,7 @@ from service.core.text import presentable
 from service.deployment import Deployment
 from service.deployments import Deployments
 from service.handlers.caller import caller_of
+from service.handlers.early_refusal import MOST_DIGITS, refuse_early
 from service.handlers.inference.addressed import check_version, paths, served
 from service.handlers.inference.compression import Compression, coding_of, wanted_coding
 from service.handlers.inference.described import InferOperation
@@ -24,7 +25,6 @@ from service.serving.interface import EncodedRequest
 
 JSON_BYTES = "inference-header-content-length"
 """The header that says how much of a body is JSON; binary tensors follow."""
-_MOST_DIGITS = 15
 _SHOWN = 40
 _STEP_BYTES = 1_048_576
 """A larger answer is handed to the connection in parts of this size, each of which is copied."""
@@ -57,11 +57,7 @@ async def infer(
     served(request, deployment)
     encoding = ", ".join(request.headers.getall("content-encoding", []))
     coding_of(encoding)
-    length = request.headers.get("content-length", "")
-    # Before the body is read, which may be large, or slow to come.
-    refusal = dataplane.refusal(deployment, int(length[:_MOST_DIGITS]) if length.isdigit() else 0)
-    if refusal is not None:
-        raise refusal
+    refuse_early(request, deployment, dataplane)
     json_bytes = _json_bytes(request)
     chunks = [chunk async for chunk in request.stream()]
     chunks = [*await compression.inflated(chunks, encoding)]
@@ -111,7 +107,7 @@ def _json_bytes(request: Request[Any, Any, Any]) -> int | None:
     given = request.headers.get(JSON_BYTES)
     if given is None:
         return None
-    if not (given.isascii() and given.isdigit() and len(given) <= _MOST_DIGITS):
+    if not (given.isascii() and given.isdigit() and len(given) <= MOST_DIGITS):
         raise MalformedBodyError(
             f"Inference-Header-Content-Length is {presentable(given, _SHOWN)!r}, and no number of "
             "bytes"

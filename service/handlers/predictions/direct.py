@@ -16,6 +16,7 @@ from litestar.types import ASGIApp, HTTPResponseStartEvent, Receive, Scope, Send
 from service.core.errors import OverloadedError
 from service.handlers import problems
 from service.handlers.caller import caller_of
+from service.handlers.early_refusal import MOST_DIGITS
 from service.handlers.request_id import bind_request_id
 from service.serving.dataplane import DataPlane, Served
 from service.serving.interface import EncodedRequest
@@ -26,7 +27,6 @@ _NAMED_BEGIN, _NAMED_END = "/models/", PATH
 _JSON = b"application/json"
 _ANY = (b"*/*", _JSON)
 _ERROR = "direct_error"
-_MOST_DIGITS = 15
 
 
 class DirectAnswers:
@@ -139,8 +139,7 @@ class DirectAnswers:
             elif name == b"content-encoding":
                 # The handler's guard says what is wrong with it.
                 is_wanted = False
-        # A number of more digits is none that a body could have.
-        if not length.isdigit() or len(length) > _MOST_DIGITS:
+        if not length.isdigit() or len(length) > MOST_DIGITS:
             return 0, False
         body_bytes = int(length)
         return body_bytes, is_json and is_wanted and body_bytes <= self._max_body_bytes

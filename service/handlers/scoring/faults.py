@@ -10,8 +10,7 @@ from litestar.exceptions import HTTPException
 from service.core import errors
 from service.core.errors import ServiceError
 from service.core.text import ANSWER_CHARACTERS, presentable
-from service.core.version_names import VersionNames
-from service.handlers.problems import STATUS_BY_ERROR, note, retry_after
+from service.handlers.problems import STATUS_BY_ERROR, headers_of, note, too_large
 
 _CODES = {
     HTTPStatus.BAD_REQUEST: "BAD_REQUEST",
@@ -42,10 +41,7 @@ def answer_scoring_error(_: Request[Any, Any, Any], error: ServiceError) -> Resp
     """Answer one of our own errors; what a caller must not see goes into the log."""
     status, code, message = _as_mlflow(error)
     note(error, STATUS_BY_ERROR.get(type(error), status))
-    headers = dict(VersionNames.of(error.answered_by).headers) if error.answered_by else {}
-    if (seconds := retry_after(error, status)) is not None:
-        headers["retry-after"] = seconds
-    return _fault(status, code, message, headers)
+    return _fault(status, code, message, headers_of(error, status))
 
 
 def answer_scoring_http_error(
@@ -55,8 +51,7 @@ def answer_scoring_http_error(
     status = HTTPStatus(error.status_code)
     message = error.detail
     if status is HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
-        limit = request.route_handler.resolve_request_max_body_size()
-        message = f"the body is over {limit} bytes (MAX_BODY_BYTES)"
+        message = str(too_large(request))
     return _fault(status, _CODES.get(status, "INTERNAL_ERROR"), message, dict(error.headers or {}))
 
 

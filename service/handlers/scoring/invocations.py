@@ -13,6 +13,7 @@ from service.core.text import presentable
 from service.deployment import Deployment
 from service.deployments import Deployments
 from service.handlers.caller import caller_of
+from service.handlers.early_refusal import refuse_early
 from service.handlers.guards import plain_body
 from service.handlers.scoring.described import ScoringOperation, scoring_responses
 from service.handlers.scoring.faults import answer_scoring_error, answer_scoring_http_error
@@ -55,11 +56,7 @@ async def invocations(
     CSV or Parquet. What is taken and how it is cast belong to the MLflow beside the model.
     """
     codec = codec_of(request.headers.get("content-type"))
-    length = request.headers.get("content-length", "")
-    # Before the body is read, which may be large, or slow to come.
-    refusal = dataplane.refusal(deployment, int(length) if length.isdigit() else 0)
-    if refusal is not None:
-        raise refusal
+    refuse_early(request, deployment, dataplane)
     body = await request.body()
     # The body may have taken long: another deployment may have this name by now.
     deployment = deployments.latest(deployment)

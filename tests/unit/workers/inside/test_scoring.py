@@ -84,7 +84,7 @@ def test_parquet_is_answered(doubling: Any) -> None:
 
 
 def test_a_refusal_repeats_nothing_of_the_body(doubling: Any) -> None:
-    """MLflow would show all of it to whoever reads the error."""
+    """MLflow would show all of it in the error."""
     for body in (b'{"inputs": secret', b'["secret"]', {"inputs": {"b": ["secret"]}}):
         with pytest.raises(ScoringError) as refused:
             scored(doubling, body)
