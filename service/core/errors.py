@@ -240,6 +240,18 @@ class QueueTimeoutError(ServiceError):
     code = "queue-timeout"
 
 
+class DeadlineExceededError(ServiceError):
+    """No answer within the time that the caller itself gives the request.
+
+    It says nothing about the model: the caller may give it no time at all.
+    """
+
+    code = "deadline-exceeded"
+
+    def __init__(self) -> None:
+        super().__init__("no answer within the time that the caller gives the request")
+
+
 class OverloadedError(ServiceError):
     """A request that was refused before any work: its answer would come too late, or no room is.
 

@@ -47,6 +47,7 @@ STATUS_BY_ERROR: dict[type[ServiceError], HTTPStatus] = {
     errors.CallerGoneError: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.RequestTimeoutError: HTTPStatus.GATEWAY_TIMEOUT,
     errors.QueueTimeoutError: HTTPStatus.GATEWAY_TIMEOUT,
+    errors.DeadlineExceededError: HTTPStatus.GATEWAY_TIMEOUT,
     errors.ReloadTimeoutError: HTTPStatus.GATEWAY_TIMEOUT,
 }
 """The status of each error; one that is not here is our own fault, and answered with 500."""
@@ -81,8 +82,11 @@ _TITLES: dict[type[ServiceError], str] = {
     errors.OverloadedError: "More is asked than can be answered in time",
     errors.RequestTimeoutError: "No answer in time",
     errors.QueueTimeoutError: "No worker was free in time",
+    errors.DeadlineExceededError: "The caller's own time for it is over",
     errors.ReloadTimeoutError: "The reload is still under way",
 }
+
+_NOT_LOGGED = (errors.OverloadedError, errors.CallerGoneError, errors.DeadlineExceededError)
 
 _log = structlog.get_logger("http")
 
@@ -107,7 +111,7 @@ def note(error: ServiceError, status: HTTPStatus) -> None:
         log.error("model raised", reason=str(error), exception=error.detail)
     elif isinstance(error, errors.ChildLostError):
         log.error("request lost its workers", last_lines=error.last_lines)
-    elif isinstance(error, errors.OverloadedError | errors.CallerGoneError):
+    elif isinstance(error, _NOT_LOGGED):
         # Thousands of them come in a second where a line for each would be the next overload.
         log.debug("request refused", reason=str(error))
     elif status >= HTTPStatus.INTERNAL_SERVER_ERROR:

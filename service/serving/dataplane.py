@@ -1,5 +1,6 @@
 """One prediction request, whatever protocol it came by."""
 
+import asyncio
 import time
 from typing import Protocol, cast, overload
 
@@ -13,6 +14,7 @@ from service.contracts.contract import Call, Predictions
 from service.contracts.merge import cut
 from service.core.errors import (
     ChildLostError,
+    DeadlineExceededError,
     ModelFailedError,
     NonFinitePredictionError,
     OverloadedError,
@@ -37,7 +39,8 @@ EXPANSION = 8
 MODEL_FAULTS = (ModelFailedError, ChildLostError, RequestTimeoutError, NonFinitePredictionError)
 """What a request can meet that speaks against the version.
 
-What was refused or expired before a worker had it (OverloadedError, QueueTimeoutError) does not.
+What was refused or expired before a worker had it (OverloadedError, QueueTimeoutError) does not,
+nor does what its caller gave too little time (DeadlineExceededError).
 """
 
 
@@ -87,7 +90,9 @@ class DataPlane:
         self._limits = BodyLimits(raw_body_bytes, EXPANSION * max_body_bytes)
         self._encoding = CapacityLimiter(2)
 
-    def refusal(self, deployment: Served, body_bytes: int) -> OverloadedError | None:
+    def refusal(
+        self, deployment: Served, body_bytes: int, deadline_s: float | None = None
+    ) -> OverloadedError | None:
         """Say why a request with a body of this size is refused, None where it is not.
 
         Ask it with nothing but a request's head, and once for each: what is refused need not be
@@ -97,7 +102,7 @@ class DataPlane:
         if model is None:
             return None
         is_body = body_bytes > self._limits.raw_body_bytes
-        refusal = model.batcher.refusal(body_bytes, is_body=is_body)
+        refusal = model.batcher.refusal(body_bytes, is_body=is_body, deadline_s=deadline_s)
         if refusal is not None:
             refusal.answered_by = model.version
             deployment.observer.request_failed(model.version, refusal, 0.0)
@@ -105,35 +110,50 @@ class DataPlane:
 
     @overload
     async def infer(
-        self, deployment: Served, request: EncodedRequest, caller: Caller | None = None
+        self,
+        deployment: Served,
+        request: EncodedRequest,
+        caller: Caller | None = None,
+        deadline_s: float | None = None,
     ) -> EncodedAnswer: ...
 
     @overload
     async def infer(
-        self, deployment: Served, request: TypedRequest, caller: Caller | None = None
+        self,
+        deployment: Served,
+        request: TypedRequest,
+        caller: Caller | None = None,
+        deadline_s: float | None = None,
     ) -> TypedAnswer: ...
 
     async def infer(
-        self, deployment: Served, request: Request, caller: Caller | None = None
+        self,
+        deployment: Served,
+        request: Request,
+        caller: Caller | None = None,
+        deadline_s: float | None = None,
     ) -> EncodedAnswer | TypedAnswer:
         """Answer a request by the version that serves when it comes, in the form that it has.
 
-        One whose `caller` has gone before a worker has it is dropped.
+        One whose `caller` has gone before a worker has it is dropped. `deadline_s` is the event
+        loop's time until which the caller itself waits; REQUEST_TIMEOUT_S holds beside it.
 
         Everything happens inside one lease, so contract, model and the version that is named
         always belong together. Raise what `Codec.decode` and `Batcher.submit` raise, with the
-        version in `answered_by`, and NoVersionError. The observer is told once, of the answer or
-        of what is raised.
+        version in `answered_by`, NoVersionError, and DeadlineExceededError. The observer is told
+        once, of the answer or of what is raised.
         """
         began_s = time.perf_counter()
         version: ModelVersion | None = None
         try:
             with deployment.routes.lease() as model:
                 version = model.version
+                if deadline_s is not None:
+                    _check_deadline(deadline_s)
                 answer = await (
-                    self._answer_body(model, request, caller)
+                    self._answer_body(model, request, caller, deadline_s)
                     if isinstance(request, EncodedRequest)
-                    else self._answer_call(model, request, caller)
+                    else self._answer_call(model, request, caller, deadline_s)
                 )
                 model.answered += 1
         except Exception as error:
@@ -145,19 +165,24 @@ class DataPlane:
         return answer
 
     async def _answer_body(
-        self, model: LoadedModel, request: EncodedRequest, caller: Caller | None
+        self,
+        model: LoadedModel,
+        request: EncodedRequest,
+        caller: Caller | None,
+        deadline_s: float | None,
     ) -> EncodedAnswer:
         interface = model.interface
+        waiting = (len(request.body), caller, deadline_s)
         try:
             payload, wanted = interface.payload(request, self._limits)
             try:
-                answer = await model.batcher.submit(payload, len(request.body), caller)
+                answer = await model.batcher.submit(payload, *waiting)
             except (ModelFailedError, NonFinitePredictionError):
                 if not isinstance(payload, Call) or request.codec not in SCORING:
                     raise
                 # What then is answered, and whose fault it is, is for MLflow's own code to say.
                 raw = interface.raw(request, self._limits)
-                answer = await model.batcher.submit(raw, len(request.body), caller)
+                answer = await model.batcher.submit(raw, *waiting)
             called = wanted.client_request_id
             if isinstance(answer, RawReply):
                 rows, body, called = answer.rows, answer.body, answer.client_request_id
@@ -180,17 +205,27 @@ class DataPlane:
         return EncodedAnswer(body, rows, model.version, interface.names, called)
 
     async def _answer_call(
-        self, model: LoadedModel, request: TypedRequest, caller: Caller | None
+        self,
+        model: LoadedModel,
+        request: TypedRequest,
+        caller: Caller | None,
+        deadline_s: float | None,
     ) -> TypedAnswer:
         call = request(model.contract)
         try:
-            answer = await model.batcher.submit(call, _size_bytes(call), caller)
+            answer = await model.batcher.submit(call, _size_bytes(call), caller, deadline_s)
         except MODEL_FAULTS as error:
             model.note_failure(FailedRequest(request, error, self._limits, call))
             raise
         share = cast("Share", answer)
         predictions = cut(share.predictions, share.start, share.stop)
         return TypedAnswer(predictions, model.version, model.interface.names)
+
+
+def _check_deadline(deadline_s: float) -> None:
+    """Raise DeadlineExceededError for a request that came too late for an answer in time."""
+    if asyncio.get_running_loop().time() >= deadline_s:
+        raise DeadlineExceededError
 
 
 def _encode_wide(codec: Codec, share: Share, wanted: Wanted, names: VersionNames) -> bytes:

@@ -213,6 +213,23 @@ def test_what_is_wrong_is_told_in_the_protocols_form(
     assert told in error
 
 
+def test_a_request_may_give_itself_less_time(guide: Guide, model: str) -> None:
+    """In microseconds; what its time is too short for is told in the protocol's form."""
+    asked = {"inputs": tensors(guide, 3)}
+    enough = guide.service.post(f"{model}/infer", {**asked, "parameters": {"timeout": 20_000_000}})
+    assert np.array_equal(outputs(enough), guide.expected(3))
+    body, headers = as_binary(asked["inputs"], parameters={"timeout": 1})
+    for late in (
+        guide.service.post(f"{model}/infer", {**asked, "parameters": {"timeout": 1}}),
+        guide.service.client.post(f"{model}/infer", content=body, headers=headers),
+    ):
+        assert late.status_code in {503, 504}
+        assert "caller" in late.json()["error"]
+    wrong = guide.service.post(f"{model}/infer", {**asked, "parameters": {"timeout": "soon"}})
+    assert wrong.status_code == 400
+    assert "parameters.timeout" in wrong.json()["error"]
+
+
 def test_a_tensor_and_its_row_are_named(guide: Guide, model: str) -> None:
     """Wherever one of its values is wrong."""
     inputs = tensors(guide, 4)

@@ -10,11 +10,13 @@ from litestar.response import Stream
 
 from service.codecs.catalog import INFERENCE
 from service.codecs.inference.frame import ANSWER_BYTES, before_request, json_bytes_of
+from service.codecs.inference.timeout import timeout_s_in
 from service.core.errors import MalformedBodyError
 from service.core.text import presentable
 from service.deployment import Deployment
 from service.deployments import Deployments
 from service.handlers.caller import caller_of
+from service.handlers.deadline import deadline_in
 from service.handlers.early_refusal import MOST_DIGITS, refuse_early
 from service.handlers.inference.addressed import check_version, paths, served
 from service.handlers.inference.compression import Compression, coding_of, wanted_coding
@@ -54,7 +56,7 @@ async def infer(
     Its tensors are what `GET /v2/models/{name}` shows. Any content type is taken: clients of Triton
     send none.
     """
-    served(request, deployment)
+    model = served(request, deployment)
     encoding = ", ".join(request.headers.getall("content-encoding", []))
     coding_of(encoding)
     refuse_early(request, deployment, dataplane)
@@ -65,10 +67,15 @@ async def infer(
         json_bytes = sum(map(len, chunks))
     # The body may have taken long: another deployment may have this name by now.
     deployment = deployments.latest(deployment)
-    body = b"".join([before_request(json_bytes, deployment.name), *chunks])
+    before = before_request(json_bytes, deployment.name)
+    body = b"".join([before, *chunks])
     del chunks
+    timeout_s = timeout_s_in(body, len(before), len(before) + json_bytes, model.contract)
     answer = await dataplane.infer(
-        deployment, EncodedRequest(body, INFERENCE, INFERENCE), caller_of(request.receive)
+        deployment,
+        EncodedRequest(body, INFERENCE, INFERENCE),
+        caller_of(request.receive),
+        deadline_in(timeout_s),
     )
     # A swap may have come between.
     check_version(request, deployment, answer.version)

@@ -56,6 +56,11 @@ _TRIED_SHARE = 0.8
 """Where one size alone is known, twice the rows are tried if they take at most this share of a
 timeout even with no fixed cost.
 """
+_TRUSTED_S = 1.0
+"""What the last run took counts for so long against a caller's own deadline.
+
+After that a request with any deadline is let in, and its run tells anew: a model may be faster now.
+"""
 _LOOK_EVERY_S = 0.02
 """What is known of short runs is looked at this often; of longer ones, after each."""
 _PURGE_EVERY_S = 0.05
@@ -120,6 +125,8 @@ class Admission:
         """Between two answers while others wait, on average."""
         self._worked_s = 0.0
         """What the runs of these took in their workers."""
+        self._seen_s = -math.inf
+        """When the last run ended."""
         self._last_done_s: float | None = None
         """When the last run ended, if others waited."""
         self._purged_s = -math.inf
@@ -149,6 +156,30 @@ class Admission:
             self._queue.discard_gone()
             why, retry_after_s = self._objection(*asked, row_wise=row_wise, is_body=is_body)
         return self._refuse(now_s, retry_after_s, why) if why else None
+
+    def refusal_within(
+        self,
+        left_s: float,
+        rows: int,
+        body_bytes: int,
+        now_s: float,
+        *,
+        row_wise: bool,
+        is_body: bool,
+    ) -> OverloadedError | None:
+        """Say why there would be no answer within a caller's own time, None where there may be.
+
+        That is no overload, and changes nothing for other requests.
+        """
+        if now_s - self._seen_s > _TRUSTED_S:
+            return None
+        takes_s = self.expected_s(rows, now_s, row_wise=row_wise, is_body=is_body)
+        if is_body:
+            takes_s += self._body_s(body_bytes)
+        if takes_s <= left_s:
+            return None
+        why = f"the answer would take about {takes_s:.3g} s, and its caller waits {left_s:.3g} s"
+        return OverloadedError(f"can't be answered in time: {why}", round(max(1.0, takes_s), 3))
 
     def _objection(
         self, rows: int, body_bytes: int, now_s: float, *, row_wise: bool, is_body: bool
@@ -208,6 +239,7 @@ class Admission:
 
         What was learnt from the run is to be known already.
         """
+        self._seen_s = now_s
         if self._last_done_s is not None:
             passed_s = now_s - self._last_done_s
             if self._pace_s:

@@ -124,15 +124,27 @@ class Batcher(Generic[W]):
         self._admission.look(row_wise=self.row_wise)
 
     def refusal(
-        self, body_bytes: int, rows: int = 0, *, is_body: bool = False
+        self,
+        body_bytes: int,
+        rows: int = 0,
+        *,
+        is_body: bool = False,
+        deadline_s: float | None = None,
     ) -> OverloadedError | None:
         """Say why a request can't be answered in time, None where it can be let in.
 
         To be asked before anything is done for it, such as reading its body, whose size is known
         from its head; `rows` is 0 where they are not known, and `is_body` whether a worker is to
-        decode it. The answer counts for this step of the event loop: others may come before the
-        body has. `submit` looks again.
+        decode it; `deadline_s` is the caller's own. The answer counts for this step of the event
+        loop: others may come before the body has. `submit` looks again.
         """
+        if deadline_s is not None:
+            now_s = asyncio.get_running_loop().time()
+            late = self._admission.refusal_within(
+                deadline_s - now_s, rows, body_bytes, now_s, row_wise=self.row_wise, is_body=is_body
+            )
+            if late is not None:
+                return late
         if self._admission.is_easy(rows, body_bytes) or not len(self._queue):
             # Where nothing waits: what is known of its cost may be too old.
             return None
@@ -142,13 +154,19 @@ class Batcher(Generic[W]):
         )
 
     async def submit(
-        self, payload: Call | RawRequest, body_bytes: int = 0, caller: Caller | None = None
+        self,
+        payload: Call | RawRequest,
+        body_bytes: int = 0,
+        caller: Caller | None = None,
+        deadline_s: float | None = None,
     ) -> Answer:
         """Wait for the answer to a validated call, or to a body that the worker will decode.
 
-        `body_bytes` is the size of what it came in; a `caller` that has gone is not answered. Raise
-        OverloadedError where there would be no answer in time; past the request's time limit
-        RequestTimeoutError where the model took most of it, else QueueTimeoutError;
+        `body_bytes` is the size of what it came in; a `caller` that has gone is not answered, nor
+        one whose `deadline_s` has passed, by the loop's time. Raise OverloadedError where there
+        would be no answer in time; DeadlineExceededError past the caller's deadline; past the
+        request's time limit RequestTimeoutError where the model took most of it, else
+        QueueTimeoutError;
         ModelFailedError, NonFinitePredictionError, ChildLostError where the request cost its worker
         twice, for a body what decoding raises, and ShuttingDownError where `run` has ended.
         """
@@ -156,8 +174,9 @@ class Batcher(Generic[W]):
             raise ShuttingDownError("this version has ended")
         loop = asyncio.get_running_loop()
         rows = payload.rows if isinstance(payload, Call) else 0
-        if not self._admission.is_easy(rows, body_bytes):
-            refusal = self.refusal(body_bytes, rows, is_body=isinstance(payload, RawRequest))
+        if deadline_s is not None or not self._admission.is_easy(rows, body_bytes):
+            is_body = isinstance(payload, RawRequest)
+            refusal = self.refusal(body_bytes, rows, is_body=is_body, deadline_s=deadline_s)
             if refusal is not None:
                 raise refusal
         item = QueuedRequest(payload, loop.create_future(), loop.time(), body_bytes, caller)
@@ -166,7 +185,7 @@ class Batcher(Generic[W]):
         else:
             self._bodies.last_call_s = item.since
             self._delay.note_arrival(item.since)
-        self._open.add(item)
+        self._open.add(item, deadline_s)
         self._queue.add(item)
         if self._queue.call_rows >= self._enough_rows:
             # Immediately: a worker can begin while others are still read.

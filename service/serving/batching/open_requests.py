@@ -2,7 +2,12 @@
 
 import asyncio
 
-from service.core.errors import QueueTimeoutError, RequestTimeoutError, ServiceError
+from service.core.errors import (
+    DeadlineExceededError,
+    QueueTimeoutError,
+    RequestTimeoutError,
+    ServiceError,
+)
 from service.serving.batching.batch_runs import SOFT_TIMEOUT_SHARE
 from service.serving.batching.request_queue import QueuedRequest
 
@@ -11,6 +16,7 @@ class OpenRequests:
     """Fails each request that was added `limit_s` ago, and is still here.
 
     There is one timer for all: the limit is the same for each, and most are answered long before.
+    A request whose caller gives it less time has a timer of its own beside it.
     """
 
     def __init__(self, limit_s: float) -> None:
@@ -24,18 +30,23 @@ class OpenRequests:
     def __len__(self) -> int:
         return len(self._items)
 
-    def add(self, item: QueuedRequest) -> None:
-        """Count a request that came just now."""
+    def add(self, item: QueuedRequest, deadline_s: float | None = None) -> None:
+        """Count a request that came just now, and that its caller waits for until then."""
         if self._timer is None:
             loop = asyncio.get_running_loop()
             self._timer = loop.call_later(self._limit_s, self._expire)
         self._items[item] = None
         self.rows += item.rows
+        if deadline_s is not None and deadline_s < item.since + self._limit_s:
+            loop = asyncio.get_running_loop()
+            item.expiry = loop.call_at(deadline_s, item.fail, DeadlineExceededError())
 
     def discard(self, item: QueuedRequest) -> None:
         """Count one that has its answer, or whose caller has gone."""
         del self._items[item]
         self.rows -= item.rows
+        if item.expiry is not None:
+            item.expiry.cancel()
 
     def close(self, error: ServiceError) -> None:
         """Fail all of them."""

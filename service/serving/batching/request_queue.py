@@ -45,6 +45,7 @@ class QueuedRequest:
         "bytes",
         "caller",
         "cost_s",
+        "expiry",
         "is_body",
         "key",
         "losses",
@@ -78,6 +79,8 @@ class QueuedRequest:
         """What a body will take in its worker, by what was known when it came."""
         self.began_s: float | None = None
         """The loop's time at which a worker began to work on it; None while none does."""
+        self.expiry: asyncio.TimerHandle | None = None
+        """What fails it at its caller's own deadline; None where there is none."""
         self.again = False
         """Whether a run of it has failed: it is run alone then."""
         self.losses = 0

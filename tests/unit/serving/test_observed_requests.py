@@ -9,13 +9,15 @@ import pytest
 from service.contracts.contract import Contract
 from service.core.errors import (
     ContractViolationError,
+    DeadlineExceededError,
     ModelFailedError,
     NoVersionError,
     OverloadedError,
     ServiceError,
 )
 from service.serving.batching.batcher import BatchSettings
-from tests.support.batchers import until
+from service.serving.interface import EncodedRequest
+from tests.support.batchers import now, until
 from tests.support.fake_workers import RAISING, FakeWorkers
 from tests.support.served_version import VERSION, Deployed, serving
 
@@ -50,6 +52,21 @@ async def test_what_is_raised_is_told_once(body: bytes, kind: type[ServiceError]
         [],
         [(VERSION, raised.value)],
     )
+
+
+async def test_a_callers_own_deadline_is_told_and_not_held_against_the_version() -> None:
+    """One that has passed costs no worker anything; one under way ends the wait alone."""
+    workers = FakeWorkers(takes_s=0.2)
+    async with serving(workers) as (deployed, model):
+        for left_s in (-1.0, 0.02):
+            deadline_s = now() + left_s
+            with pytest.raises(DeadlineExceededError):
+                await deployed.plane.infer(deployed, EncodedRequest(ROWS), deadline_s=deadline_s)
+            assert len(workers.seen) == (left_s > 0)
+        refused = deployed.plane.refusal(deployed, 10, now())
+    assert refused is None, "nothing is known of its cost while no run has ended"
+    assert [version for version, _ in deployed.listening.failed] == [VERSION, VERSION]
+    assert model.failed == 0
 
 
 async def test_a_refusal_is_told_once_wherever_it_is_said() -> None:
