@@ -85,8 +85,9 @@ def test_models_are_followed_by_one_search_each_look(fleet: Fleet) -> None:
     searched, asked = fleet.relay.count(SEARCH), fleet.relay.requests
     fleet.wait_looks(LOOKS)
     searches, requests = fleet.relay.count(SEARCH) - searched, fleet.relay.requests - asked
-    # Where each was asked by name, too, it would be more than five a search.
-    assert requests - searches <= 3 * searches
+    # A look that was under way when counting began counts in part. Where each was asked by name,
+    # too, it would be more than five a search.
+    assert requests - searches <= 3 * (searches + 1)
 
 
 def test_each_is_promoted_while_the_others_serve(fleet: Fleet) -> None:
