@@ -6,7 +6,7 @@ from typing import cast
 
 import structlog
 
-from service.telemetry.observer import EVENTS, NullObserver, Observer
+from service.telemetry.observer import EVENTS, NULL_OBSERVER, NullObserver, Observer
 
 _log = structlog.get_logger("observers")
 
@@ -15,7 +15,7 @@ def fan_out(observers: Sequence[Observer]) -> Observer:
     """Return an observer that tells these, in their order.
 
     One that raises is logged the first time, and goes on to be told. An event that an observer
-    leaves to `NullObserver` costs no call.
+    leaves to `NullObserver` costs no call, and one that all of them leave to it only its own.
     """
     broken: set[int] = set()
     return cast("Observer", SimpleNamespace(**{e: _teller(observers, e, broken) for e in EVENTS}))
@@ -29,6 +29,9 @@ def _teller(observers: Sequence[Observer], event: str, broken: set[int]) -> Call
         for observer in observers
         if getattr(type(observer), event, None) is not nothing
     ]
+    if not listeners:
+        unheard: Callable[..., None] = getattr(NULL_OBSERVER, event)
+        return unheard
 
     def tell(*told: object) -> None:
         for observer, listen in listeners:

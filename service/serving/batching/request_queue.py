@@ -85,9 +85,10 @@ class QueuedRequest:
         """Whether a run of it has failed: it is run alone then."""
         self.losses = 0
         """How many workers were lost while they had it."""
-        self.is_body = isinstance(payload, RawRequest)
-        self.rows = 0 if isinstance(payload, RawRequest) else payload.rows
-        self.key = b"" if isinstance(payload, RawRequest) else _merge_key(payload)
+        if isinstance(payload, RawRequest):
+            self.is_body, self.rows, self.key = True, 0, b""
+        else:
+            self.is_body, self.rows, self.key = False, payload.rows, _merge_key(payload)
 
     @property
     def is_over(self) -> bool:
