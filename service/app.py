@@ -10,8 +10,6 @@ import structlog
 from litestar import Litestar
 from litestar.di import Provide
 from litestar.exceptions import HTTPException
-from litestar.openapi import OpenAPIConfig
-from litestar.openapi.plugins import JsonRenderPlugin, YamlRenderPlugin
 
 from service.cache_dir import require_writable
 from service.core.errors import ServiceError
@@ -24,6 +22,8 @@ from service.handlers.inference import faults, infer
 from service.handlers.inference import models as inference_models
 from service.handlers.inference import server as inference_server
 from service.handlers.inference.compression import Compression
+from service.handlers.openapi import page
+from service.handlers.openapi.document import Documents
 from service.handlers.predictions import predict
 from service.handlers.predictions.direct import DirectAnswers
 from service.handlers.request_id import RequestIds
@@ -88,9 +88,13 @@ def create_app(deployments: Deployments | None = None) -> Litestar:
             models.models,
             info.info,
             changes.reload_model,
+            changes.pin_methods,
             changes.pin,
             changes.unpin,
             journal.journal_entries,
+            page.openapi_document,
+            page.docs,
+            page.docs_file,
             *([webhooks.mlflow_webhook] if service.webhook_secret else []),
         ],
         lifespan=[lifespan],
@@ -100,6 +104,8 @@ def create_app(deployments: Deployments | None = None) -> Litestar:
             "deployment": Provide(models.chosen_deployment, sync_to_thread=False),
             "compression": _given(Compression(service.max_body_bytes)),
             "deliveries": _given(Deliveries(service.webhook_secret)),
+            "documents": _given(Documents(deployments)),
+            "page_files": _given(page.PageFiles()),
         },
         exception_handlers={
             ServiceError: problems.answer_service_error,
@@ -108,13 +114,8 @@ def create_app(deployments: Deployments | None = None) -> Litestar:
         },
         guards=[known_names],
         request_max_body_size=service.max_body_bytes,
-        openapi_config=OpenAPIConfig(
-            title="mlflow-hotswap",
-            version="1",
-            description="Serves what the MLflow registry promotes.",
-            # No page: the framework's fetch scripts from other hosts.
-            render_plugins=[JsonRenderPlugin(), YamlRenderPlugin()],
-        ),
+        # Ours is made from contracts; the framework knows none.
+        openapi_config=None,
         logging_config=None,
     )
     named = RequestIds(app.asgi_handler)

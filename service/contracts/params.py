@@ -16,7 +16,7 @@ class Params:
     def __init__(self, specs: list[dict[str, Any]], *, refuse_unknown: bool) -> None:
         self._refuse_unknown = refuse_unknown
         self._decoders = {
-            str(spec["name"]): msgspec.json.Decoder(_type_of(spec), dec_hook=dec_hook)
+            str(spec["name"]): msgspec.json.Decoder(param_type(spec), dec_hook=dec_hook)
             for spec in specs
         }
         self._defaults = {str(spec["name"]): spec.get("default") for spec in specs}
@@ -37,7 +37,7 @@ class Params:
 _ANY: "msgspec.json.Decoder[Any]" = msgspec.json.Decoder()
 
 
-def _type_of(spec: dict[str, Any]) -> Any:
+def param_type(spec: dict[str, Any]) -> Any:
     """Return the type of one parameter: a scalar or object (or null), or an array of them."""
     kind = {**spec, "type": spec.get("type") or spec.get("dtype")}
     shape = spec.get("shape")

@@ -7,10 +7,14 @@ from typing import Any, NamedTuple
 
 from service.codecs.rows_and_columns.codec import RowsAndColumns
 from service.contracts.contract import Call, Contract, Layout
+from service.contracts.signature import fixed_rows
 from service.core.errors import ContractViolationError, MalformedBodyError
 from service.predictors._example_json import NoExampleError, read_example
 
 EXAMPLE_ROWS = 16
+_SHOWN_ROWS = 2
+SHOWN_BYTES = 16_384
+"""A longer example is tried, and shown to nobody."""
 _STRINGS = ("a", "2024-01-01")
 _DAYS = 31
 _MADE_UP: dict[str, Any] = {
@@ -24,10 +28,14 @@ _MADE_UP: dict[str, Any] = {
 
 
 class Example(NamedTuple):
-    """A model's own input example, or why there is none that can be used."""
+    """A model's own input example, or why there is none that can be used.
+
+    `shown` is its first rows as a body in JSON, for people; empty where it is too long for them.
+    """
 
     call: Call | None
     reason: str
+    shown: bytes = b""
 
 
 def example_call(contract: Contract, model_dir: Path) -> Example:
@@ -40,7 +48,17 @@ def example_call(contract: Contract, model_dir: Path) -> Example:
         return Example(None, str(error))
     except (ContractViolationError, MalformedBodyError) as error:
         return Example(None, f"the input example breaks the model's own signature: {error}")
-    return Example(call, f"{call.rows} rows of the input example")
+    return Example(call, f"{call.rows} rows of the input example", _shown(contract, body))
+
+
+def _shown(contract: Contract, body: dict[str, Any]) -> bytes:
+    rows = fixed_rows(contract.signature["inputs"]) or _SHOWN_ROWS
+    try:
+        shown = json.dumps({**body, "instances": body["instances"][:rows]}, allow_nan=False)
+    except ValueError:  # a number that JSON has no word for
+        return b""
+    encoded = shown.encode()
+    return encoded if len(encoded) <= SHOWN_BYTES else b""
 
 
 def made_up_call(contract: Contract) -> Call | None:

@@ -11,9 +11,11 @@ class Proof(msgspec.Struct, frozen=True):
 
     `row_wise` is whether rows alone are answered as rows together: only then are requests merged.
     `timings` say how fast it was, by rows: what it is expected to take at first, and what its
-    successor is compared with. `verdicts` stand in the order in which they fell.
+    successor is compared with. `verdicts` stand in the order in which they fell. `example` is a
+    body in JSON that the version has answered, empty for none: documents show it.
     """
 
     verdicts: tuple[Verdict, ...] = ()
     row_wise: bool = False
     timings: tuple[Timing, ...] = ()
+    example: bytes = b""

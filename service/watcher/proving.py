@@ -62,6 +62,7 @@ class Proving:
         """The model that served when a gate began, by the gate's name."""
         self._row_wise = False
         self._timings: tuple[Timing, ...] = ()
+        self._example = b""
 
     async def complete(self) -> Proof:
         """Pass the gates that are not passed yet, and return the proof.
@@ -77,8 +78,10 @@ class Proving:
                 self._row_wise = found.row_wise
             if found.timings is not None:
                 self._timings = found.timings
+            if found.example is not None:
+                self._example = found.example
             self._verdicts.add(gate.name, found, time.monotonic() - started)
-        return Proof(self._verdicts.verdicts, self._row_wise, self._timings)
+        return Proof(self._verdicts.verdicts, self._row_wise, self._timings, self._example)
 
     def _next(self) -> ModelGate | None:
         """Return the first gate that is still to be passed, None where all of them are."""

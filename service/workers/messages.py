@@ -1,14 +1,16 @@
 """What the server process and a worker say to each other, beside Call and Predictions."""
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
 
 from service.codecs.catalog import ROWS_AND_COLUMNS
 from service.codecs.codec import AnswerForm
 from service.core.text import Sentence
 from service.core.version_names import VersionNames
 from service.predictors.answer_rules import AnswerRules
+from service.predictors.examples import SHOWN_BYTES
 from service.predictors.report import Report
 
 
@@ -86,7 +88,7 @@ class SmokeReply(msgspec.Struct, frozen=True):
 
     `rows_from` says whose rows they were; `refusal` is '' where the answers are of the right shape
     and finite; `row_wise` is whether rows alone are answered as rows together, which `row_wise_why`
-    explains.
+    explains; `example` is the beginning of the model's own input example, as a body in JSON.
     """
 
     rows_from: Sentence
@@ -95,6 +97,7 @@ class SmokeReply(msgspec.Struct, frozen=True):
     row_wise: bool
     row_wise_why: Sentence
     writes: Writes = Writes()
+    example: Annotated[bytes, Meta(max_length=SHOWN_BYTES)] = b""
 
 
 class SpeedRequest(msgspec.Struct, frozen=True):

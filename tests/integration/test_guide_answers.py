@@ -151,8 +151,13 @@ def test_model_info_tells_all_that_is_known(guide: Guide, mlflow_server: MlflowS
         assert RFC_3339_UTC.fullmatch(moment), moment
 
 
+def named(reference: str) -> str:
+    """Return the name of the schema that a reference leads to."""
+    return reference.rpartition("/")[2]
+
+
 def test_the_openapi_schema_describes_the_calls(guide: Guide) -> None:
-    """Each call is there, and the answer to `/predict` with its fields."""
+    """Each call is there, and the request and answer of `/predict` with their fields."""
     schema = guide.service.get("/schema/openapi.json").raise_for_status().json()
     calls = {(path, method) for path, item in schema["paths"].items() for method in item}
     assert calls >= {
@@ -166,11 +171,13 @@ def test_the_openapi_schema_describes_the_calls(guide: Guide) -> None:
     predict = schema["paths"]["/predict"]["post"]
     kinds = ["application/json", "application/vnd.apache.arrow.stream"]
     assert list(predict["requestBody"]["content"]) == kinds
-    forms = predict["requestBody"]["content"]["application/json"]["schema"]["oneOf"]
-    assert [form["required"] for form in forms] == [["instances"], ["columns"]]
+    schemas = schema["components"]["schemas"]
+    request = predict["requestBody"]["content"]["application/json"]["schema"]["$ref"]
+    forms = [named(form["$ref"]) for form in schemas[named(request)]["oneOf"]]
+    assert [schemas[form]["required"] for form in forms] == [["instances"], ["columns"]]
     assert list(predict["responses"]["200"]["content"]) == kinds
     reference = predict["responses"]["200"]["content"]["application/json"]["schema"]["$ref"]
-    answer = schema["components"]["schemas"][reference.rpartition("/")[2]]
+    answer = schemas[named(reference)]
     assert answer["properties"].keys() == {
         "predictions",
         "model_name",

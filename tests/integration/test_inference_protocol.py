@@ -255,7 +255,9 @@ def test_paths_and_methods_that_are_none_are_told_in_the_same_form(guide: Guide)
 def test_the_schema_describes_every_call(guide: Guide) -> None:
     """Both forms of a request, and of its answer."""
     paths = guide.service.get("/schema/openapi.json").json()["paths"]
-    described = paths["/v2/models/{name}/versions/{version}/infer"]["post"]
+    named = f"/v2/models/{guide.service.info()['model_name']}"
+    described = paths[f"{named}/versions/{guide.version}/infer"]["post"]
+    assert paths[f"{named}/infer"]["post"]["requestBody"] == described["requestBody"]
     forms = {"application/json", "application/octet-stream"}
     assert set(described["requestBody"]["content"]) == forms
     assert set(described["responses"]["200"]["content"]) == forms

@@ -145,17 +145,18 @@ def test_an_encoded_body_is_415(scored: Scored) -> None:
 
 def test_the_openapi_schema_describes_the_calls(scored: Scored) -> None:
     """The three kinds of body, each path, and every status that the tests here see."""
-    paths = scored.service.get("/schema/openapi.json").json()["paths"]
-    for path in ("/invocations", *(f"/{prefix}/{{name}}/invocations" for prefix in PATHS)):
+    document = scored.service.get("/schema/openapi.json").json()
+    paths, answers = document["paths"], document["components"]["responses"]
+    for path in ("/invocations", *(f"/{prefix}/tiny/invocations" for prefix in PATHS)):
         call = paths[path]["post"]
         assert set(call["requestBody"]["content"]) == set(SCORING.values())
         statuses = {"200", "400", "404", "413", "415", "500", "503", "504"}
         assert set(call["responses"]) >= statuses
-        assert set(call["responses"]["415"]["content"]) == {"text/plain"}
-        fault = call["responses"]["503"]["content"]["application/json"]["schema"]
+        assert set(answers["Invocations415"]["content"]) == {"text/plain"}
+        fault = answers["Invocations503"]["content"]["application/json"]["schema"]
         assert fault["$ref"].endswith("ScoringFault")
     assert set(paths["/ping"]["get"]["responses"]) == {"200", "404"}
-    assert set(paths["/version"]["get"]["responses"]) == {"200", "404", "503"}
+    assert set(paths["/version"]["get"]["responses"]) == {"200", "403", "404", "503"}
 
 
 def test_each_path_answers_the_same(scored: Scored) -> None:

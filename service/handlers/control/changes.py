@@ -1,11 +1,10 @@
 """The calls of operators: `/reload-model`, `/model/pin`, and the same of a named model."""
 
-from http import HTTPStatus
 from typing import Annotated, Any
 
 import anyio
 import msgspec
-from litestar import Request, delete, post
+from litestar import HttpMethod, Request, Response, delete, post, route
 from litestar.di import NamedDependency
 from litestar.params import RawBody
 
@@ -17,8 +16,9 @@ from service.core.errors import (
 )
 from service.core.versions import ModelVersion
 from service.deployment import Deployment
-from service.handlers.described import NOT_FOUND, problem_responses
 from service.handlers.guards import administrators, plain_body, require_json
+
+PIN_PATHS = ["/model/pin", "/models/{name:str}/pin"]
 
 
 class ReloadReply(msgspec.Struct):
@@ -34,18 +34,6 @@ class ReloadReply(msgspec.Struct):
     ["/reload-model", "/models/{name:str}/reload"],
     status_code=200,
     guards=[administrators],
-    tags=["model"],
-    summary="Look at the registry now",
-    responses=problem_responses(
-        {
-            HTTPStatus.NOT_FOUND: NOT_FOUND,
-            HTTPStatus.UNAUTHORIZED: "Without the ADMIN_TOKEN; or from afar, and there is none",
-            HTTPStatus.FORBIDDEN: "A web page may have made the call",
-            HTTPStatus.CONFLICT: "Refused: with its `verdicts`; superseded; or nothing is promoted",
-            HTTPStatus.BAD_GATEWAY: "The registry can't be asked",
-            HTTPStatus.GATEWAY_TIMEOUT: "Not done within LOAD_TIMEOUT_S; it goes on",
-        }
-    ),
 )
 async def reload_model(deployment: NamedDependency[Deployment]) -> ReloadReply:
     """Look at the registry now, and answer once what it promotes serves or was refused.
@@ -60,12 +48,19 @@ async def reload_model(deployment: NamedDependency[Deployment]) -> ReloadReply:
     )
 
 
+@route(PIN_PATHS, http_method=[HttpMethod.OPTIONS])
+async def pin_methods() -> Response[None]:
+    """Answer with both methods of these paths: the framework's own answer has the first alone.
+
+    To be routed before those.
+    """
+    return Response(None, status_code=204, headers={"allow": "DELETE, OPTIONS, POST"})
+
+
 @post(
-    ["/model/pin", "/models/{name:str}/pin"],
+    PIN_PATHS,
     status_code=200,
     guards=[administrators, plain_body],
-    tags=["model"],
-    summary="Serve one version, whatever the registry says",
 )
 async def pin(
     request: Request[Any, Any, Any],
@@ -84,11 +79,9 @@ async def pin(
 
 
 @delete(
-    ["/model/pin", "/models/{name:str}/pin"],
+    PIN_PATHS,
     status_code=200,
     guards=[administrators],
-    tags=["model"],
-    summary="Follow the registry again",
 )
 async def unpin(deployment: NamedDependency[Deployment]) -> ReloadReply:
     """Take the pin away, and answer once what the registry promotes serves or was refused."""

@@ -5,21 +5,15 @@ from typing import Any
 
 from litestar import Response, get
 from litestar.di import NamedDependency
-from litestar.openapi.datastructures import ResponseSpec
 
 from service.core.redaction import redact
 from service.deployment import Deployment
 from service.deployments import Deployments
-from service.handlers.described import NOT_FOUND, problem_responses
 from service.handlers.guards import ANY_HOST
 from service.handlers.readiness import Readiness, readiness_of, why_not_ready
 
-_RED = {
-    503: ResponseSpec(dict[str, Any], description="No, and why: `error`", generate_examples=False)
-}
 
-
-@get("/health/live", opt={ANY_HOST: True}, tags=["health"], summary="Is the process alive?")
+@get("/health/live", opt={ANY_HOST: True})
 async def live() -> dict[str, str]:
     """Answer: whatever reads this has an answer."""
     return {"status": "alive"}
@@ -28,9 +22,6 @@ async def live() -> dict[str, str]:
 @get(
     ["/health", "/health/ready"],
     opt={ANY_HOST: True},
-    tags=["health"],
-    summary="Can it answer?",
-    responses=_RED,
 )
 async def health(deployments: NamedDependency[Deployments]) -> Response[dict[str, Any]]:
     """Answer 200 while the default model can answer, else 503 with the reason.
@@ -58,9 +49,6 @@ async def health(deployments: NamedDependency[Deployments]) -> Response[dict[str
 @get(
     "/models/{name:str}/health",
     opt={ANY_HOST: True},
-    tags=["health"],
-    summary="Can this model answer?",
-    responses={**_RED, **problem_responses({HTTPStatus.NOT_FOUND: NOT_FOUND})},
 )
 async def model_health(
     deployment: NamedDependency[Deployment], deployments: NamedDependency[Deployments]

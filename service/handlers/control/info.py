@@ -1,6 +1,5 @@
 """`GET /model/info` and `/models/{name}/info`: what serves, and how it came to."""
 
-from http import HTTPStatus
 from typing import Any
 
 import msgspec
@@ -12,7 +11,6 @@ from service.core.text import LISTED_CHARACTERS, bounded
 from service.core.versions import ModelVersion
 from service.deployment import Deployment
 from service.handlers.control.journal import told
-from service.handlers.described import NOT_FOUND, problem_responses
 from service.serving.model import LoadedModel
 
 _SHOWN_PROMOTIONS = 20
@@ -23,9 +21,6 @@ _SIGNATURE_BYTES = 262_144
 
 @get(
     ["/model/info", "/models/{name:str}/info"],
-    tags=["model"],
-    summary="What serves, and how it came to",
-    responses=problem_responses({HTTPStatus.NOT_FOUND: NOT_FOUND}),
 )
 async def info(deployment: NamedDependency[Deployment]) -> dict[str, Any]:
     """Answer with all that is known of what serves, what is promoted, and what was tried."""

@@ -1,6 +1,5 @@
 """`GET /model/journal`, and each model's: every promotion that was noticed, and its outcome."""
 
-from http import HTTPStatus
 from typing import Annotated, Any
 
 import msgspec
@@ -14,7 +13,6 @@ from service.core.redaction import redact
 from service.core.text import LISTED_CHARACTERS, presentable
 from service.core.verdicts import Verdict
 from service.deployment import Deployment
-from service.handlers.described import NOT_FOUND, problem_responses
 
 Limit = Annotated[
     int, QueryParameter(ge=1, le=KEPT_PROMOTIONS, description="How many promotions at most")
@@ -23,9 +21,6 @@ Limit = Annotated[
 
 @get(
     ["/model/journal", "/models/{name:str}/journal"],
-    tags=["model"],
-    summary="What was promoted, and what came of it",
-    responses=problem_responses({HTTPStatus.NOT_FOUND: NOT_FOUND}),
 )
 async def journal_entries(
     deployment: NamedDependency[Deployment], limit: Limit = 50

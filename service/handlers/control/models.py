@@ -21,7 +21,7 @@ def chosen_deployment(
     return deployments.default if name is None else deployments.named(name)
 
 
-@get("/models", tags=["model"], summary="Which models are served")
+@get("/models")
 async def models(deployments: NamedDependency[Deployments]) -> dict[str, Any]:
     """Answer with each model under the name that its paths have."""
     default = deployments.find("")

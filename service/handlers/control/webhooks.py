@@ -1,6 +1,5 @@
 """`POST /webhooks/mlflow`: MLflow says that something moved; it is only ever a reason to look."""
 
-from http import HTTPStatus
 from typing import Any
 
 import msgspec
@@ -10,7 +9,6 @@ from litestar.params import RawBody
 
 from service.core.events import Trigger
 from service.deployments import Deployments
-from service.handlers.described import problem_responses
 from service.handlers.guards import ANY_HOST, plain_body
 from service.registry.webhook import Deliveries, is_of_another_model
 
@@ -30,16 +28,6 @@ class WebhookReply(msgspec.Struct):
     opt={ANY_HOST: True},
     guards=[plain_body],
     request_max_body_size=_MAX_BODY_BYTES,
-    tags=["model"],
-    summary="Be told by MLflow that something moved",
-    responses=problem_responses(
-        {
-            HTTPStatus.BAD_REQUEST: "Stale, or accepted before: nothing was changed",
-            HTTPStatus.UNAUTHORIZED: "Not signed with the WEBHOOK_SECRET: nothing was changed",
-            HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "No event of MLflow's is that long",
-            HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "With a Content-Encoding",
-        }
-    ),
 )
 async def mlflow_webhook(
     request: Request[Any, Any, Any],

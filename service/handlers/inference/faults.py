@@ -6,7 +6,6 @@ from typing import Any
 import msgspec
 from litestar import Request, Response
 from litestar.exceptions import HTTPException
-from litestar.openapi.datastructures import ResponseSpec
 
 from service.core.errors import ServiceError
 from service.core.text import ANSWER_CHARACTERS, presentable
@@ -14,8 +13,9 @@ from service.handlers import problems
 from service.handlers.problems import STATUS_BY_ERROR, headers_of, note, too_large
 
 PATH = "/v2"
-_MEANINGS = {
+MEANINGS = {
     HTTPStatus.BAD_REQUEST: "What the served version does not take, or no request at all",
+    HTTPStatus.FORBIDDEN: "Under a name that is not this service's own",
     HTTPStatus.NOT_FOUND: "No such model, or not the version that serves",
     HTTPStatus.NOT_ACCEPTABLE: "An output that has no binary form",
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "Over MAX_BODY_BYTES, or far more once decoded",
@@ -24,22 +24,13 @@ _MEANINGS = {
     HTTPStatus.SERVICE_UNAVAILABLE: "No version can answer, or too much is asked",
     HTTPStatus.GATEWAY_TIMEOUT: "No answer within REQUEST_TIMEOUT_S",
 }
+"""What the statuses of errors mean: all that a request for predictions can meet."""
 
 
 class InferenceFault(msgspec.Struct):
     """What an error's body has."""
 
     error: str
-
-
-def fault_responses(*statuses: HTTPStatus) -> dict[int, ResponseSpec]:
-    """Describe errors of a call; without any, all that a request for predictions can meet."""
-    return {
-        int(status): ResponseSpec(
-            InferenceFault, description=_MEANINGS[status], generate_examples=False
-        )
-        for status in statuses or _MEANINGS
-    }
 
 
 def answer_service_error(_: Request[Any, Any, Any], error: ServiceError) -> Response[bytes]:

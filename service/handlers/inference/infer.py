@@ -5,7 +5,6 @@ from typing import Any
 
 from litestar import Request, Response, post
 from litestar.di import NamedDependency
-from litestar.openapi.datastructures import ResponseSpec
 from litestar.response import Stream
 
 from service.codecs.catalog import INFERENCE
@@ -20,8 +19,7 @@ from service.handlers.deadline import deadline_in
 from service.handlers.early_refusal import MOST_DIGITS, refuse_early
 from service.handlers.inference.addressed import check_version, paths, served
 from service.handlers.inference.compression import Compression, coding_of, wanted_coding
-from service.handlers.inference.described import InferOperation
-from service.handlers.inference.faults import FAULTS, fault_responses
+from service.handlers.inference.faults import FAULTS
 from service.serving.dataplane import DataPlane
 from service.serving.interface import EncodedRequest
 
@@ -35,13 +33,6 @@ _STEP_BYTES = 1_048_576
 @post(
     paths("/infer"),
     status_code=200,
-    tags=["inference"],
-    summary="Predict by the Open Inference Protocol",
-    operation_class=InferOperation,
-    responses={
-        200: ResponseSpec(dict[str, Any], description="`outputs`", generate_examples=False),
-        **fault_responses(),
-    },
     exception_handlers=FAULTS,
 )
 async def infer(

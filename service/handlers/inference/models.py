@@ -1,30 +1,24 @@
 """What the protocol says of a model: its tensors, whether it is ready, and what Triton adds."""
 
-from http import HTTPStatus
 from typing import Any
 
 from litestar import Request, Response, get
 from litestar.di import NamedDependency
-from litestar.openapi.datastructures import ResponseSpec
 
 from service.codecs.inference.datatypes import TensorSpec, input_tensors, output_tensors
 from service.core.errors import NoVersionError
 from service.deployment import Deployment
 from service.deployments import Deployments
 from service.handlers.inference.addressed import check_version, paths, served
-from service.handlers.inference.faults import FAULTS, fault_responses
+from service.handlers.inference.faults import FAULTS
 from service.handlers.readiness import readiness_of
 from service.serving.model import LoadedModel
 
 PLATFORM = "mlflow"
-_KNOWN = fault_responses(HTTPStatus.NOT_FOUND, HTTPStatus.SERVICE_UNAVAILABLE)
 
 
 @get(
     paths(""),
-    tags=["inference"],
-    summary="A model's tensors",
-    responses=_KNOWN,
     exception_handlers=FAULTS,
 )
 async def model_metadata(
@@ -47,12 +41,6 @@ async def model_metadata(
 
 @get(
     paths("/ready"),
-    tags=["inference"],
-    summary="Can this model answer?",
-    responses={
-        200: ResponseSpec(dict[str, Any], description="Yes", generate_examples=False),
-        **_KNOWN,
-    },
     exception_handlers=FAULTS,
 )
 async def model_ready(
@@ -73,9 +61,6 @@ async def model_ready(
 
 @get(
     paths("/config"),
-    tags=["inference"],
-    summary="A model's configuration, as Triton has it",
-    responses=_KNOWN,
     exception_handlers=FAULTS,
 )
 async def model_config(
@@ -100,9 +85,6 @@ async def model_config(
 
 @get(
     paths("/stats"),
-    tags=["inference"],
-    summary="What a model has answered, as Triton has it",
-    responses=_KNOWN,
     exception_handlers=FAULTS,
 )
 async def model_statistics(

@@ -1,25 +1,20 @@
 """What the protocol says of the server: its name, its health, its models."""
 
-from http import HTTPStatus
 from typing import Any
 
 import msgspec
 from litestar import Request, Response, get, post
 from litestar.di import NamedDependency
 from litestar.exceptions import ClientException
-from litestar.openapi.datastructures import ResponseSpec
 
 from service.contracts.faults import decode
 from service.deployments import Deployments
 from service.handlers.guards import ANY_HOST, plain_body
-from service.handlers.inference.faults import FAULTS, fault_responses
+from service.handlers.inference.faults import FAULTS
 from service.handlers.readiness import readiness_of, why_not_ready
 
 EXTENSIONS = ("binary_tensor_data", "model_configuration", "model_repository", "statistics")
 """Triton's names of what is spoken beyond the protocol; its `perf_analyzer` wants a list."""
-_NOT_READY = {
-    503: ResponseSpec(dict[str, Any], description="No, and why: `error`", generate_examples=False)
-}
 
 
 class _Filter(msgspec.Struct):
@@ -31,7 +26,7 @@ class _Filter(msgspec.Struct):
 _FILTER = msgspec.json.Decoder(_Filter)
 
 
-@get("/v2", tags=["inference"], summary="What the server is", exception_handlers=FAULTS)
+@get("/v2", exception_handlers=FAULTS)
 async def server_metadata() -> dict[str, Any]:
     """Answer with the server's name and the extensions of the protocol that it speaks."""
     return {"name": "mlflow-hotswap", "version": "2", "extensions": list(EXTENSIONS)}
@@ -40,8 +35,6 @@ async def server_metadata() -> dict[str, Any]:
 @get(
     "/v2/health/live",
     opt={ANY_HOST: True},
-    tags=["inference"],
-    summary="Is the process alive?",
     exception_handlers=FAULTS,
 )
 async def server_live() -> dict[str, bool]:
@@ -52,9 +45,6 @@ async def server_live() -> dict[str, bool]:
 @get(
     "/v2/health/ready",
     opt={ANY_HOST: True},
-    tags=["inference"],
-    summary="Can it answer?",
-    responses=_NOT_READY,
     exception_handlers=FAULTS,
 )
 async def server_ready(deployments: NamedDependency[Deployments]) -> Response[dict[str, Any]]:
@@ -71,9 +61,6 @@ async def server_ready(deployments: NamedDependency[Deployments]) -> Response[di
     "/v2/repository/index",
     status_code=200,
     guards=[plain_body],
-    tags=["inference"],
-    summary="Which models there are",
-    responses=fault_responses(HTTPStatus.BAD_REQUEST),
     exception_handlers=FAULTS,
 )
 async def repository_index(
@@ -100,9 +87,6 @@ async def repository_index(
     ["/v2/repository/models/{name:str}/load", "/v2/repository/models/{name:str}/unload"],
     status_code=400,
     guards=[plain_body],
-    tags=["inference"],
-    summary="Refused: the registry decides",
-    responses=fault_responses(HTTPStatus.BAD_REQUEST),
     exception_handlers=FAULTS,
 )
 async def repository_change() -> None:

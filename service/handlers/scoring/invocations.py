@@ -15,7 +15,6 @@ from service.deployments import Deployments
 from service.handlers.caller import caller_of
 from service.handlers.early_refusal import refuse_early
 from service.handlers.guards import plain_body
-from service.handlers.scoring.described import ScoringOperation, scoring_responses
 from service.handlers.scoring.faults import answer_scoring_error, answer_scoring_http_error
 from service.serving.dataplane import DataPlane
 from service.serving.interface import EncodedRequest
@@ -35,10 +34,6 @@ _UTF_8 = frozenset({"utf-8", "utf8"})
     list(PATHS),
     status_code=200,
     guards=[plain_body],
-    tags=["scoring"],
-    summary="Predict by MLflow's scoring protocol",
-    operation_class=ScoringOperation,
-    responses=scoring_responses(),
     exception_handlers={
         ServiceError: answer_scoring_error,
         HTTPException: answer_scoring_http_error,

@@ -8,20 +8,13 @@ from litestar.di import NamedDependency
 from service.core.errors import NoVersionError
 from service.deployment import Deployment
 from service.deployments import Deployments
-from service.handlers.described import NOT_FOUND, problem_responses
 from service.handlers.guards import ANY_HOST
 from service.handlers.readiness import readiness_of, why_not_ready
-from service.handlers.scoring.described import line_responses
 
 
 @get(
     "/ping",
     opt={ANY_HOST: True},
-    tags=["scoring"],
-    summary="Can it answer? (MLflow, SageMaker)",
-    responses=line_responses(
-        {HTTPStatus.OK: "It can: an empty line", HTTPStatus.NOT_FOUND: "It can't; /health says why"}
-    ),
 )
 async def ping(deployments: NamedDependency[Deployments]) -> Response[bytes]:
     """Answer 200 where `/health` does, else 404, with an empty line, as MLflow's own server."""
@@ -32,17 +25,6 @@ async def ping(deployments: NamedDependency[Deployments]) -> Response[bytes]:
 
 @get(
     "/version",
-    tags=["scoring"],
-    summary="Which MLflow calls the model?",
-    responses={
-        **line_responses({HTTPStatus.OK: "Its version, without quotes"}),
-        **problem_responses(
-            {
-                HTTPStatus.NOT_FOUND: NOT_FOUND,
-                HTTPStatus.SERVICE_UNAVAILABLE: "No version of the default model can answer yet",
-            }
-        ),
-    },
 )
 async def version(deployment: NamedDependency[Deployment]) -> Response[bytes]:
     """Answer with the version of MLflow in the default model's workers, without quotes."""

@@ -27,11 +27,15 @@ _ANY_ROWS = "it may answer any number of rows (ROWS_OUT=any)"
 
 
 class Rows(NamedTuple):
-    """Rows to try a model on: an example and whose it is, or why there is none."""
+    """Rows to try a model on: an example and whose it is, or why there is none.
+
+    `shown` is the model's own example as a body for people, if it has one that is short.
+    """
 
     example: Call | None
     whose: str
     none_because: str
+    shown: bytes = b""
 
 
 class Answered(NamedTuple):
@@ -77,7 +81,7 @@ def rows_to_try(contract: Contract, own: Path, incumbent: Path | None) -> Rows:
     """Return the example in the model's own folder, or else the one in the incumbent's."""
     found = example_call(contract, own)
     if found.call is not None:
-        return Rows(found.call, "its input example", "")
+        return Rows(found.call, "its input example", "", found.shown)
     if incumbent is not None:
         theirs = example_call(contract, incumbent)
         if theirs.call is not None:

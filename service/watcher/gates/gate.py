@@ -17,13 +17,15 @@ _TOLD_LINES = 5
 class Finding(msgspec.Struct, frozen=True):
     """The finding of a gate on one candidate.
 
-    `row_wise` and `timings` are for the proof; None where a gate finds out nothing of them.
+    `row_wise`, `timings` and `example` are for the proof; None where a gate finds out nothing of
+    them.
     """
 
     outcome: Outcome
     reason: str
     row_wise: bool | None = None
     timings: tuple[Timing, ...] | None = None
+    example: bytes | None = None
 
 
 class FilesGate(Protocol):

@@ -41,6 +41,6 @@ class SmokeGate:
         if reply.writes.told:
             reason += f"; {reply.writes.told}"
         if not reply.rows:
-            return Finding(Outcome.SKIP, reason, row_wise=reply.row_wise)
+            return Finding(Outcome.SKIP, reason, row_wise=reply.row_wise, example=reply.example)
         told = f"predicted {reply.rows} rows of {reply.rows_from}; {reason}"
-        return Finding(Outcome.PASS, told, row_wise=reply.row_wise)
+        return Finding(Outcome.PASS, told, row_wise=reply.row_wise, example=reply.example)

@@ -130,6 +130,7 @@ class Worker:
             row_wise=answered.row_wise,
             row_wise_why=presentable(answered.why),
             writes=self._new_writes(),
+            example=rows.shown,
         )
 
     def _scored_as(self, example: Call | None) -> AnswerForm | None:

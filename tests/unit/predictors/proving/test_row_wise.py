@@ -77,7 +77,7 @@ FRAME = pd.DataFrame(
 def test_a_logged_frame_becomes_a_call(tmp_path: Path, example: Any, k: int) -> None:
     """With its params, and without what is no input."""
     logged(tmp_path, example)
-    call, reason = example_call(MIXED, tmp_path)
+    call, reason, _ = example_call(MIXED, tmp_path)
     assert call is not None, reason
     frame = to_model_input(MIXED, call)
     assert isinstance(frame, pd.DataFrame)
@@ -112,7 +112,7 @@ def test_other_examples_become_calls_too(
 ) -> None:
     """Of whatever form MLflow gives them; at most sixteen rows."""
     logged(tmp_path, example)
-    call, reason = example_call(subject, tmp_path)
+    call, reason, _ = example_call(subject, tmp_path)
     assert call is not None, reason
     assert call.rows == rows
 
@@ -121,7 +121,7 @@ def test_the_bare_example_of_an_older_model_is_read(tmp_path: Path) -> None:
     """It has no serving form."""
     logged(tmp_path, FRAME)
     (tmp_path / "serving_input_example.json").unlink()
-    call, _ = example_call(MIXED, tmp_path)
+    call, _, _ = example_call(MIXED, tmp_path)
     assert call is not None
     assert call.rows == 2
 
@@ -144,7 +144,7 @@ def test_an_example_that_does_not_fit_is_none_with_a_reason(
     """It is no fault of the version's."""
     if text is not None:
         (tmp_path / "serving_input_example.json").write_text(text, encoding="utf-8")
-    call, why = example_call(MIXED, tmp_path)
+    call, why, _ = example_call(MIXED, tmp_path)
     assert call is None
     assert reason in why
 

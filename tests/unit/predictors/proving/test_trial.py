@@ -115,7 +115,8 @@ def test_the_own_example_comes_first_then_the_incumbents(tmp_path: Path) -> None
     own, other = logged(tmp_path / "own", 1, 2), logged(tmp_path / "other", 3)
     bare = tmp_path / "bare"
     bare.mkdir()
-    assert rows_to_try(CONTRACT, own, other) == OWN
+    shown = b'{"instances": [{"x": 1}, {"x": 2}]}'
+    assert rows_to_try(CONTRACT, own, other) == OWN._replace(shown=shown)
     found = rows_to_try(CONTRACT, bare, other)
     assert found.example is not None
     assert (found.example.rows, found.whose) == (1, "the incumbent's input example")

@@ -1,0 +1,193 @@
+"""What each protocol adds its calls to: an OpenAPI document, and the models that it is about."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from http import HTTPStatus
+from typing import Any, NamedTuple
+from urllib.parse import quote
+
+from service.contracts.contract import Contract
+from service.contracts.json_schema import Schema
+
+Operation = dict[str, Any]
+"""One call as OpenAPI 3.1 describes it."""
+
+_SCHEMAS = "#/components/schemas/"
+_RESPONSES = "#/components/responses/"
+_EXAMPLES = "#/components/examples/"
+_HEADERS = "#/components/headers/"
+_UNNAMEABLE = re.compile(r"[^A-Za-z0-9_.-]+")
+HEADERS: dict[str, dict[str, Any]] = {
+    "x-model-name": {
+        "description": "The registered model, percent-encoded beyond ASCII",
+        "schema": {"type": "string"},
+    },
+    "x-model-version": {
+        "description": "The version that answered",
+        "schema": {"type": "string"},
+    },
+    "retry-after": {
+        "description": "Seconds after which it may be worth another try",
+        "schema": {"type": "integer", "minimum": 1},
+    },
+    "www-authenticate": {"description": "What is wanted", "schema": {"type": "string"}},
+    "etag": {
+        "description": "Another one after each change; for If-None-Match",
+        "schema": {"type": "string"},
+    },
+}
+"""The headers of answers, by their names."""
+
+
+def headers(*names: str) -> dict[str, Any]:
+    """Return references to headers of these names."""
+    return {name: {"$ref": _HEADERS + name} for name in names}
+
+
+VERSION_HEADERS = headers("x-model-name", "x-model-version")
+
+
+class Serving(NamedTuple):
+    """What a version is, as far as its callers see it.
+
+    `example` is a body of rows in JSON that it is known to answer, empty for none.
+    """
+
+    model_name: str
+    version: str
+    contract: Contract
+    example: bytes
+    non_finite_is_null: bool
+
+
+class Described(NamedTuple):
+    """One deployment: its name in paths, and what serves, None where nothing does.
+
+    `word` is its name as identifiers may have it, different for each.
+    """
+
+    name: str
+    word: str
+    is_default: bool
+    serving: Serving | None
+
+    @property
+    def path(self) -> str:
+        """The name as a path has it."""
+        return quote(self.name, safe="")
+
+
+def words_for(names: Iterable[str]) -> dict[str, str]:
+    """Return a word for each name, of letters that any identifier may have, and no word twice."""
+    found: dict[str, str] = {}
+    for name in names:
+        base = _UNNAMEABLE.sub("_", name)[:80].strip("_.-") or "model"
+        word, count = base, 1
+        while word in found.values():
+            count += 1
+            word = f"{base}_{count}"
+        found[name] = word
+    return found
+
+
+class Description:
+    """An OpenAPI document as it grows."""
+
+    def __init__(self, *, token_wanted: bool = False, takes_webhooks: bool = False) -> None:
+        self.token_wanted = token_wanted
+        """Whether the calls of operators want the ADMIN_TOKEN."""
+        self.takes_webhooks = takes_webhooks
+        self.paths: dict[str, dict[str, Operation]] = {}
+        self.schemas: dict[str, Schema] = {}
+        self.responses: dict[str, dict[str, Any]] = {}
+        self.examples: dict[str, dict[str, Any]] = {}
+
+    def add(self, path: str, method: str, operation: Operation) -> None:
+        """Add a call."""
+        self.paths.setdefault(path, {})[method] = operation
+
+    def schema(self, name: str, schema: Schema) -> Schema:
+        """Add a schema by its name, once, and return a reference to it."""
+        self.schemas.setdefault(name, schema)
+        return {"$ref": _SCHEMAS + name}
+
+    def response(self, name: str, response: dict[str, Any]) -> dict[str, Any]:
+        """Add an answer by its name, once, and return a reference to it."""
+        self.responses.setdefault(name, response)
+        return {"$ref": _RESPONSES + name}
+
+    def example(self, name: str, summary: str, value: Any) -> dict[str, Any]:
+        """Add an example by its name, once, and return a reference to it."""
+        self.examples.setdefault(name, {"summary": summary, "value": value})
+        return {"$ref": _EXAMPLES + name}
+
+    def faults(
+        self,
+        prefix: str,
+        meanings: Mapping[HTTPStatus, str],
+        media_type: str,
+        schema: Schema,
+        others: Mapping[HTTPStatus, tuple[str, Schema]] | None = None,
+    ) -> dict[str, Any]:
+        """Return answers that are errors in a protocol's form; `others` have forms of their own."""
+        found = {}
+        for status, meaning in meanings.items():
+            kind, form = (others or {}).get(status, (media_type, schema))
+            response = {
+                "description": meaning,
+                "headers": headers_of_fault(status),
+                "content": {kind: {"schema": form}},
+            }
+            found[str(int(status))] = self.response(f"{prefix}{int(status)}", response)
+        return found
+
+
+def headers_of_fault(status: HTTPStatus) -> dict[str, Any]:
+    """Return the headers that an error may have."""
+    if status is HTTPStatus.UNAUTHORIZED:
+        return headers("www-authenticate")
+    if status is HTTPStatus.SERVICE_UNAVAILABLE:
+        return {**headers("retry-after"), **VERSION_HEADERS}
+    return VERSION_HEADERS
+
+
+PROBLEM: Schema = {
+    "type": "object",
+    "description": "Problem details (RFC 9457); some types have more members",
+    "properties": {
+        "type": {"type": "string"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+    },
+    "required": ["type", "title", "status", "detail"],
+}
+
+
+def problems(
+    document: Description, prefix: str, meanings: Mapping[HTTPStatus, str]
+) -> dict[str, Any]:
+    """Return errors of a call as problem details."""
+    problem = document.schema("Problem", PROBLEM)
+    return document.faults(prefix, meanings, "application/problem+json", problem)
+
+
+def answer(
+    description: str, content: Mapping[str, Any], having: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Return an answer of these kinds, `having` these headers."""
+    found: dict[str, Any] = {"description": description, "content": dict(content)}
+    return found | ({"headers": dict(having)} if having else {})
+
+
+def json_answer(description: str, schema: Schema) -> dict[str, Any]:
+    """Return an answer in JSON."""
+    return answer(description, {"application/json": {"schema": schema}})
+
+
+def name_parameter(models: Sequence[Described]) -> dict[str, Any]:
+    """Return the part of a path that names a model."""
+    schema: Schema = {"type": "string"}
+    if models:
+        schema["enum"] = [model.name for model in models]
+    return {"name": "name", "in": "path", "required": True, "schema": schema}

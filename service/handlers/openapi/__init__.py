@@ -1,0 +1,1 @@
+"""The OpenAPI document of what serves now, and the page that shows it."""

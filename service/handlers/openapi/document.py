@@ -1,0 +1,173 @@
+"""The OpenAPI document: each protocol's calls, by the contracts of the versions that serve."""
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, NamedTuple
+
+import anyio
+import anyio.to_thread
+import msgspec
+
+from service.core.version_names import VersionNames
+from service.deployment import Deployment
+from service.deployments import Deployments
+from service.handlers.control import described as control
+from service.handlers.description import HEADERS, Described, Description, Serving, words_for
+from service.handlers.inference import described as inference
+from service.handlers.openapi import described as own
+from service.handlers.predictions import described as predictions
+from service.handlers.scoring import described as scoring
+
+PARTS: tuple[Callable[[Description, Sequence[Described]], None], ...] = (
+    predictions.describe,
+    scoring.describe,
+    inference.describe,
+    control.describe,
+    own.describe,
+)
+"""What adds each protocol's calls: a new one is named here."""
+
+_TITLE = "mlflow-hotswap"
+_ABOUT = """Serves what the MLflow registry promotes.
+
+This document is made from the versions that serve now, and another one after each promotion: its \
+`ETag` is another one then, and `x-model-version` says which version it is about."""
+_TAGS = {
+    "predict": "Rows or columns, as JSON or Arrow",
+    "scoring": "MLflow's scoring protocol, as `mlflow models serve` speaks it",
+    "inference": "The Open Inference Protocol, version 2, as Triton and KServe speak it",
+    "model": "What serves, and how it came to",
+    "operate": "The calls of operators",
+    "health": "For probes",
+    "docs": "This document, and a page that shows it",
+}
+
+
+class Written(NamedTuple):
+    """A document as it is sent."""
+
+    body: bytes
+    etag: str
+    headers: Mapping[str, str]
+    """Which version it is about, where that is one."""
+
+
+class Documents:
+    """Holds the document of what serves, and makes another one when it is asked for after a swap.
+
+    A swap itself makes none. It is made in a thread, in pieces: thousands of columns take their
+    time, and nothing else waits for it.
+    """
+
+    def __init__(self, deployments: Deployments) -> None:
+        self._deployments = deployments
+        self._about: tuple[Described, ...] | None = None
+        self._written = Written(b"", "", {})
+        self._one_at_a_time = anyio.Lock()
+
+    async def current(self) -> Written:
+        """Return the document of what serves now."""
+        about = self._look()
+        if about == self._about:
+            return self._written
+        async with self._one_at_a_time:
+            about = self._look()
+            if about != self._about:
+                token_wanted = bool(self._deployments.settings.service.admin_token)
+                hooks = bool(self._deployments.settings.service.webhook_secret)
+                self._written = await anyio.to_thread.run_sync(
+                    lambda: write(about, token_wanted=token_wanted, hooks=hooks)
+                )
+                self._about = about
+        return self._written
+
+    def _look(self) -> tuple[Described, ...]:
+        """Return what serves now, in one step of the event loop."""
+        default = self._deployments.find("")
+        words = words_for(self._deployments)
+        return tuple(
+            Described(name, words[name], one is default, _serving(one))
+            for name, one in self._deployments.items()
+        )
+
+
+def write(models: Sequence[Described], *, token_wanted: bool, hooks: bool) -> Written:
+    """Return the document about these models."""
+    document = Description(token_wanted=token_wanted, takes_webhooks=hooks)
+    for describe in PARTS:
+        describe(document, models)
+    body = b"".join(_written(_head(models), document))
+    etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+    default = _default(models)
+    names = VersionNames(default.model_name, default.version) if default else None
+    return Written(body, etag, names.headers if names else {})
+
+
+def _serving(deployment: Deployment) -> Serving | None:
+    model = deployment.routes.current
+    if model is None:
+        return None
+    return Serving(
+        model.version.name,
+        model.version.version,
+        model.contract,
+        model.proof.example if model.proof is not None else b"",
+        model.pool.settings.answers.non_finite_is_null,
+    )
+
+
+def _default(models: Sequence[Described]) -> Serving | None:
+    return next((model.serving for model in models if model.is_default), None)
+
+
+def _head(models: Sequence[Described]) -> dict[str, Any]:
+    """Return the document but for its calls and schemas."""
+    default = _default(models)
+    info: dict[str, Any] = {
+        "title": f"{default.model_name} by {_TITLE}" if default else _TITLE,
+        "version": default.version if default else _own_version(),
+        "description": _ABOUT,
+        "x-models": [
+            {
+                "name": model.name,
+                "model_name": model.serving.model_name if model.serving else None,
+                "model_version": model.serving.version if model.serving else None,
+            }
+            for model in models
+        ],
+    }
+    tags = [{"name": name, "description": about} for name, about in _TAGS.items()]
+    return {"openapi": "3.1.0", "info": info, "tags": tags}
+
+
+def _written(head: dict[str, Any], document: Description) -> Iterator[bytes]:
+    """Yield the document's JSON, in pieces: one of all of it would hold the interpreter."""
+    yield msgspec.json.encode(head)[:-1] + b',"paths":'
+    yield from _object(document.paths)
+    yield b',"components":{"schemas":'
+    yield from _object(document.schemas)
+    yield b',"responses":'
+    yield from _object(document.responses)
+    yield b',"headers":' + msgspec.json.encode(HEADERS)
+    yield b',"examples":'
+    yield from _object(document.examples)
+    schemes = {"token": {"type": "http", "scheme": "bearer", "description": "The ADMIN_TOKEN"}}
+    if document.token_wanted:
+        yield b',"securitySchemes":' + msgspec.json.encode(schemes)
+    yield b"}}"
+
+
+def _object(members: Mapping[str, Any]) -> Iterator[bytes]:
+    mark = b"{"
+    for name, value in members.items():
+        yield mark + msgspec.json.encode(name) + b":" + msgspec.json.encode(value)
+        mark = b","
+    yield b"}" if members else b"{}"
+
+
+def _own_version() -> str:
+    try:
+        return version(_TITLE)
+    except PackageNotFoundError:  # run from its sources
+        return "0"
