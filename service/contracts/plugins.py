@@ -6,6 +6,7 @@ that makes a contract: see `docs/contracts.md`. It is code that the operator has
 trusted: it runs in the server process and in workers.
 """
 
+import contextlib
 import functools
 import sys
 from collections.abc import Callable
@@ -46,6 +47,16 @@ def plugin_for(name: str) -> Plugin | None:
     return plugin
 
 
+def import_own() -> None:
+    """Import the contracts that this service brings, and look for those that are installed.
+
+    For a fork server: no worker has to. What others have written is imported where it is needed.
+    """
+    for one in _OWN:
+        with contextlib.suppress(SignatureError):
+            plugin_for(one.name)
+
+
 def is_row(plugin: Plugin) -> TypeGuard[type[msgspec.Struct]]:
     """Tell whether a plug-in is what rows are held to."""
     return isinstance(plugin, type) and issubclass(plugin, msgspec.Struct)
@@ -60,12 +71,13 @@ def _loaded(values: tuple[str, ...]) -> tuple[Plugin | None, str]:
     if len(values) > 1:
         return None, f"there are several: {' and '.join(values)}"
     (value,) = values
-    before = set(sys.modules)
+    # A set of all names would write on each name's page, which a worker shares until then.
+    before = {name for name in _TOO_HEAVY if name in sys.modules}
     try:
         plugin: Any = EntryPoint("", value, GROUP).load()
     except (Exception, SystemExit) as error:  # noqa: BLE001 - code that somebody else has written
         return None, f"{value} can't be imported: {type(error).__name__}: {error}"
-    if heavy := sorted(_TOO_HEAVY & (set(sys.modules) - before)):
+    if heavy := sorted(name for name in _TOO_HEAVY - before if name in sys.modules):
         return None, f"{value} imports {', '.join(heavy)}, and may import msgspec alone"
     if not callable(plugin):
         return None, f"{value} is neither a msgspec Struct nor a function"

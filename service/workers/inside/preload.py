@@ -59,7 +59,7 @@ with contextlib.suppress(Exception):
     importlib.import_module("service.workers.inside.libraries").numeric_libraries()
 with contextlib.suppress(Exception):
     # A look through all that is installed, which each version's contract is found by.
-    importlib.import_module("service.contracts.plugins").plugin_for("")
+    importlib.import_module("service.contracts.plugins").import_own()
 # What is here stays: no child's collector looks at it, and so its pages stay shared.
 gc.freeze()
 gc.enable()

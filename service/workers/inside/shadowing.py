@@ -30,7 +30,8 @@ def make_room(model_path: Path, described: dict[str, Any], late: Iterable[str]) 
     ShadowedModuleError for any other module that is loaded, since what holds that one would go on
     with the old and the model with the new.
     """
-    for name in sorted(set(_shipped_names(model_path, described))):
+    shipped = sorted(set(_shipped_names(model_path, described)))
+    for name in shipped:
         if name not in sys.modules:
             continue
         if name != OURS:
@@ -41,7 +42,9 @@ def make_room(model_path: Path, described: dict[str, Any], late: Iterable[str]) 
         import_now(late)
         for loaded in [key for key in sys.modules if key == OURS or key.startswith(OURS + ".")]:
             del sys.modules[loaded]
-    importlib.invalidate_caches()
+    if shipped:
+        # Not for each model: it writes on pages that the fork server shares, for milliseconds.
+        importlib.invalidate_caches()
 
 
 def _shipped_names(model_path: Path, described: dict[str, Any]) -> Iterator[str]:
