@@ -1,14 +1,17 @@
-"""How the libraries that a model needs are set while it is loaded: threads, and MLflow's YAML."""
+"""How libraries are set while a model is loaded: threads, and what MLflow reads, and by what."""
 
 import functools
 import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import mlflow.models.model
 import threadpoolctl
+from mlflow.models import Model
 
 from service.store.mlmodel import safe_load
 
@@ -29,6 +32,28 @@ def quick_yaml() -> Iterator[None]:
     finally:
         if own is not None:
             names["yaml"] = own
+
+
+@contextmanager
+def without_example(path: Path) -> Iterator[None]:
+    """Have MLflow leave the input example of the model in `path` unread where no answer needs it.
+
+    MLflow (3.17) reads it with each model, into a frame that takes as long as a small model's load,
+    and needs it for a type hint that stands for the example's type alone.
+    """
+    own = getattr(Model, "load_input_example", None)
+
+    def load_input_example(model: Any, given: str | None = None) -> Any:
+        needs_it = getattr(model, "_is_type_hint_from_example", bool)
+        return None if given == str(path) and not needs_it() else own(model, given)  # type: ignore[misc]
+
+    if own is not None:
+        Model.load_input_example = load_input_example
+    try:
+        yield
+    finally:
+        if own is not None:
+            Model.load_input_example = own
 
 
 @functools.cache

@@ -12,7 +12,7 @@ from service.predictors.hints import with_defaults
 from service.store.manifest import verify_stored
 from service.store.mlmodel import read_mlmodel
 from service.workers.inside.late_modules import late_modules
-from service.workers.inside.libraries import quick_yaml, use_threads
+from service.workers.inside.libraries import quick_yaml, use_threads, without_example
 from service.workers.inside.model_folder import ModelFolder
 from service.workers.inside.shadowing import make_room
 from service.workers.messages import LoadRequest
@@ -46,7 +46,7 @@ def load_model(request: LoadRequest) -> Loaded:
     make_room(path, described, late_modules())
     # Unwarned: the environment gate has told what differs from the version's requirements.
     # MLflow reads the metadata of every installed package for it, which takes 0.4 s each time.
-    with quick_yaml():
+    with quick_yaml(), without_example(path):
         model = mlflow.pyfunc.load_model(str(path), suppress_warnings=True)
     hinted = with_defaults(contract.signature, model)
     if hinted is not contract.signature:

@@ -1,5 +1,6 @@
 """What is done to load a model sooner, and that nobody else notices."""
 
+import copy
 import warnings
 from pathlib import Path
 
@@ -9,7 +10,8 @@ import yaml
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # MLflow's own, at import
     import mlflow.models.model
-    from mlflow.models import Model
+    from mlflow.models import Model, ModelSignature
+    from mlflow.types.schema import ColSpec, Schema
 
     from service.store import mlmodel
     from service.workers.inside import libraries
@@ -53,3 +55,19 @@ def test_another_mlflow_is_left_as_it_is(monkeypatch: pytest.MonkeyPatch) -> Non
     with libraries.quick_yaml():
         assert not hasattr(mlflow.models.model, "yaml")
     assert not hasattr(mlflow.models.model, "yaml")
+
+
+def test_mlflow_reads_an_example_only_where_it_stands_for_a_type(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That of another model, which a model's own code may load, is read as ever."""
+    monkeypatch.setattr(Model, "load_input_example", lambda _, path=None: f"of {path}")
+    mine = str(tmp_path)
+    signature = ModelSignature(Schema([ColSpec("double", "a")]))
+    plain, typed = Model(signature=signature), Model(signature=copy.copy(signature))
+    typed.signature._is_type_hint_from_example = True
+    with libraries.without_example(tmp_path):
+        assert plain.load_input_example(mine) is None
+        assert plain.load_input_example("other") == "of other"
+        assert typed.load_input_example(mine) == f"of {mine}"
+    assert plain.load_input_example(mine) == f"of {mine}"
