@@ -56,7 +56,7 @@ def tables(results: Results) -> str:
         "MB (PSS)",
         "server process",
         "workers",
-        "fork server, registry processes",
+        "fork server, registry processes, standby worker",
         "whole",
         "the last worker adds",
     ]

@@ -114,6 +114,7 @@ class Deployments(Mapping[str, Deployment]):
             anyio.create_task_group() as self._tasks,
         ):
             self._platform.cpus.share_among(self.settings.workers)
+            self._tasks.start_soon(self._platform.workers.standby.keep)
             async with anyio.create_task_group() as starts:
                 for name, settings in self.settings.deployments.items():
                     keeper = self._keepers[name] = self._keeper(name, settings, self._platform)

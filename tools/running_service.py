@@ -26,6 +26,7 @@ START_TIMEOUT_S = 100.0
 STATE_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 20.0
 _POLL_S = 0.05
+_STARTS = frozenset({"child started", "standby worker used"})
 _AT_REST = frozenset({"ready", "unloaded", "failed"})
 _ROOT = Path(__file__).resolve().parents[1]
 _SETTINGS = ("MODEL_", "MLFLOW_", "ADMIN_")
@@ -131,6 +132,17 @@ class RunningService:
             timeout_s,
         )
 
+    def await_standby(self, *, other_than: int | None = None) -> int:
+        """Wait until a worker stands by, and return its process id."""
+        seen: list[int] = []
+
+        def stands_by() -> bool:
+            seen[:] = self.standby_pids()
+            return seen not in ([], [other_than])
+
+        self.wait_until(stands_by, "a worker stands by")
+        return seen[0]
+
     # -- its processes ---------------------------------------------------------------------------
 
     def children(self) -> list[psutil.Process]:
@@ -155,13 +167,26 @@ class RunningService:
         """Return it and every process below it."""
         return [psutil.Process(self.process.pid), *self.children()]
 
+    def starts(self, child: str) -> list[dict[str, Any]]:
+        """Return the log's lines on each start of a child whose name begins so, oldest first.
+
+        A standby worker is logged twice: when it is started, and under its new name when it is
+        used.
+        """
+        return [
+            event
+            for event in self.events()
+            if event.get("event") in _STARTS and event["child"].startswith(child)
+        ]
+
     def started_pids(self, child: str) -> list[int]:
         """Return the process ids of every child whose name begins so, by the log of its start."""
-        return [
-            event["pid"]
-            for event in self.events()
-            if event.get("event") == "child started" and event["child"].startswith(child)
-        ]
+        return [event["pid"] for event in self.starts(child)]
+
+    def standby_pids(self) -> list[int]:
+        """Return the process id of the worker that stands by, if one does, by the log."""
+        standby = set(self.started_pids("standby-worker")) - set(self.started_pids("worker-"))
+        return [child.pid for child in self.children() if child.pid in standby]
 
     def worker_pids(self) -> list[int]:
         """Return the process ids of the workers of the serving version."""
@@ -169,7 +194,7 @@ class RunningService:
         return pids
 
     def is_at_rest(self) -> bool:
-        """Tell whether every worker is there, and no version is loaded, drained or compiled."""
+        """Tell whether all workers are there, one stands by, and nothing loads or is compiled."""
         info = self.info()
         pids = {child.pid for child in self.children()}
         return (
@@ -177,6 +202,7 @@ class RunningService:
             and pids.issuperset(info["serving"]["pool"]["pids"])
             and len(info["serving"]["pool"]["pids"]) == info["serving"]["pool"]["workers"]
             and pids.isdisjoint(self.started_pids("compiler"))
+            and bool(self.standby_pids())
         )
 
     def stop(self, signal_number: int = signal.SIGTERM) -> int:

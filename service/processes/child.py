@@ -206,6 +206,11 @@ class Child:
         _log.error("child answered what can't be", child=self.name, reason=reason)
         return self._loss(f"{self.name} was ended: {presentable(reason)}")
 
+    def rename(self, name: str, log_fields: dict[str, str]) -> None:
+        """Call it something else from now on, and tag what it prints by other fields."""
+        self.name = self._pipe.name = name
+        self._log_fields = log_fields
+
     async def ping(self, timeout_s: float) -> None:
         """Ask for a sign of life. Raise as `call` does."""
         await self.call(PING, Nothing(), Nothing, timeout_s=timeout_s)

@@ -42,7 +42,8 @@ class ChildPipe:
     def __init__(
         self, name: str, on_frame: Callable[[bytes], None], on_end: Callable[[], None]
     ) -> None:
-        self._name = name
+        self.name = name
+        """What it is called in the log."""
         self._on_frame = on_frame
         self._on_end = on_end
         self._loop = asyncio.get_running_loop()
@@ -131,7 +132,7 @@ class ChildPipe:
             try:
                 frames = self._frames.feed(data)
             except MalformedFrameError as error:
-                _log.error("child sent what is no frame", child=self._name, reason=str(error))
+                _log.error("child sent what is no frame", child=self.name, reason=str(error))
                 data = b""
         if not data:
             self._tell_end()
@@ -149,7 +150,7 @@ class ChildPipe:
     # -- where the loop can't watch ---------------------------------------------------------------
 
     def _start_thread(self, run: Callable[[], None], role: str) -> None:
-        thread = threading.Thread(target=run, name=f"{self._name}-{role}", daemon=True)
+        thread = threading.Thread(target=run, name=f"{self.name}-{role}", daemon=True)
         thread.start()
         self._threads.append(thread)
 

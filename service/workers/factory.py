@@ -1,24 +1,47 @@
 """Start workers: the same process for every version, until it loads one."""
 
+from functools import partial
+
+import structlog
+
 from service.processes.child import Child, ChildSpec, ChildThreads, start_child
 from service.processes.launch import preload
 from service.workers.errors import WORKER_ERRORS
 from service.workers.occupancy import MOST_CALLS
 from service.workers.pool_settings import ProcessSettings
 from service.workers.preloaded import PRELOADED
+from service.workers.standby import USUAL_TIMES, StandbyTimes, StandbyWorker
+
+_STANDBY = "standby-worker"
+
+_log = structlog.get_logger("child")
 
 
 class WorkerFactory:
     """Starts the workers of all versions, where possible from a process that has the imports."""
 
-    def __init__(self, threads: ChildThreads) -> None:
+    def __init__(self, threads: ChildThreads, times: StandbyTimes = USUAL_TIMES) -> None:
         preload(PRELOADED)
         self.threads = threads
+        self.standby = StandbyWorker(partial(self._started, _STANDBY, {}), times)
 
     async def start(
         self, name: str, log_fields: dict[str, str], settings: ProcessSettings
     ) -> Child:
-        """Return a worker that is warm and has no version yet. Raise as `start_child` does."""
+        """Return a warm worker without a version: the standby worker where there is one.
+
+        Raise as `start_child` does.
+        """
+        child = await self.standby.take(settings)
+        if child is None:
+            return await self._started(name, log_fields, settings)
+        child.rename(name, log_fields)
+        _log.info("standby worker used", child=name, pid=child.pid, **log_fields)
+        return child
+
+    async def _started(
+        self, name: str, log_fields: dict[str, str], settings: ProcessSettings
+    ) -> Child:
         spec = ChildSpec(
             target="service.workers.inside.worker:operations",
             name=name,

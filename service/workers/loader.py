@@ -46,18 +46,19 @@ class WorkerLoader:
         ChildRaisedError, ChildTimeoutError, ChildLostError, ChildStartError, StoreCorruptError,
         SignatureError.
         """
-        compiled = self._activation.folder
-        try:
-            return await self._load_with(compiled)
-        except StoreCorruptError:
-            if not await self._files.restored():
-                raise
-            return await self._load_with(compiled)
-        except ChildLostError as error:
-            if not compiled or error.killed_from_outside:
-                raise
-            self._activation.drop(str(error))
-        return await self._load_with("")
+        with self._factory.standby.loading(self._settings.process):
+            compiled = self._activation.folder
+            try:
+                return await self._load_with(compiled)
+            except StoreCorruptError:
+                if not await self._files.restored():
+                    raise
+                return await self._load_with(compiled)
+            except ChildLostError as error:
+                if not compiled or error.killed_from_outside:
+                    raise
+                self._activation.drop(str(error))
+            return await self._load_with("")
 
     async def _load_with(self, compiled: str) -> tuple[WorkerHandle, LoadReply]:
         version, settings = self._stored.version, self._settings

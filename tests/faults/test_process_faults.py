@@ -48,6 +48,17 @@ def test_a_registry_process_that_is_killed(rig: Rig, name: str) -> None:
         assert rig.service.started_pids(name)[-1] != killed
 
 
+@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGSTOP])
+def test_a_standby_worker_is_lost(rig: Rig, sent: signal.Signals) -> None:
+    """0 requests fail; another worker serves the next promotion, and then another one stands by."""
+    with rig.exact_traffic():
+        lost = rig.service.await_standby()
+        os.kill(lost, sent)
+        rig.service.wait_serving(rig.promote_new(next(_factors)))
+        assert lost not in rig.service.worker_pids()
+        rig.service.await_standby(other_than=lost)
+
+
 @only_linux
 def test_a_fork_server_that_is_killed(rig: Rig) -> None:
     """0 requests fail, also where a worker is killed with it; the next promotion is served."""
@@ -116,6 +127,7 @@ def test_a_server_that_is_killed_takes_its_children_along(rig: Rig, tmp_path: Pa
     ):
         service.wait_until(lambda: all(hammer.seen), "answers before the signal")
         started = _model_processes(service, tmp_path / "pids")
+        service.await_standby()
         body = {"instances": [{"a": 1.0, "do": "spin"}]}
         lost = pool.submit(httpx.post, f"{service.url}/predict", json=body, timeout=60)
         service.wait_until(
@@ -138,7 +150,8 @@ def test_a_server_that_is_killed_takes_its_children_along(rig: Rig, tmp_path: Pa
         started = _model_processes(again, tmp_path / "others")
         if sys.platform == "linux":
             os.kill(_fork_server(again), signal.SIGSTOP)
-        for worker in again.worker_pids():
+        # The standby worker would take the place of one that is lost.
+        for worker in (again.await_standby(), *again.worker_pids()):
             os.kill(worker, signal.SIGKILL)
         again.wait_until(lambda: again.get("/health").status_code == 503, "its loss is seen", 2.0)
         footprint.all_gone(started)

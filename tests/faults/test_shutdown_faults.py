@@ -153,6 +153,8 @@ def test_sigterm_in_each_phase(
         ) as hammer,
     ):
         service.wait_until(lambda: all(hammer.seen), "answers before the signal")
+        if phase == "idle":
+            service.await_standby()
         sent = [] if phase == "idle" else _reach(phase, service, mlflow_server, name, pool)
         family = service.family()
         signal_to(service.process.pid, signal.SIGTERM)

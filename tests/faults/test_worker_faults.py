@@ -276,11 +276,7 @@ def test_a_version_whose_workers_keep_dying(service: RunningService, before: Foo
 
 def _workers_started(service: RunningService, version: str) -> list[tuple[int, datetime]]:
     """Return the process id and time of each start of a version's worker, oldest first."""
-    return [
-        (event["pid"], _when(event))
-        for event in service.events()
-        if event.get("event") == "child started" and event["child"].startswith(f"worker-{version}-")
-    ]
+    return [(event["pid"], _when(event)) for event in service.starts(f"worker-{version}-")]
 
 
 def _when(event: dict[str, str]) -> datetime:

@@ -193,6 +193,15 @@ def test_a_promotion_and_a_crash_of_one_lose_no_request_of_another(many: Many) -
     assert {(seen.status, seen.version) for seen in answers} == {(200, "1")}
 
 
+def test_one_worker_stands_by_for_all_models(many: Many) -> None:
+    """The model that is promoted next uses it, and then another one stands by for the others."""
+    for name in (STEADY, PLAIN):
+        standby = many.service.await_standby()
+        many.server.set_alias(many.registered[name], ALIAS, 2)
+        many.wait_serving(name, "2")
+        assert many.info(name)["serving"]["pool"]["pids"] == [standby]
+
+
 def test_a_pin_is_of_one_model(many: Many) -> None:
     """By the command, too; the others follow the registry."""
     hotswap = partial(many.service.hotswap, models_file=many.file)
