@@ -3,8 +3,8 @@
 import gc
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from typing import Any
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from typing import Any, Protocol
 
 import structlog
 from litestar import Litestar
@@ -41,6 +41,18 @@ _COLLECT_AFTER = (20_000, 20, 100)
 """New objects until the young are looked at, and how many such looks until the older ones are."""
 
 
+class OtherTransport(Protocol):
+    """What serves the same deployments beside HTTP."""
+
+    def running(self, grace_s: float) -> AbstractAsyncContextManager[None]:
+        """Serve meanwhile, and then let calls under way be answered, for so long."""
+        ...
+
+    async def stop(self, grace_s: float) -> None:
+        """Begin to end: take no new calls, and return once those under way are answered."""
+        ...
+
+
 def create_app(deployments: Deployments | None = None) -> Litestar:
     """Make the ASGI application of these deployments, which run as long as it does.
 
@@ -56,10 +68,15 @@ def create_app(deployments: Deployments | None = None) -> Litestar:
     if caution := require_writable(service.cache_dir):
         structlog.get_logger(__name__).warning("CACHE_DIR is not safe", reason=caution)
     dataplane = DataPlane(service.raw_body_bytes, service.max_body_bytes)
+    calls = _grpc_server(deployments, dataplane) if service.grpc_port else None
 
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
-        async with deployments.running():
+        async with AsyncExitStack() as running:
+            await running.enter_async_context(deployments.running())
+            if calls is not None:
+                drain_s = deployments.settings.drain_timeout_s
+                await running.enter_async_context(calls.running(drain_s))
             # All that exists by now stays. A look for garbage at all of it, or every few requests,
             # would cost more than it finds: what a request makes is gone with it.
             gc.freeze()
@@ -125,9 +142,16 @@ def create_app(deployments: Deployments | None = None) -> Litestar:
     )
     app.state.host_names = host_names
     app.state.settings = service
+    app.state.grpc = calls
     # Until this process ends: the lock goes with it.
     app.state.held = held
     return app
+
+
+def _grpc_server(deployments: Deployments, dataplane: DataPlane) -> OtherTransport:
+    from service.handlers.grpc.server import GrpcServer  # noqa: PLC0415 - an extra, which few want
+
+    return GrpcServer(deployments, dataplane, deployments.settings.service)
 
 
 def _deployments_or_exit() -> Deployments:

@@ -48,6 +48,9 @@ def serve() -> None:
         hide_memory()
         credentials = WorkerVariables(service.worker_env).withhold()
         with listen(service.host, service.port) as listener:
+            if service.grpc_port:
+                # gRPC takes it once it runs; that it can is to be known before all else.
+                listen(service.host, service.grpc_port, setting="GRPC_PORT").close()
             require_writable(service.cache_dir)
             temp = temp_folder(service.cache_dir)
             temp.use()

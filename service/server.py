@@ -5,9 +5,12 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
+from functools import partial
 from types import FrameType
+from typing import Any
 
+import anyio
 import structlog
 import uvicorn
 
@@ -44,8 +47,10 @@ class _Server(uvicorn.Server):
         say_so: Callable[[], None],
         lead_s: float,
         limit_s: float,
+        stop_grpc: Callable[[], Coroutine[Any, Any, None]] | None,
     ) -> None:
         super().__init__(config)
+        self._stop_grpc = stop_grpc
         self._watch = watch
         self._limit_s = limit_s
         self._ends = False
@@ -57,7 +62,10 @@ class _Server(uvicorn.Server):
         """Close the listener, let what is under way be answered, and end all connections."""
         # First: of what is accepted from now on, uvicorn would not know.
         self._watch.is_ending = True
-        await super().shutdown(sockets)
+        async with anyio.create_task_group() as both:
+            if self._stop_grpc is not None:
+                both.start_soon(self._stop_grpc)
+            await super().shutdown(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Turn readiness red, and end DRAIN_LEAD_S later; immediately for a second signal."""
@@ -120,6 +128,7 @@ def serve(
         deployments.begin_draining,
         service.drain_lead_s,
         limit_of_end(service.drain_lead_s, settings.drain_timeout_s),
+        partial(app.state.grpc.stop, settings.drain_timeout_s) if app.state.grpc else None,
     )
     try:
         server.run(sockets=[listener])

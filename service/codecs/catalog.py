@@ -8,6 +8,7 @@ from types import ModuleType
 
 from service.codecs.codec import AnswerForm, Codec
 from service.codecs.inference.codec import InferenceTensors
+from service.codecs.inference.message_codec import InferenceMessages
 from service.codecs.rows_and_columns.codec import RowsAndColumns
 from service.codecs.scoring.codec import PlainScoring
 from service.contracts.contract import Contract
@@ -15,10 +16,12 @@ from service.contracts.contract import Contract
 ROWS_AND_COLUMNS = "rows-and-columns"
 ARROW = "arrow"
 INFERENCE = "inference"
+INFERENCE_MESSAGES = "inference-messages"
 
 EVERYWHERE: dict[str, Callable[[Contract], Codec]] = {
     ROWS_AND_COLUMNS: RowsAndColumns,
     INFERENCE: InferenceTensors,
+    INFERENCE_MESSAGES: InferenceMessages,
 }
 """What opens a codec that the server process speaks as well as workers do."""
 

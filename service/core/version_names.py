@@ -53,3 +53,8 @@ class VersionNames(msgspec.Struct, frozen=True, array_like=True, dict=True):
     def raw_headers(self) -> list[tuple[bytes, bytes]]:
         """`headers` as ASGI has them."""
         return [(name.encode(), value.encode()) for name, value in self.headers.items()]
+
+    @cached_property
+    def trailers(self) -> tuple[tuple[str, str], ...]:
+        """`headers` as gRPC has them."""
+        return tuple(self.headers.items())

@@ -1,6 +1,7 @@
 """What can be set for the service as a whole: its address, its bounds, access, and its folder."""
 
 import re
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -10,6 +11,9 @@ from msgspec import Meta
 from service.settings.errors import SettingsError
 from service.settings.kinds import DAY_S, Bytes, Seconds
 from service.settings.texts import HOSTS, SECRETS, TOKEN, VARIABLES, shown_setting
+
+_OF_GRPC = ("grpc", "grpc_health", "grpc_reflection")
+"""Packages of the extra `grpc`."""
 
 
 class ServiceSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,6 +40,10 @@ class ServiceSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     port: Annotated[int, Meta(ge=0, le=65_535)] = 8080
     """The port to listen on; 0 takes a free one."""
+
+    grpc_port: Annotated[int, Meta(ge=0, le=65_535)] = 0
+    """The port for the Open Inference Protocol over gRPC, on HOST; 0 for none. It needs the extra
+    `grpc`."""
 
     worker_spin_us: Annotated[int, Meta(ge=0, le=100_000)] = 300
     """Microseconds that a worker polls for its next call before it sleeps, while calls come
@@ -108,7 +116,7 @@ class ServiceSettings(msgspec.Struct, frozen=True, kw_only=True):
 
         Raises:
             SettingsError: it begins with a user's home folder, and there is none; or WORKER_ENV
-                names a secret of the service's own.
+                names a secret of the service's own; or GRPC_PORT is set without the extra.
         """
         try:
             folder = self.cache_dir.expanduser()
@@ -125,6 +133,11 @@ class ServiceSettings(msgspec.Struct, frozen=True, kw_only=True):
             raise SettingsError(
                 f"{shown_setting('worker_env', self.worker_env)} is wrong: allowed is any "
                 f"variable but {' and '.join(sorted(never))}, known to the server process alone"
+            )
+        if self.grpc_port and not all(map(find_spec, _OF_GRPC)):
+            raise SettingsError(
+                f"{shown_setting('grpc_port', str(self.grpc_port))} is wrong: allowed is 0, or "
+                "any port once the extra is installed: pip install 'mlflow-hotswap[grpc]'"
             )
 
     def __repr__(self) -> str:

@@ -4,7 +4,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from service.codecs.catalog import ARROW, INFERENCE, ROWS_AND_COLUMNS
+from service.codecs.catalog import ARROW, INFERENCE, INFERENCE_MESSAGES, ROWS_AND_COLUMNS
+from tests.support import inference_messages
 from tests.support.inference_bodies import answered, binary_body, json_body, values_in
 from tests.support.tensors_codec import NAME as TENSORS
 from tools.arrow_bodies import stream, table_of
@@ -102,12 +103,34 @@ class BinaryTensors(JsonTensors):
         return binary_body(columns)
 
 
+class RawMessages:
+    """Speaks the Open Inference Protocol over gRPC, with raw contents."""
+
+    def request(self, columns: Columns) -> bytes:
+        """Return the message of a request for these values."""
+        return inference_messages.request(columns, raw=True)
+
+    def answer(self, body: bytes) -> tuple[dict[str, list[Any]], str]:
+        """Return an answer's values, and its version."""
+        return inference_messages.answered(body)
+
+
+class TypedMessages(RawMessages):
+    """Speaks it with contents in fields of their type."""
+
+    def request(self, columns: Columns) -> bytes:
+        """Return the message of a request for these values."""
+        return inference_messages.request(columns, raw=False)
+
+
 SPEAKERS: list[tuple[str, Speaker]] = [
     (ROWS_AND_COLUMNS, Rows()),
     (ROWS_AND_COLUMNS, ByColumns()),
     (ARROW, Streams()),
     (INFERENCE, JsonTensors()),
     (INFERENCE, BinaryTensors()),
+    (INFERENCE_MESSAGES, RawMessages()),
+    (INFERENCE_MESSAGES, TypedMessages()),
     (TENSORS, NamedTensors()),
 ]
 """By the name of the codec; one may have several forms."""

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from service.commands.demo.model import NAME, OUTPUTS, generate, train
-from tools.mlflow_server import MlflowServer, unique_name
+from tools.mlflow_server import MlflowServer, free_port, unique_name
 from tools.running_service import RunningService, start
 
 
@@ -20,6 +20,7 @@ class Guide(NamedTuple):
     version: str
     alias: str
     pyfunc: Any
+    grpc_address: str
     months: pd.DataFrame
     """Months of which the model has not seen the rows."""
 
@@ -38,8 +39,15 @@ def serve_guide(server: MlflowServer, folder: Path) -> Iterator[Guide]:
     """Train a small forest, register it under the guide's name, and serve it by its own alias."""
     registered = register_guide(server)
     # Shared by many tests, beside which it should cost little: so it looks seldom.
-    with start(folder, server.uri, model_alias=registered.alias, poll_interval_s=2) as service:
-        yield Guide(service, *registered, generate(60, seed=5)[0])
+    port = free_port()
+    with start(
+        folder,
+        server.uri,
+        model_alias=registered.alias,
+        poll_interval_s=2,
+        grpc_port=port,
+    ) as service:
+        yield Guide(service, *registered, f"127.0.0.1:{port}", generate(60, seed=5)[0])
 
 
 class RegisteredGuide(NamedTuple):

@@ -1,7 +1,7 @@
-"""Write a model's answers as tensors, in JSON and behind it."""
+"""Write a model's answers as tensors: their elements, and the JSON that they stand in or behind."""
 
 from collections.abc import Generator, Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -49,16 +49,19 @@ def only(predictions: Predictions, indices: list[int]) -> Predictions:
     )
 
 
-def encoded(
-    predictions: Predictions,
-    rows: range,
-    asked: Asked,
-    names: VersionNames,
-    declared: Mapping[str, str],
-) -> Generator[None, None, bytes]:
-    """Return the whole answer for these rows, and yield between some of them and the next."""
-    outputs: list[bytes] = []
-    binaries: list[bytes] = []
+class WrittenOutput(NamedTuple):
+    """An output whose elements are written already: in parts, bytes or JSON."""
+
+    column: AnswerColumn
+    is_binary: bool
+    parts: list[bytes]
+
+
+def written_outputs(
+    predictions: Predictions, rows: range, asked: Asked, declared: Mapping[str, str]
+) -> Generator[None, None, list[WrittenOutput]]:
+    """Return the outputs that are asked for, and yield between some of their rows and the next."""
+    outputs: list[WrittenOutput] = []
     a_time = rows_within(predictions, _CHUNK_VALUES)
     for index, is_binary in chosen(predictions, asked):
         name = predictions.names[index]
@@ -75,16 +78,31 @@ def encoded(
             if parts or outputs:
                 yield
             parts.append((column.binary if is_binary else column.json)(start, stop))
+        outputs.append(WrittenOutput(column, is_binary, parts))
+    return outputs
+
+
+def whole_answer(
+    outputs: list[WrittenOutput], rows: int, asked: Asked, names: VersionNames
+) -> bytes:
+    """Return the answer in JSON, with the bytes of binary outputs behind it."""
+    told: list[bytes] = []
+    binaries: list[bytes] = []
+    for column, is_binary, parts in outputs:
         if is_binary:
-            size = sum(map(len, parts))
             binaries += parts
-            outputs.append(_head(column, rows, asked, size) + b"}")
+            told.append(_head(column, rows, asked, sum(map(len, parts))) + b"}")
         else:
             head = _head(column, rows, asked, None)
-            outputs.append(b'%b,"data":[%b]}' % (head, b",".join(parts)))
-    is_mixed = any(binary for _, binary in chosen(predictions, asked))
-    written = b"%b,%b" % (_beginning(asked, names), b'"outputs":[' + b",".join(outputs) + b"]}")
+            told.append(b'%b,"data":[%b]}' % (head, b",".join(parts)))
+    is_mixed = any(output.is_binary for output in outputs)
+    written = b"%b,%b" % (_beginning(asked, names), b'"outputs":[' + b",".join(told) + b"]}")
     return b"".join([before_answer(len(written) if is_mixed else 0), written, *binaries])
+
+
+def shape_of(column: AnswerColumn, rows: int, asked: Asked) -> list[int]:
+    """Return an output's shape; a column of a frame is [N, 1]."""
+    return [rows, *(column.shape or ([1] if asked.kind == "pd" else []))]
 
 
 def _chunks(rows: range, a_time: int) -> Iterator[tuple[int, int]]:
@@ -105,15 +123,12 @@ def _beginning(asked: Asked, names: VersionNames) -> bytes:
     return write(told)[:-1]
 
 
-def _head(column: AnswerColumn, rows: range, asked: Asked, size: int | None) -> bytes:
+def _head(column: AnswerColumn, rows: int, asked: Asked, size: int | None) -> bytes:
     """Return an output as JSON, but for its data and its end."""
-    shape = column.shape
-    if asked.kind == "pd" and not shape:
-        shape = [1]
     told: dict[str, Any] = {
         "name": column.name,
         "datatype": column.datatype,
-        "shape": [len(rows), *shape],
+        "shape": shape_of(column, rows, asked),
     }
     parameters: dict[str, Any] = {}
     if column.content_type:

@@ -12,7 +12,7 @@ import numpy as np
 
 from service.codecs.bounds import Bounds
 from service.codecs.inference.datatypes import BF16, BYTES, DTYPES, IN_JSON, KNOWN
-from service.codecs.inference.request import Sent
+from service.codecs.inference.request import Sent, TypedElements
 from service.contracts.faults import Fault, decode, first_index, violation, violation_in
 from service.core.errors import BodyTooLargeError, ContractViolationError, MalformedBodyError
 
@@ -38,6 +38,7 @@ class Read:
         JSON may have nulls where `nulls` says so.
         """
         tensor = sent.tensor
+        self.elements: Elements
         self.name = tensor.name
         self.datatype = tensor.datatype
         self.shape = tensor.shape
@@ -46,12 +47,13 @@ class Read:
             raise violation(path, f"one of {', '.join(KNOWN)}", tensor.datatype)
         count = self._count(bounds)
         self.rows = tensor.shape[0]
-        self.in_json = sent.binary is None
-        self.elements = (
-            self._from_json(tensor.data, count, nulls=nulls)
-            if sent.binary is None
-            else self._from_binary(sent.binary, count, bounds)
-        )
+        self.in_json = sent.binary is None and sent.contents is None
+        if sent.binary is not None:
+            self.elements = self._from_binary(sent.binary, count, bounds)
+        elif sent.contents is not None:
+            self.elements = self._from_contents(sent.contents, count, bounds)
+        else:
+            self.elements = self._from_json(tensor.data, count, nulls=nulls)
 
     @property
     def a_row(self) -> int:
@@ -141,7 +143,7 @@ class Read:
         if len(data) != count * dtype.itemsize:
             raise MalformedBodyError(
                 f"inputs.{self.name}: {count} elements of {self.datatype} are "
-                f"{count * dtype.itemsize} bytes, and binary_data_size is {len(data)}"
+                f"{count * dtype.itemsize} bytes, and {len(data)} came"
             )
         found = np.frombuffer(data, dtype)
         if self.datatype == BF16:
@@ -153,12 +155,26 @@ class Read:
                 raise ContractViolationError(self.path(row), row, "0 or 1 for BOOL", "another byte")
         return found
 
+    def _from_contents(self, contents: TypedElements, count: int, bounds: Bounds) -> Elements:
+        found = contents.elements(f"inputs.{self.name}", self.datatype, count, bounds)
+        if isinstance(found, list) or found.dtype == DTYPES[self.datatype]:
+            return found
+        # Several datatypes share a field that is wider than they are.
+        limits = np.iinfo(DTYPES[self.datatype])
+        wrong = (found < limits.min) | (found > limits.max)
+        if wrong.any():
+            at = int(wrong.argmax())
+            row = at * self.rows // count
+            expected = f"an integer that fits {self.datatype}"
+            raise violation(self.path(row), expected, found[at].item(), row)
+        return found.astype(DTYPES[self.datatype])
+
     def _texts(self, data: memoryview, count: int, bounds: Bounds) -> list[bytes]:
         """Read BYTES: before each element its length, as four bytes."""
         if count * _LENGTH.size > len(data):
             raise MalformedBodyError(
                 f"inputs.{self.name}: {count} elements of BYTES have {count * _LENGTH.size} bytes "
-                f"at least, and binary_data_size is {len(data)}"
+                f"at least, and {len(data)} came"
             )
         if count * _TEXT_BYTES + len(data) > bounds.decoded_bytes:
             raise BodyTooLargeError(

@@ -1,11 +1,13 @@
 """A request of the protocol: its JSON as msgspec reads it, and what it says of its answer."""
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from collections.abc import Container, Mapping
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
+import numpy as np
 from msgspec import UNSET, UnsetType
 
+from service.codecs.bounds import Bounds
 from service.codecs.codec import Form, Wanted
 from service.contracts.faults import decode, violation
 from service.core.errors import ContractViolationError, MalformedBodyError
@@ -55,11 +57,25 @@ class Asked(Wanted, frozen=True):
     kind: str = ""
 
 
+class TypedElements(Protocol):
+    """Elements in fields of their type, as a message has them; see `contents.Contents`."""
+
+    def elements(
+        self, path: str, datatype: str, count: int, bounds: Bounds
+    ) -> "np.ndarray[Any, Any] | list[bytes]":
+        """Return so many elements of this datatype."""
+        ...
+
+
 class Sent(NamedTuple):
-    """A tensor as it was sent, and its bytes if it is binary."""
+    """A tensor as it was sent: its bytes if it is binary, its typed elements if it has those.
+
+    With neither its elements are JSON.
+    """
 
     tensor: InputTensor
     binary: memoryview | None
+    contents: TypedElements | None = None
 
 
 _REQUEST = msgspec.json.Decoder(InferRequest)
@@ -109,11 +125,7 @@ def tensors_of(request: InferRequest, binary: memoryview) -> dict[str, Sent]:
     for tensor in request.inputs:
         name, parameters = tensor.name, tensor.parameters or {}
         path = f"inputs.{name}"
-        if name in found:
-            raise ContractViolationError(path, None, "one tensor of this name", "two")
-        if "shared_memory_region" in parameters:
-            wanted = "its data in the request, since no shared memory is read"
-            raise ContractViolationError(path, None, wanted, "shared memory")
+        check_input(tensor, found)
         size = parameters.get("binary_data_size")
         if size is None:
             if tensor.data is UNSET:
@@ -138,6 +150,16 @@ def tensors_of(request: InferRequest, binary: memoryview) -> dict[str, Sent]:
             f"{len(binary)} bytes follow the JSON, and the tensors have {at} of them"
         )
     return found
+
+
+def check_input(tensor: InputTensor, known: Container[str]) -> None:
+    """Raise ContractViolationError for a name that is known already, and for shared memory."""
+    path = f"inputs.{tensor.name}"
+    if tensor.name in known:
+        raise ContractViolationError(path, None, "one tensor of this name", "two")
+    if tensor.parameters and "shared_memory_region" in tensor.parameters:
+        wanted = "its data in the request, since no shared memory is read"
+        raise ContractViolationError(path, None, wanted, "shared memory")
 
 
 def boolean(parameters: Mapping[str, msgspec.Raw], name: str, at: str) -> bool:

@@ -19,20 +19,23 @@ def paths(end: str) -> list[str]:
     return [f"/v2/models/{CALLED}{end}", f"/v2/models/{VERSIONED}{end}"]
 
 
-def served(request: Request[Any, Any, Any], deployment: Deployment) -> LoadedModel:
+def wanted_version(request: Request[Any, Any, Any]) -> str | None:
+    """Return the version that a path names, None where it names none."""
+    version: str | None = request.path_params.get("version")
+    return version
+
+
+def served(deployment: Deployment, wanted: str | None) -> LoadedModel:
     """Return what serves. Raise NoVersionError, and UnknownVersionError for another version."""
     model = deployment.routes.current
     if model is None:
         raise NoVersionError(f"no version of {deployment.name} serves: {deployment.why_not}")
-    check_version(request, deployment, model.version)
+    check_version(deployment, wanted, model.version)
     return model
 
 
-def check_version(
-    request: Request[Any, Any, Any], deployment: Deployment, version: ModelVersion
-) -> None:
-    """Raise UnknownVersionError where a path names another version than this one."""
-    wanted = request.path_params.get("version")
+def check_version(deployment: Deployment, wanted: str | None, version: ModelVersion) -> None:
+    """Raise UnknownVersionError where another version than this one is wanted."""
     if wanted is not None and wanted != version.version:
         raise UnknownVersionError(
             f"version {presentable(wanted, NAME_CHARACTERS)!r} of {deployment.name} is not loaded: "

@@ -17,7 +17,7 @@ from service.deployments import Deployments
 from service.handlers.caller import caller_of
 from service.handlers.deadline import deadline_in
 from service.handlers.early_refusal import MOST_DIGITS, refuse_early
-from service.handlers.inference.addressed import check_version, paths, served
+from service.handlers.inference.addressed import check_version, paths, served, wanted_version
 from service.handlers.inference.compression import Compression, coding_of, wanted_coding
 from service.handlers.inference.faults import FAULTS
 from service.serving.dataplane import DataPlane
@@ -47,7 +47,8 @@ async def infer(
     Its tensors are what `GET /v2/models/{name}` shows. Any content type is taken: clients of Triton
     send none.
     """
-    model = served(request, deployment)
+    wanted = wanted_version(request)
+    model = served(deployment, wanted)
     encoding = ", ".join(request.headers.getall("content-encoding", []))
     coding_of(encoding)
     refuse_early(request, deployment, dataplane)
@@ -69,7 +70,7 @@ async def infer(
         deadline_in(timeout_s),
     )
     # A swap may have come between.
-    check_version(request, deployment, answer.version)
+    check_version(deployment, wanted, answer.version)
     headers = dict(answer.names.headers)
     json_bytes = json_bytes_of(answer.body)
     if json_bytes:

@@ -9,7 +9,7 @@ from service.codecs.inference.datatypes import TensorSpec, input_tensors, output
 from service.core.errors import NoVersionError
 from service.deployment import Deployment
 from service.deployments import Deployments
-from service.handlers.inference.addressed import check_version, paths, served
+from service.handlers.inference.addressed import check_version, paths, served, wanted_version
 from service.handlers.inference.faults import FAULTS
 from service.handlers.readiness import readiness_of
 from service.serving.model import LoadedModel
@@ -28,7 +28,7 @@ async def model_metadata(
 
     Outputs are what its signature says: none where it says nothing.
     """
-    model = served(request, deployment)
+    model = served(deployment, wanted_version(request))
     body = {
         "name": deployment.name,
         "versions": [model.version.version],
@@ -49,11 +49,7 @@ async def model_ready(
     deployments: NamedDependency[Deployments],
 ) -> dict[str, Any]:
     """Answer 200 while some worker that lives has the version loaded, else 503 with why not."""
-    model = deployment.routes.current
-    if model is not None:
-        check_version(request, deployment, model.version)
-    known = readiness_of(deployment)
-    error = "the service is ending" if deployments.draining else known.error
+    error = why_not_answering(deployments, deployment, wanted_version(request))
     if error:
         raise NoVersionError(error)
     return {"name": deployment.name, "ready": True}
@@ -70,7 +66,7 @@ async def model_config(
 
     `max_batch_size` is 0, which says that shapes have the rows in them.
     """
-    model = served(request, deployment)
+    model = served(deployment, wanted_version(request))
     body = {
         "name": deployment.name,
         "platform": PLATFORM,
@@ -91,7 +87,15 @@ async def model_statistics(
     request: Request[Any, Any, Any], deployment: NamedDependency[Deployment]
 ) -> dict[str, Any]:
     """Answer with how many requests the version that serves answered and failed since its load."""
-    return {"model_stats": [_counted(deployment, served(request, deployment))]}
+    return {"model_stats": [_counted(deployment, served(deployment, wanted_version(request)))]}
+
+
+def why_not_answering(deployments: Deployments, deployment: Deployment, wanted: str | None) -> str:
+    """Say why a model can't answer, '' where it can. Raise UnknownVersionError."""
+    model = deployment.routes.current
+    if model is not None:
+        check_version(deployment, wanted, model.version)
+    return "the service is ending" if deployments.draining else readiness_of(deployment).error
 
 
 def _counted(deployment: Deployment, model: LoadedModel) -> dict[str, Any]:
@@ -110,5 +114,9 @@ def _described(spec: TensorSpec) -> dict[str, Any]:
 
 
 def _configured(spec: TensorSpec) -> dict[str, Any]:
-    kind = "STRING" if spec.datatype == "BYTES" else spec.datatype
-    return {"name": spec.name, "data_type": f"TYPE_{kind}", "dims": spec.shape}
+    return {"name": spec.name, "data_type": tritons_type(spec), "dims": spec.shape}
+
+
+def tritons_type(spec: TensorSpec) -> str:
+    """Return a datatype as Triton's configurations name it."""
+    return f"TYPE_{'STRING' if spec.datatype == 'BYTES' else spec.datatype}"

@@ -15,6 +15,11 @@ from service.handlers.readiness import readiness_of, why_not_ready
 
 EXTENSIONS = ("binary_tensor_data", "model_configuration", "model_repository", "statistics")
 """Triton's names of what is spoken beyond the protocol; its `perf_analyzer` wants a list."""
+SERVER, PROTOCOL = "mlflow-hotswap", "2"
+NOT_BY_CALLS = (
+    "models are not loaded or unloaded by calls: promote a version in the registry, and it is "
+    "served once it has proved itself"
+)
 
 
 class _Filter(msgspec.Struct):
@@ -29,7 +34,7 @@ _FILTER = msgspec.json.Decoder(_Filter)
 @get("/v2", exception_handlers=FAULTS)
 async def server_metadata() -> dict[str, Any]:
     """Answer with the server's name and the extensions of the protocol that it speaks."""
-    return {"name": "mlflow-hotswap", "version": "2", "extensions": list(EXTENSIONS)}
+    return {"name": SERVER, "version": PROTOCOL, "extensions": list(EXTENSIONS)}
 
 
 @get(
@@ -72,15 +77,7 @@ async def repository_index(
     """
     body = await request.body()
     only_ready = decode(_FILTER, body).ready if body.strip() else False
-    found = []
-    for name, one in deployments.items():
-        known = readiness_of(one)
-        if known.error and only_ready:
-            continue
-        state = "UNAVAILABLE" if known.error else "READY"
-        version = {"version": known.version} if known.version else {}
-        found.append({"name": name, **version, "state": state, "reason": known.error})
-    return found
+    return index_of(deployments, only_ready=only_ready)
 
 
 @post(
@@ -91,7 +88,17 @@ async def repository_index(
 )
 async def repository_change() -> None:
     """Refuse to load or unload: what is promoted in the registry is served, and nothing else."""
-    raise ClientException(
-        "models are not loaded or unloaded by calls: promote a version in the registry, and it is "
-        "served once it has proved itself"
-    )
+    raise ClientException(NOT_BY_CALLS)
+
+
+def index_of(deployments: Deployments, *, only_ready: bool) -> list[dict[str, str]]:
+    """Return each model, or each that can answer, with its version where one serves."""
+    found = []
+    for name, one in deployments.items():
+        known = readiness_of(one)
+        if known.error and only_ready:
+            continue
+        state = "UNAVAILABLE" if known.error else "READY"
+        version = {"version": known.version} if known.version else {}
+        found.append({"name": name, **version, "state": state, "reason": known.error})
+    return found

@@ -1,0 +1,29 @@
+"""A call as its handler sees it."""
+
+from typing import Any, Protocol
+
+import grpc
+
+
+class Context(Protocol):
+    """What is used of `grpc.aio.ServicerContext`."""
+
+    async def read(self) -> Any:
+        """Return the next message of the call, `grpc.aio.EOF` where there is none."""
+        ...
+
+    def time_remaining(self) -> float | None:
+        """Return the seconds until the caller's deadline, None where it has none."""
+        ...
+
+    def set_code(self, code: grpc.StatusCode) -> None:
+        """Have the call end with this status."""
+        ...
+
+    def set_details(self, details: str) -> None:
+        """Have it end with this sentence."""
+        ...
+
+    def set_trailing_metadata(self, metadata: tuple[tuple[str, str], ...]) -> None:
+        """Have it end with these names and values, of printable ASCII."""
+        ...

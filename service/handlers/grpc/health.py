@@ -1,0 +1,70 @@
+"""`grpc.health.v1`: whether the service, or one of its models, can answer."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import anyio
+import grpc
+from grpc_health.v1 import health_pb2
+
+from service.deployments import Deployments
+from service.handlers.grpc.context import Context
+from service.handlers.readiness import readiness_of, why_not_ready
+
+SERVICE = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
+_Status = health_pb2.HealthCheckResponse.ServingStatus
+_LOOK_S = 0.2
+"""So often is looked whether what is watched has changed."""
+
+
+class Health:
+    """Answers for '', the service as a whole, for the protocol's own name, and for each model."""
+
+    def __init__(self, deployments: Deployments, whole: frozenset[str]) -> None:
+        """`whole` has the names that stand for the service as a whole."""
+        self._deployments = deployments
+        self._whole = whole
+        self._ending = anyio.Event()
+
+    def end(self) -> None:
+        """Have everything that watches told that nothing serves, and be done."""
+        self._ending.set()
+
+    def check(
+        self, request: health_pb2.HealthCheckRequest, context: Context
+    ) -> health_pb2.HealthCheckResponse:
+        """Answer how it stands now; NOT_FOUND for a name that there is not."""
+        status = self._status_of(request.service)
+        if status == _Status.SERVICE_UNKNOWN:
+            context.set_code(grpc.StatusCode.NOT_FOUND)
+            context.set_details("no service and no model has this name")
+        return health_pb2.HealthCheckResponse(status=status)
+
+    async def watch(
+        self, request: health_pb2.HealthCheckRequest, _: Context
+    ) -> AsyncIterator[health_pb2.HealthCheckResponse]:
+        """Answer how it stands, and again whenever that has changed, until the service ends."""
+        told = None
+        while True:
+            ends = self._ending.is_set()
+            status = _Status.NOT_SERVING if ends else self._status_of(request.service)
+            if status != told:
+                yield health_pb2.HealthCheckResponse(status=status)
+                told = status
+            if ends:
+                return
+            with anyio.move_on_after(_LOOK_S):
+                await self._ending.wait()
+
+    def _status_of(self, name: str) -> Any:
+        """Return one of the statuses."""
+        deployments = self._deployments
+        if name in self._whole:
+            known = {model: readiness_of(one) for model, one in deployments.items()}
+            error = why_not_ready(deployments, known)
+        else:
+            deployment = deployments.find(name)
+            if deployment is None:
+                return _Status.SERVICE_UNKNOWN
+            error = "ending" if deployments.draining else readiness_of(deployment).error
+        return _Status.NOT_SERVING if error else _Status.SERVING

@@ -1,0 +1,52 @@
+"""`ModelInfer`: a message in, a message out, by the data plane of every other protocol."""
+
+import grpc
+
+from service.codecs.catalog import INFERENCE_MESSAGES
+from service.codecs.inference.message import read_head
+from service.deployments import Deployments
+from service.handlers.grpc.arrivals import Arrivals
+from service.handlers.grpc.context import Context
+from service.handlers.grpc.faults import end, fail
+from service.handlers.inference.addressed import check_version, served
+from service.serving.dataplane import DataPlane
+from service.serving.interface import EncodedRequest
+
+
+class Infer:
+    """Answers requests for predictions.
+
+    A message is taken as bytes, and a request as a stream that has one: so what is refused was not
+    read, or not decoded, and a message that does not come is not waited for without a limit.
+    """
+
+    def __init__(self, deployments: Deployments, dataplane: DataPlane, arrivals: Arrivals) -> None:
+        self._deployments = deployments
+        self._dataplane = dataplane
+        self._arrivals = arrivals
+
+    async def answer(self, _: object, context: Context) -> bytes:
+        """Answer a call; errors are the call's status."""
+        try:
+            message = await self._arrivals.message_of(context)
+            if message is None:
+                return end(context, grpc.StatusCode.INVALID_ARGUMENT, "the call has no message")
+            return await self._answer(message, context)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is answered in one place
+            return fail(context, error)
+
+    async def _answer(self, message: bytes, context: Context) -> bytes:
+        head = read_head(message)
+        deployments = self._deployments
+        deployment = deployments.named(head.model) if head.model else deployments.default
+        wanted = head.version or None
+        served(deployment, wanted)
+        refusal = self._dataplane.refusal(deployment, len(message))
+        if refusal is not None:
+            raise refusal
+        request = EncodedRequest(message, INFERENCE_MESSAGES, INFERENCE_MESSAGES)
+        answer = await self._dataplane.infer(deployment, request)
+        # A swap may have come between.
+        check_version(deployment, wanted, answer.version)
+        context.set_trailing_metadata(answer.names.trailers)
+        return answer.body

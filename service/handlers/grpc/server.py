@@ -1,0 +1,177 @@
+"""The server of gRPC: it listens beside HTTP's, in the same process and on the same event loop."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import grpc
+import structlog
+from google.protobuf.message import DecodeError
+from grpc_health.v1 import health_pb2
+from grpc_reflection.v1alpha import reflection, reflection_pb2
+
+from service.deployments import Deployments
+from service.handlers.grpc import open_inference_pb2 as messages
+from service.handlers.grpc.arrivals import Arrivals
+from service.handlers.grpc.calls import Calls
+from service.handlers.grpc.context import Context
+from service.handlers.grpc.faults import end, fail
+from service.handlers.grpc.health import SERVICE as HEALTH
+from service.handlers.grpc.health import Health
+from service.handlers.grpc.infer import Infer
+from service.serving.dataplane import DataPlane
+from service.settings.service import ServiceSettings
+
+_PROTOCOL = messages.DESCRIPTOR.services_by_name["GRPCInferenceService"]
+_MOST_CALLS = 10_000
+"""Calls under way, as many as HTTP has connections where MAX_CONNECTIONS says nothing."""
+_MILLISECONDS = 1_000
+_IDLE_S = 600
+"""A connection without calls is closed after so long; libraries open it again by themselves."""
+
+_log = structlog.get_logger("grpc")
+
+
+class GrpcServer:
+    """Serves the protocol, health checks and reflection. `running` hosts it."""
+
+    def __init__(
+        self, deployments: Deployments, dataplane: DataPlane, service: ServiceSettings
+    ) -> None:
+        self._service = service
+        most_slow = max(1, service.max_bodies_bytes // service.max_body_bytes)
+        self._arrivals = Arrivals(service.body_timeout_s, most_slow)
+        self._infer = Infer(deployments, dataplane, self._arrivals)
+        self._calls = Calls(deployments)
+        self._health = Health(deployments, frozenset({"", _PROTOCOL.full_name}))
+        self._server: grpc.aio.Server | None = None
+
+    @asynccontextmanager
+    async def running(self, grace_s: float) -> AsyncIterator[None]:
+        """Serve meanwhile; then let calls under way be answered, for so long.
+
+        Raise RuntimeError where the address can't be listened on.
+        """
+        service = self._service
+        self._server = server = grpc.aio.server(
+            options=self._options(),
+            maximum_concurrent_rpcs=service.max_connections or _MOST_CALLS,
+        )
+        self._register(server)
+        address = _address(service.host, service.grpc_port)
+        server.add_insecure_port(address)
+        await server.start()
+        _log.info("listening", address=address)
+        watch = asyncio.create_task(self._arrivals.watch())
+        try:
+            yield
+        finally:
+            await self.stop(grace_s)
+            watch.cancel()
+            with suppress(asyncio.CancelledError):
+                await watch
+
+    async def stop(self, grace_s: float) -> None:
+        """Take no new calls, and return once those under way are answered, or that time is over."""
+        if self._server is not None:
+            self._health.end()
+            await self._server.stop(grace_s)
+
+    def _options(self) -> list[tuple[str, Any]]:
+        service = self._service
+        return [
+            # Another program's port is an error, not one to share.
+            ("grpc.so_reuseport", 0),
+            ("grpc.max_receive_message_length", service.max_body_bytes),
+            # An answer has bounds of its own.
+            ("grpc.max_send_message_length", -1),
+            ("grpc.server_handshake_timeout_ms", int(service.head_timeout_s * _MILLISECONDS)),
+            ("grpc.max_connection_idle_ms", _IDLE_S * _MILLISECONDS),
+        ]
+
+    def _register(self, server: grpc.aio.Server) -> None:
+        calls, health = self._calls, self._health
+        answers: dict[str, Callable[[Any, Context], Any]] = {
+            "ServerLive": calls.server_live,
+            "ServerReady": calls.server_ready,
+            "ModelReady": calls.model_ready,
+            "ServerMetadata": calls.server_metadata,
+            "ModelMetadata": calls.model_metadata,
+            "ModelConfig": calls.model_config,
+            "ModelStatistics": calls.model_statistics,
+            "RepositoryIndex": calls.repository_index,
+            "RepositoryModelLoad": calls.repository_model_load,
+            "RepositoryModelUnload": calls.repository_model_unload,
+        }
+        inputs = {method.name: method.input_type.name for method in _PROTOCOL.methods}
+        handlers = {
+            name: _handler(getattr(messages, inputs[name]), answer)
+            for name, answer in answers.items()
+        }
+        handlers["ModelInfer"] = grpc.stream_unary_rpc_method_handler(self._infer.answer)
+        _add(server, _PROTOCOL.full_name, handlers)
+        request = health_pb2.HealthCheckRequest
+        checks = {
+            "Check": _handler(request, health.check),
+            "Watch": grpc.unary_stream_rpc_method_handler(
+                health.watch, _or_empty(request), _serialized
+            ),
+        }
+        _add(server, HEALTH, checks)
+        names = (_PROTOCOL.full_name, HEALTH, reflection.SERVICE_NAME)
+        reflected = reflection.aio.ReflectionServicer(names)
+        shown = grpc.stream_stream_rpc_method_handler(
+            reflected.ServerReflectionInfo,
+            _or_empty(reflection_pb2.ServerReflectionRequest),
+            _serialized,
+        )
+        _add(server, reflection.SERVICE_NAME, {"ServerReflectionInfo": shown})
+
+
+def _add(server: grpc.aio.Server, service: str, handlers: dict[str, Any]) -> None:
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, handlers),))
+    server.add_registered_method_handlers(service, handlers)
+
+
+def _handler(kind: Any, answer: Callable[[Any, Context], Any]) -> Any:
+    """Return what answers a call that has nothing to wait for, by a message of this kind.
+
+    It gets bytes: what gRPC itself answers where it can't read a message tells of a defect.
+    """
+
+    async def answered(message: bytes, context: Context) -> bytes:
+        try:
+            return _serialized(answer(kind.FromString(message), context))
+        except DecodeError:
+            sentence = f"the message is no {kind.DESCRIPTOR.full_name}"
+            return end(context, grpc.StatusCode.INVALID_ARGUMENT, sentence)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is answered in one place
+            return fail(context, error)
+
+    return grpc.unary_unary_rpc_method_handler(answered)
+
+
+def _or_empty(kind: Any) -> Callable[[bytes], Any]:
+    """Return what reads a message of this kind, an empty one where it is malformed."""
+
+    def read(message: bytes) -> Any:
+        try:
+            return kind.FromString(message)
+        except DecodeError:
+            return kind()
+
+    return read
+
+
+def _serialized(message: Any) -> bytes:
+    written: bytes = message.SerializeToString()
+    return written
+
+
+def _address(host: str, port: int) -> str:
+    """Return the first address of a host, as HTTP listens on."""
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    name = found[0][4][0]
+    return f"[{name}]:{port}" if found[0][0] == socket.AF_INET6 else f"{name}:{port}"
