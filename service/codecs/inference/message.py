@@ -17,6 +17,7 @@ from service.codecs.inference.request import (
     Sent,
     check_input,
 )
+from service.codecs.inference.timeout import TIMEOUT
 from service.core.errors import BodyTooLargeError, ContractViolationError, MalformedBodyError
 
 _PARAMETERS, _INPUTS, _OUTPUTS, _RAW = range(4, 8)
@@ -27,7 +28,6 @@ _MOST_FIELDS = 262_144
 """Of a message; each takes some 100 bytes."""
 _KNOWN_BYTES = 256
 """A description of an input that is no longer is kept: the next request has the same."""
-_TIMEOUT = "timeout"
 
 
 class Head(NamedTuple):
@@ -82,7 +82,7 @@ def read_head(data: bytes) -> Head:
         if number <= _LAST_OF_HEAD and kind == wire.LENGTH:
             head.take(number, start, stop)
     model, version, _ = head.texts
-    return Head(model, version, head.parameters.get(_TIMEOUT))
+    return Head(model, version, head.parameters.get(TIMEOUT))
 
 
 def has_many_fields(data: bytes, most: int) -> bool:

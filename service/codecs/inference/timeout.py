@@ -8,7 +8,7 @@ import msgspec
 from service.contracts.contract import Contract
 from service.contracts.faults import decode, violation
 
-_NAME = "timeout"
+TIMEOUT = "timeout"
 _MOST_JSON_BYTES = 1_048_576
 """JSON of more is not looked into: that would hold the event loop for longer than a millisecond."""
 _WRITTEN = b'"timeout"'
@@ -38,10 +38,14 @@ def timeout_s_in(body: bytes, start: int, stop: int, contract: Contract) -> floa
         parameters = _TIMED.decode(memoryview(body)[start:stop]).parameters or {}
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return None
-    given = parameters.get(_NAME)
+    return timeout_s_of(parameters.get(TIMEOUT), contract)
+
+
+def timeout_s_of(given: msgspec.Raw | None, contract: Contract) -> float | None:
+    """Return the seconds that this value of the parameter gives a request; see `timeout_s_in`."""
     if given is None or _is_the_models(contract):
         return None
-    path = f"parameters.{_NAME}"
+    path = f"parameters.{TIMEOUT}"
     timeout_us = decode(_COUNT, given, path)
     if timeout_us < 0:
         raise violation(path, "microseconds, or 0 for no limit", timeout_us)
@@ -49,4 +53,4 @@ def timeout_s_in(body: bytes, start: int, stop: int, contract: Contract) -> floa
 
 
 def _is_the_models(contract: Contract) -> bool:
-    return any(one["name"] == _NAME for one in contract.signature["params"] or ())
+    return any(one["name"] == TIMEOUT for one in contract.signature["params"] or ())

@@ -4,7 +4,9 @@ import grpc
 
 from service.codecs.catalog import INFERENCE_MESSAGES
 from service.codecs.inference.message import read_head
+from service.codecs.inference.timeout import timeout_s_of
 from service.deployments import Deployments
+from service.handlers.deadline import deadline_in
 from service.handlers.grpc.arrivals import Arrivals
 from service.handlers.grpc.context import Context
 from service.handlers.grpc.faults import end, fail
@@ -40,13 +42,22 @@ class Infer:
         deployments = self._deployments
         deployment = deployments.named(head.model) if head.model else deployments.default
         wanted = head.version or None
-        served(deployment, wanted)
-        refusal = self._dataplane.refusal(deployment, len(message))
+        model = served(deployment, wanted)
+        deadline_s = _deadline_s(context, timeout_s_of(head.timeout, model.contract))
+        refusal = self._dataplane.refusal(deployment, len(message), deadline_s)
         if refusal is not None:
             raise refusal
         request = EncodedRequest(message, INFERENCE_MESSAGES, INFERENCE_MESSAGES)
-        answer = await self._dataplane.infer(deployment, request)
+        answer = await self._dataplane.infer(deployment, request, None, deadline_s)
         # A swap may have come between.
         check_version(deployment, wanted, answer.version)
         context.set_trailing_metadata(answer.names.trailers)
         return answer.body
+
+
+def _deadline_s(context: Context, timeout_s: float | None) -> float | None:
+    """Return the loop's time until which the caller waits: by the call, and by what it sends."""
+    left_s = context.time_remaining()
+    if left_s is None or (timeout_s is not None and timeout_s < left_s):
+        left_s = timeout_s
+    return deadline_in(left_s)
