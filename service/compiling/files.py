@@ -12,6 +12,7 @@ import platform
 import shutil
 import sys
 import uuid
+from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -97,34 +98,15 @@ class CompiledFiles:
             self.drop(folder)
 
 
-def machine() -> Machine:
-    """Return what is the same for all versions of a service: what it runs on, and with.
-
-    Asked once: libraries that are installed later are not those that its fork server has.
-    """
-    return (
-        platform.python_version(),
-        sys.platform,
-        platform.machine(),
-        _cpu(),
-        tuple((name, _installed(name)) for name in _LIBRARIES),
-    )
-
-
-def fingerprint(here: Machine, digest: str, threads: int, rtol: float) -> str:
-    """Return what names all that the files and the timings in them depend on."""
-    parts = (_FORMAT, digest, threads, rtol, *here)
-    return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()[:16]
-
-
-def _installed(name: str) -> str:
+def installed_version(name: str) -> str:
+    """Return a package's version, '' where it is not installed."""
     try:
         return version(name)
     except PackageNotFoundError:
         return ""
 
 
-def _cpu() -> str:
+def kind_of_cpu() -> str:
     """Name the kind of CPU, on which it depends what is fastest."""
     try:
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
@@ -133,3 +115,25 @@ def _cpu() -> str:
     except OSError:
         pass
     return platform.processor()
+
+
+def machine(
+    installed: Callable[[str], str] = installed_version, cpu: Callable[[], str] = kind_of_cpu
+) -> Machine:
+    """Return what is the same for all versions of a service: what it runs on, and with.
+
+    Asked once: libraries that are installed later are not those that its fork server has.
+    """
+    return (
+        platform.python_version(),
+        sys.platform,
+        platform.machine(),
+        cpu(),
+        tuple((name, installed(name)) for name in _LIBRARIES),
+    )
+
+
+def fingerprint(here: Machine, digest: str, threads: int, rtol: float) -> str:
+    """Return what names all that the files and the timings in them depend on."""
+    parts = (_FORMAT, digest, threads, rtol, *here)
+    return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()[:16]

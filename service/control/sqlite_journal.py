@@ -11,7 +11,7 @@ import anyio.to_thread
 import msgspec
 import structlog
 
-from service.control import _journal_file
+from service.control import journal_file
 from service.control.journal import KEPT_PROMOTIONS, MemoryJournal
 from service.core.events import Promotion, PromotionOutcome
 from service.core.text import presentable
@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 _GATHER_S = 0.1
 """A line waits this long for those after it, since a promotion is told in many steps."""
-_FIRST_PAUSE_S = 1.0
+FIRST_PAUSE_S = 1.0
 _LONGEST_PAUSE_S = 60.0
 _LAST_WRITE_S = 8.0
 """The end of the service waits this long for the last lines, which may wait for another writer."""
@@ -34,9 +34,10 @@ class SqliteJournal:
     pointer or another. What can't be written is logged once, kept, and tried again.
     """
 
-    def __init__(self, file: Path, pointer: str) -> None:
+    def __init__(self, file: Path, pointer: str, first_pause_s: float = FIRST_PAUSE_S) -> None:
         self._file = file
         self._pointer = pointer
+        self._first_pause_s = first_pause_s
         self.recalled = anyio.Event()
         """Set once what was written before is known, as far as it can be read."""
         self._memory = MemoryJournal()
@@ -54,6 +55,11 @@ class SqliteJournal:
         if len(self._unwritten) > KEPT_PROMOTIONS:
             del self._unwritten[next(iter(self._unwritten))]
         self._noted.set()
+
+    @property
+    def unwritten(self) -> int:
+        """How many promotions are still to be written."""
+        return len(self._unwritten)
 
     @property
     def trouble(self) -> str:
@@ -78,19 +84,19 @@ class SqliteJournal:
         # Before the first line is written: what is recalled is all from before.
         await self._recall()
         self.recalled.set()
-        pause_s = _FIRST_PAUSE_S
+        pause_s = self._first_pause_s
         while True:
             await self._noted.wait()
             self._noted = anyio.Event()
             while not await self._write():
                 await anyio.sleep(pause_s)
                 pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
-            pause_s = _FIRST_PAUSE_S
+            pause_s = self._first_pause_s
             await anyio.sleep(_GATHER_S)
 
     async def _recall(self) -> None:
         try:
-            texts = await self._on_file(_journal_file.read, self._pointer, KEPT_PROMOTIONS)
+            texts = await self._on_file(journal_file.read, self._pointer, KEPT_PROMOTIONS)
         except (sqlite3.Error, OSError) as error:
             self._fail(error)
             return
@@ -104,7 +110,7 @@ class SqliteJournal:
             return True
         rows = [(identity, _encoded(promotion)) for identity, promotion in batch.items()]
         try:
-            await self._on_file(_journal_file.write, self._pointer, rows, KEPT_PROMOTIONS)
+            await self._on_file(journal_file.write, self._pointer, rows, KEPT_PROMOTIONS)
         except (sqlite3.Error, OSError) as error:
             self._fail(error)
             return False
@@ -123,11 +129,11 @@ class SqliteJournal:
             return await anyio.to_thread.run_sync(
                 work, self._file, *arguments, limiter=self._limiter
             )
-        except _journal_file.OtherLayoutError as error:
+        except journal_file.OtherLayoutError as error:
             if self._elsewhere:
                 raise
             other = self._file
-            self._file = other.with_stem(f"{other.stem}-layout{_journal_file.LAYOUT}")
+            self._file = other.with_stem(f"{other.stem}-layout{journal_file.LAYOUT}")
             self._elsewhere = f"the journal is kept in {self._file}, since {other}: {error}"
             self._log.warning("journal kept elsewhere", reason=self._elsewhere)
         return await self._on_file(work, *arguments)

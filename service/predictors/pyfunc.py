@@ -18,7 +18,7 @@ _TAKE_ONE = frozenset(
     f"mlflow.pyfunc.loaders.{kind}" for kind in ("chat_model", "chat_agent", "responses_agent")
 )
 """MLflow's loaders of models that answer one request each time, the first row of a frame."""
-_KEPT_COLUMNS = 10_000
+KEPT_COLUMNS = 10_000
 """All widened schemas keep at most so many columns: with more, callers fill more of its memory."""
 
 
@@ -27,7 +27,14 @@ class PyfuncPredictor:
 
     name = PYFUNC
 
-    def __init__(self, model: Any, contract: Contract, *, any_rows: bool = False) -> None:
+    def __init__(
+        self,
+        model: Any,
+        contract: Contract,
+        *,
+        any_rows: bool = False,
+        kept_columns: int = KEPT_COLUMNS,
+    ) -> None:
         self._model = model
         self._contract = contract
         self._optional_integers = frozenset(
@@ -40,7 +47,13 @@ class PyfuncPredictor:
         self._takes_one = described.get("loader_module") in _TAKE_ONE
         self._hinted = model.metadata._is_signature_from_type_hint()  # noqa: SLF001
         self._any_rows = any_rows
+        self._kept_columns = kept_columns
         self._widened: dict[frozenset[Any], Any] = {}
+
+    @property
+    def widened(self) -> int:
+        """How many widened schemas it keeps."""
+        return len(self._widened)
 
     def predict(self, call: Call) -> Predictions:
         """Answer every row; see Predictor."""
@@ -79,7 +92,7 @@ class PyfuncPredictor:
         widened = self._widened.get(missing)
         if widened is None:
             # Callers choose which columns have nulls, and there are 2**n such choices.
-            if len(self._widened) * len(self._contract.inputs) > _KEPT_COLUMNS:
+            if len(self._widened) * len(self._contract.inputs) > self._kept_columns:
                 self._widened.clear()
             widened = self._widened[missing] = _widened(self._model, missing)
         return widened

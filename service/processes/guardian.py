@@ -33,22 +33,24 @@ It ends by itself once they are gone.
 _GIVE_UP_S = 10.0
 _PAUSE_S = 0.01
 _ROOT = 0
-_LIMIT = b"Max realtime timeout"
+LIMIT = b"Max realtime timeout"
 
 
 class Guard:
     """The server process's side: hands out marks, and keeps a guardian running."""
 
-    def __init__(self) -> None:
+    def __init__(self, limit: bytes = LIMIT) -> None:
+        """`limit` is what the kernel calls the limit that holds marks."""
         self._base = 2**61 + secrets.randbelow(2**36) * _NUMBERS
         self._numbers = itertools.count(1)
-        self._guardian: subprocess.Popen[bytes] | None = None
-        self._has_marks = _has_marks()
+        self.process: subprocess.Popen[bytes] | None = None
+        """The guardian, where there is one."""
+        self._has_marks = _has_marks(limit)
 
     @property
     def pid(self) -> int | None:
         """The guardian's process, where there is one."""
-        return self._guardian.pid if self._guardian else None
+        return self.process.pid if self.process else None
 
     def new_mark(self) -> int:
         """Return a mark that no other child has; 0, which is none, where there are no marks."""
@@ -60,11 +62,11 @@ class Guard:
         """Start the guardian where there is none. Raise OSError where the system will not."""
         if not self._has_marks:
             return
-        if self._guardian is not None:
-            if self._guardian.poll() is None:
+        if self.process is not None:
+            if self.process.poll() is None:
                 return
-            self._close()
-        self._guardian = subprocess.Popen(  # noqa: S603 - this interpreter, this file, two numbers
+            self.close()
+        self.process = subprocess.Popen(  # noqa: S603 - this interpreter, this file, two numbers
             # Isolated and without site packages: it begins in 10 ms and takes few megabytes.
             [sys.executable, "-I", "-S", __file__, str(self._base), str(self._base + _NUMBERS)],
             stdin=subprocess.PIPE,
@@ -77,9 +79,10 @@ class Guard:
         """Mark a process that starts children, as long as it is one of this process's own."""
         set_mark(pid, self._base)
 
-    def _close(self) -> None:
-        if self._guardian is not None and self._guardian.stdin is not None:
-            self._guardian.stdin.close()
+    def close(self) -> None:
+        """Have the guardian end all that has a mark of this service, and itself."""
+        if self.process is not None and self.process.stdin is not None:
+            self.process.stdin.close()
 
 
 def take_mark(mark: int) -> None:
@@ -103,7 +106,7 @@ def end_marked(marks: Container[int], timeout_s: float = _GIVE_UP_S) -> int:
     began = time.monotonic()
     while True:
         looked = time.monotonic()
-        found = [pid for pid in _pids() if _mark_of(pid) in marks and not _has_ended(pid)]
+        found = [pid for pid in pids() if mark_of(pid) in marks and not _has_ended(pid)]
         now = time.monotonic()
         if not found or now - began > timeout_s:
             return len(found)
@@ -121,15 +124,15 @@ def reap_marked(mark: int) -> None:
 
     The first process of a container becomes the parent of every process that loses its own.
     """
-    for pid in _pids() if mark else ():
-        if _mark_of(pid) == mark:
+    for pid in pids() if mark else ():
+        if mark_of(pid) == mark:
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(pid, os.WNOHANG)
 
 
-def _has_marks() -> bool:
+def _has_marks(limit: bytes) -> bool:
     """Tell whether the system knows this limit, shows it, and lets it be as high as a mark."""
-    if sys.platform != "linux" or _LIMIT not in _read("/proc/self/limits"):
+    if sys.platform != "linux" or limit not in _read("/proc/self/limits"):
         return False
     return resource.getrlimit(resource.RLIMIT_RTTIME)[1] == resource.RLIM_INFINITY
 
@@ -140,7 +143,7 @@ def _set(pid: int, mark: int) -> None:
         resource.prlimit(pid, resource.RLIMIT_RTTIME, (mark, hard))
 
 
-def _pids() -> list[int]:
+def pids() -> list[int]:
     """List the processes that may be of this user; a process that hides its memory is root's."""
     mine = {os.geteuid(), _ROOT}
     pids = []
@@ -152,10 +155,10 @@ def _pids() -> list[int]:
     return pids
 
 
-def _mark_of(pid: int) -> int:
+def mark_of(pid: int) -> int:
     """Return a process's mark, 0 where it has none."""
     for line in _read(f"/proc/{pid}/limits").splitlines():
-        if line.startswith(_LIMIT):
+        if line.startswith(LIMIT):
             soft = line.split()[3]
             return int(soft) if soft.isdigit() else 0
     return 0
@@ -176,7 +179,7 @@ def _kill(pid: int, marks: Container[int]) -> None:
     with contextlib.suppress(OSError):
         descriptor = os.pidfd_open(pid)
         try:
-            if _mark_of(pid) in marks:
+            if mark_of(pid) in marks:
                 signal.pidfd_send_signal(descriptor, signal.SIGKILL)
         finally:
             os.close(descriptor)

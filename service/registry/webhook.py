@@ -49,7 +49,7 @@ class Deliveries:
         """
         if not (_DELIVERY_ID.fullmatch(delivery_id) and _TIMESTAMP.fullmatch(timestamp)):
             raise UnsignedWebhookError("MLflow's headers with a delivery's id and time are wanted")
-        wanted = self._signature(delivery_id, timestamp, body)
+        wanted = self.signature(delivery_id, timestamp, body)
         if not hmac.compare_digest(signature.encode(), wanted):
             raise UnsignedWebhookError("a signature made with the WEBHOOK_SECRET is wanted")
         if abs(self._clock() - int(timestamp)) > FRESHNESS_S:
@@ -63,7 +63,8 @@ class Deliveries:
         if len(self._accepted) > REMEMBERED:
             del self._accepted[next(iter(self._accepted))]
 
-    def _signature(self, delivery_id: str, timestamp: str, body: bytes) -> bytes:
+    def signature(self, delivery_id: str, timestamp: str, body: bytes) -> bytes:
+        """Return what MLflow signs a delivery with."""
         signed = f"{delivery_id}.{timestamp}.".encode() + body
         return b"v1," + base64.b64encode(hmac.digest(self._secret, signed, hashlib.sha256))
 

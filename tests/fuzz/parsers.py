@@ -122,7 +122,7 @@ class Webhooks(_Parser):
         event = {"entity": "model_version_alias", "data": {"name": "m", "alias": "a"}}
         body = mutated(rng, json_text(rng.choice([event, value(rng)])))
         delivery_id, now = f"id-{rng.random()}", str(int(time.time()))
-        signature = deliveries._signature(delivery_id, now, body).decode()
+        signature = deliveries.signature(delivery_id, now, body).decode()
         headers = [delivery_id, now, signature]
         if rng.random() < 0.6:
             at = rng.randrange(3)

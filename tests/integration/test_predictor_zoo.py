@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from service.predictors.choosing import tuning
 from tests.support.model_zoo import ZOO, fitted, rows
 from tests.support.wrapped import by_name, wrap
 
@@ -15,12 +14,6 @@ with warnings.catch_warnings():
     from service.predictors.opening import open_engine
     from service.predictors.pyfunc import PyfuncPredictor
     from service.predictors.tolerance import difference
-
-
-@pytest.fixture(autouse=True)
-def _quick_timing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Time each size once: what is tested here is what is right."""
-    monkeypatch.setattr(tuning, "_ENOUGH_S", 0.0)
 
 
 @pytest.mark.parametrize("name", ZOO)

@@ -47,7 +47,7 @@ class Hooked:
         """Deliver as MLflow would."""
         delivery_id = delivery_id or str(time.monotonic_ns())
         timestamp = str(int(time.time()) - late_s)
-        signature = Deliveries(secret)._signature(delivery_id, timestamp, body).decode()
+        signature = Deliveries(secret).signature(delivery_id, timestamp, body).decode()
         headers = {
             "X-MLflow-Delivery-Id": delivery_id,
             "X-MLflow-Timestamp": timestamp,

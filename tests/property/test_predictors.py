@@ -17,7 +17,6 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, OrdinalEncoder, StandardScaler
 
-from service.predictors.choosing import tuning
 from tests.support.wrapped import Wrapped, wrap
 
 with warnings.catch_warnings():
@@ -100,10 +99,9 @@ def _rows(rng: np.random.Generator, count: int, scale: float = 1.0) -> pd.DataFr
 )
 @given(drawn=models())
 def test_every_admitted_predictor_answers_as_pyfunc_does(
-    drawn: tuple[Any, pd.DataFrame, int], monkeypatch: pytest.MonkeyPatch
+    drawn: tuple[Any, pd.DataFrame, int],
 ) -> None:
     """On rows that no check has seen, in batches of any size."""
-    monkeypatch.setattr(tuning, "_ENOUGH_S", 0.0)
     model, data, seed = drawn
     with tempfile.TemporaryDirectory() as folder:
         wrapped = wrap(model, data, Path(folder) / "model")

@@ -7,7 +7,7 @@ import msgspec
 
 from service.codecs.bounds import CHUNK_BYTES
 
-_REACH_BYTES = 1_048_576
+REACH_BYTES = 1_048_576
 """How far a row may go on after that."""
 _HEAD = re.compile(rb'\s*\{\s*"instances"\s*:\s*\[')
 _TAIL = re.compile(rb"\]\s*\}\s*\Z")
@@ -33,10 +33,10 @@ def in_chunks(body: bytes) -> Iterator[bytes]:
     start, end = head.end(), tail.start()
     while start < end:
         least = start + CHUNK_BYTES
-        seam = _SEAM.search(body, least, least + _REACH_BYTES) if least < end else None
+        seam = _SEAM.search(body, least, least + REACH_BYTES) if least < end else None
         if seam is not None and seam.end() < end:
             stop, resume = seam.start() + 1, seam.end()
-        elif end <= least + _REACH_BYTES:
+        elif end <= least + REACH_BYTES:
             stop = resume = end
         else:
             raise ValueError("no end of a row within reach")

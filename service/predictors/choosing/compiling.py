@@ -10,9 +10,9 @@ import msgspec
 from service.contracts.contract import Call, Contract
 from service.contracts.filling import with_all_columns
 from service.core.text import presentable
-from service.predictors.choosing.engine_builder import EngineBuilder, why
+from service.predictors.choosing.engine_builder import MOST_FEATURES, EngineBuilder, why
 from service.predictors.choosing.probes import probes_of
-from service.predictors.choosing.tuning import choose, time_few, time_sizes
+from service.predictors.choosing.tuning import ENOUGH_S, choose, time_few, time_sizes
 from service.predictors.choosing.verification import (
     Reference,
     TooFewRowsError,
@@ -50,10 +50,13 @@ def compile_model(
     rtol: float,
     *,
     first: bool = False,
+    enough_s: float = ENOUGH_S,
+    most_features: int = MOST_FEATURES,
 ) -> Report:
     """Try every engine on a model; write what they need, and the report, into an empty folder.
 
     Or only those that are ready immediately, which are compared with the model as all others are.
+    Runs of one size end after `enough_s`. A model of more than `most_features` is not tried.
     """
     began = time.perf_counter()
     pyfunc = PyfuncPredictor(model, contract)
@@ -72,12 +75,14 @@ def compile_model(
             # answered.
             known = refer(pyfunc, usual, odd)
             rows = known.usual
-            builder = EngineBuilder(parts, rows, folder, threads, first=first)
+            builder = EngineBuilder(
+                parts, rows, folder, threads, first=first, most_features=most_features
+            )
             known = refer_to_more(pyfunc, known, builder.threshold_calls())
             _try_all(builder, known, rtol, found)
         except (NotUnwrappedError, TooFewRowsError) as error:
             found.others.append(Outcome(_OTHERS, SKIPPED, presentable(str(error))))
-    timed, best = _time(pyfunc, found.verified, rows, first=first)
+    timed, best = _time(pyfunc, found.verified, rows, enough_s, first=first)
     report = Report(
         predictors=(*timed, *found.others),
         best=best,
@@ -122,7 +127,12 @@ def _try_all(builder: EngineBuilder, reference: Reference, rtol: float, found: _
 
 
 def _time(
-    pyfunc: Predictor, verified: dict[str, Predictor], rows: Call | None, *, first: bool
+    pyfunc: Predictor,
+    verified: dict[str, Predictor],
+    rows: Call | None,
+    enough_s: float,
+    *,
+    first: bool,
 ) -> tuple[list[Outcome], dict[int, str]]:
     """Time all that may answer. Without a row to time them with, pyfunc answers all."""
     predictors = [pyfunc, *verified.values()]
@@ -132,6 +142,6 @@ def _time(
     elif first:
         timings = time_few(pyfunc, list(verified.values()), rows)
     else:
-        timings = {predictor.name: time_sizes(predictor, rows) for predictor in predictors}
+        timings = {one.name: time_sizes(one, rows, enough_s) for one in predictors}
     timed = [Outcome(name, VERIFIED, "", ms=ms) for name, ms in timings.items()]
     return timed, choose(timings, list(timings))

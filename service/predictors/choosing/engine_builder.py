@@ -30,7 +30,7 @@ _STEP_SIZES = (1, 512)
 _STEP_RUNS = 20
 _FIRST_THRESHOLD_ROWS = 1_000
 """So many rows near thresholds are tried while a version waits; more with the slower engines."""
-_MOST_FEATURES = 5_000
+MOST_FEATURES = 5_000
 """A model of more features is not tried: sparse ones, as of words, would be dense here."""
 
 
@@ -38,10 +38,18 @@ class EngineBuilder:
     """Builds engines for one model, in a folder that gets one for each."""
 
     def __init__(
-        self, parts: ModelParts, rows: Call, folder: Path, threads: int, *, first: bool = False
+        self,
+        parts: ModelParts,
+        rows: Call,
+        folder: Path,
+        threads: int,
+        *,
+        first: bool = False,
+        most_features: int = MOST_FEATURES,
     ) -> None:
         """`rows` are many, and such as the model answers; `first` is for the quick ones."""
         self._is_first = first
+        self._most_features = most_features
         self._threshold_rows = _FIRST_THRESHOLD_ROWS if first else MOST_ROWS
         self._own = [] if first else [NativePredictor.name]
         self._engines = (
@@ -132,7 +140,7 @@ class EngineBuilder:
         if self._parts.steps:
             itself = OwnSteps().open(self._parts, self._folder, self._threads)
             width = itself(take(self._usual, [0])).shape[1]
-            if width > _MOST_FEATURES:
+            if width > self._most_features:
                 reason = f"{width} features are too many to be laid out for each row"
                 self.tried += [Outcome(name, SKIPPED, reason) for name in self._all_steps]
                 return

@@ -11,7 +11,7 @@ from service.predictors.predictor import Predictor
 SIZES = (1, 8, 64, 512, 4096)
 _FEW_SIZES = (1, 512)
 _RUNS = 15
-_ENOUGH_S = 0.06
+ENOUGH_S = 0.06
 """Runs of one size end after so long; the first one is always made."""
 _FIRST_ENOUGH_S = 0.005
 _ALONE = 1.05
@@ -22,12 +22,12 @@ _MARGIN = 0.98
 """An engine is preferred to one before it where it takes less than this share of its time."""
 
 
-def time_sizes(predictor: Predictor, call: Call) -> dict[int, float]:
+def time_sizes(predictor: Predictor, call: Call, enough_s: float = ENOUGH_S) -> dict[int, float]:
     """Return the milliseconds that a call of each size takes: the best of some runs.
 
     None for a size on which it raises.
     """
-    return _time_some(predictor, call, SIZES, _ENOUGH_S)
+    return _time_some(predictor, call, SIZES, enough_s)
 
 
 def time_few(

@@ -22,7 +22,7 @@ if sys.platform == "linux":
     import fcntl
 
 _FICLONE = 0x40049409
-_COPIED_BYTES = 2**20
+COPIED_BYTES = 2**20
 """A file up to this size is copied; a larger one is linked."""
 _COPIED_IN_ALL_BYTES = 32 * 2**20
 _NAMED = 3
@@ -33,8 +33,10 @@ _Look = tuple[int, int, int]
 class ModelFolder:
     """The folder, once it is filled, and what became of it since."""
 
-    def __init__(self, stored: Path, path: Path, *, copied: bool = False) -> None:
-        """Fill the folder. `copied` is whether no file may be linked.
+    def __init__(
+        self, stored: Path, path: Path, *, copied: bool = False, clones: bool = True
+    ) -> None:
+        """Fill the folder, without links if `copied`, and without clones unless `clones`.
 
         Raise FetchFailedError where the disk does not let us, which says nothing of the version.
         """
@@ -42,7 +44,8 @@ class ModelFolder:
         self._linked: set[str] = set()
         self._left_bytes = _COPIED_IN_ALL_BYTES
         self._may_link = not copied
-        self._may_clone = sys.platform == "linux"
+        self.clones = clones and sys.platform == "linux"
+        """Whether the file system makes clones, as far as that is known."""
         try:
             self._fill(stored)
         except OSError as error:
@@ -86,7 +89,7 @@ class ModelFolder:
         if self._clones(source, target):
             return
         size = source.stat().st_size
-        if self._may_link and (size > _COPIED_BYTES or size > self._left_bytes):
+        if self._may_link and (size > COPIED_BYTES or size > self._left_bytes):
             try:
                 os.link(source, target)
             except OSError:
@@ -100,16 +103,16 @@ class ModelFolder:
 
     def _clones(self, source: Path, target: Path) -> bool:
         """Make a file that shares the other's blocks until one is written; tell if that is so."""
-        if sys.platform != "linux" or not self._may_clone:
+        if sys.platform != "linux" or not self.clones:
             return False
         with source.open("rb") as read, target.open("wb") as written:
             try:
                 fcntl.ioctl(written.fileno(), _FICLONE, read.fileno())
             except OSError:
-                self._may_clone = False
-        if not self._may_clone:
+                self.clones = False
+        if not self.clones:
             target.unlink()
-        return self._may_clone
+        return self.clones
 
     def _look(self) -> dict[str, _Look]:
         """Return which file stands at each path, and when and at which size it was last written."""

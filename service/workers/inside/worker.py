@@ -60,11 +60,11 @@ class Worker:
     def __init__(self) -> None:
         self._path: Path
         self._threads: int
-        self._model: Any
-        self._contract: Contract
+        self.model: Any
+        self.contract: Contract
         self._predictor: Predictor
         self._bodies: Bodies
-        self._scoring: Scoring
+        self.scoring: Scoring
         self._has_tried_form = False
         self._answers: AnswerRules
         self._folder: ModelFolder | None
@@ -84,23 +84,23 @@ class Worker:
         """
         started = time.perf_counter()
         self._path, self._threads = Path(request.path), request.threads
-        self._model, self._contract, self._folder = load_model(request)
+        self.model, self.contract, self._folder = load_model(request)
         self._answers = request.answers
-        self._scoring = Scoring(self._model, self._answers.scored_non_finite)
-        self._bodies = Bodies(self._contract, self.predict)
+        self.scoring = Scoring(self.model, self._answers.scored_non_finite)
+        self._bodies = Bodies(self.contract, self.predict)
         self._predictor = PyfuncPredictor(
-            self._model, self._contract, any_rows=self._answers.any_rows
+            self.model, self.contract, any_rows=self._answers.any_rows
         )
         activated = ActivateReply(None)
         if request.compiled:
             activated = self.activate(ActivateRequest(request.compiled))
         return LoadReply(
-            signature=self._contract.signature,
+            signature=self.contract.signature,
             mlflow_version=MLFLOW_VERSION,
             python_version=platform.python_version(),
             load_s=time.perf_counter() - started,
             activated=activated,
-            pyfunc_only=presentable(why_pyfunc_only(self._model, self._contract)),
+            pyfunc_only=presentable(why_pyfunc_only(self.model, self.contract)),
             writes=self._new_writes(),
         )
 
@@ -109,7 +109,7 @@ class Worker:
         try:
             files = verified(Path(request.compiled))
             self._predictor, report = open_tuned(
-                self._model, self._contract, files, self._threads, self.new_faults
+                self.model, self.contract, files, self._threads, self.new_faults
             )
         except Exception as error:  # noqa: BLE001 - it is no loss: pyfunc goes on
             return ActivateReply(None, f"they can't be opened: {describe(error)}")
@@ -120,7 +120,7 @@ class Worker:
         rows = self._rows_to_try(request.incumbent_path)
         watched = trial.Watched(self.predict)
         answered = trial.try_to_answer(
-            self._contract, watched, rows, any_rows=self._answers.any_rows
+            self.contract, watched, rows, any_rows=self._answers.any_rows
         )
         self._lone_s = watched.lone_s
         return SmokeReply(
@@ -133,22 +133,22 @@ class Worker:
             example=rows.shown,
         )
 
-    def _scored_as(self, example: Call | None) -> AnswerForm | None:
+    def scored_as(self, example: Call | None) -> AnswerForm | None:
         """Find out how MLflow writes the model's answers, if the example tells."""
-        described = self._model.metadata.flavors.get("python_function", {})
+        described = self.model.metadata.flavors.get("python_function", {})
         bounds = Bounds(0, FREE_BYTES)
         return form_of_answers(
-            self._contract,
+            self.contract,
             str(described.get("loader_module")),
             self._predictor.predict,
-            lambda body: self._scoring.answer(JSON, body, bounds).body,
+            lambda body: self.scoring.answer(JSON, body, bounds).body,
             example,
         )
 
     def speed(self, request: SpeedRequest) -> SpeedReply:
         """Time calls on the same rows."""
         rows = self._rows_to_try(request.incumbent_path)
-        timed = trial.time_calls(self._contract, self._predictor.predict, rows, self._lone_s)
+        timed = trial.time_calls(self.contract, self._predictor.predict, rows, self._lone_s)
         return SpeedReply(
             tuple(Timing(rows, seconds * 1000, runs) for rows, seconds, runs in timed)
         )
@@ -178,7 +178,7 @@ class Worker:
 
     def _rows_to_try(self, incumbent_path: str) -> trial.Rows:
         incumbent = Path(incumbent_path) if incumbent_path else None
-        return trial.rows_to_try(self._contract, self._path, incumbent)
+        return trial.rows_to_try(self.contract, self._path, incumbent)
 
     def _new_writes(self) -> Writes:
         """Tell what the model has changed beside its artifacts, once for what was told before."""
@@ -210,14 +210,14 @@ class Worker:
     def _score(self, request: RawRequest) -> RawReply:
         """Have MLflow's own code answer a body of its protocol."""
         bounds = Bounds(len(request.body), request.max_decoded_bytes)
-        scored = self._scoring.answer(SCORING[request.codec], request.body, bounds)
+        scored = self.scoring.answer(SCORING[request.codec], request.body, bounds)
         form = None
         if not self._has_tried_form:
             # Not before a caller speaks this protocol: it takes as long as some requests.
             self._has_tried_form = True
             # Whatever the model raises over it, MLflow's own code goes on answering.
             with suppress(Exception):
-                form = self._scored_as(self._rows_to_try("").example)
+                form = self.scored_as(self._rows_to_try("").example)
         return RawReply(scored.rows, scored.body, None, scored.client_request_id, form)
 
 

@@ -66,9 +66,9 @@ class Served:
                 answers=rules,
             )
         )
-        self.contract: Contract = self.worker._contract
+        self.contract: Contract = self.worker.contract
         self.codec = RowsAndColumns(self.contract)
-        self.model: Any = self.worker._model
+        self.model: Any = self.worker.model
 
     def compile(self, place: Path, *, first: bool) -> set[str]:
         """Answer by compiled predictors from now on; return which of them some size takes."""

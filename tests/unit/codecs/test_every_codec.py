@@ -116,7 +116,7 @@ def test_chunks_come_to_the_whole(
     name: str, speaker: Speaker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Byte by byte, however small they are."""
-    monkeypatch.setattr("service.codecs.json.encoding._CHUNK_VALUES", 30)
+    monkeypatch.setattr("service.codecs.json.encoding.CHUNK_VALUES", 30)
     monkeypatch.setattr("service.codecs.rows_and_columns.chunks.CHUNK_BYTES", 200)
     codec = opened(name, contract(**KINDS))
     body = speaker.request({name: values * 40 for name, values in COLUMNS.items()})

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 
-from service.compiling import files as files_module
 from service.compiling.files import CompiledFiles, fingerprint, machine
 from service.core.errors import StoreCorruptError
 from service.core.versions import StoredVersion
@@ -30,18 +29,16 @@ def fill(folder: Path, content: str = "graph") -> Path:
     return folder
 
 
-def test_all_that_the_files_depend_on_is_in_their_name(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_that_the_files_depend_on_is_in_their_name() -> None:
     """Content, threads, tolerance, libraries and the machine: another one is another folder."""
     names = {
         fingerprint(machine(), "d1gest", 2, 1e-12),
         fingerprint(machine(), "another", 2, 1e-12),
         fingerprint(machine(), "d1gest", 1, 1e-12),
         fingerprint(machine(), "d1gest", 2, 1e-6),
+        fingerprint(machine(installed=lambda name: f"{name} 99"), "d1gest", 2, 1e-12),
+        fingerprint(machine(cpu=lambda: "another kind of CPU"), "d1gest", 2, 1e-12),
     }
-    monkeypatch.setattr(files_module, "_installed", lambda name: f"{name} 99")
-    names.add(fingerprint(machine(), "d1gest", 2, 1e-12))
-    monkeypatch.setattr(files_module, "_cpu", lambda: "another kind of CPU")
-    names.add(fingerprint(machine(), "d1gest", 2, 1e-12))
     assert len(names) == 6
     assert fingerprint(machine(), "d1gest", 2, 1e-12) == fingerprint(machine(), "d1gest", 2, 1e-12)
 

@@ -15,9 +15,9 @@ import pytest
 import structlog
 from anyio.lowlevel import checkpoint
 
-from service.control import _journal_file
+from service.control import journal_file
 from service.control.journal import KEPT_PROMOTIONS, Journal
-from service.control.sqlite_journal import SqliteJournal
+from service.control.sqlite_journal import FIRST_PAUSE_S, SqliteJournal
 from service.core.events import PromotionOutcome
 from tests.support.promotions import a_promotion
 from tests.support.waiting import until
@@ -33,9 +33,11 @@ def file(tmp_path: Path) -> Path:
 
 
 @asynccontextmanager
-async def opened(file: Path, pointer: str = POINTER) -> AsyncIterator[SqliteJournal]:
+async def opened(
+    file: Path, pointer: str = POINTER, first_pause_s: float = FIRST_PAUSE_S
+) -> AsyncIterator[SqliteJournal]:
     """Open a journal that has recalled what there is."""
-    journal = SqliteJournal(file, pointer)
+    journal = SqliteJournal(file, pointer, first_pause_s)
     async with journal.open():
         await journal.recalled.wait()
         yield journal
@@ -43,7 +45,7 @@ async def opened(file: Path, pointer: str = POINTER) -> AsyncIterator[SqliteJour
 
 def is_written(journal: SqliteJournal) -> bool:
     """Whether nothing is left to write."""
-    return not journal._unwritten
+    return not journal.unwritten
 
 
 def events(logs: list[Any]) -> list[str]:
@@ -113,7 +115,7 @@ async def test_it_is_bounded_on_disk(file: Path) -> None:
         await until(lambda: is_written(journal), WRITTEN_WITHIN_S)
         for minute in range(7):
             journal.record(a_promotion(2, minute))
-    assert len(_journal_file.read(file, POINTER, 10_000)) == KEPT_PROMOTIONS
+    assert len(journal_file.read(file, POINTER, 10_000)) == KEPT_PROMOTIONS
     async with opened(file) as journal:
         assert journal.last(10_000)[-1].noticed_at == a_promotion(1, 7).noticed_at
 
@@ -148,26 +150,25 @@ async def test_another_writer_holds_up_nobody(file: Path) -> None:
             assert not is_written(journal)
             holder.execute("ROLLBACK")
         await until(lambda: is_written(journal), WRITTEN_WITHIN_S)
-    assert len(_journal_file.read(file, POINTER, 9)) == 2
+    assert len(journal_file.read(file, POINTER, 9)) == 2
 
 
 async def test_a_journal_that_cannot_be_written_is_logged_once_and_tried_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
     """It goes on in memory; once the disk lets it, what was recorded meanwhile is written."""
-    monkeypatch.setattr("service.control.sqlite_journal._FIRST_PAUSE_S", 0.02)
     file = tmp_path / "later" / "journal.db"
     with structlog.testing.capture_logs() as logs:
-        async with opened(file) as journal:
+        async with opened(file, first_pause_s=0.02) as journal:
             for minute in range(KEPT_PROMOTIONS + 3):
                 journal.record(a_promotion(1, minute))
             await anyio.sleep(0.1)
-            assert len(journal._unwritten) == KEPT_PROMOTIONS
+            assert journal.unwritten == KEPT_PROMOTIONS
             assert journal.last(1) == [a_promotion(1, KEPT_PROMOTIONS + 2)]
             file.parent.mkdir()
             await until(lambda: is_written(journal), WRITTEN_WITHIN_S)
     assert events(logs) == ["journal can't be written", "journal is written again"]
-    assert len(_journal_file.read(file, POINTER, 9999)) == KEPT_PROMOTIONS
+    assert len(journal_file.read(file, POINTER, 9999)) == KEPT_PROMOTIONS
 
 
 async def test_a_file_of_another_layout_is_left_alone(file: Path) -> None:
@@ -224,10 +225,10 @@ async def test_of_two_that_find_a_damaged_file_one_moves_it(file: Path) -> None:
             for number in range(4):
                 row = (str(number), msgspec.json.encode(a_promotion(number)).decode())
                 both.start_soon(
-                    anyio.to_thread.run_sync, _journal_file.write, file, POINTER, [row], 99
+                    anyio.to_thread.run_sync, journal_file.write, file, POINTER, [row], 99
                 )
     assert len(events(logs)) == 1
-    assert len(_journal_file.read(file, POINTER, 99)) == 4
+    assert len(journal_file.read(file, POINTER, 99)) == 4
 
 
 @pytest.mark.parametrize(
@@ -254,7 +255,7 @@ async def test_a_schema_that_is_no_text_is_damage(file: Path, what: bytes, inste
 async def test_a_line_that_is_not_ours_is_passed_over(file: Path) -> None:
     """A later version of this service may write what this one can't read."""
     texts = ["{}", "no JSON", "[" * 100_000, "9" * 5000, '"' + "x" * 2_000_000 + '"']
-    _journal_file.write(file, POINTER, list(zip("abcde", texts, strict=True)), 99)
+    journal_file.write(file, POINTER, list(zip("abcde", texts, strict=True)), 99)
     with contextlib.closing(sqlite3.connect(file)) as db:
         db.execute("UPDATE promotions SET promotion = x'ff00' WHERE identity = 'a'")
         db.execute("UPDATE promotions SET promotion = 7 WHERE identity = 'b'")

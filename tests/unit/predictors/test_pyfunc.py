@@ -44,6 +44,7 @@ def build(
     inputs: list[dict[str, Any]],
     function: Function = len,
     params: list[dict[str, Any]] | None = None,
+    kept_columns: int = pyfunc.KEPT_COLUMNS,
 ) -> tuple[Contract, PyfuncPredictor, Impl]:
     """Return a contract, and the predictor of a model that MLflow wraps."""
     written = {
@@ -55,7 +56,8 @@ def build(
     meta = Model(signature=ModelSignature.from_dict(written))
     meta.flavors["python_function"] = {"loader_module": "none"}
     contract = contract_for("some-model", written, refuse_unknown=False)
-    return contract, PyfuncPredictor(PyFuncModel(model_meta=meta, model_impl=impl), contract), impl
+    model = PyFuncModel(model_meta=meta, model_impl=impl)
+    return contract, PyfuncPredictor(model, contract, kept_columns=kept_columns), impl
 
 
 def column(kind: str, name: str | None, *, required: bool = True, **more: Any) -> dict[str, Any]:
@@ -124,17 +126,15 @@ def test_every_optional_type_passes_with_and_without_nulls(*, together: bool) ->
     assert list(built[2].given.columns) == list(SCALARS)
 
 
-def test_callers_who_leave_out_other_integers_each_time_fill_no_memory(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_callers_who_leave_out_other_integers_each_time_fill_no_memory() -> None:
     """What is made for each choice of columns with nulls is kept by how many columns it has."""
-    monkeypatch.setattr(pyfunc, "_KEPT_COLUMNS", 60)
     names = [f"c{at}" for at in range(6)]
-    built = build([column("long", name, required=False) for name in names], ones)
+    inputs = [column("long", name, required=False) for name in names]
+    built = build(inputs, ones, kept_columns=60)
     for choice in range(2**6):
         row = {name: None if choice >> at & 1 else at for at, name in enumerate(names)}
         assert answer(built, row) == [{"prediction": 1.0}]
-    assert 0 < len(built[1]._widened) <= 11
+    assert 0 < built[1].widened <= 11
     assert answer(built, dict.fromkeys(names, 1)) == [{"prediction": 1.0}]
     assert [dtype.kind for dtype in built[2].given.dtypes] == ["i"] * 6
 

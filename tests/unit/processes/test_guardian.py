@@ -39,7 +39,7 @@ def test_all_that_has_a_mark_is_ended_and_nothing_else() -> None:
         assert marked.stdout.read() == b""
         assert kept.stdout is not None
         assert guardian.end_marked((mine,)) == 0
-        found = [pid for pid in guardian._pids() if guardian._mark_of(pid) == other]
+        found = [pid for pid in guardian.pids() if guardian.mark_of(pid) == other]
         assert len(found) >= 1
         assert guardian.end_marked((other,)) == 0
         assert kept.stdout.read() == b""
@@ -49,25 +49,24 @@ def test_a_guardian_ends_what_is_marked_when_its_server_process_ends() -> None:
     """By the end of the pipe that only that one holds; a guardian that was lost is replaced."""
     guard = guardian.Guard()
     guard.ensure_running()
-    first = guard._guardian
+    first = guard.process
     assert first is not None
     first.kill()
     first.wait()
     guard.ensure_running()
-    second = guard._guardian
+    second = guard.process
     assert second is not None
     assert second.pid != first.pid
     with _start(guard.new_mark()) as marked:
-        guard._close()
+        guard.close()
         assert marked.stdout is not None
         assert marked.stdout.read() == b""
     assert second.wait(20) == 0
 
 
-def test_where_there_are_no_marks_none_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_there_are_no_marks_none_is_given() -> None:
     """A child's process group is ended with it then."""
-    monkeypatch.setattr(guardian, "_LIMIT", b"not known here")
-    guard = guardian.Guard()
+    guard = guardian.Guard(b"not known here")
     assert guard.new_mark() == 0
     guard.ensure_running()
     assert guard.pid is None

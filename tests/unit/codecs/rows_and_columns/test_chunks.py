@@ -18,7 +18,7 @@ REACH_BYTES = 48
 def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     """Cut after a few bytes."""
     monkeypatch.setattr(chunks, "CHUNK_BYTES", CHUNK_BYTES)
-    monkeypatch.setattr(chunks, "_REACH_BYTES", REACH_BYTES)
+    monkeypatch.setattr(chunks, "REACH_BYTES", REACH_BYTES)
 
 
 def rows_in(body: bytes) -> list[Any]:

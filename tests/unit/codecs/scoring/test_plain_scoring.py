@@ -76,7 +76,7 @@ def forms(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def by_mlflow(served: Served, body: bytes) -> Any:
     """Return what MLflow's own code answers."""
-    answered = served.worker._scoring.answer(JSON, body, Bounds(len(body), 2**27))
+    answered = served.worker.scoring.answer(JSON, body, Bounds(len(body), 2**27))
     return json.loads(answered.body)
 
 
@@ -169,7 +169,7 @@ def test_the_form_of_a_models_answers_is_found_by_asking_both_ways(
     served = Served(KINDS[name], tmp_path)
     rows = served.kind.rows(np.random.default_rng(3), 6)
     example = served.call(rows[:2], {}) if form else None
-    assert served.worker._scored_as(example) == form
+    assert served.worker.scored_as(example) == form
     if form is None:
         return
     codec = PlainScoring(served.contract, form)

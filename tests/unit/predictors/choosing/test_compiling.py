@@ -14,7 +14,6 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from service.contracts.contract import Call
-from service.predictors.choosing import tuning
 from tests.support.model_zoo import ZOO, fitted, rows, targets
 from tests.support.wrapped import Wrapped, by_name, wrap
 
@@ -27,12 +26,6 @@ with warnings.catch_warnings():
     from service.predictors.engines.trees import Trees
     from service.predictors.opening import open_engine, open_tuned
     from service.predictors.pyfunc import PyfuncPredictor
-
-
-@pytest.fixture(autouse=True)
-def _quick_timing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Time each size once: what is tested here is what is right."""
-    monkeypatch.setattr(tuning, "_ENOUGH_S", 0.0)
 
 
 def a_forest(folder: Path) -> Wrapped:
@@ -157,13 +150,11 @@ def test_a_model_of_another_flavour_is_called_through_mlflow(tmp_path: Path) -> 
 
 
 def test_features_that_are_too_many_to_lay_out_are_left_sparse(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
     """The model is called as it is, unwrapped."""
-    engine_builder = importlib.import_module("service.predictors.choosing.engine_builder")
-    monkeypatch.setattr(engine_builder, "_MOST_FEATURES", 7)
     model, inputs = fitted(ZOO["forest behind words"])
-    report = wrap(model, inputs, tmp_path / "model").compile(tmp_path / "files")
+    report = wrap(model, inputs, tmp_path / "model").compile(tmp_path / "files", most_features=7)
     assert report.steps == ""
     assert all("8 features are too many" in one.reason for one in report.steps_tried)
     assert by_name(report)["trees"].outcome == "skipped"

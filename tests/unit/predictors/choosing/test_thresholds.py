@@ -11,7 +11,6 @@ from sklearn.ensemble import HistGradientBoostingRegressor, RandomForestRegresso
 from sklearn.linear_model import Ridge
 
 from service.contracts.contract import Call
-from service.predictors.choosing import tuning
 from tests.support.model_zoo import ZOO, fitted, rows, targets
 from tests.support.wrapped import by_name, wrap
 
@@ -98,7 +97,6 @@ def test_a_forest_that_is_wrong_at_its_thresholds_alone_is_refused(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Rows drawn at random are next to never that near."""
-    monkeypatch.setattr(tuning, "_ENOUGH_S", 0.0)
     engine_builder = importlib.import_module("service.predictors.choosing.engine_builder")
     monkeypatch.setattr(catalog, "ENGINES", {"beside": f"{__name__}:_OneStepBeside"})
     model, inputs = fitted(ZOO[name])

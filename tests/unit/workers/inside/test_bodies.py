@@ -90,7 +90,7 @@ def finished(bodies: Bodies, request: RawRequest) -> tuple[RawReply, int]:
 def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """Read and write few rows at a time."""
     monkeypatch.setattr(chunks, "CHUNK_BYTES", 500)
-    monkeypatch.setattr(encoding, "_CHUNK_VALUES", 30)
+    monkeypatch.setattr(encoding, "CHUNK_VALUES", 30)
 
 
 @pytest.mark.parametrize("answer", [ROWS_AND_COLUMNS, ARROW])

@@ -12,7 +12,7 @@ from service.store import manifest
 from service.workers.inside import model_folder as model_folder_module
 from service.workers.inside.model_folder import ModelFolder, told
 
-LARGE = 2 * model_folder_module._COPIED_BYTES
+LARGE = 2 * model_folder_module.COPIED_BYTES
 
 
 @pytest.fixture
@@ -95,7 +95,7 @@ def test_a_large_file_takes_no_room(stored: Path, tmp_path: Path) -> None:
     folder = ModelFolder(stored, tmp_path / "own")
     original = stored / "artifacts" / "weights"
     is_linked = (folder.path / "artifacts" / "weights").samefile(original)
-    assert is_linked or folder._may_clone
+    assert is_linked or folder.clones
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="makes a link")
@@ -116,7 +116,6 @@ def test_a_full_disk_says_nothing_of_the_version(
         raise OSError(28, os.strerror(28))
 
     monkeypatch.setattr(shutil, "copyfile", fail)
-    monkeypatch.setattr(ModelFolder, "_clones", lambda *_: False)
     with pytest.raises(FetchFailedError, match="No space left on device"):
-        ModelFolder(stored, tmp_path / "own")
+        ModelFolder(stored, tmp_path / "own", clones=False)
     assert not (tmp_path / "own").exists()
