@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 from litestar import Litestar
@@ -21,10 +21,15 @@ from service.contracts.choose import contract_for
 from service.contracts.contract import Predictions
 from service.core.version_names import VersionNames
 from service.core.versions import ModelVersion
+from service.deployment import Deployment
+from service.handlers.compression import Compression
+from service.handlers.direct import DirectAnswers
 from service.handlers.host_names import HostNames
-from service.handlers.predictions.direct import DirectAnswers
+from service.handlers.inference.direct import DirectInference
+from service.handlers.predictions.direct import DirectPredictions
 from service.handlers.predictions.predict import predict
 from service.handlers.request_id import RequestIds
+from service.handlers.scoring.direct import DirectScoring
 from service.processes.child import ChildSpec, ChildThreads, start_child
 from service.processes.launch import preload
 from service.serving.batching.batcher import Batcher, BatchSettings
@@ -139,8 +144,10 @@ async def _route_ms(body: bytes) -> float:
     )
     app.asgi_handler = DirectAnswers(
         RequestIds(app.asgi_handler),
-        lambda _: deployed,
+        (DirectPredictions(), DirectScoring(), DirectInference()),
+        lambda _: cast("Deployment", deployed),
         at_once,
+        Compression(2**20),
         2**20,
         HostNames("127.0.0.1").may_call,
     )

@@ -15,19 +15,25 @@ from service.cache_dir import require_writable
 from service.core.errors import ServiceError
 from service.deployments import Deployments
 from service.handlers import problems
+from service.handlers.compression import Compression
 from service.handlers.control import changes, health, info, journal, models, webhooks
+from service.handlers.direct import DirectAnswers
 from service.handlers.guards import known_names
 from service.handlers.host_names import HostNames
-from service.handlers.inference import faults, infer
+from service.handlers.inference import faults as inference_faults
+from service.handlers.inference import infer
 from service.handlers.inference import models as inference_models
 from service.handlers.inference import server as inference_server
-from service.handlers.inference.compression import Compression
+from service.handlers.inference.direct import DirectInference
 from service.handlers.openapi import page
 from service.handlers.openapi.document import Documents
 from service.handlers.predictions import predict
-from service.handlers.predictions.direct import DirectAnswers
+from service.handlers.predictions.direct import DirectPredictions
 from service.handlers.request_id import RequestIds
+from service.handlers.scoring import faults as scoring_faults
 from service.handlers.scoring import invocations, probes
+from service.handlers.scoring.direct import DirectScoring
+from service.handlers.unrouted import Unrouted
 from service.processes.own_memory import hide_memory
 from service.processes.single_process import hold_listener
 from service.registry.webhook import Deliveries
@@ -68,6 +74,7 @@ def create_app(deployments: Deployments | None = None) -> Litestar:
     if caution := require_writable(service.cache_dir):
         structlog.get_logger(__name__).warning("CACHE_DIR is not safe", reason=caution)
     dataplane = DataPlane(service.raw_body_bytes, service.max_body_bytes)
+    compression = Compression(service.max_body_bytes)
     calls = _grpc_server(deployments, dataplane) if service.grpc_port else None
 
     @asynccontextmanager
@@ -119,14 +126,17 @@ def create_app(deployments: Deployments | None = None) -> Litestar:
             "dataplane": _given(dataplane),
             "deployments": _given(deployments),
             "deployment": Provide(models.chosen_deployment, sync_to_thread=False),
-            "compression": _given(Compression(service.max_body_bytes)),
+            "compression": _given(compression),
             "deliveries": _given(Deliveries(service.webhook_secret)),
             "documents": _given(Documents(deployments)),
             "page_files": _given(page.PageFiles()),
         },
         exception_handlers={
             ServiceError: problems.answer_service_error,
-            HTTPException: faults.answer_unrouted,
+            HTTPException: Unrouted(
+                (inference_faults.has_path, inference_faults.answer_http_error),
+                (scoring_faults.has_path, scoring_faults.answer_http_error),
+            ),
             Exception: problems.answer_unexpected,
         },
         guards=[known_names],
@@ -138,7 +148,13 @@ def create_app(deployments: Deployments | None = None) -> Litestar:
     named = RequestIds(app.asgi_handler)
     host_names = HostNames(service.host, service.allowed_hosts)
     app.asgi_handler = DirectAnswers(
-        named, deployments.find, dataplane, service.max_body_bytes, host_names.may_call
+        named,
+        (DirectPredictions(), DirectScoring(), DirectInference()),
+        deployments.find,
+        dataplane,
+        compression,
+        service.max_body_bytes,
+        host_names.may_call,
     )
     app.state.host_names = host_names
     app.state.settings = service

@@ -59,6 +59,12 @@ class MalformedBodyError(ServiceError):
     code = "malformed-body"
 
 
+class MalformedHeaderError(ServiceError):
+    """A header that says nothing that can be understood, where it has to."""
+
+    code = "malformed-header"
+
+
 class BodyTooLargeError(ServiceError):
     """A body over MAX_BODY_BYTES."""
 

@@ -13,12 +13,14 @@ from service.core import errors
 from service.core.errors import ServiceError
 from service.core.text import ANSWER_CHARACTERS, presentable
 from service.core.version_names import VersionNames
+from service.handlers.answer import Answer
 
 MEDIA_TYPE = "application/problem+json"
 TYPE_PREFIX = "urn:mlflow-hotswap:"
 
 STATUS_BY_ERROR: dict[type[ServiceError], HTTPStatus] = {
     errors.MalformedBodyError: HTTPStatus.BAD_REQUEST,
+    errors.MalformedHeaderError: HTTPStatus.BAD_REQUEST,
     errors.ContractViolationError: HTTPStatus.BAD_REQUEST,
     errors.UnauthorizedError: HTTPStatus.UNAUTHORIZED,
     errors.ForbiddenError: HTTPStatus.FORBIDDEN,
@@ -54,6 +56,7 @@ STATUS_BY_ERROR: dict[type[ServiceError], HTTPStatus] = {
 
 _TITLES: dict[type[ServiceError], str] = {
     errors.MalformedBodyError: "The body can't be read",
+    errors.MalformedHeaderError: "A header can't be read",
     errors.ContractViolationError: "The request breaks the model's contract",
     errors.NotAcceptableError: "No kind of answer that is accepted can be given",
     errors.UnauthorizedError: "A token is wanted",
@@ -86,13 +89,20 @@ _TITLES: dict[type[ServiceError], str] = {
     errors.ReloadTimeoutError: "The reload is still under way",
 }
 
+UNEXPECTED = "the service failed; its log says how"
+"""What a caller is told of a defect of ours."""
 _NOT_LOGGED = (errors.OverloadedError, errors.CallerGoneError, errors.DeadlineExceededError)
 
 _log = structlog.get_logger("http")
 
 
-def answer_service_error(_: Request[Any, Any, Any], error: ServiceError) -> Response[bytes]:
-    """Answer one of our own errors; what a caller must not see goes into the log."""
+def answer_service_error(_: Request[Any, Any, Any], error: ServiceError) -> Response[Any]:
+    """Answer one of our own errors."""
+    return answer_of(error).response()
+
+
+def answer_of(error: ServiceError) -> Answer:
+    """Return the answer to one of our own errors; what no caller must see goes into the log."""
     status = STATUS_BY_ERROR.get(type(error), HTTPStatus.INTERNAL_SERVER_ERROR)
     note(error, status)
     headers = headers_of(error, status)
@@ -136,31 +146,12 @@ def too_large(request: Request[Any, Any, Any]) -> errors.BodyTooLargeError:
     return errors.BodyTooLargeError(f"the body is over {limit} bytes{ours}")
 
 
-def refusal(error: errors.OverloadedError) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
-    """Return status, headers and body of a refusal, for an answer without the framework.
-
-    They are those of `answer_service_error`.
-    """
-    status = STATUS_BY_ERROR[type(error)]
-    title = _TITLES[type(error)]
-    shown = {"detail": str(error), **error.extras()}
-    body = msgspec.json.encode(_document(status, TYPE_PREFIX + error.code, title, shown))
-    headers = [
-        (b"content-type", MEDIA_TYPE.encode()),
-        (b"content-length", b"%d" % len(body)),
-        (b"retry-after", _retry_after(error).encode()),
-    ]
-    if error.answered_by is not None:
-        headers.extend(VersionNames.of(error.answered_by).raw_headers)
-    return status, headers, body
-
-
 def _retry_after(error: errors.OverloadedError) -> str:
     """Return whole seconds, as the header wants them."""
     return str(max(1, math.ceil(error.retry_after_s)))
 
 
-def answer_http_error(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
+def answer_http_error(request: Request[Any, Any, Any], error: HTTPException) -> Response[Any]:
     """Answer an error of the framework's: a path or method that does not exist, and the like."""
     status = HTTPStatus(error.status_code)
     if status is HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
@@ -172,7 +163,8 @@ def answer_http_error(request: Request[Any, Any, Any], error: HTTPException) -> 
         # The detail alone names but the path, with a query of any length: it comes last.
         faults = [e for e in error.extra if isinstance(e, dict) and "message" in e]
         detail = "; ".join([*(_parameter_fault(request, e) for e in faults), detail])
-    return problem(status, "about:blank", status.phrase, detail, {}, dict(error.headers or {}))
+    headers = dict(error.headers or {})
+    return problem(status, "about:blank", status.phrase, detail, {}, headers).response()
 
 
 def _parameter_fault(request: Request[Any, Any, Any], fault: dict[str, Any]) -> str:
@@ -185,12 +177,17 @@ def _parameter_fault(request: Request[Any, Any, Any], fault: dict[str, Any]) -> 
     return f"{name}{allowed}: {fault['message']}"
 
 
-def answer_unexpected(_: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+def answer_unexpected(_: Request[Any, Any, Any], error: Exception) -> Response[Any]:
     """Answer a defect of ours: nothing of it to the caller, all of it in the log."""
-    _log.error("request broke off", exc_info=error)
+    note_unexpected(error)
     status = HTTPStatus.INTERNAL_SERVER_ERROR
-    detail = "the service failed; its log says how"
-    return problem(status, TYPE_PREFIX + ServiceError.code, "The service failed", detail, {}, {})
+    kind = TYPE_PREFIX + ServiceError.code
+    return problem(status, kind, "The service failed", UNEXPECTED, {}, {}).response()
+
+
+def note_unexpected(error: Exception) -> None:
+    """Log a defect of ours."""
+    _log.error("request broke off", exc_info=error)
 
 
 def problem(
@@ -200,7 +197,7 @@ def problem(
     detail: str,
     extras: dict[str, Any],
     headers: dict[str, str],
-) -> Response[bytes]:
+) -> Answer:
     """Build a problem details answer (RFC 9457, section 3).
 
     Its texts may be those of a model or of the caller: they are cut, and hold no credentials.
@@ -209,13 +206,5 @@ def problem(
         key: presentable(value, ANSWER_CHARACTERS) if isinstance(value, str) else value
         for key, value in {"detail": detail, **extras}.items()
     }
-    return Response(
-        content=msgspec.json.encode(_document(status, kind, title, shown)),
-        status_code=int(status),
-        media_type=MEDIA_TYPE,
-        headers=headers,
-    )
-
-
-def _document(status: HTTPStatus, kind: str, title: str, shown: dict[str, Any]) -> dict[str, Any]:
-    return {"type": kind, "title": title, "status": int(status), **shown}
+    document = {"type": kind, "title": title, "status": int(status), **shown}
+    return Answer.of(int(status), MEDIA_TYPE, msgspec.json.encode(document), headers)

@@ -11,8 +11,17 @@ from tools.mlflow_server import MlflowServer, unique_name
 from tools.running_service import RunningService
 
 LIMIT_BYTES = 2_000
-FROM_THE_HANDLER = {"accept": "application/json, */*"}
-"""In words that the usual request does not have."""
+FROM_THE_HANDLER = {
+    "/predict": {"accept": "application/json, */*"},
+    "/invocations": {"content-type": "application/json; charset=utf-8"},
+    "infer": {"content-encoding": "identity"},
+}
+"""Words that the usual request of a protocol does not have."""
+SPLIT = b'{"dataframe_split": {"columns": ["a"], "data": [[2.0], [%b]]}%b}'
+TENSOR = (
+    b'{"id": "7", "inputs": [{"name": "a", "shape": [2], "datatype": "FP64", "data": [1, %b]}]%b}'
+)
+MANY = b"1," * 1_000
 
 BODIES = {
     "one row": b'{"instances": [{"a": 2.0}]}',
@@ -40,7 +49,8 @@ def service(
     with running_service.start(
         tmp_path_factory.mktemp("direct"),
         mlflow_server.uri,
-        model_uri=f"models:/{name}@champion",
+        models=f"tiny=models:/{name}@champion",
+        default_model="tiny",
         max_body_bytes=LIMIT_BYTES,
     ) as running:
         yield running
@@ -57,8 +67,78 @@ def told(answer: httpx.Response) -> tuple[int, bytes, dict[str, str]]:
 def test_both_ways_tell_the_same(service: RunningService, body: bytes) -> None:
     """Status, body and headers are equal to the byte."""
     direct = service.post("/predict", body)
-    handled = service.post("/predict", body, headers=FROM_THE_HANDLER)
+    handled = service.post("/predict", body, headers=FROM_THE_HANDLER["/predict"])
     assert told(direct) == told(handled)
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status"),
+    [
+        ("/invocations", SPLIT % (b"3.5", b""), 200),
+        ("/invocations", SPLIT % (b"null", b', "client_request_id": "\xc3\xa4 7"'), 200),
+        ("/invocations", SPLIT % (b'"x"', b""), 400),
+        ("/invocations", SPLIT % (b"1, 2", b""), 400),
+        ("/invocations", SPLIT % (MANY, b""), 413),
+        ("/models/tiny/invocations", SPLIT % (b"3.5", b""), 200),
+        ("/serving-endpoints/nobody/invocations", SPLIT % (b"3.5", b""), 404),
+        ("/v2/models/tiny/infer", TENSOR % (b"2.5", b""), 200),
+        ("/v2/models/tiny/versions/1/infer", TENSOR % (b"2.5", b""), 200),
+        ("/v2/models/tiny/versions/2/infer", TENSOR % (b"2.5", b""), 404),
+        ("/v2/models/nobody/infer", TENSOR % (b"2.5", b""), 404),
+        ("/v2/models/tiny/infer", TENSOR % (b'"x"', b""), 400),
+        ("/v2/models/tiny/infer", TENSOR % (b"2.5", b', "outputs": [{"name": "z"}]'), 400),
+        ("/v2/models/tiny/infer", TENSOR % (b"2.5", b', "parameters": {"timeout": -1}'), 400),
+        ("/v2/models/tiny/infer", b"", 400),
+        ("/v2/models/tiny/infer", TENSOR % (MANY, b""), 413),
+    ],
+)
+def test_both_ways_of_other_protocols_tell_the_same(
+    service: RunningService, path: str, body: bytes, status: int
+) -> None:
+    """Whatever it is, and in the protocol's own form."""
+    unusual = FROM_THE_HANDLER["/invocations" if "invocations" in path else "infer"]
+    direct = service.client.post(path, content=body, headers={"content-type": "application/json"})
+    handled = service.client.post(
+        path, content=body, headers={"content-type": "application/json"} | unusual
+    )
+    assert told(direct) == told(handled)
+    assert direct.status_code == status
+
+
+@pytest.mark.parametrize("accepted", ["gzip", "deflate", "identity", "br"])
+def test_an_answer_is_compressed_the_same_by_both_ways(
+    service: RunningService, accepted: str
+) -> None:
+    """Where it is large enough."""
+    rows = 300
+    tensor = {"name": "a", "shape": [rows], "datatype": "INT8", "data": [1] * rows}
+    asked = {"inputs": [tensor]}
+    headers = {"accept-encoding": accepted}
+    path = "/v2/models/tiny/infer"
+    direct = service.client.post(path, json=asked, headers=headers)
+    handled = service.client.post(path, json=asked, headers=headers | FROM_THE_HANDLER["infer"])
+    assert told(direct) == told(handled)
+    is_known = accepted in {"gzip", "deflate"}
+    assert direct.headers.get("content-encoding") == (accepted if is_known else None)
+    assert direct.json()["outputs"][0]["data"] == [2.0] * rows
+
+
+def test_a_request_that_gives_itself_no_time_is_told_so(service: RunningService) -> None:
+    """Each protocol in its own form, by a header that they share."""
+    hurried = {"x-request-timeout-ms": "1"}
+    codes = {
+        "/predict": (BODIES["one row"], {"type", "title", "status", "detail"}),
+        "/invocations": (SPLIT % (b"3.5", b""), {"error_code", "message"}),
+        "/v2/models/tiny/infer": (TENSOR % (b"2.5", b""), {"error"}),
+    }
+    for path, (body, form) in codes.items():
+        answers = [service.post(path, body, headers=hurried) for _ in range(20)]
+        late = [answer for answer in answers if answer.status_code != 200]
+        assert all(answer.status_code in {503, 504} for answer in late)
+        assert all(form <= answer.json().keys() for answer in late), path
+        enough = service.post(path, body, headers={"x-request-timeout-ms": "60000"})
+        assert enough.status_code == 200
+        assert service.post(path, body, headers={"x-request-timeout-ms": "?"}).status_code == 400
 
 
 @pytest.mark.parametrize(

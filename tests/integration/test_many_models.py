@@ -180,6 +180,20 @@ def test_without_a_default_a_call_without_a_name_is_404_with_the_names(
     assert answer.json()["models"] == [STEADY, ODD, PLAIN]
 
 
+def test_other_protocols_name_the_models_too(many: Many) -> None:
+    """In the one sentence that their forms have, whichever path it is."""
+    body = {"dataframe_records": [{"a": 1.0}]}
+    for call in ("/invocations", path("nobody", "invocations"), "/endpoints/nobody/invocations"):
+        answer = many.service.post(call, body)
+        assert answer.status_code == 404
+        assert answer.json()["error_code"] == "RESOURCE_DOES_NOT_EXIST"
+        named = f"there are: {', '.join(map(repr, [STEADY, ODD, PLAIN]))}"
+        assert answer.json()["message"].endswith(named)
+    assert many.service.post(path(STEADY, "invocations"), body).status_code == 200
+    answer = many.service.post("/v2/models/nobody/infer", {"inputs": []})
+    assert (answer.status_code, list(answer.json())) == (404, ["error"])
+
+
 def test_a_promotion_and_a_crash_of_one_lose_no_request_of_another(many: Many) -> None:
     """16 clients ask one model meanwhile, and see its one version alone."""
     with Hammer(many.service.url, CLIENTS, path=path(STEADY, "predict")) as hammer:

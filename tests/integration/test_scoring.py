@@ -194,6 +194,21 @@ def test_an_unknown_model_is_404_with_the_names(scored: Scored) -> None:
     assert "'tiny', 'unruly', 'absent'" in answer.json()["message"]
 
 
+def test_paths_and_methods_that_are_none_are_told_in_the_same_form(scored: Scored) -> None:
+    """Under every path that a client of MLflow's may call, and no other one."""
+    service = scored.service
+    for path in ("/invocations", "/models/tiny/invocations", "/endpoints/tiny/invocations"):
+        answer = service.get(path)
+        assert (answer.status_code, error_code(answer)) == (405, "BAD_REQUEST"), path
+        assert "POST" in answer.headers["allow"]
+    for path in ("/ping", "/version"):
+        assert error_code(service.post(path)) == "BAD_REQUEST"
+    for path in ("/endpoints/tiny/nothing", "/serving-endpoints/tiny", "/a/b/c/invocations"):
+        answer = service.post(path, {"instances": []})
+        assert (answer.status_code, error_code(answer)) == (404, "RESOURCE_DOES_NOT_EXIST"), path
+    assert service.get("/predict").json()["title"] == "Method Not Allowed"
+
+
 def test_a_model_without_a_version_is_503(scored: Scored) -> None:
     """Which MLflow's clients try again."""
     answer = scored.ask({"instances": []}, "absent")

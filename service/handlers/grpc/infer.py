@@ -10,7 +10,8 @@ from service.handlers.deadline import deadline_in
 from service.handlers.grpc.arrivals import Arrivals
 from service.handlers.grpc.context import Context
 from service.handlers.grpc.faults import end, fail
-from service.handlers.inference.addressed import check_version, served
+from service.handlers.inference.addressed import served
+from service.handlers.named_version import check_version
 from service.serving.dataplane import DataPlane
 from service.serving.interface import EncodedRequest
 

@@ -4,10 +4,9 @@ from typing import Any
 
 from litestar import Request
 
-from service.core.errors import NoVersionError, UnknownVersionError
-from service.core.text import NAME_CHARACTERS, presentable
-from service.core.versions import ModelVersion
+from service.core.errors import NoVersionError
 from service.deployment import Deployment
+from service.handlers.named_version import check_version
 from service.serving.model import LoadedModel
 
 CALLED = "{name:str}"
@@ -32,12 +31,3 @@ def served(deployment: Deployment, wanted: str | None) -> LoadedModel:
         raise NoVersionError(f"no version of {deployment.name} serves: {deployment.why_not}")
     check_version(deployment, wanted, model.version)
     return model
-
-
-def check_version(deployment: Deployment, wanted: str | None, version: ModelVersion) -> None:
-    """Raise UnknownVersionError where another version than this one is wanted."""
-    if wanted is not None and wanted != version.version:
-        raise UnknownVersionError(
-            f"version {presentable(wanted, NAME_CHARACTERS)!r} of {deployment.name} is not loaded: "
-            f"{version.version} serves"
-        )

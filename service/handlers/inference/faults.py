@@ -10,9 +10,9 @@ from litestar.exceptions import HTTPException
 from service.core.errors import ServiceError
 from service.core.text import ANSWER_CHARACTERS, presentable
 from service.handlers import problems
+from service.handlers.answer import Answer
 from service.handlers.problems import STATUS_BY_ERROR, headers_of, note, too_large
 
-PATH = "/v2"
 MEANINGS = {
     HTTPStatus.BAD_REQUEST: "What the served version does not take, or no request at all",
     HTTPStatus.FORBIDDEN: "Under a name that is not this service's own",
@@ -33,14 +33,24 @@ class InferenceFault(msgspec.Struct):
     error: str
 
 
-def answer_service_error(_: Request[Any, Any, Any], error: ServiceError) -> Response[bytes]:
-    """Answer one of our own errors; what a caller must not see goes into the log."""
+def has_path(path: str) -> bool:
+    """Tell whether a path is the protocol's, if there is none such either."""
+    return path == "/v2" or path.startswith("/v2/")
+
+
+def answer_service_error(_: Request[Any, Any, Any], error: ServiceError) -> Response[Any]:
+    """Answer one of our own errors."""
+    return answer_of(error).response()
+
+
+def answer_of(error: ServiceError) -> Answer:
+    """Return the answer to one of our own errors; what no caller must see goes into the log."""
     status = STATUS_BY_ERROR.get(type(error), HTTPStatus.INTERNAL_SERVER_ERROR)
     note(error, status)
-    return fault(status, str(error), headers_of(error, status))
+    return _fault(status, str(error), headers_of(error, status))
 
 
-def answer_http_error(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
+def answer_http_error(request: Request[Any, Any, Any], error: HTTPException) -> Response[Any]:
     """Answer an error of the framework's, such as a body that is too large."""
     status = HTTPStatus(error.status_code)
     message = error.detail
@@ -48,21 +58,13 @@ def answer_http_error(request: Request[Any, Any, Any], error: HTTPException) -> 
         message = str(too_large(request))
     elif status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return answer_unexpected(request, error)
-    return fault(status, message or status.phrase, dict(error.headers or {}))
+    return _fault(status, message or status.phrase, dict(error.headers or {})).response()
 
 
-def answer_unexpected(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+def answer_unexpected(_: Request[Any, Any, Any], error: Exception) -> Response[Any]:
     """Answer a defect of ours: nothing of it to the caller, all of it in the log."""
-    told = problems.answer_unexpected(request, error)
-    return fault(HTTPStatus(told.status_code or 500), "the service failed; its log says how", {})
-
-
-def answer_unrouted(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
-    """Answer a path or method that does not exist: in this protocol's form if it is one of its."""
-    path = request.scope["path"]
-    if path == PATH or path.startswith(f"{PATH}/"):
-        return answer_http_error(request, error)
-    return problems.answer_http_error(request, error)
+    problems.note_unexpected(error)
+    return _fault(HTTPStatus.INTERNAL_SERVER_ERROR, problems.UNEXPECTED, {}).response()
 
 
 FAULTS: dict[int | type[Exception], Any] = {
@@ -73,12 +75,8 @@ FAULTS: dict[int | type[Exception], Any] = {
 """What answers the errors of each call of the protocol."""
 
 
-def fault(status: HTTPStatus, message: str, headers: dict[str, str]) -> Response[bytes]:
+def _fault(status: HTTPStatus, message: str, headers: dict[str, str]) -> Answer:
     """Build an error's answer; its sentence may have a model's texts, or the caller's."""
-    return Response(
-        msgspec.json.encode(InferenceFault(presentable(message, ANSWER_CHARACTERS))),
-        status_code=int(status),
-        # Clients read `error` only if the content type is exactly this.
-        media_type="application/json",
-        headers=headers,
-    )
+    body = msgspec.json.encode(InferenceFault(presentable(message, ANSWER_CHARACTERS)))
+    # Clients read `error` only if the content type is exactly this.
+    return Answer.of(int(status), "application/json", body, headers)

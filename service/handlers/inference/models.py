@@ -9,8 +9,9 @@ from service.codecs.inference.datatypes import TensorSpec, input_tensors, output
 from service.core.errors import NoVersionError
 from service.deployment import Deployment
 from service.deployments import Deployments
-from service.handlers.inference.addressed import check_version, paths, served, wanted_version
+from service.handlers.inference.addressed import paths, served, wanted_version
 from service.handlers.inference.faults import FAULTS
+from service.handlers.named_version import check_version
 from service.handlers.readiness import readiness_of
 from service.serving.model import LoadedModel
 

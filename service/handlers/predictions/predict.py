@@ -12,15 +12,17 @@ from litestar.params import RawBody
 from service.deployment import Deployment
 from service.deployments import Deployments
 from service.handlers.caller import caller_of
+from service.handlers.deadline import deadline_of
+from service.handlers.direct import RaiseAgain
 from service.handlers.guards import plain_body
 from service.handlers.media import CODECS, kind_of_answer, kind_of_body
-from service.handlers.predictions.direct import NAMED_PATH, PATH, RaiseAgain
+from service.handlers.predictions.direct import PATHS
 from service.serving.dataplane import DataPlane
 from service.serving.interface import EncodedRequest
 
 
 @post(
-    [PATH, NAMED_PATH],
+    list(PATHS),
     status_code=200,
     guards=[plain_body],
     middleware=[RaiseAgain()],
@@ -42,5 +44,7 @@ async def predict(
     # The body may have taken long: another deployment may have this name by now.
     deployment = deployments.latest(deployment)
     encoded = EncodedRequest(body, CODECS[kind], CODECS[wanted])
-    answer = await dataplane.infer(deployment, encoded, caller_of(request.receive))
+    answer = await dataplane.infer(
+        deployment, encoded, caller_of(request.receive), deadline_of(request.scope)
+    )
     return Response(content=answer.body, media_type=wanted.value, headers=answer.names.headers)

@@ -10,6 +10,8 @@ from litestar.exceptions import HTTPException
 from service.core import errors
 from service.core.errors import ServiceError
 from service.core.text import ANSWER_CHARACTERS, presentable
+from service.handlers import problems
+from service.handlers.answer import Answer
 from service.handlers.problems import STATUS_BY_ERROR, headers_of, note, too_large
 
 _CODES = {
@@ -22,7 +24,10 @@ _CODES = {
     HTTPStatus.SERVICE_UNAVAILABLE: "TEMPORARILY_UNAVAILABLE",
     HTTPStatus.GATEWAY_TIMEOUT: "DEADLINE_EXCEEDED",
 }
-"""MLflow's names; any other status is INTERNAL_ERROR."""
+"""MLflow's names, by their status."""
+_OTHER = "INTERNAL_ERROR"
+_PATHS = frozenset({"/ping", "/version"})
+_BEGINNINGS = ("/endpoints/", "/serving-endpoints/")
 _MODEL_RAISED = (
     "Encountered an unexpected error while evaluating the model. Verify that the serialized input "
     "Dataframe is compatible with the model for inference."
@@ -37,22 +42,48 @@ class ScoringFault(msgspec.Struct):
     message: str
 
 
-def answer_scoring_error(_: Request[Any, Any, Any], error: ServiceError) -> Response[bytes]:
-    """Answer one of our own errors; what a caller must not see goes into the log."""
+def has_path(path: str) -> bool:
+    """Tell whether a path is the protocol's, if there is none such either."""
+    return path in _PATHS or path.endswith("/invocations") or path.startswith(_BEGINNINGS)
+
+
+def answer_service_error(_: Request[Any, Any, Any], error: ServiceError) -> Response[Any]:
+    """Answer one of our own errors."""
+    return answer_of(error).response()
+
+
+def answer_of(error: ServiceError) -> Answer:
+    """Return the answer to one of our own errors; what no caller must see goes into the log."""
     status, code, message = _as_mlflow(error)
     note(error, STATUS_BY_ERROR.get(type(error), status))
     return _fault(status, code, message, headers_of(error, status))
 
 
-def answer_scoring_http_error(
-    request: Request[Any, Any, Any], error: HTTPException
-) -> Response[bytes]:
+def answer_http_error(request: Request[Any, Any, Any], error: HTTPException) -> Response[Any]:
     """Answer an error of the framework's, such as a body that is too large."""
     status = HTTPStatus(error.status_code)
     message = error.detail
     if status is HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
         message = str(too_large(request))
-    return _fault(status, _CODES.get(status, "INTERNAL_ERROR"), message, dict(error.headers or {}))
+    elif status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return answer_unexpected(request, error)
+    code = _CODES.get(status, _OTHER)
+    return _fault(status, code, message or status.phrase, dict(error.headers or {})).response()
+
+
+def answer_unexpected(_: Request[Any, Any, Any], error: Exception) -> Response[Any]:
+    """Answer a defect of ours: nothing of it to the caller, all of it in the log."""
+    problems.note_unexpected(error)
+    status = HTTPStatus.INTERNAL_SERVER_ERROR
+    return _fault(status, _OTHER, problems.UNEXPECTED, {}).response()
+
+
+FAULTS: dict[int | type[Exception], Any] = {
+    ServiceError: answer_service_error,
+    HTTPException: answer_http_error,
+    Exception: answer_unexpected,
+}
+"""What answers the errors of each call of the protocol."""
 
 
 def _as_mlflow(error: ServiceError) -> tuple[HTTPStatus, str, str]:
@@ -67,18 +98,12 @@ def _as_mlflow(error: ServiceError) -> tuple[HTTPStatus, str, str]:
     if isinstance(error, errors.UnknownModelError):
         # This form has no place for them but the sentence.
         message += f"; there are: {', '.join(map(repr, error.names))}"
-    return status, _CODES.get(status, "INTERNAL_ERROR"), message
+    return status, _CODES.get(status, _OTHER), message
 
 
-def _fault(status: HTTPStatus, code: str, message: str, headers: dict[str, str]) -> Response[bytes]:
+def _fault(status: HTTPStatus, code: str, message: str, headers: dict[str, str]) -> Answer:
     message = presentable(message, ANSWER_CHARACTERS)
     if status is HTTPStatus.UNSUPPORTED_MEDIA_TYPE:
-        return Response(
-            message.encode(), status_code=int(status), media_type="text/plain", headers=headers
-        )
-    return Response(
-        msgspec.json.encode(ScoringFault(code, message)),
-        status_code=int(status),
-        media_type="application/json",
-        headers=headers,
-    )
+        return Answer.of(int(status), "text/plain", message.encode(), headers)
+    body = msgspec.json.encode(ScoringFault(code, message))
+    return Answer.of(int(status), "application/json", body, headers)

@@ -1,32 +1,26 @@
 """`POST /invocations`, and the same under the paths that other clients of MLflow's have for it."""
 
 from typing import Any
-from urllib.parse import quote
 
 from litestar import Request, Response, post
 from litestar.di import NamedDependency
-from litestar.exceptions import HTTPException
 
 from service.codecs.catalog import SCORING
-from service.core.errors import ServiceError, UnsupportedContentTypeError
+from service.core.errors import UnsupportedContentTypeError
 from service.core.text import presentable
 from service.deployment import Deployment
 from service.deployments import Deployments
 from service.handlers.caller import caller_of
-from service.handlers.early_refusal import refuse_early
+from service.handlers.deadline import deadline_of
+from service.handlers.direct import RaiseAgain
 from service.handlers.guards import plain_body
-from service.handlers.scoring.faults import answer_scoring_error, answer_scoring_http_error
+from service.handlers.scoring.direct import PATHS, DirectScoring
+from service.handlers.scoring.faults import FAULTS
 from service.serving.dataplane import DataPlane
 from service.serving.interface import EncodedRequest
 
-PATHS = (
-    "/invocations",
-    "/models/{name:str}/invocations",
-    "/endpoints/{name:str}/invocations",
-    "/serving-endpoints/{name:str}/invocations",
-)
-"""MLflow's own and ours; then that of AWS' client and MLflow's gateway, and that of Databricks'."""
 _CODECS = {kind: codec for codec, kind in SCORING.items()}
+_DIRECT = DirectScoring()
 _UTF_8 = frozenset({"utf-8", "utf8"})
 
 
@@ -34,10 +28,8 @@ _UTF_8 = frozenset({"utf-8", "utf8"})
     list(PATHS),
     status_code=200,
     guards=[plain_body],
-    exception_handlers={
-        ServiceError: answer_scoring_error,
-        HTTPException: answer_scoring_http_error,
-    },
+    exception_handlers=FAULTS,
+    middleware=[RaiseAgain()],
 )
 async def invocations(
     request: Request[Any, Any, Any],
@@ -51,17 +43,16 @@ async def invocations(
     CSV or Parquet. What is taken and how it is cast belong to the MLflow beside the model.
     """
     codec = codec_of(request.headers.get("content-type"))
-    refuse_early(request, deployment, dataplane)
     body = await request.body()
     # The body may have taken long: another deployment may have this name by now.
     deployment = deployments.latest(deployment)
     answer = await dataplane.infer(
-        deployment, EncodedRequest(body, codec, codec), caller_of(request.receive)
+        deployment,
+        EncodedRequest(body, codec, codec),
+        caller_of(request.receive),
+        deadline_of(request.scope),
     )
-    headers = dict(answer.names.headers)
-    if answer.client_request_id:
-        headers["x-client-request-id"] = quote(answer.client_request_id)
-    return Response(answer.body, media_type="application/json", headers=headers)
+    return _DIRECT.answer({}, answer).response()
 
 
 def codec_of(content_type: str | None) -> str:

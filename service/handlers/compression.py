@@ -8,6 +8,7 @@ from anyio import CapacityLimiter
 
 from service.core.errors import BodyTooLargeError, MalformedBodyError, UnsupportedContentTypeError
 from service.core.text import presentable
+from service.handlers.answer import Answer
 
 _WINDOW_BITS = {"gzip": 31, "x-gzip": 31, "deflate": 15}
 """What zlib calls them: `deflate` is zlib's own form (RFC 9110, section 8.4.1.2)."""
@@ -42,11 +43,15 @@ class Compression:
             _inflate, chunks, coding, self._max_body_bytes, limiter=self._turns
         )
 
-    async def deflated(self, body: memoryview, coding: str) -> bytes:
-        """Return an answer in this coding."""
+    async def applied(self, answer: Answer) -> Answer:
+        """Return an answer in the coding that it is to have."""
+        body, coding = answer.body, answer.coding
         if len(body) <= _LOOP_BYTES:
-            return _deflate(body, coding)
-        return await anyio.to_thread.run_sync(_deflate, body, coding, limiter=self._turns)
+            body = _deflate(body, coding)
+        else:
+            body = await anyio.to_thread.run_sync(_deflate, body, coding, limiter=self._turns)
+        headers = [(b"content-encoding", coding.encode()), (b"vary", b"accept-encoding")]
+        return Answer(answer.status, [*answer.headers, *headers], body)
 
 
 def coding_of(encoding: str) -> str:
@@ -111,6 +116,6 @@ def _inflate(chunks: Sequence[bytes], coding: str, most: int) -> Sequence[bytes]
     return found
 
 
-def _deflate(body: memoryview, coding: str) -> bytes:
+def _deflate(body: bytes | memoryview, coding: str) -> bytes:
     deflater = zlib.compressobj(_FASTEST, zlib.DEFLATED, _WINDOW_BITS[coding])
     return deflater.compress(body) + deflater.flush()

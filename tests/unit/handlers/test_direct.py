@@ -7,9 +7,9 @@ import pytest
 
 from service.core.errors import OverloadedError
 from service.core.versions import ModelVersion
-from service.handlers.predictions.direct import DirectAnswers
 from service.serving.routes import Routes
 from service.telemetry.observer import NULL_OBSERVER, Observer
+from tests.support.direct_answers import direct_answers
 
 VERSION = ModelVersion("r", "m", "7", "", "", 0)
 BODY_BYTES = 30_000_000
@@ -19,11 +19,13 @@ class Full:
     """A data plane that takes nothing more."""
 
     def __init__(self) -> None:
-        self.asked: list[int] = []
+        self.asked: list[tuple[int, float | None]] = []
 
-    def refusal(self, _deployment: object, body_bytes: int) -> OverloadedError:
+    def refusal(
+        self, _deployment: object, body_bytes: int, deadline_s: float | None
+    ) -> OverloadedError:
         """Refuse it, whatever it is."""
-        self.asked.append(body_bytes)
+        self.asked.append((body_bytes, deadline_s))
         refusal = OverloadedError("too much is asked", 2.2)
         refusal.answered_by = VERSION
         return refusal
@@ -55,9 +57,7 @@ async def test_a_refused_body_is_never_read(kind: bytes) -> None:
     async def send(message: Any) -> None:
         sent.append(message)
 
-    app = DirectAnswers(
-        cast("Any", not_called), found, cast("Any", full), 2 * BODY_BYTES, lambda _: True
-    )
+    app = direct_answers(not_called, full, found, 2 * BODY_BYTES)
     scope = {
         "type": "http",
         "path": "/predict",
@@ -74,13 +74,13 @@ async def test_a_refused_body_is_never_read(kind: bytes) -> None:
     problem = json.loads(body["body"])
     assert problem["type"] == "urn:mlflow-hotswap:overloaded"
     assert problem["retry_after_s"] == 2.2
-    assert full.asked == [BODY_BYTES]
+    assert full.asked == [(BODY_BYTES, None)]
 
 
 class Free:
     """A data plane that takes everything, and is not to be asked for an answer."""
 
-    def refusal(self, _deployment: object, _: int) -> None:
+    def refusal(self, _deployment: object, _: int, deadline_s: float | None) -> None:
         """Let it in."""
 
     async def infer(self, *request: object) -> Any:
@@ -99,13 +99,7 @@ async def test_a_host_that_may_not_call_is_left_to_the_guard(host: bytes) -> Non
     async def receive() -> Any:
         return {"type": "http.request", "body": b"{}", "more_body": False}
 
-    app = DirectAnswers(
-        framework,
-        found,
-        cast("Any", Free()),
-        BODY_BYTES,
-        lambda value: value == b"localhost",
-    )
+    app = direct_answers(framework, Free(), found, BODY_BYTES, lambda value: value == b"localhost")
     usual, other = (b"host", b"localhost"), (b"host", host)
     for hosts, is_direct in (([other], False), ([usual], True), ([other], False)):
         for headers in (hosts, [*hosts, usual]):
@@ -120,5 +114,6 @@ async def test_a_host_that_may_not_call_is_left_to_the_guard(host: bytes) -> Non
                 "state": {},
             }
             await app(cast("Any", scope), receive, cast("Any", not_called))
-            # A direct answer was tried, and its error is for the framework to answer.
-            assert ("direct_error" in passed[-1]) is is_direct
+            # A direct answer was tried, and its error is for the framework to answer. What comes
+            # twice is never usual.
+            assert ("direct_error" in passed[-1]) is (is_direct and headers is hosts)

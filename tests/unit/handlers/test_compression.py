@@ -8,7 +8,8 @@ from collections.abc import Callable
 import pytest
 
 from service.core.errors import BodyTooLargeError, MalformedBodyError, UnsupportedContentTypeError
-from service.handlers.inference.compression import Compression, coding_of, wanted_coding
+from service.handlers.answer import Answer
+from service.handlers.compression import Compression, coding_of, wanted_coding
 
 MOST = 1_000_000
 BODY = bytes(range(256)) * 1_000
@@ -97,6 +98,12 @@ def test_an_answer_is_deflated_where_that_is_accepted(accept: str, size: int, co
 @pytest.mark.parametrize("body", [BODY, BODY[:2_000]])
 async def test_what_is_deflated_is_inflated_by_what_clients_have(body: bytes) -> None:
     """On the event loop or beside it."""
-    compression = Compression(MOST)
-    assert gzip.decompress(await compression.deflated(memoryview(body), "gzip")) == body
-    assert zlib.decompress(await compression.deflated(memoryview(body), "deflate")) == body
+    for coding, inflate in (("gzip", gzip.decompress), ("deflate", zlib.decompress)):
+        answer = Answer(200, [(b"a", b"b")], memoryview(body), coding)
+        applied = await Compression(MOST).applied(answer)
+        assert inflate(bytes(applied.body)) == body
+        assert applied.headers == [
+            (b"a", b"b"),
+            (b"content-encoding", coding.encode()),
+            (b"vary", b"accept-encoding"),
+        ]

@@ -1,0 +1,249 @@
+"""The usual request for predictions, answered before the framework prepares for any other.
+
+Litestar's routing, and its handling of parameters, dependencies and responses, take longer than all
+else that the server process does for a small request (docs/decisions, 11). A request in a
+protocol's usual words needs none of it; every other one goes on to the handler, and so does
+whatever is to be known of the call: its description, its other methods, its errors.
+
+What is the same for each protocol is here; a protocol's own words are in the `direct` of its
+package.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
+
+from litestar.enums import ScopeType
+from litestar.middleware import ASGIMiddleware
+from litestar.types import ASGIApp, HTTPResponseStartEvent, Receive, Scope, Send
+
+from service.core.errors import MalformedHeaderError, OverloadedError
+from service.deployment import Deployment
+from service.handlers.answer import Answer
+from service.handlers.caller import caller_of
+from service.handlers.compression import Compression
+from service.handlers.deadline import HEADER as TIMEOUT
+from service.handlers.deadline import bind_deadline, deadline_in, earlier
+from service.handlers.named_version import check_version, is_served
+from service.handlers.predict_paths import Asked, PredictPaths
+from service.handlers.request_id import bind_request_id
+from service.serving.dataplane import DataPlane, EncodedAnswer
+from service.serving.interface import EncodedRequest
+
+MOST_DIGITS = 15
+"""A number of more digits is none that a body could have."""
+_ERROR = "direct_error"
+_HOST, _LENGTH, _ENCODING = b"host", b"content-length", b"content-encoding"
+_READ = frozenset({_HOST, _LENGTH, _ENCODING, TIMEOUT})
+
+Head = Mapping[bytes, bytes]
+"""The headers of a request that are looked at here."""
+
+
+class DirectProtocol(Protocol):
+    """What a protocol says of its usual requests, and how it answers them."""
+
+    @property
+    def paths(self) -> Sequence[str]:
+        """Where it is asked for predictions."""
+        ...
+
+    @property
+    def headers(self) -> Sequence[bytes]:
+        """Which headers it looks at."""
+        ...
+
+    def is_usual(self, head: Head) -> bool:
+        """Tell whether a head has no other words than usual ones."""
+        ...
+
+    def request(
+        self, head: Head, chunks: Sequence[bytes], deployment: Deployment
+    ) -> tuple[EncodedRequest, float | None]:
+        """Return the request that a body is, and the seconds that it gives itself.
+
+        Raise what is wrong with it.
+        """
+        ...
+
+    def answer(self, head: Head, answered: EncodedAnswer) -> Answer:
+        """Return the answer as it is sent."""
+        ...
+
+    def refusal(self, error: OverloadedError) -> Answer:
+        """Return what a request is told that is one too many."""
+        ...
+
+
+class DirectAnswers:
+    """Answers a body of a known length in a protocol's usual words.
+
+    `app` is Litestar's own handler, which gets everything else. `find` returns the deployment of a
+    name, '' for the default one, and None where there is none.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        protocols: Sequence[DirectProtocol],
+        find: Callable[[str], Deployment | None],
+        dataplane: DataPlane,
+        compression: Compression,
+        max_body_bytes: int,
+        may_call: Callable[[bytes], bool],
+    ) -> None:
+        self._app = app
+        self._paths = PredictPaths(protocols)
+        self._read = _READ.union(*(protocol.headers for protocol in protocols))
+        self._find = find
+        self._dataplane = dataplane
+        self._compression = compression
+        self._max_body_bytes = max_body_bytes
+        self._may_call = may_call
+        """Whether a caller may have this in `Host`; the handler's guard says what is wrong."""
+        self._usual_host: bytes | None = None
+        """The last one that may be had: few callers have another."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer, or pass the request on, with the error that it met if any."""
+        asked = self._paths.find(scope["path"]) if scope.get("method") == "POST" else None
+        deployment = None if asked is None else self._find(asked.name)
+        if asked is None or deployment is None:
+            # The handler says which models there are.
+            await self._app(scope, receive, send)
+            return
+        head, is_plain = self._read_head(scope)
+        body_bytes = _length(head)
+        try:
+            deadline_s = bind_deadline(scope, head)
+        except MalformedHeaderError as error:
+            await self._pass_on(error, scope, receive, send)
+            return
+        # Before the body is read, which may be large, or slow to come.
+        refusal = self._dataplane.refusal(deployment, body_bytes or 0, deadline_s)
+        if refusal is not None:
+            await self._refuse(asked, refusal, scope, send)
+            return
+        if (
+            body_bytes is None
+            or body_bytes > self._max_body_bytes
+            or not is_plain
+            or not self._may_have(head.get(_HOST))
+            or not asked.protocol.is_usual(head)
+            or not is_served(deployment, asked.version)
+        ):
+            await self._app(scope, receive, send)
+            return
+        await self._answer(asked, deployment, head, deadline_s, scope, receive, send)
+
+    async def _answer(
+        self,
+        asked: Asked[DirectProtocol],
+        deployment: Deployment,
+        head: Head,
+        deadline_s: float | None,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+    ) -> None:
+        """Read a usual request's body, and answer it."""
+        chunks = await _read(receive)
+        if chunks is None:
+            return
+        # The body may have taken long: another deployment may have this name by now.
+        deployment = self._find(asked.name) or deployment
+        named = bind_request_id(scope)
+        try:
+            request, timeout_s = asked.protocol.request(head, chunks, deployment)
+            del chunks
+            if timeout_s is not None:
+                deadline_s = earlier(deadline_s, deadline_in(timeout_s))
+            answered = await self._dataplane.infer(
+                deployment, request, caller_of(receive), deadline_s
+            )
+            check_version(deployment, asked.version, answered.version)
+            answer = asked.protocol.answer(head, answered)
+            if answer.coding:
+                answer = await self._compression.applied(answer)
+        except OverloadedError as error:
+            await self._refuse(asked, error, scope, send)
+            return
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is answered in one place
+            await self._pass_on(error, scope, receive, send)
+            return
+        await _send(answer, named, send)
+
+    def _read_head(self, scope: Scope) -> tuple[Head, bool]:
+        """Return the headers that are looked at, and whether each is there once.
+
+        And no body that was encoded: the handler decodes it, or says what is wrong with it.
+        """
+        head: dict[bytes, bytes] = {}
+        is_plain = True
+        for name, value in scope["headers"]:
+            if name in self._read:
+                is_plain = is_plain and name not in head
+                head[name] = value
+        return head, is_plain and _ENCODING not in head
+
+    def _may_have(self, host: bytes | None) -> bool:
+        if host is None or host == self._usual_host:
+            return True
+        if not self._may_call(host):
+            return False
+        self._usual_host = host
+        return True
+
+    async def _refuse(
+        self, asked: Asked[DirectProtocol], error: OverloadedError, scope: Scope, send: Send
+    ) -> None:
+        """Answer a request that is one too many, for less than the framework takes."""
+        await _send(asked.protocol.refusal(error), bind_request_id(scope), send)
+
+    async def _pass_on(self, error: Exception, scope: Scope, receive: Receive, send: Send) -> None:
+        """Have the protocol's own table of errors answer one."""
+        scope["state"][_ERROR] = error
+        await self._app(scope, receive, send)
+
+
+class RaiseAgain(ASGIMiddleware):
+    """Raises what a direct answer met where the handler would have raised it."""
+
+    scopes = (ScopeType.HTTP,)
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
+        """Raise it, or go on where there was no direct answer."""
+        error = scope["state"].pop(_ERROR, None)
+        if error is not None:
+            raise error
+        await next_app(scope, receive, send)
+
+
+def _length(head: Head) -> int | None:
+    """Return the body's size, None where it is not told."""
+    length = head.get(_LENGTH, b"")
+    return int(length) if length.isdigit() and len(length) <= MOST_DIGITS else None
+
+
+async def _read(receive: Receive) -> list[bytes] | None:
+    """Return the body, None where the caller hung up before its end."""
+    chunks: list[bytes] = []
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":
+            return None
+        chunks.append(message["body"])
+        if not message["more_body"]:
+            return chunks
+
+
+async def _send(answer: Answer, named: tuple[bytes, bytes], send: Send) -> None:
+    left = len(answer.body)
+    start: HTTPResponseStartEvent = {
+        "type": "http.response.start",
+        "status": answer.status,
+        "headers": [*answer.headers, (_LENGTH, b"%d" % left), named],
+    }
+    await send(start)
+    for part in answer.parts():
+        left -= len(part)
+        await send({"type": "http.response.body", "body": part, "more_body": left > 0})

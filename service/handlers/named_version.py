@@ -1,0 +1,23 @@
+"""Calls about one version by its number: the one that serves answers them, and no other one."""
+
+from service.core.errors import UnknownVersionError
+from service.core.text import NAME_CHARACTERS, presentable
+from service.core.versions import ModelVersion
+from service.deployment import Deployment
+
+
+def is_served(deployment: Deployment, wanted: str) -> bool:
+    """Tell whether the version that is wanted serves now; '' is whichever does."""
+    if not wanted:
+        return True
+    current = deployment.routes.current
+    return current is not None and current.version.version == wanted
+
+
+def check_version(deployment: Deployment, wanted: str | None, version: ModelVersion) -> None:
+    """Raise UnknownVersionError where another version than this one is wanted; '' is any."""
+    if wanted and wanted != version.version:
+        raise UnknownVersionError(
+            f"version {presentable(wanted, NAME_CHARACTERS)!r} of {deployment.name} is not loaded: "
+            f"{version.version} serves"
+        )
