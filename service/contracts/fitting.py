@@ -48,7 +48,7 @@ def _fits(column: Column, dtype: str, shape: list[int], rows: int) -> bool:
     if isinstance(column, list):
         # JSON is copied as it is: what is none of it would be met by all of a batch.
         return len(column) == rows and (dtype != WRITTEN or set(map(type, column)) <= {bytes})
-    size = _item_size(dtype) if len(dtype) <= _LONGEST_DTYPE else 0
+    size = item_size(dtype) if len(dtype) <= _LONGEST_DTYPE else 0
     if not shape:
         return bool(size) and len(column) == rows * size
     if min(shape) < 0 or len(shape) > _MOST_DIMENSIONS:
@@ -61,7 +61,7 @@ def _ascends(numbers: list[int]) -> bool:
 
 
 @functools.lru_cache(maxsize=256)
-def _item_size(dtype: str) -> int:
+def item_size(dtype: str) -> int:
     """Return the bytes of one number, 0 for what is no dtype of numbers."""
     try:
         found = np.dtype(dtype)

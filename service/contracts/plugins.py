@@ -20,7 +20,7 @@ from service.core.errors import SignatureError
 from service.core.text import presentable
 
 GROUP = "hotswap.contracts"
-_OWN = (EntryPoint("archive-forecast-rf", "service.contracts.archive_forecast:contract_of", GROUP),)
+OWN = (EntryPoint("archive-forecast-rf", "service.contracts.archive_forecast:contract_of", GROUP),)
 """As in pyproject.toml; said here, too, for a service that runs from its sources, not installed."""
 _TOO_HEAVY = frozenset(
     {"mlflow", "onnxruntime", "pandas", "pyarrow", "sklearn", "skops", "treelite"}
@@ -38,10 +38,10 @@ def plugin_for(name: str) -> Plugin | None:
     Raise SignatureError, with a sentence for the operator, where it can't be used. May take long:
     it belongs into a thread.
     """
-    found = _installed().get(name)
+    found = installed().get(name)
     if found is None:
         return None
-    plugin, reason = _loaded(tuple(sorted(found)))
+    plugin, reason = loaded(tuple(sorted(found)))
     if reason:
         raise _unusable(name, reason)
     return plugin
@@ -52,7 +52,7 @@ def import_own() -> None:
 
     For a fork server: no worker has to. What others have written is imported where it is needed.
     """
-    for one in _OWN:
+    for one in OWN:
         with contextlib.suppress(SignatureError):
             plugin_for(one.name)
 
@@ -63,7 +63,7 @@ def is_row(plugin: Plugin) -> TypeGuard[type[msgspec.Struct]]:
 
 
 @functools.cache
-def _loaded(values: tuple[str, ...]) -> tuple[Plugin | None, str]:
+def loaded(values: tuple[str, ...]) -> tuple[Plugin | None, str]:
     """Import a plug-in, and return it, or why it can't be used; the same again for all time.
 
     What is imported a second time brings nothing new with it, and would seem to be in order.
@@ -103,10 +103,10 @@ _MEMBERS = (*Contract.__annotations__, "call_of")
 
 
 @functools.cache
-def _installed() -> dict[str, set[str]]:
+def installed() -> dict[str, set[str]]:
     """Look once through all that is installed: what is installed later counts from a restart on."""
     found: dict[str, set[str]] = {}
-    for one in (*_OWN, *entry_points(group=GROUP)):
+    for one in (*OWN, *entry_points(group=GROUP)):
         found.setdefault(one.name, set()).add(one.value)
     return found
 

@@ -52,8 +52,8 @@ class PointerState:
         self._seen: object = _UNCHANGED
         self._pin: ModelVersion | _Unchanged | None = _UNCHANGED
         self._refusals: tuple[Refusal, ...] | None = None
-        self._lifted: tuple[ModelVersion, ...] = ()
-        """The versions whose refusals are to go from the file, the latest last."""
+        self.lifted: tuple[ModelVersion, ...] = ()
+        """The versions whose refusals are still to go from the file, the latest last."""
 
     async def recall(self) -> Memory | None:
         """Return what is remembered where that has changed since the last call, else None.
@@ -73,8 +73,8 @@ class PointerState:
         """Write down what is refused here, and what is no more; others' refusals stay."""
         self._refusals = tuple(map(_bounded, refusals))
         refused = {refusal.version for refusal in refusals}
-        all_lifted = dict.fromkeys((*self._lifted, *lifted))
-        self._lifted = tuple(v for v in all_lifted if v not in refused)[-_MOST_LIFTED:]
+        all_lifted = dict.fromkeys((*self.lifted, *lifted))
+        self.lifted = tuple(v for v in all_lifted if v not in refused)[-_MOST_LIFTED:]
         await anyio.to_thread.run_sync(self._write, limiter=self._limiter)
 
     def _recall(self) -> Memory | None:
@@ -116,7 +116,7 @@ class PointerState:
 
     @property
     def _is_pending(self) -> bool:
-        return self._pin is not _UNCHANGED or self._refusals is not None or bool(self._lifted)
+        return self._pin is not _UNCHANGED or self._refusals is not None or bool(self.lifted)
 
     def _signature(self) -> object:
         try:
@@ -140,7 +140,7 @@ class PointerState:
         if is_own_pin or (self._known is not None and memory.pin == self._known.pin):
             self._known, self._seen = memory, signature
         # Else another service has pinned meanwhile, which the next call of `recall` returns.
-        self._pin, self._refusals, self._lifted = _UNCHANGED, None, ()
+        self._pin, self._refusals, self.lifted = _UNCHANGED, None, ()
         self.held = self.trouble = ""
 
     def _written(self) -> tuple[Memory, Signature] | None:
@@ -160,7 +160,7 @@ class PointerState:
     def _merged(self, found: Memory | None) -> Memory:
         found = found or self._known or Memory()
         refusals = {refusal.version: refusal for refusal in found.refusals}
-        for version in self._lifted:
+        for version in self.lifted:
             refusals.pop(version, None)
         refusals.update({refusal.version: refusal for refusal in self._refusals or ()})
         pin = found.pin if isinstance(self._pin, _Unchanged) else self._pin

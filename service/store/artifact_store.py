@@ -33,8 +33,7 @@ from anyio.from_thread import check_cancelled
 
 from service.core.errors import FetchFailedError, StateUnreadableError, StoreCorruptError
 from service.core.versions import ModelVersion, StoredVersion
-from service.store import _files as files
-from service.store import needs
+from service.store import files, needs
 
 T = TypeVar("T")
 

@@ -14,7 +14,7 @@ import msgspec
 import structlog
 
 from service.core.errors import LaterStateError, StateUnreadableError
-from service.store import _files as files
+from service.store import files
 from service.store.pointer_file import FOLDER as PINS_FOLDER
 from service.store.pointer_file import memory_file, pointer_name
 from service.store.state_file import MOST_BYTES, StateFile

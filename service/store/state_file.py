@@ -18,7 +18,7 @@ import msgspec
 
 from service import windows
 from service.core.errors import LaterStateError, StateUnreadableError
-from service.store import _files as files
+from service.store import files
 
 T = TypeVar("T")
 

@@ -54,7 +54,7 @@ def configure_logging(level: str, fmt: Literal["auto", "json", "console"]) -> No
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 # After the traceback became text: it may hold a URI with a password too.
                 structlog.processors.format_exc_info,
-                _make_presentable,
+                make_presentable,
                 _renderer(for_people=for_people),
             ],
         )
@@ -98,7 +98,7 @@ def _drop_color_message(_logger: WrappedLogger, _method: str, event_dict: EventD
     return event_dict
 
 
-def _make_presentable(_logger: WrappedLogger, _method: str, event_dict: EventDict) -> EventDict:
+def make_presentable(_logger: WrappedLogger, _method: str, event_dict: EventDict) -> EventDict:
     """Cut every text of a line, however deep it lies, and take out credentials and escapes."""
     return {
         _key(key): presentable_lines(value)

@@ -28,7 +28,7 @@ from service.processes.output import LineSplitter
 from service.processes.protocol import Fault, to_error
 from service.registry.inside.describing import requirement_lines
 from service.registry.inside.faults import explain
-from service.telemetry.logging import _make_presentable
+from service.telemetry.logging import make_presentable
 from service.watcher.gates.environment import compare
 from service.workers.errors import WORKER_ERRORS
 
@@ -125,7 +125,7 @@ FUNCTIONS: dict[str, Callable[[str], object]] = {
     "presentable": presentable,
     "presentable without a limit": lambda text: presentable(text, len(text)),
     "presentable_lines": lambda text: presentable_lines(text, len(text)),
-    "a log line": lambda text: _make_presentable(
+    "a log line": lambda text: make_presentable(
         None, "", {"event": text, "exception": text, text: [text, {text: text}]}
     ),
     "a problem": lambda text: problem(500, "", "", text, {"got": text}, {}),  # type: ignore[arg-type]

@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from service.control.pointer_state import PointerState
 from service.core.errors import StateUnreadableError
 from service.core.versions import ModelVersion
-from service.store import _files as files
-from service.store import needs
+from service.store import files, needs
 from service.store.pointer_file import Memory, Refusal, memory_file, pointer_name
 from tests.support.fake_source import a_version
 

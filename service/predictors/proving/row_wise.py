@@ -6,7 +6,7 @@ from service.contracts.contract import Call, Contract, Predictions
 from service.contracts.merge import take
 from service.predictors.examples import made_up_call
 from service.predictors.outputs import RowCountError
-from service.predictors.proving._varied import PROBE_ROWS, distinct, varied
+from service.predictors.proving.varied import PROBE_ROWS, distinct, varied
 from service.predictors.tolerance import rounding_difference
 
 Predict = Callable[[Call], Predictions]

@@ -82,9 +82,9 @@ def test_any_number_of_rows_fits_where_none_is_wanted() -> None:
 
 def test_a_long_text_for_a_dtype_is_not_remembered() -> None:
     """A worker may send megabytes of it, and other ones each time."""
-    fitting._item_size.cache_clear()
+    fitting.item_size.cache_clear()
     for number in range(10):
         assert misfit(changed(dtypes=[f"{number}" * 1000, ""]), 2)
-    assert fitting._item_size.cache_info().currsize == 0
+    assert fitting.item_size.cache_info().currsize == 0
     assert misfit(GOOD, 2) == ""
-    assert fitting._item_size.cache_info().currsize == 1
+    assert fitting.item_size.cache_info().currsize == 1

@@ -38,10 +38,10 @@ UNRULED = {"alcohol": 12.5, "free_so2": 40, "total_so2": 30, "sugar": 2}
 @pytest.fixture(autouse=True)
 def nothing_is_known_before() -> Iterator[None]:
     """Look anew at what is installed, and leave no trace."""
-    for known in (plugins._loaded, plugins._installed):
+    for known in (plugins.loaded, plugins.installed):
         known.cache_clear()
     yield
-    for known in (plugins._loaded, plugins._installed):
+    for known in (plugins.loaded, plugins.installed):
         known.cache_clear()
     sys.modules.pop("wine_rules", None)
 
@@ -166,7 +166,7 @@ def test_the_service_s_own_contract_is_registered_as_any_other() -> None:
     """In pyproject.toml, which says the same as what a service that is not installed knows."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     registered = project["entry-points"][plugins.GROUP]
-    assert registered == {one.name: one.value for one in plugins._OWN}
+    assert registered == {one.name: one.value for one in plugins.OWN}
     made = plugins.plugin_for("archive-forecast-rf")
     assert made is not None
     assert made.__module__ == ArchiveForecastContract.__module__

@@ -270,7 +270,7 @@ async def test_what_is_let_out_while_nothing_can_be_written_fills_no_memory(tmp_
         await remembered.remember_refusals([], [a_version(n) for n in range(number, number + 500)])
     await remembered.remember_refusals([], [a_version(5000)])
     assert remembered.trouble
-    assert len(remembered._lifted) <= 1000
+    assert len(remembered.lifted) <= 1000
     file.write_bytes(kept)
     await remembered.recall()
     assert remembered.trouble == ""

@@ -37,7 +37,7 @@ class Told:
     ) -> None:
         self.name = name
         self.compares = compares
-        self._finding = Finding(outcome, f"{name} says token=hush", **shown)
+        self.finding = Finding(outcome, f"{name} says token=hush", **shown)
         self.seen: list[LoadedModel | None] = []
         """What served, each time that it was asked."""
 
@@ -46,7 +46,7 @@ class Told:
         del candidate
         self.seen.append(incumbent)
         await anyio.lowlevel.checkpoint()
-        return self._finding
+        return self.finding
 
 
 class ToldOfFiles(Told):
@@ -56,7 +56,7 @@ class ToldOfFiles(Told):
         """Find it."""
         assert stored == STORED
         self.seen.append(None)
-        return self._finding
+        return self.finding
 
 
 async def run(*gates: Told) -> list[Verdict]:
@@ -81,7 +81,7 @@ async def _prove_model(gates: Sequence[Told], verdicts: VerdictLog) -> None:
 
 
 async def _check_files(gates: Sequence[Told], verdicts: VerdictLog) -> None:
-    of_files = [ToldOfFiles(gate.name, gate._finding.outcome) for gate in gates]
+    of_files = [ToldOfFiles(gate.name, gate.finding.outcome) for gate in gates]
     try:
         await check_files(of_files, STORED, verdicts)
     finally:

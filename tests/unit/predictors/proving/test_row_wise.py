@@ -16,8 +16,8 @@ from service.contracts.contract import Call, Contract, Predictions
 from service.predictors.examples import example_call
 from service.predictors.inputs import to_model_input
 from service.predictors.outputs import to_predictions
-from service.predictors.proving._varied import distinct
 from service.predictors.proving.row_wise import is_row_wise, judge_row_wise, probe_calls
+from service.predictors.proving.varied import distinct
 from tests.support.envelopes import decoded
 
 
