@@ -10,7 +10,7 @@ from tools.processes import BrokenError
 
 
 class LineProcess:
-    """One of them."""
+    """An app that is told what to do by lines, while it runs."""
 
     def __init__(self, app: str, process: "subprocess.Popen[str]") -> None:
         self._app = app

@@ -1,13 +1,14 @@
 """How long a promotion takes to be live, under load, and what it does to the requests meanwhile.
 
-    python -m bench.promotion [--promotions 10] [--clients 4] [--webhook]
+    python -m bench.promotion [--promotions 10] [--clients 4] [--pause 2] [--webhook]
 
 Starts an MLflow server and the service on this machine, registers two versions of the forest that
 the demo trains, and moves the alias back and forth. Prints, for each promotion, the seconds of each
 step as the journal has them, beside those from the alias's move to the first answer by the new
 version; and over all, what that takes more than the load, failed requests, and the worst gap in the
-event loop's heartbeat. With --webhook MLflow tells of each promotion, and the poll interval is an
-hour.
+event loop's heartbeat. After the version before is gone the next promotion waits for --pause
+seconds, in which a standby worker is started. With --webhook MLflow tells of each promotion, and
+the poll interval is an hour.
 
 Counted is everything from the moment before the call that moves the alias: that call, noticing it
 (a poll, or MLflow's delivery), asking the registry, finding and checking the version in the store,
@@ -41,6 +42,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--promotions", type=int, default=10)
     parser.add_argument("--clients", type=int, default=4)
+    parser.add_argument("--pause", type=float, default=2.0)
     parser.add_argument("--webhook", action="store_true")
     chosen = parser.parse_args()
     if chosen.webhook:
@@ -86,7 +88,10 @@ def _measure(server: mlflow_server.MlflowServer, folder: Path, chosen: argparse.
             service.url, chosen.clients, instance=lambda _: row, output=forest.OUTPUTS[0]
         ) as hammer:
             noticing = [
-                _promote(server, service, hammer, str(2 - number % 2), is_new=not number)
+                _promote(
+                    *(server, service, hammer, str(2 - number % 2), chosen.pause),
+                    is_new=not number,
+                )
                 for number in range(chosen.promotions)
             ]
         print(
@@ -106,13 +111,15 @@ def _promote(
     service: RunningService,
     hammer: Hammer,
     version: str,
+    pause_s: float,
     *,
     is_new: bool,
 ) -> float:
-    """Move the alias, wait for the first answer; return the seconds that count.
+    """Move the alias after a pause, wait for the first answer; return the seconds that count.
 
     A new version is one that the store has not: it is downloaded.
     """
+    time.sleep(pause_s)
     began = time.monotonic()
     server.set_alias(forest.NAME, forest.ALIAS, version)
     while not any(seen[-1].version == version for seen in hammer.seen if seen):

@@ -11,7 +11,7 @@ from bench.machine import Machine
 
 
 class Cell(msgspec.Struct):
-    """One contender under one load in one round."""
+    """What one contender did under one load in one round."""
 
     contender: str
     load: str
@@ -111,7 +111,7 @@ class Run(msgspec.Struct):
 
 
 class Results(Run):
-    """One run's, each part in its own field."""
+    """What was measured in one run, each part in its own field."""
 
     rounds: int = 0
     seconds: int = 0

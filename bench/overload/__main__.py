@@ -103,7 +103,7 @@ def _measure_demo(
 
 
 class _DemoCase(Case):
-    """Asks the demo's model."""
+    """The demo's model, and requests for it."""
 
     def body(self, rows: int) -> bytes:
         """Return a request for so many rows of the demo's."""

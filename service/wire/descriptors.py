@@ -4,7 +4,8 @@ from service import windows
 from service.wire.limits import SPARE_CONNECTIONS
 
 _FOR_SERVICE = 64
-"""Descriptors of the service itself: its log, journal, event loop, registry processes, files."""
+"""Descriptors of the service itself: log, journal, event loop, registry processes, standby worker,
+files."""
 _FOR_WORKER = 8
 """Descriptors for a worker: its pipe, its output, its sentinel, and files while it is started."""
 _LOADED_VERSIONS = 3

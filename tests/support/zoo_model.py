@@ -11,7 +11,7 @@ with warnings.catch_warnings():
 
 
 class Zoo(PythonModel):  # type: ignore[misc]  # MLflow is untyped
-    """One of the functions below."""
+    """A model that answers by one of the functions below."""
 
     # MLflow reads a type hint on `model_input` as a request to be validated, and warns of most.
     def predict(self, context: Any, model_input, params: Any = None):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
