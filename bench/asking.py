@@ -21,7 +21,7 @@ _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 def ask(url: str, dialect: Dialect, body: bytes, limit_s: float = _LIMIT_S) -> bytes:
     """Send one body and return the answer. Raise BrokenError for anything but a 200."""
-    headers = {"content-type": dialect.content_type, "accept": dialect.content_type}
+    headers = _headers(dialect)
     request = urllib.request.Request(url, body, headers)  # noqa: S310 - an address of ours
     try:
         with _DIRECT.open(request, timeout=limit_s) as answer:
@@ -58,7 +58,7 @@ def timed(url: str, dialect: Dialect, body: bytes, calls: int) -> list[float]:
     """Return the milliseconds of calls one after another, on one connection that stays open."""
     parts = urlsplit(url)
     connection = http.client.HTTPConnection(str(parts.hostname), parts.port, timeout=_LIMIT_S)
-    headers = {"content-type": dialect.content_type, "accept": dialect.content_type}
+    headers = _headers(dialect)
     took = []
     try:
         for _ in range(calls):
@@ -98,3 +98,8 @@ def is_answered(url: str, dialect: Dialect, body: bytes) -> bool:
     except BrokenError:
         return False
     return True
+
+
+def _headers(dialect: Dialect) -> dict[str, str]:
+    kind = dialect.content_type
+    return {"content-type": kind, "accept": kind, **dict(dialect.headers)}

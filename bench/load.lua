@@ -1,11 +1,15 @@
 -- Sends the bodies of some files, one after another, and prints what came of it as one line of JSON.
--- wrk -s load.lua URL -- CONTENT-TYPE ACCEPT FILE...
+-- wrk -s load.lua URL -- CONTENT-TYPE ACCEPT HEADERS [NAME VALUE]... FILE...
 
 local requests, turn = {}, 0
 
 function init(args)
   local headers = { ["content-type"] = args[1], ["accept"] = args[2] }
-  for number = 3, #args do
+  local first = 4 + 2 * tonumber(args[3])
+  for number = 4, first - 1, 2 do
+    headers[args[number]] = args[number + 1]
+  end
+  for number = first, #args do
     local file = assert(io.open(args[number], "rb"))
     requests[#requests + 1] = wrk.format("POST", nil, headers, file:read("*a"))
     file:close()

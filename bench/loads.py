@@ -81,7 +81,8 @@ class Bodies:
 
     def target(self, url: str, dialect: Dialect, rows: int) -> Target:
         """Return what wrk needs to know."""
-        return Target(url, dialect.content_type, dialect.content_type, self.of(dialect, rows))
+        kind, files = dialect.content_type, self.of(dialect, rows)
+        return Target(url, kind, kind, files, dialect.headers)
 
 
 def _frames(rows: int) -> list[Any]:

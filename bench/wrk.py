@@ -57,6 +57,7 @@ class Target:
     content_type: str
     accept: str
     bodies: tuple[Path, ...]
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 def command(target: Target, clients: int, duration_s: int) -> Sequence[str]:
@@ -67,7 +68,9 @@ def command(target: Target, clients: int, duration_s: int) -> Sequence[str]:
     return [
         *(wrk, "--threads", "1", "--connections", str(clients), "--duration", f"{duration_s}s"),
         *("--timeout", f"{_PATIENCE_S}s", "--script", str(_SCRIPT), target.url, "--"),
-        *(target.content_type, target.accept, *map(str, target.bodies)),
+        *(target.content_type, target.accept, str(len(target.headers))),
+        *(part for header in target.headers for part in header),
+        *map(str, target.bodies),
     ]
 
 

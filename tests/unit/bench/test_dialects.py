@@ -65,6 +65,25 @@ def test_a_column_of_the_open_protocol_names_its_type() -> None:
     assert inputs["pct_pdf"]["shape"] == [2, 1]
 
 
+def test_binary_tensors_stand_behind_json_of_one_size() -> None:
+    """Both ways: the header says where the JSON ends, and answers are read by their own."""
+    (header,) = dialects.BINARY_TENSORS.headers
+    frame = frame_of(3)
+    for some in (frame.head(1), frame):
+        body = dialects.BINARY_TENSORS.encode(some)
+        inputs = json.loads(body[: int(header[1])])["inputs"]
+        sizes = {one["name"]: one["parameters"]["binary_data_size"] for one in inputs}
+        assert sizes["pct_pdf"] == 8 * len(some)
+        assert sum(sizes.values()) == len(body) - int(header[1])
+    outputs = [
+        {"name": name, "parameters": {"binary_data_size": 16}}
+        for name in ("archived_gb", "savings_gb")
+    ]
+    binary = np.array(PREDICTIONS).T.tobytes()
+    answer = json.dumps({"outputs": outputs}).encode() + binary
+    np.testing.assert_array_equal(dialects.BINARY_TENSORS.decode(answer), PREDICTIONS)
+
+
 def test_rows_are_always_the_same_and_never_twice() -> None:
     """A longer body begins with the rows of a shorter one, past the end of one table too."""
     assert frame_of(2_000).head(5).equals(frame_of(5))
