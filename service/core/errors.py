@@ -261,14 +261,18 @@ class DeadlineExceededError(ServiceError):
 class OverloadedError(ServiceError):
     """A request that was refused before any work: its answer would come too late, or no room is.
 
-    `retry_after_s` is when it may be worth another try.
+    `retry_after_s` is when it may be worth another try, `reason` in a word what there is too much
+    or too little of, for those that count.
     """
 
     code = "overloaded"
 
-    def __init__(self, message: str, retry_after_s: float = 1.0) -> None:
+    def __init__(
+        self, message: str, retry_after_s: float = 1.0, reason: str = "overloaded"
+    ) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+        self.reason = reason
 
     def extras(self) -> dict[str, Any]:
         """Return when to try again."""

@@ -150,12 +150,12 @@ class Admission:
         `rows` is 0 where they are not known.
         """
         asked = (rows, body_bytes, now_s)
-        why, retry_after_s = self._objection(*asked, row_wise=row_wise, is_body=is_body)
-        if why and now_s - self._purged_s > _PURGE_EVERY_S:
+        objection = self._objection(*asked, row_wise=row_wise, is_body=is_body)
+        if objection and now_s - self._purged_s > _PURGE_EVERY_S:
             self._purged_s = now_s
             self._queue.discard_gone()
-            why, retry_after_s = self._objection(*asked, row_wise=row_wise, is_body=is_body)
-        return self._refuse(now_s, retry_after_s, why) if why else None
+            objection = self._objection(*asked, row_wise=row_wise, is_body=is_body)
+        return self._refuse(now_s, *objection) if objection else None
 
     def refusal_within(
         self,
@@ -179,25 +179,29 @@ class Admission:
         if takes_s <= left_s:
             return None
         why = f"the answer would take about {takes_s:.3g} s, and its caller waits {left_s:.3g} s"
-        return OverloadedError(f"can't be answered in time: {why}", round(max(1.0, takes_s), 3))
+        retry_after_s = round(max(1.0, takes_s), 3)
+        return OverloadedError(f"can't be answered in time: {why}", retry_after_s, "deadline")
 
     def _objection(
         self, rows: int, body_bytes: int, now_s: float, *, row_wise: bool, is_body: bool
-    ) -> tuple[str, float]:
-        """Return what speaks against a request, '' for nothing, and for how many seconds."""
+    ) -> tuple[float, str, str] | None:
+        """Return for how many seconds what speaks against a request, None for nothing.
+
+        What it is comes in a word and in words for people.
+        """
         queue, limits = self._queue, self._limits
         if queue.call_rows + rows > self._most_rows:
-            return f"{queue.call_rows} rows wait (MAX_QUEUE_ROWS)", 1.0
+            return 1.0, "queue-rows", f"{queue.call_rows} rows wait (MAX_QUEUE_ROWS)"
         if queue.bytes + body_bytes > limits.queue_bytes:
-            return f"{queue.bytes} bytes wait (MAX_QUEUE_BYTES)", 1.0
+            return 1.0, "queue-bytes", f"{queue.bytes} bytes wait (MAX_QUEUE_BYTES)"
         takes_s = self.expected_s(rows, now_s, row_wise=row_wise, is_body=is_body)
         if is_body:
             takes_s += self._body_s(body_bytes)
         over_s = takes_s - self._share(now_s) * limits.request_timeout_s
         if over_s <= 0:
-            return "", 0.0
+            return None
         limit = f"{limits.request_timeout_s:g} s (REQUEST_TIMEOUT_S)"
-        return f"the answer would take about {takes_s:.3g} s of {limit}", over_s
+        return over_s, "time", f"the answer would take about {takes_s:.3g} s of {limit}"
 
     def expected_s(self, rows: int, now_s: float, *, row_wise: bool, is_body: bool) -> float:
         """Return how long a request of so many rows would take from now on.
@@ -311,7 +315,7 @@ class Admission:
         for line in (queue.calls, queue.bodies):
             while len(queue) > 1 and line and self._is_too_late(line[0], now_s):
                 why = "its turn came too late for an answer in time"
-                queue.pop(line).fail(self._refuse(now_s, 1.0, why))
+                queue.pop(line).fail(self._refuse(now_s, 1.0, "late", why))
 
     def _has_late(self, now_s: float) -> bool:
         """Tell whether any has waited for so long that a look at the queue's head pays."""
@@ -339,8 +343,9 @@ class Admission:
         times = (now_s - self._refused_since_s) / limit_s % _STANDING_CYCLE
         return WAIT_SHARE if times < _STANDING_AFTER else STANDING_SHARE
 
-    def _refuse(self, now_s: float, retry_after_s: float, why: str) -> OverloadedError:
+    def _refuse(self, now_s: float, retry_after_s: float, reason: str, why: str) -> OverloadedError:
         if now_s - self._refused_s > _GAP_SHARE * self._limits.request_timeout_s:
             self._refused_since_s = now_s
         self._refused_s = now_s
-        return OverloadedError(f"too much is asked: {why}", round(max(1.0, retry_after_s), 3))
+        retry_after_s = round(max(1.0, retry_after_s), 3)
+        return OverloadedError(f"too much is asked: {why}", retry_after_s, reason)
