@@ -1,7 +1,7 @@
 """The worker processes of one loaded version: loaded, watched by heartbeat, replaced when lost."""
 
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -41,6 +41,10 @@ _OVERDUE_HEARTBEATS = 3.0
 """A worker that owes more heartbeats than this does not count as one that can answer."""
 _STABLE_AFTER_S = 10.0
 """A worker that lived for less long crashed at its start: its successor waits for a backoff."""
+
+_SILENT = "silent"
+_DOES = {State.IDLE: "idle", State.PINGED: "idle", State.HELD: "held"}
+"""What workers in these states do, in a word; in all others they are busy with requests."""
 
 
 def _nothing() -> None:
@@ -86,15 +90,15 @@ class Pool:
     @property
     def size(self) -> int:
         """How many workers can answer now: all but those that owe a heartbeat for too long."""
-        overdue = (
-            time.monotonic() - _OVERDUE_HEARTBEATS * self.settings.process.heartbeat_interval_s
-        )
-        # One that was not asked owes none: this process itself may have stood still.
-        return sum(
-            worker.is_alive
-            and (worker.occupancy.state is not State.PINGED or worker.child.last_seen >= overdue)
-            for worker in self.members
-        )
+        return sum(self._answering())
+
+    @property
+    def states(self) -> dict[str, int]:
+        """How many workers are idle, busy, held by what is no request, or don't answer."""
+        counted = dict.fromkeys(("idle", "busy", "held", _SILENT), 0)
+        for worker, answers in zip(self.members, self._answering(), strict=True):
+            counted[_DOES.get(worker.occupancy.state, "busy") if answers else _SILENT] += 1
+        return counted
 
     @property
     def is_whole(self) -> bool:
@@ -171,6 +175,17 @@ class Pool:
         """Time calls on the same rows. Raise as loading does."""
         request = SpeedRequest(str(incumbent_path or ""))
         return await self._try("speed", request, SpeedReply, timeout_s)
+
+    def _answering(self) -> Iterator[bool]:
+        """Tell of each member whether it can answer now."""
+        overdue = (
+            time.monotonic() - _OVERDUE_HEARTBEATS * self.settings.process.heartbeat_interval_s
+        )
+        # One that was not asked owes none: this process itself may have stood still.
+        for worker in self.members:
+            yield worker.is_alive and (
+                worker.occupancy.state is not State.PINGED or worker.child.last_seen >= overdue
+            )
 
     async def _try(self, op: str, request: object, reply: type[T], timeout_s: float) -> T:
         """Call one of the workers.
