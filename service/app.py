@@ -16,7 +16,7 @@ from service.core.errors import ServiceError
 from service.deployments import Deployments
 from service.handlers import problems
 from service.handlers.compression import Compression
-from service.handlers.control import changes, health, info, journal, models, webhooks
+from service.handlers.control import changes, health, info, journal, metrics, models, webhooks
 from service.handlers.direct import DirectAnswers
 from service.handlers.guards import known_names
 from service.handlers.host_names import HostNames
@@ -109,6 +109,7 @@ def create_app(deployments: Deployments | None = None) -> Litestar:
             health.live,
             health.health,
             health.model_health,
+            metrics.metrics,
             models.models,
             info.info,
             changes.reload_model,
@@ -125,6 +126,7 @@ def create_app(deployments: Deployments | None = None) -> Litestar:
         dependencies={
             "dataplane": _given(dataplane),
             "deployments": _given(deployments),
+            "scrapes": _given(metrics.Scrapes(deployments.metrics, service.metrics_compat)),
             "deployment": Provide(models.chosen_deployment, sync_to_thread=False),
             "compression": _given(compression),
             "deliveries": _given(Deliveries(service.webhook_secret)),

@@ -1,22 +1,28 @@
 """The deployments of a service by name: what HTTP, another host and the tests receive."""
 
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 
 import anyio
 import anyio.to_thread
+import msgspec
 from anyio.abc import TaskGroup
 
 from service.core.errors import NoDefaultModelError, NoVersionError, UnknownModelError
 from service.deployment import Deployment
+from service.gauges import gauges_of
 from service.keeper import Keeper
 from service.models_file import ModelsFile
 from service.platform import Observe, Platform, no_more_observers, open_platform
 from service.processes.temp import TempFolder
 from service.settings.deployment import DeploymentSettings
 from service.settings.settings import Settings
+from service.telemetry.metrics.gauges import ModelGauges
+from service.telemetry.metrics.loop_lag import watch_lag
+from service.telemetry.metrics.metrics import Metrics
+from service.telemetry.observer import Observer
 
 _SUCCESSION_LOOK_S = 0.1
 """Seconds between two looks whether a deployment with new settings can answer."""
@@ -27,7 +33,7 @@ class Deployments(Mapping[str, Deployment]):
     """The deployments by name. `running` follows all of their pointers meanwhile.
 
     `credentials` returns the variables that registry processes get and model code does not,
-    `observe` what is told of a deployment besides the log.
+    `observe` what is told of a deployment besides the log and the metrics.
     Deployments are added, changed and removed by `apply` while the others serve.
     """
 
@@ -46,6 +52,8 @@ class Deployments(Mapping[str, Deployment]):
         self._temp = temp
         self._credentials = credentials
         self._observe = observe
+        self.metrics = Metrics(self._look)
+        """What was counted of all of them, of those before them too."""
         self._keepers: dict[str, Keeper] = {}
         self._leaving: set[Keeper] = set()
         self._platform: Platform | None = None
@@ -109,10 +117,11 @@ class Deployments(Mapping[str, Deployment]):
         service = self.settings.service
         async with (
             open_platform(
-                service, self._temp, self._credentials(), self._observe
+                service, self._temp, self._credentials(), self._observers
             ) as self._platform,
             anyio.create_task_group() as self._tasks,
         ):
+            self._tasks.start_soon(watch_lag, self.metrics.loop_lag)
             self._platform.cpus.share_among(self.settings.workers)
             self._tasks.start_soon(self._platform.workers.standby.keep)
             async with anyio.create_task_group() as starts:
@@ -128,6 +137,21 @@ class Deployments(Mapping[str, Deployment]):
             for keeper in list(self._leaving):
                 await keeper.ended.wait()
             self._tasks.cancel_scope.cancel()
+
+    def _observers(self, name: str) -> Sequence[Observer]:
+        """Return what is told of a deployment besides the log."""
+        return [self.metrics.observer(name), *self._observe(name)]
+
+    def _look(self) -> list[ModelGauges]:
+        """Look at each deployment; what only a successor has of a model counts as live, too."""
+        looks = []
+        for keeper in self._keepers.values():
+            look = gauges_of(keeper.deployment)
+            if keeper.successor is not None:
+                live = look.live | gauges_of(keeper.successor.deployment).live
+                look = msgspec.structs.replace(look, live=live)
+            looks.append(look)
+        return looks
 
     async def apply(self, settings: Settings) -> None:
         """Have the deployments of these settings, of which some may be new, changed or gone.

@@ -10,7 +10,7 @@ from msgspec import Meta
 
 from service.settings.errors import SettingsError
 from service.settings.kinds import DAY_S, Bytes, Seconds
-from service.settings.texts import HOSTS, SECRETS, TOKEN, VARIABLES, shown_setting
+from service.settings.texts import COMPAT, HOSTS, SECRETS, TOKEN, VARIABLES, shown_setting
 
 _OF_GRPC = ("grpc", "grpc_health", "grpc_reflection")
 """Packages of the extra `grpc`."""
@@ -104,6 +104,10 @@ class ServiceSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Variables that model code gets although they are kept from it (`DATABRICKS_TOKEN`), or does
     not get (`-AWS_SECRET_ACCESS_KEY`), separated by commas; `*` ends a name for all that begin
     so."""
+
+    metrics_compat: Annotated[str, Meta(pattern=COMPAT)] = ""
+    """Other servers whose names for metrics `/metrics` has besides its own, separated by commas:
+    `triton`, `kserve`, `mlserver`."""
 
     log_level: Literal["debug", "info", "warning", "error", "critical"] = "info"
     """The least severe lines to log."""

@@ -1,0 +1,76 @@
+"""`GET /metrics`: what Prometheus scrapes, of every model."""
+
+from typing import Any
+
+import anyio.to_thread
+from anyio import CapacityLimiter
+from litestar import Request, Response, get
+from litestar.di import NamedDependency
+from litestar.openapi.datastructures import ResponseSpec
+
+from service.telemetry.metrics.compat import Compat
+from service.telemetry.metrics.exposition import exposition
+from service.telemetry.metrics.metrics import Metrics
+
+PATH = "/metrics"
+
+
+class Scrapes:
+    """Writes what a scrape gets, in a thread: for many models it takes longer than the loop has.
+
+    `compat` names other servers, separated by commas.
+    """
+
+    def __init__(self, metrics: Metrics, compat: str) -> None:
+        self._metrics = metrics
+        self._compat = [Compat(name.strip()) for name in compat.split(",") if name.strip()]
+        # One after another: two together would take no less time, and more from requests.
+        self._turn = CapacityLimiter(1)
+
+    async def answer(self, accept: str, accept_encoding: str) -> Response[bytes]:
+        """Write the numbers as they are now, in the format that is asked for."""
+        async with self._turn:
+            # Not before its turn, which others may take long for.
+            snapshot = self._metrics.snapshot()
+            written = await anyio.to_thread.run_sync(
+                lambda: exposition(
+                    snapshot, accept, compat=self._compat, may_gzip=_takes_gzip(accept_encoding)
+                )
+            )
+        # Not as `media_type`: the framework would add the charset, which is there.
+        headers = {"content-type": written.content_type, "vary": "accept, accept-encoding"}
+        if written.is_gzip:
+            headers["content-encoding"] = "gzip"
+        return Response(written.body, headers=headers)
+
+
+@get(
+    PATH,
+    tags=["health"],
+    summary="What is counted, for Prometheus",
+    responses={
+        200: ResponseSpec(
+            str,
+            description="Prometheus' text format 0.0.4, or OpenMetrics where that is accepted",
+            media_type="text/plain",
+            generate_examples=False,
+        )
+    },
+)
+async def metrics(
+    request: Request[Any, Any, Any], scrapes: NamedDependency[Scrapes]
+) -> Response[bytes]:
+    """Answer with the metrics of every model, in the format that is asked for by `Accept`."""
+    return await scrapes.answer(
+        request.headers.get("accept", ""), request.headers.get("accept-encoding", "")
+    )
+
+
+def _takes_gzip(accept_encoding: str) -> bool:
+    """Return whether gzip is named, and not with a quality of 0."""
+    for part in accept_encoding.lower().split(","):
+        coding, _, quality = part.partition(";")
+        if coding.strip() == "gzip":
+            name, _, value = quality.replace(" ", "").partition("=")
+            return name != "q" or value.strip("0.") != ""
+    return False

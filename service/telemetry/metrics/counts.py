@@ -1,0 +1,98 @@
+"""Numbers that grow: of one version, and of one model. Plain lists, since each request pays."""
+
+from bisect import bisect_left
+from collections import Counter, defaultdict
+from copy import deepcopy
+from functools import partial
+
+from service.telemetry.metrics import families
+
+
+class Histogram:
+    """How many values were up to each bound, and not up to the one before; the last has the rest.
+
+    A copy is what it was at that moment.
+    """
+
+    __slots__ = ("bounds", "counts", "sum")
+
+    def __init__(self, bounds: tuple[float, ...]) -> None:
+        self.bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)
+        self.sum = 0.0
+
+    def note(self, value: float) -> None:
+        """Count a value."""
+        self.counts[bisect_left(self.bounds, value)] += 1
+        self.sum += value
+
+    @property
+    def count(self) -> int:
+        """How many values there were."""
+        return sum(self.counts)
+
+    def __deepcopy__(self, _: object) -> "Histogram":
+        copied = Histogram(self.bounds)
+        copied.counts, copied.sum = self.counts.copy(), self.sum
+        return copied
+
+
+class VersionCounts:
+    """What was counted of one version of a model, under its number."""
+
+    __slots__ = (
+        "batch_rows",
+        "batched_requests",
+        "duration",
+        "engine_faults",
+        "errors",
+        "gone_since_s",
+        "loads",
+        "lost",
+        "not_replaced",
+        "outcomes",
+        "predict",
+        "queue",
+        "rows",
+        "shed",
+    )
+
+    def __init__(self) -> None:
+        self.rows = 0
+        self.duration = Histogram(families.SECONDS)
+        """Of requests that were answered; how many it has is how many those are."""
+        self.batched_requests = 0
+        self.queue = Histogram(families.SECONDS)
+        self.predict = Histogram(families.SECONDS)
+        self.batch_rows = Histogram(families.ROWS)
+        self.outcomes: Counter[str] = Counter()
+        self.errors: Counter[str] = Counter()
+        self.shed: Counter[str] = Counter()
+        self.engine_faults: Counter[str] = Counter()
+        self.loads = Histogram(families.LONG_SECONDS)
+        self.lost = 0
+        self.not_replaced = 0
+        self.gone_since_s: float | None = None
+        """Since when nothing of the version is left; None while something is."""
+
+
+_new_long = partial(Histogram, families.LONG_SECONDS)
+
+
+class ModelCounts:
+    """What was counted of one model, under its name in this service, and of its versions."""
+
+    def __init__(self) -> None:
+        self.versions: dict[str, VersionCounts] = {}
+        self.begun: Counter[str] = Counter()
+        self.ended: Counter[str] = Counter()
+        self.rollbacks: Counter[str] = Counter()
+        self.steps: dict[str, Histogram] = defaultdict(_new_long)
+        self.gates: dict[tuple[str, str], Histogram] = defaultdict(_new_long)
+        self.swaps = 0
+        self.gone_since_s: float | None = None
+        """Since when the service has no such model; None while it has."""
+
+    def copy(self) -> "ModelCounts":
+        """Return what it is now."""
+        return deepcopy(self)

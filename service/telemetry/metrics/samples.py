@@ -1,0 +1,97 @@
+"""The numbers of a snapshot, metric by metric, as families with their labels."""
+
+from collections.abc import Iterator, Mapping
+
+import msgspec
+
+from service.telemetry.metrics import families
+from service.telemetry.metrics.counts import Histogram, ModelCounts, VersionCounts
+from service.telemetry.metrics.families import Family
+from service.telemetry.metrics.gauges import ModelGauges, ServingGauges
+from service.telemetry.metrics.metrics import Snapshot
+from service.telemetry.metrics.outcomes import OK
+
+
+class Sample(msgspec.Struct, frozen=True):
+    """A number, or a histogram, of a family; `labels` in the family's order."""
+
+    family: Family
+    labels: tuple[str, ...]
+    value: float | Histogram
+
+
+def samples(snapshot: Snapshot) -> Iterator[Sample]:
+    """Return everything that a snapshot has, model by model."""
+    for name, counts in snapshot.models.items():
+        yield from _of_model(name, counts)
+        for version, counted in counts.versions.items():
+            yield from _of_version((name, version), counted)
+    for gauges in snapshot.gauges:
+        yield from _of_gauges(gauges)
+        if gauges.serving is not None:
+            yield from _of_serving((gauges.name, gauges.serving.version), gauges.serving)
+    yield Sample(families.LOOP_LAG, (), snapshot.loop_lag)
+
+
+def _of_version(labels: tuple[str, str], counted: VersionCounts) -> Iterator[Sample]:
+    yield Sample(families.REQUESTS, (*labels, OK), counted.duration.count)
+    yield from _each(families.REQUESTS, labels, counted.outcomes)
+    yield from _each(families.ERRORS, labels, counted.errors)
+    yield from _each(families.SHED, labels, counted.shed)
+    yield from _each(families.ENGINE_FAULTS, labels, counted.engine_faults)
+    numbers: dict[Family, float | Histogram] = {
+        families.ROWS_ANSWERED: counted.rows,
+        families.REQUEST_DURATION: counted.duration,
+        families.BATCHES: counted.predict.count,
+        families.BATCHED_REQUESTS: counted.batched_requests,
+        families.QUEUE: counted.queue,
+        families.PREDICT: counted.predict,
+        families.BATCH_ROWS: counted.batch_rows,
+        families.WORKER_LOADS: counted.loads,
+        families.WORKERS_LOST: counted.lost,
+        families.WORKERS_NOT_REPLACED: counted.not_replaced,
+    }
+    for family, value in numbers.items():
+        yield Sample(family, labels, value)
+
+
+def _of_model(name: str, counts: ModelCounts) -> Iterator[Sample]:
+    yield from _each(families.PROMOTIONS_BEGUN, (name,), counts.begun)
+    yield from _each(families.PROMOTIONS, (name,), counts.ended)
+    yield from _each(families.ROLLBACKS, (name,), counts.rollbacks)
+    for step, durations in counts.steps.items():
+        yield Sample(families.PROMOTION_SECONDS, (name, step), durations)
+    for (gate, outcome), durations in counts.gates.items():
+        yield Sample(families.GATE_SECONDS, (name, gate, outcome), durations)
+    yield Sample(families.SWAPS, (name,), counts.swaps)
+
+
+def _of_gauges(gauges: ModelGauges) -> Iterator[Sample]:
+    labels = (gauges.name,)
+    yield Sample(families.READY, labels, gauges.ready)
+    yield Sample(families.FAILED_PASSES, labels, gauges.failed_passes)
+    if gauges.registry_age_s is not None:
+        yield Sample(families.REGISTRY_AGE, labels, gauges.registry_age_s)
+    served = None if gauges.serving is None else gauges.serving.version
+    for family, version in (
+        (families.PROMOTED, gauges.promoted),
+        (families.PINNED, gauges.pinned),
+        (families.SERVED, served),
+    ):
+        # A run's version has no number.
+        if version is not None and version.isdigit():
+            yield Sample(family, labels, int(version))
+
+
+def _of_serving(labels: tuple[str, str], serving: ServingGauges) -> Iterator[Sample]:
+    info = (serving.digest, serving.run_id, serving.python, serving.predictor)
+    yield Sample(families.MODEL_INFO, (*labels, *info), 1)
+    yield Sample(families.PENDING, labels, serving.pending)
+    yield Sample(families.UNANSWERED, labels, serving.unanswered)
+    yield Sample(families.WORKERS_WANTED, labels, serving.workers_wanted)
+    yield from _each(families.WORKERS, labels, serving.workers)
+
+
+def _each(family: Family, labels: tuple[str, ...], counts: Mapping[str, int]) -> Iterator[Sample]:
+    for label, count in counts.items():
+        yield Sample(family, (*labels, label), count)

@@ -1,0 +1,367 @@
+"""What is counted of a deployment's events, and what a scrape shows of it."""
+
+import gzip
+from collections.abc import Callable
+
+import msgspec
+import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as open_families
+from prometheus_client.parser import text_string_to_metric_families as plain_families
+
+from service.core import errors
+from service.core.errors import (
+    ContractViolationError,
+    ModelFailedError,
+    NoVersionError,
+    OverloadedError,
+    ServiceError,
+)
+from service.core.events import PromotionOutcome, Trigger
+from service.core.states import State
+from service.core.verdicts import Outcome, Verdict
+from service.telemetry.metrics.compat import Compat
+from service.telemetry.metrics.exposition import exposition
+from service.telemetry.metrics.families import FAMILIES, Kind
+from service.telemetry.metrics.gauges import ModelGauges, ServingGauges
+from service.telemetry.metrics.metrics import KEPT_S, Metrics
+from service.telemetry.metrics.observer import MetricsObserver
+from service.telemetry.metrics.outcomes import INTERNAL, outcome_of
+from service.telemetry.observer import EVENTS, NullObserver
+from tests.support.fake_source import a_version
+from tests.support.scrapes import read
+from tests.unit.telemetry.test_observer import TOLD
+
+ONE, TWO = a_version(1), a_version(2)
+OPEN_METRICS = "application/openmetrics-text; version=1.0.0"
+NOT_COUNTED = {
+    "version_stored": "how long it took is the step `fetch`, and a digest is no number",
+}
+"""Events that no metric has, and why."""
+SERVING = ServingGauges(
+    version="1",
+    digest="abc",
+    run_id="run",
+    python="3.11.9",
+    predictor="compiled",
+    pending=2,
+    unanswered=3,
+    workers_wanted=2,
+    workers={"idle": 1, "busy": 1},
+)
+
+
+class Service:
+    """One model's gauges and a clock, as metrics ask for them."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+        self.models = {"m": frozenset({"1"})}
+        self.serving: ServingGauges | None = None
+        self.metrics = Metrics(self.look, lambda: self.now_s)
+
+    def look(self) -> list[ModelGauges]:
+        """Return how each model stands."""
+        return [
+            ModelGauges(
+                name=name,
+                ready=True,
+                promoted="2",
+                pinned=None,
+                registry_age_s=1.5,
+                failed_passes=0,
+                serving=self.serving,
+                live=live,
+            )
+            for name, live in self.models.items()
+        ]
+
+    def scrape(self, *compat: Compat) -> dict[str, float]:
+        """Return what a scrape shows: each number under its name and labels."""
+        body = exposition(self.metrics.snapshot(), "", compat=compat).body.decode()
+        return read(body)
+
+
+@pytest.fixture
+def service() -> Service:
+    """Return a service with a model whose version 1 is live."""
+    return Service()
+
+
+@pytest.fixture
+def observer(service: Service) -> MetricsObserver:
+    """Return what counts for the model's deployment."""
+    return service.metrics.observer("m")
+
+
+def test_every_event_is_counted_or_said_why_not(service: Service) -> None:
+    """An event that is new to the protocol has a number, too."""
+    for event in EVENTS:
+        has_own = getattr(MetricsObserver, event) is not getattr(NullObserver, event)
+        assert has_own is (event not in NOT_COUNTED), event
+    for event in set(EVENTS) - set(NOT_COUNTED):
+        before = msgspec.json.encode(_numbers(service))
+        getattr(service.metrics.observer("m"), event)(*TOLD[event])
+        if event != "state_entered":  # it says which numbers go, and when
+            assert msgspec.json.encode(_numbers(service)) != before, event
+
+
+def _numbers(service: Service) -> dict[str, float]:
+    return {name: value for name, value in service.scrape().items() if "_info" not in name}
+
+
+def test_a_scrape_is_exact(service: Service, observer: MetricsObserver) -> None:
+    """Names, labels, values and buckets, as Prometheus reads them."""
+    observer.request_answered(ONE, 3, 0.0005)
+    observer.request_answered(ONE, 1, 0.004)
+    observer.batch_ended(ONE, 2, 4, 0.001, 0.002)
+    observer.batch_ended(ONE, 1, 0, 0.001, 0.002)
+    observer.request_failed(ONE, ModelFailedError("it raised"), 0.1)
+    observer.request_failed(ONE, ContractViolationError("", None, "a", "b"), 0.1)
+    observer.request_failed(ONE, OverloadedError("too much", 1.0, "queue-rows"), 0.0)
+    observer.request_failed(None, NoVersionError("none"), 0.0)
+    observer.engine_faults(ONE, {"trees": 2})
+    observer.engine_faults(ONE, {"trees": 1})
+    observer.worker_lost(ONE, "killed")
+    seen = service.scrape()
+    expected = {
+        "hotswap_requests_total{model=m,outcome=ok,version=1}": 2,
+        "hotswap_requests_total{model=m,outcome=failed,version=1}": 1,
+        "hotswap_requests_total{model=m,outcome=invalid,version=1}": 1,
+        "hotswap_requests_total{model=m,outcome=refused,version=1}": 1,
+        "hotswap_requests_total{model=m,outcome=refused,version=}": 1,
+        "hotswap_request_errors_total{code=overloaded,model=m,version=1}": 1,
+        "hotswap_shed_total{model=m,reason=queue-rows,version=1}": 1,
+        "hotswap_shed_total{model=m,reason=no-version,version=}": 1,
+        "hotswap_rows_total{model=m,version=1}": 4,
+        "hotswap_request_duration_seconds_bucket{le=0.0005,model=m,version=1}": 1,
+        "hotswap_request_duration_seconds_bucket{le=0.0025,model=m,version=1}": 1,
+        "hotswap_request_duration_seconds_bucket{le=0.005,model=m,version=1}": 2,
+        "hotswap_request_duration_seconds_bucket{le=+Inf,model=m,version=1}": 2,
+        "hotswap_request_duration_seconds_count{model=m,version=1}": 2,
+        "hotswap_request_duration_seconds_sum{model=m,version=1}": pytest.approx(0.0045),
+        "hotswap_batches_total{model=m,version=1}": 2,
+        "hotswap_batched_requests_total{model=m,version=1}": 3,
+        "hotswap_batch_rows_count{model=m,version=1}": 1,
+        "hotswap_batch_rows_bucket{le=4.0,model=m,version=1}": 1,
+        "hotswap_engine_faults_total{engine=trees,model=m,version=1}": 3,
+        "hotswap_workers_lost_total{model=m,version=1}": 1,
+        "hotswap_promoted_version{model=m}": 2,
+        "hotswap_registry_age_seconds{model=m}": 1.5,
+        "hotswap_ready{model=m}": 1,
+    }
+    assert {name: seen.get(name) for name in expected} == expected
+    assert not any(name.startswith("hotswap_served_version") for name in seen)
+
+
+def test_promotions_are_counted_by_step_gate_and_outcome(
+    service: Service, observer: MetricsObserver
+) -> None:
+    """A version that is rolled back served before."""
+    observer.promotion_began(TWO, Trigger.POLL)
+    observer.step_ended(TWO, "fetch", 0.2)
+    observer.gate_ended(TWO, Verdict("load", Outcome.PASS, "loaded", 0.7))
+    observer.serving_changed(TWO, ONE)
+    observer.promotion_ended(TWO, PromotionOutcome.SERVING, "")
+    observer.serving_changed(ONE, TWO)
+    observer.promotion_ended(TWO, PromotionOutcome.ROLLED_BACK, "it failed 3 of 4")
+    seen = service.scrape()
+    expected = {
+        "hotswap_promotions_begun_total{model=m,trigger=poll}": 1,
+        "hotswap_promotions_total{model=m,outcome=serving}": 1,
+        "hotswap_promotions_total{model=m,outcome=rolled back}": 1,
+        "hotswap_rollbacks_total{model=m,reason=probation}": 1,
+        "hotswap_swaps_total{model=m}": 2,
+        "hotswap_promotion_seconds_sum{model=m,step=fetch}": 0.2,
+        "hotswap_gate_seconds_bucket{gate=load,le=1.0,model=m,outcome=pass}": 1,
+        "hotswap_gate_seconds_bucket{gate=load,le=0.5,model=m,outcome=pass}": 0,
+    }
+    assert {name: seen.get(name) for name in expected} == expected
+
+
+def test_what_serves_is_shown_with_its_workers(service: Service) -> None:
+    """By its number, and by what it is."""
+    service.serving = SERVING
+    seen = service.scrape()
+    info = "digest=abc,model=m,predictor=compiled,python=3.11.9,run_id=run,version=1"
+    expected = {
+        "hotswap_served_version{model=m}": 1,
+        f"hotswap_model_info{{{info}}}": 1,
+        "hotswap_pending_requests{model=m,version=1}": 2,
+        "hotswap_unanswered_requests{model=m,version=1}": 3,
+        "hotswap_workers{model=m,state=busy,version=1}": 1,
+        "hotswap_workers_wanted{model=m,version=1}": 2,
+    }
+    assert {name: seen.get(name) for name in expected} == expected
+
+
+ANSWERED = "hotswap_requests_total{model=m,outcome=ok,version=1}"
+
+
+def test_a_version_that_is_gone_is_shown_for_ten_minutes(
+    service: Service, observer: MetricsObserver
+) -> None:
+    """With its last increments; then it is not, and what is told late begins anew."""
+    observer.request_answered(ONE, 1, 0.1)
+    service.models["m"] = frozenset({"2"})
+    observer.state_entered(ONE, State.UNLOADED, "")
+    service.now_s = KEPT_S
+    observer.request_answered(ONE, 1, 0.1)
+    assert service.scrape()[ANSWERED] == 2
+    service.now_s += 1
+    assert ANSWERED not in service.scrape()
+
+
+def test_a_version_that_comes_again_counts_on(service: Service, observer: MetricsObserver) -> None:
+    """Within ten minutes nothing is lost, and nothing counts twice."""
+    observer.request_answered(ONE, 1, 0.1)
+    service.models["m"] = frozenset()
+    observer.state_entered(ONE, State.UNLOADED, "")
+    service.now_s = KEPT_S - 1
+    service.models["m"] = frozenset({"1"})
+    observer.state_entered(ONE, State.FETCHING, "")
+    service.now_s += 2 * KEPT_S
+    observer.request_answered(a_version(1), 1, 0.1)
+    assert service.scrape()[ANSWERED] == 2
+
+
+def test_a_version_that_another_deployment_of_the_name_has_stays(
+    service: Service, observer: MetricsObserver
+) -> None:
+    """A deployment that makes place for one with other settings unloads what that one serves."""
+    successor = service.metrics.observer("m")
+    observer.request_answered(ONE, 1, 0.1)
+    successor.request_answered(ONE, 1, 0.1)
+    observer.state_entered(ONE, State.UNLOADED, "")
+    service.scrape()
+    service.now_s = 2 * KEPT_S
+    successor.request_answered(ONE, 1, 0.1)
+    assert service.scrape()[ANSWERED] == 3
+
+
+def test_a_model_that_goes_and_comes_counts_on(service: Service, observer: MetricsObserver) -> None:
+    """And after ten minutes without it, nothing of it is left."""
+    observer.request_answered(ONE, 1, 0.1)
+    observer.promotion_began(ONE, Trigger.POLL)
+    del service.models["m"]
+    service.now_s = KEPT_S - 1
+    assert service.scrape()[ANSWERED] == 1
+    service.models["m"] = frozenset({"1"})
+    service.metrics.observer("m").request_answered(ONE, 1, 0.1)
+    assert service.scrape()[ANSWERED] == 2
+    del service.models["m"]
+    service.scrape()
+    service.now_s += KEPT_S + 1
+    assert not [name for name in service.scrape() if "model=m" in name]
+
+
+def test_without_a_scrape_little_is_kept(service: Service, observer: MetricsObserver) -> None:
+    """However many versions come and go."""
+    for number in range(100):
+        service.now_s += KEPT_S
+        observer.state_entered(a_version(number), State.FETCHING, "")
+        observer.state_entered(a_version(number), State.FAILED, "")
+    assert len(service.metrics.snapshot().models["m"].versions) <= 3
+
+
+def test_two_registered_models_versions_of_one_number_are_one_series(
+    service: Service, observer: MetricsObserver
+) -> None:
+    """A name may be given to another registered model: a series never stands there twice."""
+    observer.request_answered(ONE, 1, 0.1)
+    observer.request_answered(msgspec.structs.replace(ONE, name="other"), 1, 0.1)
+    assert service.scrape()[ANSWERED] == 2
+
+
+@pytest.mark.parametrize(
+    ("accept", "content_type", "parse"),
+    [
+        ("", "text/plain; version=0.0.4; charset=utf-8", plain_families),
+        ("*/*", "text/plain; version=0.0.4; charset=utf-8", plain_families),
+        (f"{OPEN_METRICS},*/*;q=0.1", OPEN_METRICS, open_families),
+    ],
+)
+def test_the_format_is_the_one_that_is_accepted(
+    service: Service,
+    observer: MetricsObserver,
+    accept: str,
+    content_type: str,
+    parse: Callable[[str], object],
+) -> None:
+    """Both hold the same names, and parsers of both read them."""
+    service.serving = SERVING
+    for event in EVENTS:
+        getattr(observer, event)(*TOLD[event])
+    observer.request_failed(None, NoVersionError("none"), 0.0)
+    observer.promotion_ended(TWO, PromotionOutcome.ROLLED_BACK, "")
+    written = exposition(service.metrics.snapshot(), accept, compat=tuple(Compat), may_gzip=True)
+    assert written.content_type.startswith(content_type)
+    body = gzip.decompress(written.body).decode()
+    families = list(parse(body))  # type: ignore[call-overload]
+    assert {family.name for family in families} >= {
+        family.name.removesuffix("_total") if family.kind is Kind.COUNTER else family.name
+        for family in FAMILIES
+        if "pinned" not in family.name
+    }
+    assert 'hotswap_requests_total{model="m",outcome="ok",version="2"} 1' in body
+
+
+def test_labels_hold_any_name(service: Service) -> None:
+    """A model's name may hold what the format has to escape."""
+    name = 'a "b"\\c größe'
+    service.models = {name: frozenset({"1"})}
+    service.metrics.observer(name).request_answered(ONE, 1, 0.1)
+    assert service.scrape()[f"hotswap_rows_total{{model={name},version=1}}"] == 1
+
+
+def test_every_error_that_a_request_can_meet_has_an_outcome() -> None:
+    """What is `internal` is listed here: nothing that callers bring about."""
+    internal = {
+        error.code
+        for error in vars(errors).values()
+        if isinstance(error, type) and issubclass(error, ServiceError)
+        if outcome_of(error.code) == INTERNAL
+    }
+    assert internal == {
+        # Any other exception is a defect of ours.
+        "internal",
+        # Met before or beside a request to a model.
+        *("unauthorized", "forbidden", "webhook-unsigned", "webhook-spent"),
+        *("unknown-model", "no-default-model"),
+        # Of promotions.
+        *("child-not-started", "registry-unavailable", "fetch-failed", "store-corrupt"),
+        *("state-unreadable", "pin-unknown", "signature", "version-refused"),
+        *("nothing-promoted", "unknown-version", "superseded", "reload-timeout"),
+    }
+
+
+def test_other_servers_names(service: Service, observer: MetricsObserver) -> None:
+    """The same numbers as under our own, by the labels that those dashboards ask for."""
+    service.serving = SERVING
+    observer.request_answered(ONE, 3, 0.25)
+    observer.request_answered(TWO, 3, 0.25)
+    observer.batch_ended(ONE, 1, 3, 0.5, 0.125)
+    observer.request_failed(ONE, ModelFailedError("it raised"), 0.1)
+    observer.request_failed(ONE, OverloadedError("too much"), 0.0)
+    assert not [name for name in service.scrape() if not name.startswith("hotswap_")]
+    seen = service.scrape(*Compat)
+    expected = {
+        "nv_inference_request_success{model=m,version=1}": 1,
+        "nv_inference_request_failure{model=m,reason=BACKEND,version=1}": 1,
+        "nv_inference_request_failure{model=m,reason=REJECTED,version=1}": 1,
+        "nv_inference_request_failure{model=m,reason=CANCELED,version=1}": 0,
+        "nv_inference_request_failure{model=m,reason=OTHER,version=1}": 0,
+        "nv_inference_count{model=m,version=1}": 3,
+        "nv_inference_exec_count{model=m,version=1}": 1,
+        "nv_inference_request_duration_us{model=m,version=1}": 250_000,
+        "nv_inference_queue_duration_us{model=m,version=1}": 500_000,
+        "nv_inference_compute_infer_duration_us{model=m,version=1}": 125_000,
+        "nv_inference_pending_request_count{model=m,version=1}": 2,
+        "request_predict_seconds_bucket{le=0.25,model_name=m}": 2,
+        "request_predict_seconds_count{model_name=m}": 2,
+        "request_predict_seconds_sum{model_name=m}": 0.5,
+        "model_infer_request_success_total{model=m,version=1}": 1,
+        "model_infer_request_failure_total{model=m,version=1}": 2,
+        "model_infer_request_duration_count{model=m,version=1}": 1,
+        "model_infer_request_duration_sum{model=m,version=1}": 0.25,
+    }
+    assert {name: seen.get(name) for name in expected} == expected
