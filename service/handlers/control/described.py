@@ -140,6 +140,21 @@ def _add_health(document: Description, models: Sequence[Described]) -> None:
     )
     for path, called in (("/health", "health"), ("/health/ready", "health_ready")):
         document.add(path, "get", _operation("health", called, "Can it answer?", responses))
+    text = {"schema": _TEXT}
+    numbers = {
+        "description": "The metrics of every model",
+        "content": {"text/plain": text, "application/openmetrics-text": text},
+    }
+    document.add(
+        "/metrics",
+        "get",
+        _operation(
+            "health",
+            "metrics",
+            "What is counted, for Prometheus",
+            {"200": numbers, **problems(document, "Read", _FORBIDDEN)},
+        ),
+    )
     operation = _operation(
         "health",
         "model_health",

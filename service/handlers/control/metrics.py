@@ -6,13 +6,10 @@ import anyio.to_thread
 from anyio import CapacityLimiter
 from litestar import Request, Response, get
 from litestar.di import NamedDependency
-from litestar.openapi.datastructures import ResponseSpec
 
 from service.telemetry.metrics.compat import Compat
 from service.telemetry.metrics.exposition import exposition
 from service.telemetry.metrics.metrics import Metrics
-
-PATH = "/metrics"
 
 
 class Scrapes:
@@ -44,19 +41,7 @@ class Scrapes:
         return Response(written.body, headers=headers)
 
 
-@get(
-    PATH,
-    tags=["health"],
-    summary="What is counted, for Prometheus",
-    responses={
-        200: ResponseSpec(
-            str,
-            description="Prometheus' text format 0.0.4, or OpenMetrics where that is accepted",
-            media_type="text/plain",
-            generate_examples=False,
-        )
-    },
-)
+@get("/metrics")
 async def metrics(
     request: Request[Any, Any, Any], scrapes: NamedDependency[Scrapes]
 ) -> Response[bytes]:
