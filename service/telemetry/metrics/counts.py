@@ -2,17 +2,17 @@
 
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from copy import deepcopy
+from collections.abc import Iterable
 from functools import partial
+from typing import Any, TypeVar
 
 from service.telemetry.metrics import families
 
+C = TypeVar("C")
+
 
 class Histogram:
-    """How many values were up to each bound, and not up to the one before; the last has the rest.
-
-    A copy is what it was at that moment.
-    """
+    """How many values were up to each bound and over the one before; the last has the rest."""
 
     __slots__ = ("bounds", "counts", "sum")
 
@@ -31,9 +31,10 @@ class Histogram:
         """How many values there were."""
         return sum(self.counts)
 
-    def __deepcopy__(self, _: object) -> "Histogram":
-        copied = Histogram(self.bounds)
-        copied.counts, copied.sum = self.counts.copy(), self.sum
+    def copy(self) -> "Histogram":
+        """Return what it is now."""
+        copied = Histogram.__new__(Histogram)
+        copied.bounds, copied.counts, copied.sum = self.bounds, self.counts.copy(), self.sum
         return copied
 
 
@@ -75,6 +76,10 @@ class VersionCounts:
         self.gone_since_s: float | None = None
         """Since when nothing of the version is left; None while something is."""
 
+    def copy(self) -> "VersionCounts":
+        """Return what it is now."""
+        return _copied(self, VersionCounts.__new__(VersionCounts), self.__slots__)
+
 
 _new_long = partial(Histogram, families.LONG_SECONDS)
 
@@ -95,4 +100,17 @@ class ModelCounts:
 
     def copy(self) -> "ModelCounts":
         """Return what it is now."""
-        return deepcopy(self)
+        copied = _copied(self, ModelCounts.__new__(ModelCounts), tuple(vars(self)))
+        kept: tuple[dict[Any, Any], ...] = (copied.versions, copied.steps, copied.gates)
+        for copies in kept:
+            for key, counted in copies.items():
+                copies[key] = counted.copy()
+        return copied
+
+
+def _copied(counts: C, copied: C, names: Iterable[str]) -> C:
+    """Copy what is counted under these names. `deepcopy` takes ten times as long."""
+    for name in names:
+        value = getattr(counts, name)
+        setattr(copied, name, value.copy() if hasattr(value, "copy") else value)
+    return copied

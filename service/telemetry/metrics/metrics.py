@@ -52,9 +52,7 @@ class Metrics:
         gauges = self._look()
         self._forget(gauges)
         copied = {name: counts.copy() for name, counts in self._models.items()}
-        lag = Histogram(LAG_SECONDS)
-        lag.counts, lag.sum = self.loop_lag.counts.copy(), self.loop_lag.sum
-        return Snapshot(copied, gauges, lag)
+        return Snapshot(copied, gauges, self.loop_lag.copy())
 
     def _new(self, counts: ModelCounts, version: str) -> VersionCounts:
         """Begin to count a version; now and then, so that also without scrapes little is kept."""

@@ -15,6 +15,7 @@ INTERNAL = "internal"
 _BY_CODE = {
     "contract-violation": INVALID,
     "malformed-body": INVALID,
+    "malformed-header": INVALID,
     "body-too-large": INVALID,
     "answer-too-large": INVALID,
     "scoring-refused": INVALID,

@@ -289,8 +289,7 @@ def test_the_format_is_the_one_that_is_accepted(
 ) -> None:
     """Both hold the same names, and parsers of both read them."""
     service.serving = SERVING
-    for event in EVENTS:
-        getattr(observer, event)(*TOLD[event])
+    _tell_all(observer)
     observer.request_failed(None, NoVersionError("none"), 0.0)
     observer.promotion_ended(TWO, PromotionOutcome.ROLLED_BACK, "")
     written = exposition(service.metrics.snapshot(), accept, compat=tuple(Compat), may_gzip=True)
@@ -303,6 +302,22 @@ def test_the_format_is_the_one_that_is_accepted(
         if "pinned" not in family.name
     }
     assert 'hotswap_requests_total{model="m",outcome="ok",version="2"} 1' in body
+
+
+def test_a_snapshot_stays_as_it_was(service: Service, observer: MetricsObserver) -> None:
+    """It is written by another thread while the loop counts on."""
+    _tell_all(observer)
+    snapshot = service.metrics.snapshot()
+    before = exposition(snapshot, "", compat=tuple(Compat)).body
+    _tell_all(observer)
+    observer.request_answered(TWO, 1, 0.1)
+    service.metrics.loop_lag.note(1.0)
+    assert exposition(snapshot, "", compat=tuple(Compat)).body == before
+
+
+def _tell_all(observer: MetricsObserver) -> None:
+    for event in EVENTS:
+        getattr(observer, event)(*TOLD[event])
 
 
 def test_labels_hold_any_name(service: Service) -> None:
