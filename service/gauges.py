@@ -20,7 +20,8 @@ def gauges_of(deployment: Deployment) -> ModelGauges:
         ready=deployment.can_answer,
         promoted=None if promoted is None else promoted.version,
         pinned=None if pin is None else pin.version,
-        registry_age_s=status.registry.age_s,
+        # Where it can't move, nobody looks again.
+        registry_age_s=None if deployment.ref.immutable else status.registry.age_s,
         failed_passes=status.passes_failed,
         serving=None if model is None else _of_serving(model),
         live=frozenset(live),

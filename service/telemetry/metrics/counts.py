@@ -6,9 +6,13 @@ from collections.abc import Iterable
 from functools import partial
 from typing import Any, TypeVar
 
+from service.core.events import PromotionOutcome
 from service.telemetry.metrics import families
+from service.telemetry.metrics.outcomes import NOT_OK
 
 C = TypeVar("C")
+PROBATION = "probation"
+"""Why versions are rolled back: they failed too often while they were watched."""
 
 
 class Histogram:
@@ -66,7 +70,8 @@ class VersionCounts:
         self.queue = Histogram(families.SECONDS)
         self.predict = Histogram(families.SECONDS)
         self.batch_rows = Histogram(families.ROWS)
-        self.outcomes: Counter[str] = Counter()
+        # From 0 on: an increase is not seen of what is first seen at 1.
+        self.outcomes: Counter[str] = Counter(dict.fromkeys(NOT_OK, 0))
         self.errors: Counter[str] = Counter()
         self.shed: Counter[str] = Counter()
         self.engine_faults: Counter[str] = Counter()
@@ -90,8 +95,10 @@ class ModelCounts:
     def __init__(self) -> None:
         self.versions: dict[str, VersionCounts] = {}
         self.begun: Counter[str] = Counter()
-        self.ended: Counter[str] = Counter()
-        self.rollbacks: Counter[str] = Counter()
+        outcomes = [str(outcome) for outcome in PromotionOutcome]
+        outcomes.remove(PromotionOutcome.UNDER_WAY)
+        self.ended: Counter[str] = Counter(dict.fromkeys(outcomes, 0))
+        self.rollbacks: Counter[str] = Counter({PROBATION: 0})
         self.steps: dict[str, Histogram] = defaultdict(_new_long)
         self.gates: dict[tuple[str, str], Histogram] = defaultdict(_new_long)
         self.swaps = 0

@@ -42,7 +42,7 @@ def exposition(
 
 
 class SnapshotCollector(Collector):
-    """A snapshot, as prometheus-client collects it; without metrics that have no number."""
+    """A snapshot, as prometheus-client collects it: our own metrics with or without a number."""
 
     def __init__(self, snapshot: Snapshot, compat: Collection[Compat] = ()) -> None:
         self._snapshot = snapshot
@@ -53,7 +53,7 @@ class SnapshotCollector(Collector):
         by_family: dict[Family, list[Sample]] = {family: [] for family in FAMILIES}
         for sample in chain(samples(self._snapshot), compat_samples(self._snapshot, self._compat)):
             by_family.setdefault(sample.family, []).append(sample)
-        return [_metric(family, found) for family, found in by_family.items() if found]
+        return [_metric(family, found) for family, found in by_family.items()]
 
 
 def _metric(family: Family, found: Iterable[Sample]) -> Metric:

@@ -8,13 +8,11 @@ from service.core.events import PromotionOutcome, Trigger
 from service.core.states import State
 from service.core.verdicts import Verdict
 from service.core.versions import ModelVersion
-from service.telemetry.metrics.counts import ModelCounts, VersionCounts
+from service.telemetry.metrics.counts import PROBATION, ModelCounts, VersionCounts
 from service.telemetry.metrics.families import SECONDS
 from service.telemetry.metrics.outcomes import REFUSED, outcome_of
 from service.telemetry.observer import NullObserver
 
-PROBATION = "probation"
-"""Why versions are rolled back: they failed too often while they were watched."""
 NO_VERSION = ""
 """The label of requests that no version could answer."""
 _OVER = frozenset({State.UNLOADED, State.FAILED})

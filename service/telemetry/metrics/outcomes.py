@@ -12,6 +12,8 @@ GONE = "gone"
 INTERNAL = "internal"
 """This service's."""
 
+NOT_OK = (INVALID, REFUSED, FAILED, GONE, INTERNAL)
+
 _BY_CODE = {
     "contract-violation": INVALID,
     "malformed-body": INVALID,
