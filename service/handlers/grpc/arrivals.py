@@ -7,7 +7,7 @@ import asyncio
 
 import grpc
 
-from service.core.errors import CallerGoneError, OverloadedError
+from service.core.errors import OverloadedError
 from service.handlers.grpc.context import Context
 
 _LOOK_S = 0.5
@@ -32,7 +32,7 @@ class Arrivals:
     async def message_of(self, context: Context) -> bytes | None:
         """Return a call's message, None where it ends without one.
 
-        Raise CallerGoneError where it comes too late, and OverloadedError where too many are slow.
+        Raise TimeoutError where it comes too late, and OverloadedError where too many are slow.
         """
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - gRPC makes one for each call
@@ -59,7 +59,7 @@ class Arrivals:
             for index, task in enumerate(slow):
                 if now_s - self._since[task] > self._timeout_s:
                     late = f"no message came within {self._timeout_s:g} s (BODY_TIMEOUT_S)"
-                    self._give_up(task, CallerGoneError(late))
+                    self._give_up(task, TimeoutError(late))
                 elif len(slow) - index > self._most_slow:
                     self._give_up(task, OverloadedError("too many messages come slowly"))
 

@@ -5,6 +5,7 @@ import grpc
 from service.codecs.catalog import INFERENCE_MESSAGES
 from service.codecs.inference.message import read_head
 from service.codecs.inference.timeout import timeout_s_of
+from service.core.errors import AnswerTooLargeError
 from service.deployments import Deployments
 from service.handlers.deadline import deadline_in
 from service.handlers.grpc.arrivals import Arrivals
@@ -23,15 +24,22 @@ class Infer:
     read, or not decoded, and a message that does not come is not waited for without a limit.
     """
 
-    def __init__(self, deployments: Deployments, dataplane: DataPlane, arrivals: Arrivals) -> None:
+    def __init__(
+        self, deployments: Deployments, dataplane: DataPlane, arrivals: Arrivals, most_bytes: int
+    ) -> None:
+        """Answer with `most_bytes` at most, as many as a message may have."""
         self._deployments = deployments
         self._dataplane = dataplane
         self._arrivals = arrivals
+        self._most_bytes = most_bytes
 
     async def answer(self, _: object, context: Context) -> bytes:
         """Answer a call; errors are the call's status."""
         try:
-            message = await self._arrivals.message_of(context)
+            try:
+                message = await self._arrivals.message_of(context)
+            except TimeoutError as late:
+                return end(context, grpc.StatusCode.DEADLINE_EXCEEDED, str(late))
             if message is None:
                 return end(context, grpc.StatusCode.INVALID_ARGUMENT, "the call has no message")
             return await self._answer(message, context)
@@ -52,6 +60,11 @@ class Infer:
         answer = await self._dataplane.infer(deployment, request, None, deadline_s)
         # A swap may have come between.
         check_version(deployment, wanted, answer.version)
+        if len(answer.body) > self._most_bytes:
+            raise AnswerTooLargeError(
+                f"the answer has {len(answer.body)} bytes, and {self._most_bytes} are given by "
+                "gRPC: send fewer rows at a time, or ask by REST"
+            )
         context.set_trailing_metadata(answer.names.trailers)
         return answer.body
 

@@ -27,6 +27,8 @@ from service.settings.service import ServiceSettings
 _PROTOCOL = messages.DESCRIPTOR.services_by_name["GRPCInferenceService"]
 _MOST_CALLS = 10_000
 """Calls under way, as many as HTTP has connections where MAX_CONNECTIONS says nothing."""
+_MOST_MESSAGE_BYTES = 8_388_608
+"""gRPC's library copies a message three times on the event loop, and holds it 1 ms a megabyte."""
 _MILLISECONDS = 1_000
 _IDLE_S = 600
 """A connection without calls is closed after so long; libraries open it again by themselves."""
@@ -41,9 +43,10 @@ class GrpcServer:
         self, deployments: Deployments, dataplane: DataPlane, service: ServiceSettings
     ) -> None:
         self._service = service
-        most_slow = max(1, service.max_bodies_bytes // service.max_body_bytes)
+        self._most_bytes = min(service.max_body_bytes, _MOST_MESSAGE_BYTES)
+        most_slow = max(1, service.max_bodies_bytes // self._most_bytes)
         self._arrivals = Arrivals(service.body_timeout_s, most_slow)
-        self._infer = Infer(deployments, dataplane, self._arrivals)
+        self._infer = Infer(deployments, dataplane, self._arrivals, self._most_bytes)
         self._calls = Calls(deployments)
         self._health = Health(deployments, frozenset({"", _PROTOCOL.full_name}))
         self._server: grpc.aio.Server | None = None
@@ -84,8 +87,8 @@ class GrpcServer:
         return [
             # Another program's port is an error, not one to share.
             ("grpc.so_reuseport", 0),
-            ("grpc.max_receive_message_length", service.max_body_bytes),
-            # An answer has bounds of its own.
+            ("grpc.max_receive_message_length", self._most_bytes),
+            # Its sentence would be gRPC's own.
             ("grpc.max_send_message_length", -1),
             ("grpc.server_handshake_timeout_ms", int(service.head_timeout_s * _MILLISECONDS)),
             ("grpc.max_connection_idle_ms", _IDLE_S * _MILLISECONDS),

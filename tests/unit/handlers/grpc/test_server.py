@@ -1,0 +1,172 @@
+"""Calls over gRPC in front of a version without processes, on each event loop."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import grpc
+import pytest
+
+from service.serving.batching.batcher import BatchSettings
+from tests.support.fake_workers import HANGING, FakeWorkers
+from tests.support.grpc_caller import SERVICE
+from tests.support.grpc_deployments import MODEL, grpc_serving
+from tests.support.inference_messages import answered, request
+from tests.support.served_version import serving
+from tests.support.waiting import until as until_within
+
+INFER = f"/{SERVICE}/ModelInfer"
+LIMIT_S = 10.0
+on_each_loop = pytest.mark.loops("asyncio", "uvloop")
+
+
+def a_request(*rows: float, **more: Any) -> bytes:
+    """Return a request for these rows."""
+    return request({"a": rows}, raw=True, model_name=MODEL, **more)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for a state."""
+    await until_within(condition, LIMIT_S)
+
+
+async def status_of(call: Any) -> tuple[grpc.StatusCode, str]:
+    """Return how a call ended that failed."""
+    with pytest.raises(grpc.aio.AioRpcError) as raised:
+        await call
+    return raised.value.code(), raised.value.details()
+
+
+@on_each_loop
+async def test_calls_are_answered_and_merged() -> None:
+    """On either loop, many together."""
+    workers = FakeWorkers()
+    async with serving(workers) as (deployed, model), grpc_serving(deployed) as (_, channel):
+        infer = channel.unary_unary(INFER)
+        calls = [infer(a_request(float(row), float(row) + 1)) for row in range(1, 41)]
+        for row, answer in enumerate(await asyncio.gather(*calls), 1):
+            assert answered(answer) == ({"y": [row + 0.5, row + 1.5]}, "7")
+        assert model.answered == 40
+    assert len(workers.seen) < 40
+
+
+@on_each_loop
+async def test_a_call_that_is_given_up_stops_counting() -> None:
+    """Cancelled by its caller, or out of time: it waits for no worker any more."""
+    async with (
+        serving(FakeWorkers()) as (deployed, model),
+        grpc_serving(deployed) as (_, channel),
+    ):
+        infer = channel.unary_unary(INFER)
+        hanging = infer(a_request(HANGING))
+        await until(lambda: model.batcher.unanswered == 1)
+        waiting = [infer(a_request(1.0)) for _ in range(3)]
+        await until(lambda: model.batcher.unanswered == 4)
+        for call in waiting:
+            call.cancel()
+        await until(lambda: model.batcher.unanswered == 1)
+        code, _ = await status_of(infer(a_request(1.0), timeout=0.2))
+        assert code is grpc.StatusCode.DEADLINE_EXCEEDED
+        await until(lambda: model.batcher.unanswered == 1)
+        hanging.cancel()
+        await until(lambda: model.batcher.unanswered == 0)
+
+
+async def test_what_is_too_much_is_refused_with_when_to_try_again() -> None:
+    """UNAVAILABLE, and what gRPC's libraries go by."""
+    batching = BatchSettings(100, 0.002, 30, queue_rows=2)
+    async with (
+        serving(FakeWorkers(), batching) as (deployed, model),
+        grpc_serving(deployed) as (_, channel),
+    ):
+        infer = channel.unary_unary(INFER)
+        open_calls = [infer(a_request(HANGING))]
+        await until(lambda: model.batcher.unanswered == 1 and not model.batcher.waiting)
+        while model.batcher.waiting < 2:
+            open_calls.append(infer(a_request(1.0)))
+            await until(lambda: model.batcher.unanswered == len(open_calls))
+        with pytest.raises(grpc.aio.AioRpcError) as raised:
+            await infer(a_request(1.0))
+        error = raised.value
+        assert error.code() is grpc.StatusCode.UNAVAILABLE
+        assert "rows wait (MAX_QUEUE_ROWS)" in str(error.details())
+        trailers = dict(error.trailing_metadata())
+        assert trailers["grpc-retry-pushback-ms"] == "1000"
+        assert trailers["x-model-version"] == "7"
+        for call in open_calls:
+            call.cancel()
+
+
+async def _one(message: bytes) -> AsyncIterator[bytes]:
+    yield message
+
+
+def _never() -> tuple[Callable[[], AsyncIterator[bytes]], asyncio.Event]:
+    event = asyncio.Event()
+
+    async def messages() -> AsyncIterator[bytes]:
+        await event.wait()
+        yield a_request(1.0)
+
+    return messages, event
+
+
+async def test_a_message_that_does_not_come_is_not_waited_for() -> None:
+    """BODY_TIMEOUT_S holds here too; and where too many are slow, the oldest are given up."""
+    async with (
+        serving(FakeWorkers()) as (deployed, _),
+        grpc_serving(
+            deployed, body_timeout_s=2.0, max_body_bytes=2**20, max_bodies_bytes=2**20
+        ) as (_, channel),
+    ):
+        infer = channel.stream_unary(INFER)
+        assert answered(await infer(_one(a_request(1.0))))[0] == {"y": [1.5]}
+        assert (await status_of(infer(_nothing())))[0] is grpc.StatusCode.INVALID_ARGUMENT
+        messages, event = _never()
+        first, second = infer(messages()), infer(messages())
+        assert await status_of(first) == (
+            grpc.StatusCode.UNAVAILABLE,
+            "too many messages come slowly",
+        )
+        assert await status_of(second) == (
+            grpc.StatusCode.DEADLINE_EXCEEDED,
+            "no message came within 2 s (BODY_TIMEOUT_S)",
+        )
+        event.set()
+
+
+async def _nothing() -> AsyncIterator[bytes]:
+    nothing: list[bytes] = []
+    for message in nothing:
+        yield message
+
+
+async def test_what_is_too_large_is_refused_both_ways() -> None:
+    """A message over MAX_BODY_BYTES, also one that is so once it is decompressed."""
+    async with (
+        serving(FakeWorkers()) as (deployed, _),
+        grpc_serving(deployed, max_body_bytes=1_000) as (_, channel),
+    ):
+        infer = channel.unary_unary(INFER)
+        for compression in (None, grpc.Compression.Gzip):
+            large = infer(a_request(*[1.0] * 200), compression=compression)
+            code, sentence = await status_of(large)
+            assert code is grpc.StatusCode.RESOURCE_EXHAUSTED
+            assert "larger than max" in sentence
+        answer = await infer(a_request(1.0), compression=grpc.Compression.Gzip)
+        assert answered(answer)[0] == {"y": [1.5]}
+
+
+async def test_a_call_under_way_is_answered_before_the_server_ends() -> None:
+    """A second call is not taken any more."""
+    async with (
+        serving(FakeWorkers(takes_s=0.3)) as (deployed, model),
+        grpc_serving(deployed) as (server, channel),
+    ):
+        infer = channel.unary_unary(INFER)
+        under_way = infer(a_request(1.0))
+        await until(lambda: model.batcher.unanswered == 1)
+        ending = asyncio.create_task(server.stop(5.0))
+        assert answered(await under_way)[0] == {"y": [1.5]}
+        await ending
+        assert (await status_of(infer(a_request(1.0))))[0] is grpc.StatusCode.UNAVAILABLE
