@@ -16,6 +16,7 @@ from pathlib import Path
 
 import structlog
 
+from tests.fuzz.messages import MessageBodies
 from tests.fuzz.parsers import Frames, MlModels, SettingTexts, StateFiles, Webhooks
 from tests.fuzz.served import served
 from tests.fuzz.tally import Tally, Target
@@ -23,7 +24,7 @@ from tests.fuzz.tensors import TensorBodies
 from tools import mlflow_server
 
 _SETTLE_EACH = 50
-PARSERS = (Frames, MlModels, Webhooks, SettingTexts, StateFiles, TensorBodies)
+PARSERS = (Frames, MlModels, Webhooks, SettingTexts, StateFiles, TensorBodies, MessageBodies)
 _SHARES = {"starts": 0.15, "state-files": 0.05, "frames": 0.05, "mlmodel": 0.05, "webhooks": 0.05}
 """Of the time; the rest is shared by the others alike."""
 

@@ -16,11 +16,12 @@ from tests.fuzz.callers import (
     RawBytes,
     Service,
 )
+from tests.fuzz.messages import MessageCalls
 from tests.fuzz.scoring import ScoringBodies
 from tests.fuzz.starts import Starts
 from tests.fuzz.tally import Target
 from tests.fuzz.tensors import TensorCalls
-from tools.mlflow_server import MlflowServer, unique_name
+from tools.mlflow_server import MlflowServer, free_port, unique_name
 from tools.python_models import register_python_model
 from tools.running_service import start
 
@@ -41,18 +42,20 @@ def served(folder: Path, server: MlflowServer) -> Iterator[list[Target]]:
     with start(folder / "once", server.uri, **settings) as first:
         first.post("/model/pin", {"version": "1"}).raise_for_status()
         cache_dir = first.cache_dir
-    with start(
-        folder / "fuzzed", server.uri, admin_token=TOKEN, webhook_secret=SECRET, **settings
-    ) as running:
+    port = free_port()
+    more: dict[str, Any] = {"admin_token": TOKEN, "webhook_secret": SECRET, "grpc_port": port}
+    with start(folder / "fuzzed", server.uri, **more, **settings) as running:
         # Compiling and the like are over, so that what it holds is what it needs.
         running.wait_until(running.is_at_rest, "it is at rest")
         service = Service(running)
+        model = running.get("/models").json()["default"]
         yield [
             Heads(service),
             RawBytes(service),
             JsonBodies(service),
             ArrowBodies(service),
-            TensorCalls(service, running.get("/models").json()["default"]),
+            TensorCalls(service, model),
+            MessageCalls(service, f"127.0.0.1:{port}", model),
             ScoringBodies(service),
             Deliveries(service),
             Starts(folder, cache_dir, server.uri, settings),

@@ -12,6 +12,7 @@ from service.codecs.bounds import Bounds
 from service.codecs.inference.codec import InferenceTensors
 from service.codecs.inference.frame import before_request
 from service.contracts.choose import contract_for
+from service.contracts.contract import Contract
 from service.core.errors import BodyTooLargeError, ContractViolationError, MalformedBodyError
 from tests.fuzz.callers import KINDS, Caller, post
 from tests.fuzz.limited import limited
@@ -19,7 +20,7 @@ from tests.fuzz.nonsense import mutated, pieces, value
 from tests.support.inference_bodies import packed
 
 LENGTH = "inference-header-content-length"
-_DATATYPES = {
+DATATYPES = {
     "boolean": "BOOL",
     "integer": "INT32",
     "long": "INT64",
@@ -38,20 +39,21 @@ _SIGNATURES = (
 )
 
 
+def contracts() -> list[Contract]:
+    """Return contracts of each layout; the first one has all types."""
+    return [
+        contract_for("m", {"inputs": inputs, "outputs": None, "params": None}, refuse_unknown=False)
+        for inputs in _SIGNATURES
+    ]
+
+
 class TensorBodies:
     """The protocol's decoder: it raises what callers are told, and decodes whole calls."""
 
     name = "tensors"
 
     def __init__(self) -> None:
-        self._codecs = [
-            InferenceTensors(
-                contract_for(
-                    "m", {"inputs": inputs, "outputs": None, "params": None}, refuse_unknown=False
-                )
-            )
-            for inputs in _SIGNATURES
-        ]
+        self._codecs = [InferenceTensors(contract) for contract in contracts()]
 
     def run(self, rng: Random) -> str:
         """Decode a mutated body by one of the contracts."""
@@ -112,7 +114,7 @@ def document(rng: Random) -> tuple[bytes, bytes]:
     inputs: list[Any] = []
     binary = b""
     for kind in rng.sample(KINDS, rng.randint(0, len(KINDS))):
-        datatype = _DATATYPES[kind] if rng.random() < 0.9 else rng.choice(["FP16", "BF16", "INT8"])
+        datatype = DATATYPES[kind] if rng.random() < 0.9 else rng.choice(["FP16", "BF16", "INT8"])
         values = [_VALUES.get(datatype, 1)] * rows
         sent: dict[str, Any] = {"name": kind, "datatype": datatype, "shape": [rows]}
         if rng.random() < 0.3:

@@ -27,10 +27,11 @@ def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("no_proxy", "127.0.0.1")
 
 
-def run(client: str, *arguments: str) -> dict[str, Any]:
-    """Run a client's script by the client's own interpreter; return what it printed."""
+def run(script: str, *arguments: str) -> dict[str, Any]:
+    """Run a script by the interpreter of the client that it names first; return what it printed."""
+    client = script.partition("_")[0]
     done = subprocess.run(
-        [interpreter_of(client), CLIENTS / f"{client}_client.py", *arguments],
+        [interpreter_of(client), CLIENTS / f"{script}_client.py", *arguments],
         capture_output=True,
         text=True,
         timeout=120,
@@ -84,6 +85,44 @@ def test_tritons_client(guide: Guide) -> None:
         assert "promote a version" in said[change]
     assert "no model is served as 'nobody'" in said["nobody"]
     assert "expected a tensor of this name" in said["wrong"]
+
+
+def test_tritons_grpc_client(guide: Guide) -> None:
+    """`tritonclient[grpc]`: raw, chosen outputs, versions, compression, Triton's calls, errors."""
+    name = name_of(guide)
+    arguments = (guide.grpc_address, name, guide.version, columns(guide))
+    said = run("tritonclient_grpc", *arguments)
+    assert_right(guide, said["answers"])
+    assert len(said["answers"]) == 6
+    assert [said[key] for key in ("live", "ready", "model_ready")] == [True, True, True]
+    assert (said["server"], said["config"], said["id"]) == ("mlflow-hotswap", name, "7")
+    assert said["versions"] == [guide.version] == [said["statistics"]] == [said["served"]]
+    assert said["index"] == [name]
+    assert said["order"] == list(said["answers"]["raw"])[::-1]
+    for change in ("load", "unload"):
+        status, sentence = said[change]
+        assert status == "StatusCode.INVALID_ARGUMENT"
+        assert "promote a version" in sentence
+    for key, status, sentence in (
+        ("other_ready", "NOT_FOUND", "version '99'"),
+        ("nobody", "NOT_FOUND", "no model is served as 'nobody'"),
+        ("wrong", "INVALID_ARGUMENT", "expected a tensor of this name"),
+        ("memory", "UNIMPLEMENTED", ""),
+    ):
+        assert said[key][0] == f"StatusCode.{status}"
+        assert sentence in said[key][1]
+    assert said["stream"] == "StatusCode.UNIMPLEMENTED"
+
+
+@LONG
+def test_kserves_grpc_client(guide: Guide) -> None:
+    """`InferenceGRPCClient`: typed and raw, the health calls, and errors as it reads them."""
+    said = run("kserve_grpc", guide.grpc_address, name_of(guide), columns(guide))
+    assert_right(guide, said["answers"])
+    assert (said["live"], said["ready"], said["model_ready"]) == (True, True, True)
+    assert said["ids"] == ["7", "7"]
+    assert said["versions"] == [guide.version] * 2
+    assert "no model is served as 'nobody'" in said["refused"]
 
 
 @LONG
