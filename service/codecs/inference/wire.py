@@ -119,7 +119,7 @@ def _cut() -> MalformedBodyError:
 
 
 def field(number: int, value: bytes) -> bytes:
-    """Write a field that has its length in front."""
+    """Write a field of a number up to 15, with its length in front."""
     size = len(value)
     if size < _MORE:
         return bytes((number << _KEY_BITS | LENGTH, size)) + value

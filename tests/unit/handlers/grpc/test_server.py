@@ -7,8 +7,9 @@ from typing import Any
 import grpc
 import pytest
 
+from service.handlers.grpc.open_inference_pb2 import ModelInferRequest
 from service.serving.batching.batcher import BatchSettings
-from tests.support.fake_workers import HANGING, FakeWorkers
+from tests.support.fake_workers import HANGING, KILLING, RAISING, FakeWorkers
 from tests.support.grpc_caller import SERVICE
 from tests.support.grpc_deployments import MODEL, grpc_serving
 from tests.support.inference_messages import answered, request
@@ -95,6 +96,37 @@ async def test_what_is_too_much_is_refused_with_when_to_try_again() -> None:
         assert trailers["x-model-version"] == "7"
         for call in open_calls:
             call.cancel()
+
+
+async def test_a_deadline_that_cant_be_met_is_refused() -> None:
+    """By what calls take, before a worker has it: the call's own deadline, and what it sends."""
+    workers = FakeWorkers(takes_s=0.5)
+    async with serving(workers) as (deployed, _), grpc_serving(deployed) as (_, channel):
+        infer = channel.unary_unary(INFER)
+        await infer(a_request(1.0))
+        code, sentence = await status_of(infer(a_request(2.0), timeout=0.25))
+        assert code is grpc.StatusCode.UNAVAILABLE
+        assert "can't be answered in time" in sentence
+        short = ModelInferRequest.FromString(a_request(2.0))
+        short.parameters["timeout"].int64_param = 250_000
+        code, sentence = await status_of(infer(short.SerializeToString()))
+        assert code is grpc.StatusCode.UNAVAILABLE
+        short.parameters["timeout"].int64_param = -1
+        code, sentence = await status_of(infer(short.SerializeToString()))
+        assert code is grpc.StatusCode.INVALID_ARGUMENT
+        assert sentence.startswith("parameters.timeout")
+    assert workers.seen == [[1.0]]
+
+
+async def test_a_model_that_raises_is_internal_without_a_traceback() -> None:
+    """And so is one that loses its process over a call."""
+    async with serving(FakeWorkers()) as (deployed, _), grpc_serving(deployed) as (_, channel):
+        infer = channel.unary_unary(INFER)
+        for row in (RAISING, KILLING):
+            code, sentence = await status_of(infer(a_request(row)))
+            assert code is grpc.StatusCode.INTERNAL
+            assert "Traceback" not in sentence
+        assert answered(await infer(a_request(1.0)))[0] == {"y": [1.5]}
 
 
 async def _one(message: bytes) -> AsyncIterator[bytes]:
