@@ -49,8 +49,9 @@ def test_fields_may_come_in_any_order_and_in_parts() -> None:
         field(5, b"".join(b"\x39" + np.float64(value).tobytes() for value in values))
         for values in ([1.0], [2.0, 3.0])
     )
-    shape = b"\x18" + varint_of(3)
-    sent = first + field(2, b"FP64") + shape + varint_of(99 << 3 | 2) + b"\x03new" + second + field(1, b"a")
+    unknown = varint_of(99 << 3 | 2) + b"\x03new"
+    described = b"\x18" + varint_of(3) + unknown + second + field(1, b"a")
+    sent = first + field(2, b"FP64") + described
     body = field(5, sent) + field(3, b"other") + field(1, b"m") + field(3, b"7") + b"\x80\x7d\x01"
     call, asked = codec(column("double")).decode(body)
     assert call.columns == [np.array([1.0, 2.0, 3.0]).tobytes()]
