@@ -18,6 +18,9 @@ from service.processes.child import ChildThreads
 from service.processes.temp import TempFolder
 from service.store import manifest
 from service.store.compiled_files import FILES
+from service.telemetry.fan_out import fan_out
+from service.telemetry.metrics.exposition import exposition
+from service.telemetry.metrics.metrics import Metrics
 from service.telemetry.observer import NullObserver
 from service.workers.factory import WorkerFactory
 from service.workers.messages import RawRequest
@@ -25,6 +28,7 @@ from service.workers.pool import Pool
 from service.workers.pool_settings import PoolSettings
 from tests.support.fake_source import a_version
 from tests.support.fake_workers import a_call
+from tests.support.scrapes import read, total
 from tests.support.unlucky_model import UNLUCKY, Unlucky
 from tests.support.waiting import until
 
@@ -85,8 +89,9 @@ async def test_engine_faults(
 ) -> None:
     """The caller gets MLflow's own answer; what nothing happened in tells of nothing."""
     stored, folder = compiled
-    seen = Faults()
-    pool = Pool(stored, WorkerFactory(ChildThreads()), pool_settings, observer=seen)
+    seen, metrics = Faults(), Metrics(list)
+    observer = fan_out([seen, metrics.observer("m")])
+    pool = Pool(stored, WorkerFactory(ChildThreads()), pool_settings, observer=observer)
     async with anyio.create_task_group() as host:
         await host.start(pool.run)
         await until(lambda: pool.size == 1, SOON_S)
@@ -108,4 +113,7 @@ async def test_engine_faults(
             reply = await worker.predict_raw(RawRequest(body=body), CALL_S)
         assert reply.rows == 1
         assert seen.told == [{"matrix": 1}] * 2
+        scraped = read(exposition(await metrics.snapshot(), "").body.decode())
+        assert total(scraped, "hotswap_engine_faults_total", "engine=matrix", "version=1") == 2
+        assert total(scraped, "hotswap_worker_load_seconds_count", "version=1") == 1
         pool.close()

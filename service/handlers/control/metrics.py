@@ -28,7 +28,7 @@ class Scrapes:
         """Write the numbers as they are now, in the format that is asked for."""
         async with self._turn:
             # Not before its turn, which others may take long for.
-            snapshot = self._metrics.snapshot()
+            snapshot = await self._metrics.snapshot()
             written = await anyio.to_thread.run_sync(
                 lambda: exposition(
                     snapshot, accept, compat=self._compat, may_gzip=_takes_gzip(accept_encoding)

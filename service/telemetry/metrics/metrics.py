@@ -4,6 +4,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
+import anyio
+import anyio.lowlevel
 import msgspec
 
 from service.telemetry.metrics.counts import Histogram, ModelCounts, VersionCounts
@@ -13,6 +15,8 @@ from service.telemetry.metrics.observer import NO_VERSION, MetricsObserver
 
 KEPT_S = 600.0
 """What is gone is shown for so long: each scrape until then gets its last increments."""
+_COPIED_IN_A_STEP = 10
+"""After so many models the event loop comes round."""
 
 
 class Snapshot(msgspec.Struct, frozen=True):
@@ -47,11 +51,18 @@ class Metrics:
         counts.gone_since_s = None
         return MetricsObserver(counts, partial(self._new, counts), self._clock)
 
-    def snapshot(self) -> Snapshot:
-        """Return all of it as it is now, without what is gone for long."""
+    async def snapshot(self) -> Snapshot:
+        """Return all of it as it is now, without what is gone for long.
+
+        Each model is of one moment; between some of them the loop goes on.
+        """
         gauges = self._look()
         self._forget(gauges)
-        copied = {name: counts.copy() for name, counts in self._models.items()}
+        copied: dict[str, ModelCounts] = {}
+        for name, counts in list(self._models.items()):
+            if len(copied) % _COPIED_IN_A_STEP == 0:
+                await anyio.lowlevel.checkpoint()
+            copied[name] = counts.copy()
         return Snapshot(copied, gauges, self.loop_lag.copy())
 
     def _new(self, counts: ModelCounts, version: str) -> VersionCounts:

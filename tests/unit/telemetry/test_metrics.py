@@ -75,9 +75,9 @@ class Service:
             for name, live in self.models.items()
         ]
 
-    def scrape(self, *compat: Compat) -> dict[str, float]:
+    async def scrape(self, *compat: Compat) -> dict[str, float]:
         """Return what a scrape shows: each number under its name and labels."""
-        body = exposition(self.metrics.snapshot(), "", compat=compat).body.decode()
+        body = exposition(await self.metrics.snapshot(), "", compat=compat).body.decode()
         return read(body)
 
 
@@ -93,23 +93,23 @@ def observer(service: Service) -> MetricsObserver:
     return service.metrics.observer("m")
 
 
-def test_every_event_is_counted_or_said_why_not(service: Service) -> None:
+async def test_every_event_is_counted_or_said_why_not(service: Service) -> None:
     """An event that is new to the protocol has a number, too."""
     for event in EVENTS:
         has_own = getattr(MetricsObserver, event) is not getattr(NullObserver, event)
         assert has_own is (event not in NOT_COUNTED), event
     for event in set(EVENTS) - set(NOT_COUNTED):
-        before = msgspec.json.encode(_numbers(service))
+        before = msgspec.json.encode(await _numbers(service))
         getattr(service.metrics.observer("m"), event)(*TOLD[event])
         if event != "state_entered":  # it says which numbers go, and when
-            assert msgspec.json.encode(_numbers(service)) != before, event
+            assert msgspec.json.encode(await _numbers(service)) != before, event
 
 
-def _numbers(service: Service) -> dict[str, float]:
-    return {name: value for name, value in service.scrape().items() if "_info" not in name}
+async def _numbers(service: Service) -> dict[str, float]:
+    return {name: value for name, value in (await service.scrape()).items() if "_info" not in name}
 
 
-def test_a_scrape_is_exact(service: Service, observer: MetricsObserver) -> None:
+async def test_a_scrape_is_exact(service: Service, observer: MetricsObserver) -> None:
     """Names, labels, values and buckets, as Prometheus reads them."""
     observer.request_answered(ONE, 3, 0.0005)
     observer.request_answered(ONE, 1, 0.004)
@@ -122,7 +122,7 @@ def test_a_scrape_is_exact(service: Service, observer: MetricsObserver) -> None:
     observer.engine_faults(ONE, {"trees": 2})
     observer.engine_faults(ONE, {"trees": 1})
     observer.worker_lost(ONE, "killed")
-    seen = service.scrape()
+    seen = await service.scrape()
     expected = {
         "hotswap_requests_total{model=m,outcome=ok,version=1}": 2,
         "hotswap_requests_total{model=m,outcome=failed,version=1}": 1,
@@ -153,7 +153,7 @@ def test_a_scrape_is_exact(service: Service, observer: MetricsObserver) -> None:
     assert not any(name.startswith("hotswap_served_version") for name in seen)
 
 
-def test_promotions_are_counted_by_step_gate_and_outcome(
+async def test_promotions_are_counted_by_step_gate_and_outcome(
     service: Service, observer: MetricsObserver
 ) -> None:
     """A version that is rolled back served before."""
@@ -164,7 +164,7 @@ def test_promotions_are_counted_by_step_gate_and_outcome(
     observer.promotion_ended(TWO, PromotionOutcome.SERVING, "")
     observer.serving_changed(ONE, TWO)
     observer.promotion_ended(TWO, PromotionOutcome.ROLLED_BACK, "it failed 3 of 4")
-    seen = service.scrape()
+    seen = await service.scrape()
     expected = {
         "hotswap_promotions_begun_total{model=m,trigger=poll}": 1,
         "hotswap_promotions_total{model=m,outcome=serving}": 1,
@@ -178,10 +178,10 @@ def test_promotions_are_counted_by_step_gate_and_outcome(
     assert {name: seen.get(name) for name in expected} == expected
 
 
-def test_what_serves_is_shown_with_its_workers(service: Service) -> None:
+async def test_what_serves_is_shown_with_its_workers(service: Service) -> None:
     """By its number, and by what it is."""
     service.serving = SERVING
-    seen = service.scrape()
+    seen = await service.scrape()
     info = "digest=abc,model=m,predictor=compiled,python=3.11.9,run_id=run,version=1"
     expected = {
         "hotswap_served_version{model=m}": 1,
@@ -197,7 +197,7 @@ def test_what_serves_is_shown_with_its_workers(service: Service) -> None:
 ANSWERED = "hotswap_requests_total{model=m,outcome=ok,version=1}"
 
 
-def test_a_version_that_is_gone_is_shown_for_ten_minutes(
+async def test_a_version_that_is_gone_is_shown_for_ten_minutes(
     service: Service, observer: MetricsObserver
 ) -> None:
     """With its last increments; then it is not, and what is told late begins anew."""
@@ -206,12 +206,14 @@ def test_a_version_that_is_gone_is_shown_for_ten_minutes(
     observer.state_entered(ONE, State.UNLOADED, "")
     service.now_s = KEPT_S
     observer.request_answered(ONE, 1, 0.1)
-    assert service.scrape()[ANSWERED] == 2
+    assert (await service.scrape())[ANSWERED] == 2
     service.now_s += 1
-    assert ANSWERED not in service.scrape()
+    assert ANSWERED not in (await service.scrape())
 
 
-def test_a_version_that_comes_again_counts_on(service: Service, observer: MetricsObserver) -> None:
+async def test_a_version_that_comes_again_counts_on(
+    service: Service, observer: MetricsObserver
+) -> None:
     """Within ten minutes nothing is lost, and nothing counts twice."""
     observer.request_answered(ONE, 1, 0.1)
     service.models["m"] = frozenset()
@@ -221,10 +223,10 @@ def test_a_version_that_comes_again_counts_on(service: Service, observer: Metric
     observer.state_entered(ONE, State.FETCHING, "")
     service.now_s += 2 * KEPT_S
     observer.request_answered(a_version(1), 1, 0.1)
-    assert service.scrape()[ANSWERED] == 2
+    assert (await service.scrape())[ANSWERED] == 2
 
 
-def test_a_version_that_another_deployment_of_the_name_has_stays(
+async def test_a_version_that_another_deployment_of_the_name_has_stays(
     service: Service, observer: MetricsObserver
 ) -> None:
     """A deployment that makes place for one with other settings unloads what that one serves."""
@@ -232,44 +234,46 @@ def test_a_version_that_another_deployment_of_the_name_has_stays(
     observer.request_answered(ONE, 1, 0.1)
     successor.request_answered(ONE, 1, 0.1)
     observer.state_entered(ONE, State.UNLOADED, "")
-    service.scrape()
+    await service.scrape()
     service.now_s = 2 * KEPT_S
     successor.request_answered(ONE, 1, 0.1)
-    assert service.scrape()[ANSWERED] == 3
+    assert (await service.scrape())[ANSWERED] == 3
 
 
-def test_a_model_that_goes_and_comes_counts_on(service: Service, observer: MetricsObserver) -> None:
+async def test_a_model_that_goes_and_comes_counts_on(
+    service: Service, observer: MetricsObserver
+) -> None:
     """And after ten minutes without it, nothing of it is left."""
     observer.request_answered(ONE, 1, 0.1)
     observer.promotion_began(ONE, Trigger.POLL)
     del service.models["m"]
     service.now_s = KEPT_S - 1
-    assert service.scrape()[ANSWERED] == 1
+    assert (await service.scrape())[ANSWERED] == 1
     service.models["m"] = frozenset({"1"})
     service.metrics.observer("m").request_answered(ONE, 1, 0.1)
-    assert service.scrape()[ANSWERED] == 2
+    assert (await service.scrape())[ANSWERED] == 2
     del service.models["m"]
-    service.scrape()
+    await service.scrape()
     service.now_s += KEPT_S + 1
-    assert not [name for name in service.scrape() if "model=m" in name]
+    assert not [name for name in (await service.scrape()) if "model=m" in name]
 
 
-def test_without_a_scrape_little_is_kept(service: Service, observer: MetricsObserver) -> None:
+async def test_without_a_scrape_little_is_kept(service: Service, observer: MetricsObserver) -> None:
     """However many versions come and go."""
     for number in range(100):
         service.now_s += KEPT_S
         observer.state_entered(a_version(number), State.FETCHING, "")
         observer.state_entered(a_version(number), State.FAILED, "")
-    assert len(service.metrics.snapshot().models["m"].versions) <= 3
+    assert len((await service.metrics.snapshot()).models["m"].versions) <= 3
 
 
-def test_two_registered_models_versions_of_one_number_are_one_series(
+async def test_two_registered_models_versions_of_one_number_are_one_series(
     service: Service, observer: MetricsObserver
 ) -> None:
     """A name may be given to another registered model: a series never stands there twice."""
     observer.request_answered(ONE, 1, 0.1)
     observer.request_answered(msgspec.structs.replace(ONE, name="other"), 1, 0.1)
-    assert service.scrape()[ANSWERED] == 2
+    assert (await service.scrape())[ANSWERED] == 2
 
 
 @pytest.mark.parametrize(
@@ -280,7 +284,7 @@ def test_two_registered_models_versions_of_one_number_are_one_series(
         (f"{OPEN_METRICS},*/*;q=0.1", OPEN_METRICS, open_families),
     ],
 )
-def test_the_format_is_the_one_that_is_accepted(
+async def test_the_format_is_the_one_that_is_accepted(
     service: Service,
     observer: MetricsObserver,
     accept: str,
@@ -292,7 +296,9 @@ def test_the_format_is_the_one_that_is_accepted(
     _tell_all(observer)
     observer.request_failed(None, NoVersionError("none"), 0.0)
     observer.promotion_ended(TWO, PromotionOutcome.ROLLED_BACK, "")
-    written = exposition(service.metrics.snapshot(), accept, compat=tuple(Compat), may_gzip=True)
+    written = exposition(
+        (await service.metrics.snapshot()), accept, compat=tuple(Compat), may_gzip=True
+    )
     assert written.content_type.startswith(content_type)
     body = gzip.decompress(written.body).decode()
     families = list(parse(body))  # type: ignore[call-overload]
@@ -304,10 +310,10 @@ def test_the_format_is_the_one_that_is_accepted(
     assert 'hotswap_requests_total{model="m",outcome="ok",version="2"} 1' in body
 
 
-def test_a_snapshot_stays_as_it_was(service: Service, observer: MetricsObserver) -> None:
+async def test_a_snapshot_stays_as_it_was(service: Service, observer: MetricsObserver) -> None:
     """It is written by another thread while the loop counts on."""
     _tell_all(observer)
-    snapshot = service.metrics.snapshot()
+    snapshot = await service.metrics.snapshot()
     before = exposition(snapshot, "", compat=tuple(Compat)).body
     _tell_all(observer)
     observer.request_answered(TWO, 1, 0.1)
@@ -320,12 +326,12 @@ def _tell_all(observer: MetricsObserver) -> None:
         getattr(observer, event)(*TOLD[event])
 
 
-def test_labels_hold_any_name(service: Service) -> None:
+async def test_labels_hold_any_name(service: Service) -> None:
     """A model's name may hold what the format has to escape."""
     name = 'a "b"\\c größe'
     service.models = {name: frozenset({"1"})}
     service.metrics.observer(name).request_answered(ONE, 1, 0.1)
-    assert service.scrape()[f"hotswap_rows_total{{model={name},version=1}}"] == 1
+    assert (await service.scrape())[f"hotswap_rows_total{{model={name},version=1}}"] == 1
 
 
 def test_every_error_that_a_request_can_meet_has_an_outcome() -> None:
@@ -349,7 +355,7 @@ def test_every_error_that_a_request_can_meet_has_an_outcome() -> None:
     }
 
 
-def test_other_servers_names(service: Service, observer: MetricsObserver) -> None:
+async def test_other_servers_names(service: Service, observer: MetricsObserver) -> None:
     """The same numbers as under our own, by the labels that those dashboards ask for."""
     service.serving = SERVING
     observer.request_answered(ONE, 3, 0.25)
@@ -357,8 +363,8 @@ def test_other_servers_names(service: Service, observer: MetricsObserver) -> Non
     observer.batch_ended(ONE, 1, 3, 0.5, 0.125)
     observer.request_failed(ONE, ModelFailedError("it raised"), 0.1)
     observer.request_failed(ONE, OverloadedError("too much"), 0.0)
-    assert not [name for name in service.scrape() if not name.startswith("hotswap_")]
-    seen = service.scrape(*Compat)
+    assert not [name for name in (await service.scrape()) if not name.startswith("hotswap_")]
+    seen = await service.scrape(*Compat)
     expected = {
         "nv_inference_request_success{model=m,version=1}": 1,
         "nv_inference_request_failure{model=m,reason=BACKEND,version=1}": 1,
