@@ -1,6 +1,8 @@
 """`/metrics` of a live service fits what was sent to it and what happened to it."""
 
+import contextlib
 import gzip
+import json
 import os
 import shutil
 import signal
@@ -10,15 +12,17 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
 from tests.support import footprint
 from tests.support.followed import ALIAS, pointer
+from tests.support.grafana import FOLDER, expressions, metrics_of
 from tests.support.scrapes import names, read, total
 from tools import running_service
-from tools.mlflow_server import MlflowServer, unique_name
+from tools.mlflow_server import MlflowServer, free_port, unique_name
 from tools.running_service import RunningService
 
 REQUESTS = "hotswap_requests_total"
@@ -204,6 +208,77 @@ def test_a_scrape_is_negotiated_and_guarded(measured: Measured) -> None:
         "GET", f"{measured.service.url}/metrics", headers={"accept-encoding": "gzip"}
     ) as answer:
         assert names(gzip.decompress(b"".join(answer.iter_raw())).decode()) == names(plain.text)
+
+
+def test_the_dashboard_and_the_alerts_find_what_they_name(measured: Measured) -> None:
+    """Each metric has a sample here, engine faults apart: test_engine_faults has those."""
+    assert measured.service.post("/model/pin", {"version": "1"}).status_code == 200
+    try:
+        body = measured.service.get("/metrics").text
+    finally:
+        measured.service.client.request("DELETE", "/model/pin")
+    named = {name for expression in expressions() for name in metrics_of(expression)}
+    shown = {metric for name in names(body) for metric in metrics_of(name)}
+    assert named - shown == {"hotswap_engine_faults_total"}
+    assert "# TYPE hotswap_engine_faults_total counter" in body
+
+
+@contextlib.contextmanager
+def prometheus(folder: Path, target: str) -> Iterator[httpx.Client]:
+    """Run Prometheus with the alert rules, which scrapes a service twice a second."""
+    port = free_port()
+    config = {
+        "global": {"scrape_interval": "500ms", "evaluation_interval": "500ms"},
+        "rule_files": [str(FOLDER / "alerts.yml")],
+        "scrape_configs": [{"job_name": "hotswap", "static_configs": [{"targets": [target]}]}],
+    }
+    (folder / "prometheus.yml").write_text(json.dumps(config), encoding="utf-8")
+    arguments = (
+        f"--config.file={folder / 'prometheus.yml'}",
+        f"--storage.tsdb.path={folder / 'data'}",
+        f"--web.listen-address=127.0.0.1:{port}",
+    )
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(
+            ["prometheus", *arguments],  # noqa: S607 - wherever it is installed
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            with httpx.Client(base_url=f"http://127.0.0.1:{port}/api/v1") as client:
+                yield client
+        finally:
+            process.kill()
+            process.wait()
+
+
+@pytest.mark.skipif(
+    shutil.which("prometheus") is None, reason="prometheus is in Debian's `prometheus`"
+)
+def test_prometheus_scrapes_it(measured: Measured, tmp_path: Path) -> None:
+    """It reads every sample, evaluates every alert, and has the same numbers."""
+
+    def asked(client: httpx.Client, query: str) -> float:
+        result = client.get("/query", params={"query": query}).json()["data"]["result"]
+        return float(result[0]["value"][1]) if result else -1.0
+
+    wait = measured.service.wait_until
+    with prometheus(tmp_path, measured.service.url.removeprefix("http://")) as client:
+        sent = total(measured.scrape(), REQUESTS)
+        wait(lambda: asked(client, f"sum({REQUESTS})") == sent, "all requests are there")
+        for _ in range(3):
+            measured.predict(ROW)
+        wait(lambda: asked(client, f"sum({REQUESTS})") == sent + 3, "three more are there")
+        (target,) = client.get("/targets").json()["data"]["activeTargets"]
+        assert (target["health"], target["lastError"]) == ("up", "")
+
+        def rules() -> list[Any]:
+            (group,) = client.get("/rules").json()["data"]["groups"]
+            found: list[Any] = group["rules"]
+            return found
+
+        wait(lambda: all(rule["health"] == "ok" for rule in rules()), "each alert was evaluated")
+        assert "HotswapDown" not in {rule["name"] for rule in rules() if rule["alerts"]}
 
 
 @pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is in Debian's `prometheus`")
