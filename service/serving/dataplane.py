@@ -13,6 +13,7 @@ from service.codecs.codec import Codec, Wanted, drained
 from service.contracts.contract import Call, Predictions
 from service.contracts.merge import cut
 from service.core.errors import (
+    CallerGoneError,
     ChildLostError,
     DeadlineExceededError,
     ModelFailedError,
@@ -141,7 +142,7 @@ class DataPlane:
         Everything happens inside one lease, so contract, model and the version that is named
         always belong together. Raise what `Codec.decode` and `Batcher.submit` raise, with the
         version in `answered_by`, NoVersionError, and DeadlineExceededError. The observer is told
-        once, of the answer or of what is raised.
+        once, of the answer or of what is raised; of a cancelled call as of a caller that is gone.
         """
         began_s = time.perf_counter()
         version: ModelVersion | None = None
@@ -156,8 +157,8 @@ class DataPlane:
                     else self._answer_call(model, request, caller, deadline_s)
                 )
                 model.answered += 1
-        except Exception as error:
-            told = error if isinstance(error, ServiceError) else ServiceError(repr(error))
+        except (Exception, asyncio.CancelledError) as error:
+            told = _told(error)
             told.answered_by = version
             deployment.observer.request_failed(version, told, time.perf_counter() - began_s)
             raise
@@ -220,6 +221,15 @@ class DataPlane:
         share = cast("Share", answer)
         predictions = cut(share.predictions, share.start, share.stop)
         return TypedAnswer(predictions, model.version, model.interface.names)
+
+
+def _told(error: BaseException) -> ServiceError:
+    """Return what the observer is told of an error."""
+    if isinstance(error, ServiceError):
+        return error
+    if isinstance(error, asyncio.CancelledError):
+        return CallerGoneError("the call was cancelled")
+    return ServiceError(repr(error))
 
 
 def _check_deadline(deadline_s: float) -> None:

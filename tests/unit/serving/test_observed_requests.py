@@ -8,6 +8,7 @@ import pytest
 
 from service.contracts.contract import Contract
 from service.core.errors import (
+    CallerGoneError,
     ContractViolationError,
     DeadlineExceededError,
     ModelFailedError,
@@ -96,6 +97,21 @@ async def test_a_request_that_no_version_can_answer_is_told_without_one() -> Non
         await deployed.answer(ROWS)
     assert deployed.listening.failed == [(None, raised.value)]
     assert deployed.plane.refusal(deployed, 10) is None
+
+
+async def test_a_call_that_is_cancelled_is_told_as_a_caller_that_is_gone() -> None:
+    """As gRPC cancels it: once, and not held against the version."""
+    workers = FakeWorkers(takes_s=0.2)
+    async with serving(workers) as (deployed, model):
+        asked = asyncio.create_task(deployed.answer(ROWS))
+        await until(lambda: bool(workers.seen))
+        asked.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asked
+    ((version, error),) = deployed.listening.failed
+    assert version == VERSION
+    assert isinstance(error, CallerGoneError)
+    assert model.failed == 0
 
 
 async def test_a_defect_is_told_as_a_failure_and_raised_as_it_is() -> None:
