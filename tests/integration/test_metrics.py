@@ -17,9 +17,12 @@ from typing import Any
 import httpx
 import pytest
 
+from service.handlers.grpc.open_inference_pb2 import ModelInferRequest
 from tests.support import footprint
 from tests.support.followed import ALIAS, pointer
 from tests.support.grafana import FOLDER, expressions, metrics_of
+from tests.support.grpc_caller import calling
+from tests.support.inference_messages import typed
 from tests.support.scrapes import names, read, total
 from tools import running_service
 from tools.mlflow_server import MlflowServer, free_port, unique_name
@@ -37,11 +40,13 @@ class Measured:
     server: MlflowServer
     service: RunningService
     name: str
+    grpc_address: str
     ok: int = 0
     rows: int = 0
     invalid: int = 0
     failed: int = 0
     refused: int = 0
+    gone: int = 0
 
     def scrape(self) -> dict[str, float]:
         """Return what a scrape shows now."""
@@ -56,6 +61,15 @@ class Measured:
         self.failed += status == 500
         self.refused += status == 503
         return status
+
+    def call(self, do: str, **more: float) -> bool:
+        """Ask for one row by gRPC; return whether it was answered."""
+        inputs = [typed("a", "FP64", [1], [1.0]), typed("do", "BYTES", [1], [do])]
+        with calling(self.grpc_address) as caller:
+            request = ModelInferRequest(inputs=inputs)
+            if more:
+                return caller.refused("ModelInfer", request, **more)[0] != "DEADLINE_EXCEEDED"
+            return len(caller("ModelInfer", request).outputs) == 1
 
     def promote(self, version: int) -> None:
         """Point the alias at a version."""
@@ -78,17 +92,19 @@ def measured(
     mlflow_server.register_unruly(name, on_load="raise")
     mlflow_server.register_unruly(name, 3.0, limit=50.0)
     mlflow_server.set_alias(name, ALIAS, 1)
+    port = free_port()
     service = running_service.start(
         tmp_path_factory.mktemp("measured"),
         mlflow_server.uri,
         model_uri=pointer(name),
+        grpc_port=port,
         workers=1,
         max_queue_rows=4,
         admin_open="true",
         metrics_compat="triton,kserve,mlserver",
     )
     with footprint.ending_clean(service):
-        yield Measured(mlflow_server, service, name)
+        yield Measured(mlflow_server, service, name, f"127.0.0.1:{port}")
 
 
 def test_what_is_counted_is_what_was_sent(measured: Measured) -> None:
@@ -105,8 +121,9 @@ def test_what_is_counted_is_what_was_sent(measured: Measured) -> None:
     ]
     path = f"/v2/models/{measured.service.get('/models').json()['models'][0]['name']}/infer"
     assert measured.service.post(path, {"inputs": tensors}).status_code == 200
-    measured.ok += 2
-    measured.rows += 3
+    assert measured.call("")
+    measured.ok += 3
+    measured.rows += 4
     seen = measured.scrape()
     assert total(seen, REQUESTS, "outcome=ok", "version=1") == measured.ok
     assert total(seen, REQUESTS, "outcome=invalid") == measured.invalid
@@ -117,6 +134,18 @@ def test_what_is_counted_is_what_was_sent(measured: Measured) -> None:
     assert 0 < total(seen, "hotswap_batches_total") <= measured.ok
     assert total(seen, "hotswap_batched_requests_total") == measured.ok
     assert total(seen, "hotswap_loop_lag_seconds_count") > 0
+
+
+def test_a_call_whose_caller_gives_up_is_counted_once(measured: Measured) -> None:
+    """Whether the service or gRPC is first to see that its time is over."""
+    assert not measured.call("sleep:0.5", timeout=0.1)
+    sent = measured.ok + measured.invalid
+    measured.wait(sent + 1, REQUESTS)
+    seen = measured.scrape()
+    assert total(seen, REQUESTS, "outcome=ok") == measured.ok
+    measured.gone = int(total(seen, REQUESTS, "outcome=gone"))
+    measured.refused = int(total(seen, "hotswap_shed_total", "reason=deadline-exceeded"))
+    assert measured.gone + measured.refused == 1
 
 
 def test_what_is_refused_is_counted_by_reason(measured: Measured) -> None:
@@ -174,7 +203,7 @@ def test_a_worker_that_is_killed_is_counted(measured: Measured) -> None:
 
 def test_every_request_was_counted_once(measured: Measured) -> None:
     """Whatever happened: nothing is lost by a swap, and nothing counts twice."""
-    sent = measured.ok + measured.invalid + measured.failed + measured.refused
+    sent = measured.ok + measured.invalid + measured.failed + measured.refused + measured.gone
     seen = measured.scrape()
     assert total(seen, REQUESTS) == sent
     assert total(seen, "hotswap_rows_total") == measured.rows
