@@ -152,7 +152,9 @@ def test_what_is_refused_is_counted_by_reason(measured: Measured) -> None:
     """Where more is asked than may wait, those that are answered and those that are not."""
     with ThreadPoolExecutor(12) as callers:
         slow = [{"a": 1.0, "do": "sleep:0.3"}]
-        statuses = list(callers.map(lambda _: measured.predict(*slow), range(12)))
+        asked = [callers.submit(measured.predict, *slow) for _ in range(12)]
+        measured.wait(1, "hotswap_workers", "state=busy")
+        statuses = [one.result() for one in asked]
     assert set(statuses) == {200, 503}
     seen = measured.scrape()
     assert total(seen, REQUESTS, "outcome=refused") == measured.refused

@@ -185,6 +185,8 @@ def test_the_cache_folder_may_be_in_a_home_folder() -> None:
             "https://a/b",
             "names or addresses separated by commas, such as models.example.com, or *",
         ),
+        ("metrics_compat", "triton,bento", "triton, kserve and mlserver, separated by commas"),
+        ("metrics_compat", "triton,", "triton, kserve and mlserver, separated by commas"),
         (
             "worker_env",
             "A=1",
