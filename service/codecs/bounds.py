@@ -1,5 +1,7 @@
 """How much a body may become, in proportion to its size: rows, decoded bytes, its answer."""
 
+from functools import cached_property
+
 import msgspec
 
 from service.core.errors import AnswerTooLargeError, BodyTooLargeError
@@ -20,7 +22,7 @@ _ANSWER_SHARE = 4
 """An answer may always have this part of the decoded limit: a text may become a wide embedding."""
 
 
-class Bounds(msgspec.Struct, frozen=True):
+class Bounds(msgspec.Struct, frozen=True, dict=True):
     """What a body of this size may become under a limit for all that is decoded."""
 
     sent_bytes: int
@@ -31,12 +33,12 @@ class Bounds(msgspec.Struct, frozen=True):
         """Return the bounds of a body where nothing but its size is one."""
         return cls(len(body), _MOST_DECODED_BYTES)
 
-    @property
+    @cached_property
     def rows(self) -> int:
         """The most rows."""
         return max(_LEAST_ROWS, self.max_decoded_bytes // _BYTES_A_ROW)
 
-    @property
+    @cached_property
     def decoded_bytes(self) -> int:
         """The most bytes once it is decoded."""
         return min(self.max_decoded_bytes, max(FREE_BYTES, _GROWTH * self.sent_bytes))

@@ -3,6 +3,7 @@
 import math
 import struct
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from itertools import chain
 from typing import Any
 
@@ -51,15 +52,9 @@ class Numbers(AnswerColumn):
         self, name: str, column: Column, dtype: str, shape: Sequence[int], declared: str
     ) -> None:
         super().__init__(name, shape)
-        source = np.dtype(dtype)
-        target = np.dtype(DTYPES.get(declared, source))
-        if not np.can_cast(source, target, "safe"):
-            target = source
-        if target.name not in DATATYPES:
-            target = np.dtype("float64")
-        self._column, self._source, self._target = column, source, target
+        self._column = column
+        self._source, self._target, self.datatype = _written_as(dtype, declared)
         self._a_row = math.prod(shape)
-        self.datatype = DATATYPES[target.name]
 
     def _values(self, start: int, stop: int) -> "np.ndarray[Any, Any]":
         if isinstance(self._column, list):
@@ -79,6 +74,18 @@ class Numbers(AnswerColumn):
     def binary(self, start: int, stop: int) -> bytes:
         """Return numbers, little-endian."""
         return self._values(start, stop).tobytes()
+
+
+@lru_cache(maxsize=512)
+def _written_as(dtype: str, declared: str) -> "tuple[np.dtype[Any], np.dtype[Any], str]":
+    """Return the dtype that numbers have, the one that they are written with, and its datatype."""
+    source = np.dtype(dtype)
+    target = np.dtype(DTYPES.get(declared, source))
+    if not np.can_cast(source, target, "safe"):
+        target = source
+    if target.name not in DATATYPES:
+        target = np.dtype("float64")
+    return source, target, DATATYPES[target.name]
 
 
 class Cells(AnswerColumn):

@@ -1,7 +1,5 @@
 """The protocol's datatypes, the numpy dtypes they are, and those that a contract's types become."""
 
-import math
-from collections.abc import Sequence
 from typing import Annotated, Any, NamedTuple
 
 import numpy as np
@@ -106,11 +104,6 @@ def datatype_of(kind: str) -> str:
     """Return the datatype of a column of one of MLflow's types; nested ones are JSON in BYTES."""
     dtype = SCALARS[kind][1] if kind in SCALARS else ""
     return DATATYPES.get(dtype, BYTES)
-
-
-def elements_of(shape: Sequence[int]) -> int:
-    """Return how many elements a tensor has."""
-    return math.prod(shape)
 
 
 def _of_element(dtype: str) -> str:

@@ -24,7 +24,8 @@ _NESTED = re.compile(rb"\s*\[\s*\[")
 _LENGTH = struct.Struct("<I")
 _TEXT_BYTES = 48
 """What an element of BYTES takes in memory beside its bytes."""
-_WIDE_SIGNED, _WIDE_UNSIGNED, _WIDE_FLOAT = "int64", "uint64", "float64"
+_WIDE = {"B": "bool", "I": "int64", "U": "uint64", "F": "float64"}
+"""The dtype that holds JSON's numbers of a datatype, by its first letter."""
 
 
 class Read:
@@ -32,10 +33,10 @@ class Read:
 
     __slots__ = ("datatype", "elements", "in_json", "name", "rows", "shape")
 
-    def __init__(self, sent: Sent, bounds: Bounds, *, nulls: bool) -> None:
+    def __init__(self, sent: Sent, bounds: Bounds, *, nulls: bool, listed: str = "") -> None:
         """Read them. Raise ContractViolationError, MalformedBodyError and BodyTooLargeError.
 
-        JSON may have nulls where `nulls` says so.
+        JSON may have nulls where `nulls` says so. Of the datatype `listed` it stays a list.
         """
         tensor = sent.tensor
         self.elements: Elements
@@ -53,7 +54,7 @@ class Read:
         elif sent.contents is not None:
             self.elements = self._from_contents(sent.contents, count, bounds)
         else:
-            self.elements = self._from_json(tensor.data, count, nulls=nulls)
+            self.elements = self._from_json(tensor.data, count, listed, nulls=nulls)
 
     @property
     def a_row(self) -> int:
@@ -66,24 +67,24 @@ class Read:
 
     def _count(self, bounds: Bounds) -> int:
         """Return how many elements the shape has."""
-        path = f"inputs.{self.name}.shape"
         if not 1 <= len(self.shape) <= MOST_DIMENSIONS:
-            got = f"{len(self.shape)} dimensions"
-            raise ContractViolationError(path, None, f"1 to {MOST_DIMENSIONS} dimensions", got)
+            wanted, got = f"1 to {MOST_DIMENSIONS} dimensions", f"{len(self.shape)} dimensions"
+            raise ContractViolationError(f"inputs.{self.name}.shape", None, wanted, got)
         count = 1
         for size in self.shape:
             if size < 1:
-                raise violation(path, "dimensions of at least 1, the first for rows", size)
+                wanted = "dimensions of at least 1, the first for rows"
+                raise violation(f"inputs.{self.name}.shape", wanted, size)
             count *= size
             if count > bounds.decoded_bytes:
                 raise BodyTooLargeError(
-                    f"{path} has over {bounds.decoded_bytes} elements, which no body of this size "
-                    "holds"
+                    f"inputs.{self.name}.shape has over {bounds.decoded_bytes} elements, which no "
+                    "body of this size holds"
                 )
         bounds.check_rows(self.shape[0])
         return count
 
-    def _from_json(self, data: Any, count: int, *, nulls: bool) -> Elements:
+    def _from_json(self, data: Any, count: int, listed: str, *, nulls: bool) -> Elements:
         if self.datatype == BF16:
             path = f"inputs.{self.name}"
             raise ContractViolationError(
@@ -106,7 +107,7 @@ class Read:
         if len(values) != count:
             wanted = f"{count} elements, as its shape has"
             raise ContractViolationError(f"inputs.{self.name}", None, wanted, f"{len(values)}")
-        if self.datatype == BYTES or None in values:
+        if self.datatype in (BYTES, listed) or None in values:
             return values
         return self._array(values)
 
@@ -126,9 +127,8 @@ class Read:
         return values
 
     def _array(self, values: list[Any]) -> Elements:
-        wide = {"B": "bool", "I": _WIDE_SIGNED, "U": _WIDE_UNSIGNED, "F": _WIDE_FLOAT}
         try:
-            return np.array(values, wide[self.datatype[0]])
+            return np.array(values, _WIDE[self.datatype[0]])
         except OverflowError:  # an UINT64 alone: its bound is beyond msgspec's
             at = next(at for at, value in enumerate(values) if value >= 2**64)
             row = at * self.rows // len(values)

@@ -14,7 +14,7 @@ import numpy as np
 
 from service.codecs.bounds import Bounds
 from service.codecs.inference.casts import cast
-from service.codecs.inference.datatypes import BYTES, UNNAMED_INPUT, elements_of
+from service.codecs.inference.datatypes import BYTES, UNNAMED_INPUT
 from service.codecs.inference.elements import Elements, Read
 from service.codecs.inference.request import Sent, text
 from service.contracts.contract import Contract, InputSpec, Layout, Values
@@ -23,6 +23,8 @@ from service.contracts.mlflow_types import SCALARS, Moment, dec_hook, element_ty
 from service.core.errors import ContractViolationError
 
 _ITEM = "float64"
+_LISTED = {"double": "FP64", "long": "INT64", "integer": "INT32", "boolean": "BOOL"}
+"""The datatype whose elements in JSON are a type's own values, so that nothing need be cast."""
 
 
 class Inputs:
@@ -30,6 +32,7 @@ class Inputs:
 
     def __init__(self, contract: Contract) -> None:
         self._contract = contract
+        self._listed = [_LISTED.get(spec.type, "") * spec.required for spec in contract.taken]
         self._described: list[dict[str, Any]] = contract.signature["inputs"]
         self._nested = {
             spec.name: msgspec.json.Decoder(_nullable(spec, nested_type(raw)), dec_hook=dec_hook)
@@ -70,7 +73,8 @@ class Inputs:
                     )
                 values.append([])
                 continue
-            read = Read(found, bounds, nulls=not spec.required)
+            listed = self._listed[index]
+            read = Read(found, bounds, nulls=not spec.required, listed=listed)
             if not first:
                 rows, first = read.rows, spec.name
             elif read.rows != rows:
@@ -80,7 +84,10 @@ class Inputs:
                 values.append(self._tensor(read, index))
             else:
                 _check_column(read)
-                values.append(self._column(read, spec, read.elements, found))
+                is_listed = read.datatype == listed and isinstance(read.elements, list)
+                values.append(
+                    read.elements if is_listed else self._column(read, spec, read.elements, found)
+                )
         if not first:
             raise ContractViolationError("inputs", None, "a tensor for one of its columns", "none")
         return rows, values
@@ -187,7 +194,7 @@ def _single(tensors: Mapping[str, Sent]) -> Sent:
 
 
 def _check_column(read: Read) -> None:
-    if elements_of(read.shape[1:]) != 1 or len(read.shape) > 2:  # noqa: PLR2004 - [N, 1]
+    if len(read.shape) > 1 and (len(read.shape) > 2 or read.shape[1] != 1):  # noqa: PLR2004 - [N, 1]
         path = f"inputs.{read.name}.shape"
         raise ContractViolationError(path, None, "[rows] or [rows, 1]", f"{read.shape}")
 

@@ -1,7 +1,7 @@
 """What both forms of the protocol's bodies share: tensors become a call, an answer tensors."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 
 from service.codecs.bounds import Bounds
 from service.codecs.codec import UNWRITABLE, Decoded, Wanted, drained, unwritable
@@ -42,6 +42,7 @@ class Tensors(ABC):
             self._inputs = Inputs(contract)
             self._declared = {spec.name: spec.datatype for spec in output_tensors(contract)}
         self._contract = contract
+        self._places = _places([spec.name for spec in contract.taken])
         self._outputs = [spec.name for spec in contract.outputs]
         self._params = frozenset(str(one["name"]) for one in contract.signature["params"] or ())
         slow = any(spec.type in _SLOW for spec in contract.inputs)
@@ -107,15 +108,10 @@ class Tensors(ABC):
     ) -> Generator[None, None, Decoded]:
         """Return the call that a request's tensors are, a tensor at a time."""
         rows, values = yield from self._inputs.read(tensors, bounds)
-        names = [spec.name for spec in self._contract.taken]
-        if len(tensors) == 1 and len(names) > 1:
+        places, columns = self._places, len(self._contract.taken)
+        if len(tensors) == 1 and columns > 1:
             # Columns without names are one tensor.
-            names = [tensor.name for tensor in request.inputs] * len(names)
-        places = Places(
-            values=[_place(name) for name in names],
-            columns=[f"inputs.{name}" for name in names],
-            rows="inputs",
-        )
+            places = _places([tensor.name for tensor in request.inputs] * columns)
         return self._contract.call_of(rows, values, self._given(request), places), asked
 
     def _given(self, request: InferRequest) -> Parameters | None:
@@ -127,6 +123,15 @@ class Tensors(ABC):
 
 def _asked(wanted: Wanted) -> Asked:
     return wanted if isinstance(wanted, Asked) else _UNASKED
+
+
+def _places(names: Sequence[str]) -> Places:
+    """Return the places of a column for each of these tensors."""
+    return Places(
+        values=[_place(name) for name in names],
+        columns=[f"inputs.{name}" for name in names],
+        rows="inputs",
+    )
 
 
 def _place(name: str) -> Place:

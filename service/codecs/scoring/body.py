@@ -71,7 +71,7 @@ class PlainBodies:
 
         Raise NotPlainError for every other body.
         """
-        if _NEGATIVE_ZERO.search(body):
+        if b"-0" in body and _NEGATIVE_ZERO.search(body):
             raise NotPlainError
         try:
             given = self._bodies.decode(body)
