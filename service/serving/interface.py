@@ -4,7 +4,13 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
-from service.codecs.catalog import ROWS_AND_COLUMNS, open_codecs, open_scoring
+from service.codecs.catalog import (
+    ROWS_AND_COLUMNS,
+    SCORING,
+    SCORING_JSON,
+    open_codecs,
+    open_scoring,
+)
 from service.codecs.codec import AnswerForm, Codec, NotPlainError, Wanted
 from service.contracts.contract import Call, Contract
 from service.core.version_names import VersionNames
@@ -83,5 +89,6 @@ class Interface(msgspec.Struct, frozen=True):
         """Return what a worker is asked for a body that it is to read itself."""
         return RawRequest(
             *(request.codec, request.answer, limits.max_decoded_bytes, self.names),
+            wants_form=request.codec in SCORING and SCORING_JSON not in self.codecs,
             body=request.body,
         )

@@ -124,7 +124,8 @@ class RawRequest(msgspec.Struct, frozen=True, array_like=True):
     """Answer an undecoded body of one codec by an answer of one codec.
 
     It may have so many bytes once it is decoded; `names` goes into the answer. `chunked` is for
-    one between whose chunks other calls are answered. The body stands last: see
+    one between whose chunks other calls are answered. With `wants_form` the worker is to find out
+    how MLflow writes this model's answers, unless it has tried. The body stands last: see
     `protocol.encode_request`.
     """
 
@@ -133,6 +134,7 @@ class RawRequest(msgspec.Struct, frozen=True, array_like=True):
     max_decoded_bytes: int = 0
     names: VersionNames = VersionNames()
     chunked: bool = False
+    wants_form: bool = False
     body: bytes = b""
 
 
@@ -145,9 +147,8 @@ class BodyChunk(msgspec.Struct, frozen=True, array_like=True):
 class RawReply(msgspec.Struct, frozen=True):
     """The whole answer to a raw body, empty where a row is not finite.
 
-    `client_request_id` is what the body called the request, '' for nothing. `scored_as` comes with
-    the first answer in MLflow's protocol: how MLflow writes this model's answers, None where that
-    is not certain.
+    `client_request_id` is what the body called the request, '' for nothing. `scored_as` is
+    how MLflow writes this model's answers, None where that is not certain or was not asked.
     """
 
     rows: int

@@ -1,13 +1,18 @@
 """Clients of MLflow's protocol that must work unchanged: theirs, Databricks' and SageMaker's."""
 
 import json
+import os
+import random
 import subprocess
+import sys
+import time
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import httpx
 import numpy as np
 import pandas as pd
 import pytest
@@ -114,3 +119,47 @@ def test_sagemaker_client(service: RunningService) -> None:
     assert answered["content_type"] == "application/json"
     assert json.loads(answered["body"]) == {"predictions": ANSWER}
     assert invoke("tiny", "{")["status"] == 400
+
+
+def test_a_container_that_is_told_serve_answers_where_sagemaker_asks(
+    mlflow_server: MlflowServer, tmp_path: Path
+) -> None:
+    """The word, the port and both paths are SageMaker's, with nothing set for them."""
+    name = followed.register_tiny(mlflow_server, "contained", 2.0)
+    # An address of this machine's that nobody else listens on.
+    host = ".".join(map(str, (127, *(random.randrange(1, 255) for _ in range(3)))))
+    unset = {"PORT", "MODELS", "MODELS_FILE"}
+    settings = {
+        "HOST": host,
+        "CACHE_DIR": str(tmp_path / "cache"),
+        "MLFLOW_TRACKING_URI": mlflow_server.uri,
+        "MODEL_URI": followed.pointer(name),
+    }
+    url = f"http://{host}:8080"
+    with (tmp_path / "log").open("wb") as log, httpx.Client(trust_env=False) as client:
+        container = subprocess.Popen(
+            [Path(sys.executable).with_name("hotswap"), "serve"],
+            cwd=tmp_path,
+            env={key: value for key, value in os.environ.items() if key not in unset} | settings,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            until_s = time.monotonic() + 60
+            while _status(client, f"{url}/ping") != 200:
+                said = (tmp_path / "log").read_text("utf-8")
+                assert container.poll() is None, said
+                assert time.monotonic() < until_s, said
+                time.sleep(0.1)
+            answer = client.post(f"{url}/invocations", json=SPLIT)
+        finally:
+            container.terminate()
+            container.wait(30)
+    assert answer.json() == {"predictions": ANSWER}
+
+
+def _status(client: httpx.Client, url: str) -> int:
+    try:
+        return client.get(url).status_code
+    except httpx.TransportError:
+        return 0

@@ -212,7 +212,7 @@ class Worker:
         bounds = Bounds(len(request.body), request.max_decoded_bytes)
         scored = self.scoring.answer(SCORING[request.codec], request.body, bounds)
         form = None
-        if not self._has_tried_form:
+        if request.wants_form and not self._has_tried_form:
             # Not before a caller speaks this protocol: it takes as long as some requests.
             self._has_tried_form = True
             # Whatever the model raises over it, MLflow's own code goes on answering.

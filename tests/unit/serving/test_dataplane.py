@@ -129,6 +129,7 @@ async def test_mlflows_protocol_is_answered_by_mlflow_where_a_call_is_not_certai
         return
     (request,) = workers.requests
     assert (request.codec, request.body, answer.body) == (SCORING_JSON, body, body)
+    assert not request.wants_form, "it is known already"
     assert (model.answered, model.failed) == (1, 0)
 
 
@@ -139,6 +140,7 @@ async def test_without_a_proof_of_its_form_all_of_mlflows_protocol_is_mlflows() 
     async with serving(workers) as (deployed, _):
         await deployed.answer(body, SCORING_JSON, SCORING_JSON)
     assert [request.codec for request in workers.requests] == [SCORING_JSON]
+    assert [request.wants_form for request in workers.requests] == [True]
 
 
 async def test_plain_bodies_are_calls_once_a_worker_has_told_how_mlflow_writes_answers() -> None:
