@@ -1,8 +1,9 @@
 """An answer as bytes, for the framework to send or for what answers without it."""
 
 from collections.abc import AsyncIterator, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
+import msgspec
 from litestar import Response
 from litestar.response import Stream
 
@@ -13,7 +14,7 @@ _KIND = b"content-type"
 RawHeaders = list[tuple[bytes, bytes]]
 
 
-class Answer(NamedTuple):
+class Answer(msgspec.Struct, frozen=True, gc=False):
     """Status, headers but for the length, and the body with the coding that it is to have."""
 
     status: int

@@ -1,7 +1,6 @@
 """Until when a caller waits for its answer, by the event loop's time; None for no such limit."""
 
 import asyncio
-from collections.abc import Mapping
 
 from litestar.types import Scope
 
@@ -14,20 +13,18 @@ _MOST_DIGITS = 12
 _SHOWN = 40
 
 
-def bind_deadline(scope: Scope, head: Mapping[bytes, bytes]) -> float | None:
+def bind_deadline(scope: Scope, given: bytes) -> float:
     """Return when the time is over that a head gives its request, which begins now.
 
     `deadline_of` returns it from here on. Raise MalformedHeaderError.
     """
-    given = head.get(HEADER)
-    if given is None:
-        return None
     if not given.isdigit() or len(given) > _MOST_DIGITS or not int(given):
         shown = presentable(given.decode("latin-1"), _SHOWN)
         raise MalformedHeaderError(
             f"{HEADER.decode()} is {shown!r}, and no number of milliseconds from 1 on"
         )
-    deadline_s = scope["state"][_STATE] = deadline_in(int(given) / 1000)
+    deadline_s = asyncio.get_running_loop().time() + int(given) / 1000
+    scope["state"][_STATE] = deadline_s
     return deadline_s
 
 

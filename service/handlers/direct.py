@@ -9,7 +9,7 @@ What is the same for each protocol is here; a protocol's own words are in the `d
 package.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol
 
 from litestar.enums import ScopeType
@@ -25,6 +25,7 @@ from service.handlers.deadline import HEADER as TIMEOUT
 from service.handlers.deadline import bind_deadline, deadline_in, earlier
 from service.handlers.named_version import check_version, is_served
 from service.handlers.predict_paths import Asked, PredictPaths
+from service.handlers.request_id import HEADER as REQUEST_ID
 from service.handlers.request_id import bind_request_id
 from service.serving.dataplane import DataPlane, EncodedAnswer
 from service.serving.interface import EncodedRequest
@@ -33,7 +34,7 @@ MOST_DIGITS = 15
 """A number of more digits is none that a body could have."""
 _ERROR = "direct_error"
 _HOST, _LENGTH, _ENCODING = b"host", b"content-length", b"content-encoding"
-_READ = frozenset({_HOST, _LENGTH, _ENCODING, TIMEOUT})
+_READ = frozenset({_HOST, _LENGTH, _ENCODING, TIMEOUT, REQUEST_ID})
 
 Head = Mapping[bytes, bytes]
 """The headers of a request that are looked at here."""
@@ -103,37 +104,44 @@ class DirectAnswers:
         self._usual_host: bytes | None = None
         """The last one that may be had: few callers have another."""
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer, or pass the request on, with the error that it met if any."""
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """Answer, or pass the request on, with the error that it met if any.
+
+        A function that returns what is to be awaited: a coroutine around another one costs both.
+        """
         asked = self._paths.find(scope["path"]) if scope.get("method") == "POST" else None
         deployment = None if asked is None else self._find(asked.name)
         if asked is None or deployment is None:
             # The handler says which models there are.
-            await self._app(scope, receive, send)
-            return
-        head, is_plain = self._read_head(scope)
-        body_bytes = _length(head)
-        try:
-            deadline_s = bind_deadline(scope, head)
-        except MalformedHeaderError as error:
-            await self._pass_on(error, scope, receive, send)
-            return
+            return self._app(scope, receive, send)
+        read = self._read
+        found = [header for header in scope["headers"] if header[0] in read]
+        head = dict(found)
+        length = head.get(_LENGTH, b"")
+        is_told = length.isdigit() and len(length) <= MOST_DIGITS
+        body_bytes = int(length) if is_told else 0
+        deadline_s = None
+        if TIMEOUT in head:
+            try:
+                deadline_s = bind_deadline(scope, head[TIMEOUT])
+            except MalformedHeaderError as error:
+                return self._pass_on(error, scope, receive, send)
         # Before the body is read, which may be large, or slow to come.
-        refusal = self._dataplane.refusal(deployment, body_bytes or 0, deadline_s)
+        refusal = self._dataplane.refusal(deployment, body_bytes, deadline_s)
         if refusal is not None:
-            await self._refuse(asked, refusal, scope, send)
-            return
+            return self._refuse(asked, refusal, scope, send)
         if (
-            body_bytes is None
-            or body_bytes > self._max_body_bytes
-            or not is_plain
-            or not self._may_have(head.get(_HOST))
-            or not asked.protocol.is_usual(head)
-            or not is_served(deployment, asked.version)
+            is_told
+            and body_bytes <= self._max_body_bytes
+            # What comes twice, or was encoded, is for the handler to understand.
+            and len(head) == len(found)
+            and _ENCODING not in head
+            and self._may_have(head.get(_HOST))
+            and asked.protocol.is_usual(head)
+            and (not asked.version or is_served(deployment, asked.version))
         ):
-            await self._app(scope, receive, send)
-            return
-        await self._answer(asked, deployment, head, deadline_s, scope, receive, send)
+            return self._answer(asked, deployment, head, deadline_s, scope, receive, send)
+        return self._app(scope, receive, send)
 
     async def _answer(
         self,
@@ -151,7 +159,7 @@ class DirectAnswers:
             return
         # The body may have taken long: another deployment may have this name by now.
         deployment = self._find(asked.name) or deployment
-        named = bind_request_id(scope)
+        named = bind_request_id(scope, head)
         try:
             request, timeout_s = asked.protocol.request(head, chunks, deployment)
             del chunks
@@ -160,7 +168,9 @@ class DirectAnswers:
             answered = await self._dataplane.infer(
                 deployment, request, caller_of(receive), deadline_s
             )
-            check_version(deployment, asked.version, answered.version)
+            if asked.version:
+                # A swap may have come between.
+                check_version(deployment, asked.version, answered.version)
             answer = asked.protocol.answer(head, answered)
             if answer.coding:
                 answer = await self._compression.applied(answer)
@@ -171,19 +181,6 @@ class DirectAnswers:
             await self._pass_on(error, scope, receive, send)
             return
         await _send(answer, named, send)
-
-    def _read_head(self, scope: Scope) -> tuple[Head, bool]:
-        """Return the headers that are looked at, and whether each is there once.
-
-        And no body that was encoded: the handler decodes it, or says what is wrong with it.
-        """
-        head: dict[bytes, bytes] = {}
-        is_plain = True
-        for name, value in scope["headers"]:
-            if name in self._read:
-                is_plain = is_plain and name not in head
-                head[name] = value
-        return head, is_plain and _ENCODING not in head
 
     def _may_have(self, host: bytes | None) -> bool:
         if host is None or host == self._usual_host:
@@ -218,12 +215,6 @@ class RaiseAgain(ASGIMiddleware):
         await next_app(scope, receive, send)
 
 
-def _length(head: Head) -> int | None:
-    """Return the body's size, None where it is not told."""
-    length = head.get(_LENGTH, b"")
-    return int(length) if length.isdigit() and len(length) <= MOST_DIGITS else None
-
-
 async def _read(receive: Receive) -> list[bytes] | None:
     """Return the body, None where the caller hung up before its end."""
     chunks: list[bytes] = []
@@ -244,6 +235,9 @@ async def _send(answer: Answer, named: tuple[bytes, bytes], send: Send) -> None:
         "headers": [*answer.headers, (_LENGTH, b"%d" % left), named],
     }
     await send(start)
+    if isinstance(answer.body, bytes):
+        await send({"type": "http.response.body", "body": answer.body, "more_body": False})
+        return
     for part in answer.parts():
         left -= len(part)
         await send({"type": "http.response.body", "body": part, "more_body": left > 0})

@@ -1,9 +1,12 @@
 """Which protocol, which model and which version a path asks for predictions."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
 _NAME, _VERSION = "{name:str}", "{version:str}"
+_KEPT = 1_024
+"""So many of the paths that were asked for last are remembered."""
 
 
 class Spoken(Protocol):
@@ -39,6 +42,8 @@ class PredictPaths(Generic[P]):
     """A table of all paths of some protocols."""
 
     def __init__(self, protocols: Sequence[P]) -> None:
+        self.find: Callable[[str], Asked[P] | None] = lru_cache(_KEPT)(self._find)
+        """Return what a path asks for, None where that is no prediction."""
         self._paths: dict[tuple[int, str], list[_Path[P]]] = {}
         """By how many segments they have, and the last one."""
         for protocol in protocols:
@@ -52,8 +57,7 @@ class PredictPaths(Generic[P]):
                 )
                 self._paths.setdefault((len(segments), segments[-1]), []).append(path)
 
-    def find(self, path: str) -> Asked[P] | None:
-        """Return what a path asks for, None where that is no prediction."""
+    def _find(self, path: str) -> Asked[P] | None:
         segments = path.split("/")
         for known in self._paths.get((len(segments), segments[-1]), ()):
             if all(segments[at] == fixed for at, fixed in known.fixed):

@@ -1,6 +1,7 @@
 """Give every request an id, in its answer and in each log line that it causes."""
 
 import re
+from collections.abc import Mapping
 from contextvars import ContextVar
 from random import getrandbits
 from typing import Any
@@ -69,25 +70,25 @@ class _WholeBody:
         return message
 
 
-def bind_request_id(scope: Scope) -> tuple[bytes, bytes]:
+def bind_request_id(scope: Scope, head: Mapping[bytes, bytes] | None = None) -> tuple[bytes, bytes]:
     """Bind the request's id to all that is logged from here on, in this task: it has no other.
 
-    Return the header that the answer is to have.
+    `head` has the header where the request has it, and spares a look at all of them. Return the
+    header that the answer is to have.
     """
-    known = _id_of(scope)
+    known = _id_of(scope, head)
     _LOGGED.set(known.decode())
     return HEADER, known
 
 
-def _id_of(scope: Scope) -> bytes:
+def _id_of(scope: Scope, head: Mapping[bytes, bytes] | None) -> bytes:
     """Take the caller's `x-request-id` if it is 1 to 128 letters, digits, `_`, `.` or `-`."""
     known: bytes | None = scope["state"].get(_KEY)
     if known is None:
-        given = b""
-        for name, value in scope["headers"]:
-            if name == HEADER:
-                given = value
-                break
+        if head is None:
+            given = next((value for name, value in scope["headers"] if name == HEADER), b"")
+        else:
+            given = head.get(HEADER, b"")
         known = given if given and _ACCEPTED.fullmatch(given) else _new_id()
         scope["state"][_KEY] = known
     return known
