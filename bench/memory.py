@@ -19,6 +19,9 @@ def measure(ground: Ground, bodies: Bodies, results: Results) -> None:
     """Start each of ours with one worker and with two, ask it for a while, and look."""
     results.memory = []
     for contender in contenders.OURS:
+        with starting.started(contender, ground, bodies):
+            # Once before: else the first would have the process that downloaded, which soon ends.
+            pass
         for workers in _WORKERS:
             settings = {"WORKERS": str(workers)}
             with starting.rested(contender, ground, bodies, **settings) as (url, tree):
