@@ -39,7 +39,7 @@ Share = Annotated[float, Meta(ge=0, le=1)]
 class ArchiveRow(msgspec.Struct, gc=False):
     """One month of one archive."""
 
-    month: str
+    month: Annotated[str, Meta(extra_json_schema={"format": "date"})]
     total_files: Annotated[int, Meta(gt=0, le=_INT64_MAX)]
     avg_file_size_mb: Amount
     largest_file_mb: Amount

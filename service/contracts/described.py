@@ -9,10 +9,12 @@ from service.contracts import signature as signatures
 from service.contracts.contract import Contract, Layout
 from service.contracts.json_schema import (
     Schema,
+    both,
     list_of,
     nullable,
     object_of,
     schema_of,
+    tuple_of,
 )
 from service.contracts.mlflow_types import SCALARS, element_type, nested_type
 from service.contracts.params import param_type
@@ -38,34 +40,13 @@ def input_schemas(contract: Contract) -> list[Schema]:
     ]
 
 
-def both(first: Schema, second: Schema) -> Schema:
-    """Return the schema of what fits both: the narrower bounds where they have one type."""
-    if first.get("type") == second.get("type") and _is_plain(first) and _is_plain(second):
-        narrower = {**first, **second}
-        for word, narrow in (("minimum", max), ("maximum", min)):
-            found = [schema[word] for schema in (first, second) if word in schema]
-            if found:
-                narrower[word] = narrow(found)
-        return narrower
-    return {"allOf": [first, second]}
-
-
-def _is_plain(schema: Schema) -> bool:
-    return isinstance(schema.get("type"), str) and schema["type"] not in {"array", "object"}
-
-
 def row_schema(contract: Contract, inputs: Sequence[Schema], *, closed: bool) -> Schema:
     """Return the schema of one row; a `closed` one has no fields beside the inputs."""
     if contract.layout is Layout.TENSOR:
         return inputs[0]
     if contract.layout is Layout.POSITIONAL:
         required = [index for index, spec in enumerate(contract.inputs) if spec.required]
-        schema: Schema = {
-            "type": "array",
-            "prefixItems": list(inputs),
-            "minItems": required[-1] + 1 if required else 0,
-        }
-        return schema | ({"items": False} if closed else {})
+        return tuple_of(inputs, least=required[-1] + 1 if required else 0, closed=closed)
     return _named(contract, inputs, closed=closed)
 
 

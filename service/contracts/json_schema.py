@@ -1,6 +1,6 @@
 """The types of values as JSON Schema (draft 2020-12, which OpenAPI 3.1 speaks) has them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from msgspec import inspect
@@ -32,6 +32,8 @@ _TEXTS: dict[type, Schema] = {
     inspect.UUIDType: {"type": "string", "format": "uuid"},
     inspect.DecimalType: {"type": "string", "format": "decimal"},
 }
+NOTHING: Schema = {"not": {}}
+"""What no value fits. Not `false`, which some tools can't read."""
 BASE64: Schema = {
     "type": "string",
     "contentEncoding": "base64",
@@ -55,12 +57,39 @@ def nullable(schema: Schema) -> Schema:
         return schema
     if isinstance(kind, str) and not schema.keys() & {"enum", "const"}:
         return {**schema, "type": [kind, "null"]}
-    return {"anyOf": [schema, {"type": "null"}]}
+    others = schema["anyOf"] if schema.keys() == {"anyOf"} else [schema]
+    return {"anyOf": [*others, {"type": "null"}]}
+
+
+def both(first: Schema, second: Schema) -> Schema:
+    """Return the schema of what fits both: the narrower bounds where they have one type."""
+    if first.get("type") == second.get("type") and _is_plain(first) and _is_plain(second):
+        narrower = {**first, **second}
+        for word, narrow in (("minimum", max), ("maximum", min)):
+            found = [schema[word] for schema in (first, second) if word in schema]
+            if found:
+                narrower[word] = narrow(found)
+        return narrower
+    return {"allOf": [first, second]}
+
+
+def _is_plain(schema: Schema) -> bool:
+    return isinstance(schema.get("type"), str) and schema["type"] not in {"array", "object"}
 
 
 def list_of(items: Schema, *, least: int = 0) -> Schema:
     """Return the schema of a list."""
     return {"type": "array", "items": items} | ({"minItems": least} if least else {})
+
+
+def tuple_of(items: Sequence[Schema], *, least: int | None = None, closed: bool = True) -> Schema:
+    """Return the schema of a list of these, with `least` of them; a `closed` one has no more."""
+    schema: Schema = {
+        "type": "array",
+        "prefixItems": list(items),
+        "minItems": len(items) if least is None else least,
+    }
+    return schema | ({"maxItems": len(items)} if closed else {})
 
 
 def object_of(fields: Mapping[str, Schema], required: list[str], *, closed: bool) -> Schema:
@@ -93,8 +122,7 @@ def _of(info: inspect.Type) -> Schema:  # noqa: C901, PLR0911, PLR0912 - one for
         case inspect.ListType() | inspect.VarTupleType() | inspect.SetType():
             return _sized(list_of(_of(info.item_type)), info)
         case inspect.TupleType():
-            items = [_of(item) for item in info.item_types]
-            return {"type": "array", "prefixItems": items, **_exactly(len(items))}
+            return tuple_of([_of(item) for item in info.item_types])
         case inspect.DictType():
             values = _of(info.value_type)
             return _sized({"type": "object", "additionalProperties": values}, info)
@@ -135,10 +163,6 @@ def _sized(schema: Schema, info: Any) -> Schema:
         if (bound := getattr(info, name, None)) is not None:
             schema[word] = bound
     return schema
-
-
-def _exactly(count: int) -> Schema:
-    return {"minItems": count, "maxItems": count}
 
 
 def _fields(fields: Any, *, closed: bool) -> Schema:

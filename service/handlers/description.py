@@ -6,8 +6,11 @@ from http import HTTPStatus
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
+import msgspec
+
 from service.contracts.contract import Contract
 from service.contracts.json_schema import Schema
+from service.handlers.deadline import HEADER
 
 Operation = dict[str, Any]
 """One call as OpenAPI 3.1 describes it."""
@@ -44,6 +47,18 @@ def headers(*names: str) -> dict[str, Any]:
     return {name: {"$ref": _HEADERS + name} for name in names}
 
 
+PARAMETERS: dict[str, dict[str, Any]] = {
+    "timeout": {
+        "name": HEADER.decode(),
+        "in": "header",
+        "description": "Milliseconds after which no answer is wanted",
+        "schema": {"type": "integer", "minimum": 1, "maximum": 10**12 - 1},
+    },
+}
+"""Parameters of several calls, by a name."""
+PREDICT_PARAMETERS = [{"$ref": "#/components/parameters/timeout"}]
+BINARY: dict[str, Any] = {}
+"""A body that is no text: OpenAPI 3.1 has no schema for one."""
 VERSION_HEADERS = headers("x-model-name", "x-model-version")
 
 
@@ -91,34 +106,41 @@ def words_for(names: Iterable[str]) -> dict[str, str]:
 
 
 class Description:
-    """An OpenAPI document as it grows."""
+    """An OpenAPI document as it grows.
+
+    Its parts are written as they come: what is made of thousands of columns is gone with its part,
+    and no part holds the interpreter for long.
+    """
 
     def __init__(self, *, token_wanted: bool = False, takes_webhooks: bool = False) -> None:
         self.token_wanted = token_wanted
         """Whether the calls of operators want the ADMIN_TOKEN."""
         self.takes_webhooks = takes_webhooks
-        self.paths: dict[str, dict[str, Operation]] = {}
-        self.schemas: dict[str, Schema] = {}
-        self.responses: dict[str, dict[str, Any]] = {}
-        self.examples: dict[str, dict[str, Any]] = {}
+        self.paths: dict[str, dict[str, msgspec.Raw]] = {}
+        self.schemas: dict[str, msgspec.Raw] = {}
+        self.responses: dict[str, msgspec.Raw] = {}
+        self.examples: dict[str, msgspec.Raw] = {}
 
     def add(self, path: str, method: str, operation: Operation) -> None:
         """Add a call."""
-        self.paths.setdefault(path, {})[method] = operation
+        self.paths.setdefault(path, {})[method] = _written(operation)
 
     def schema(self, name: str, schema: Schema) -> Schema:
         """Add a schema by its name, once, and return a reference to it."""
-        self.schemas.setdefault(name, schema)
+        if name not in self.schemas:
+            self.schemas[name] = _written(schema)
         return {"$ref": _SCHEMAS + name}
 
     def response(self, name: str, response: dict[str, Any]) -> dict[str, Any]:
         """Add an answer by its name, once, and return a reference to it."""
-        self.responses.setdefault(name, response)
+        if name not in self.responses:
+            self.responses[name] = _written(response)
         return {"$ref": _RESPONSES + name}
 
     def example(self, name: str, summary: str, value: Any) -> dict[str, Any]:
         """Add an example by its name, once, and return a reference to it."""
-        self.examples.setdefault(name, {"summary": summary, "value": value})
+        if name not in self.examples:
+            self.examples[name] = _written({"summary": summary, "value": value})
         return {"$ref": _EXAMPLES + name}
 
     def faults(
@@ -140,6 +162,10 @@ class Description:
             }
             found[str(int(status))] = self.response(f"{prefix}{int(status)}", response)
         return found
+
+
+def _written(part: dict[str, Any]) -> msgspec.Raw:
+    return msgspec.Raw(msgspec.json.encode(part))
 
 
 def headers_of_fault(status: HTTPStatus) -> dict[str, Any]:

@@ -2,15 +2,13 @@
 
 import json
 import os
-import subprocess
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 from service.codecs.inference.datatypes import datatype_of
-from tests.support.client_environments import interpreter_of
+from tests.support.client_environments import said_by
 from tests.support.guide import Guide
 
 CLIENTS = Path(__file__).parents[1] / "clients"
@@ -25,21 +23,6 @@ def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have the clients call loopback themselves, whatever this machine has set."""
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-
-
-def run(script: str, *arguments: str) -> dict[str, Any]:
-    """Run a script by the interpreter of the client that it names first; return what it printed."""
-    client = script.partition("_")[0]
-    done = subprocess.run(
-        [interpreter_of(client), CLIENTS / f"{script}_client.py", *arguments],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    said: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return said
 
 
 def name_of(guide: Guide) -> str:
@@ -71,7 +54,7 @@ def test_tritons_client(guide: Guide) -> None:
     """`tritonclient[http]`: binary by default, JSON, chosen outputs, versions, errors."""
     name = name_of(guide)
     address = guide.service.url.removeprefix("http://")
-    said = run("tritonclient", address, name, guide.version, columns(guide))
+    said = said_by("tritonclient", address, name, guide.version, columns(guide))
     assert_right(guide, said["answers"])
     assert len(said["answers"]) == 7
     assert [said[key] for key in ("live", "ready", "model_ready", "other_ready")] == [
@@ -91,7 +74,7 @@ def test_tritons_grpc_client(guide: Guide) -> None:
     """`tritonclient[grpc]`: raw, chosen outputs, versions, compression, Triton's calls, errors."""
     name = name_of(guide)
     arguments = (guide.grpc_address, name, guide.version, columns(guide))
-    said = run("tritonclient_grpc", *arguments)
+    said = said_by("tritonclient_grpc", *arguments)
     assert_right(guide, said["answers"])
     assert len(said["answers"]) == 6
     assert [said[key] for key in ("live", "ready", "model_ready")] == [True, True, True]
@@ -117,7 +100,7 @@ def test_tritons_grpc_client(guide: Guide) -> None:
 @LONG
 def test_kserves_grpc_client(guide: Guide) -> None:
     """`InferenceGRPCClient`: typed and raw, the health calls, and errors as it reads them."""
-    said = run("kserve_grpc", guide.grpc_address, name_of(guide), columns(guide))
+    said = said_by("kserve_grpc", guide.grpc_address, name_of(guide), columns(guide))
     assert_right(guide, said["answers"])
     assert (said["live"], said["ready"], said["model_ready"]) == (True, True, True)
     assert said["ids"] == ["7", "7"]
@@ -128,7 +111,7 @@ def test_kserves_grpc_client(guide: Guide) -> None:
 @LONG
 def test_kserves_client(guide: Guide) -> None:
     """`InferenceRESTClient`: JSON and binary, the health calls, and errors as it reads them."""
-    said = run("kserve", guide.service.url, name_of(guide), columns(guide))
+    said = said_by("kserve", guide.service.url, name_of(guide), columns(guide))
     assert_right(guide, said["answers"])
     assert (said["live"], said["ready"], said["model_ready"]) == (True, True, True)
     assert said["ids"] == ["7", "7"]
@@ -138,7 +121,7 @@ def test_kserves_client(guide: Guide) -> None:
 @LONG
 def test_mlservers_codecs(guide: Guide) -> None:
     """A frame goes as `content_type: pd`, and the answer is a frame again."""
-    said = run("mlserver", guide.service.url, name_of(guide), columns(guide))
+    said = said_by("mlserver", guide.service.url, name_of(guide), columns(guide))
     assert_right(guide, {"frame": said["answers"]})
     assert said["content_type"] == "pd"
     assert said["shapes"] == [[ROWS, 1]] * len(said["answers"])

@@ -1,14 +1,21 @@
 """The OpenAPI document of a live service, and the page that shows it."""
 
+import json
 import re
+import shutil
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from service.commands.demo.model import NAME
+from tests.support.client_environments import said_by
 from tests.support.guide import Guide
 
 DOCUMENT = "/schema/openapi.json"
 PAGE = "/docs"
+CHROMIUM = shutil.which("chromium")
 
 
 def document_of(guide: Guide) -> dict[str, Any]:
@@ -54,7 +61,7 @@ def test_every_call_of_the_service_is_described(guide: Guide) -> None:
     names = [call["operationId"] for call in calls]
     assert len(set(names)) == len(names)
     for path, item in document["paths"].items():
-        filled = path.replace("{name}", "archive-forecast-rf").replace("{version}", guide.version)
+        filled = path.replace("{name}", NAME).replace("{version}", guide.version)
         allowed = guide.service.client.options(filled).headers["allow"].split(", ")
         assert {method.upper() for method in item} <= set(allowed), path
 
@@ -102,3 +109,58 @@ def test_there_is_no_other_file_beside_the_page(guide: Guide) -> None:
     """Not by a path that leads out of its folder either."""
     for name in ("page.py", "docs.html", "LICENSE", "..%2fpage.py", "%2e%2e/page.py"):
         assert guide.service.get(f"{PAGE}/{name}").status_code == 404, name
+
+
+def test_a_generated_client_predicts(guide: Guide, tmp_path: Path) -> None:
+    """One that a public generator makes of the document: by rows, by columns, by tensors."""
+    said = said_by("generated", guide.service.url, str(tmp_path))
+    # All that it leaves out are bodies that are not JSON.
+    left_out = re.findall("Unsupported content type text/csv|Missing schema", said["warnings"])
+    assert len(set(left_out)) == 2
+    assert said["warnings"].count("WARNING") == len(left_out), said["warnings"]
+    assert "Unable" not in said["warnings"]
+    assert said["version"] == guide.version
+    rows = document_of(guide)["components"]["examples"][f"{NAME}.rows"]["value"]
+    expected = guide.service.post("/predict", rows).json()["predictions"]
+    assert said["rows"] == expected
+    by_name = {name: [row[name] for row in expected] for name in expected[0]}
+    assert said["columns"] == by_name
+    assert said["tensors"] == by_name
+    status, problem = said["refused"]
+    assert status == 400
+    assert problem["path"] == "instances[0].pct_pdf"
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine")
+def test_a_browser_shows_it_and_asks_nobody_else(guide: Guide, tmp_path: Path) -> None:
+    """Each call is on the page, whose policy stopped nothing, and all came from this service."""
+    log = tmp_path / "requests.json"
+    shown = subprocess.run(
+        [
+            *(str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic"),
+            *("--no-first-run", "--disable-background-networking", "--disable-sync"),
+            *("--disable-component-update", f"--user-data-dir={tmp_path / 'profile'}"),
+            *("--enable-logging=stderr", f"--log-net-log={log}", "--virtual-time-budget=20000"),
+            *("--dump-dom", guide.service.url + PAGE),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=True,
+    )
+    for call in ("predict", "invocations", f"v2_infer_{NAME}", "reload"):
+        assert f"-{call}" in shown.stdout, call
+    # What a page writes on its console is told so: a policy that stops something, too.
+    assert ":CONSOLE" not in shown.stderr, shown.stderr
+    told = json.loads(log.read_text("utf-8"))
+    kinds = {number: name for name, number in told["constants"]["logEventTypes"].items()}
+    requests = [
+        event["params"]
+        for event in told["events"]
+        if kinds[event["type"]] == "URL_REQUEST_START_JOB" and "url" in event.get("params", {})
+    ]
+    # The browser's own have no page that began them.
+    asked = {one["url"] for one in requests if one["initiator"] != "not an origin"}
+    assert f"{guide.service.url}{DOCUMENT}" in asked
+    assert len(asked) >= 5
+    assert {url for url in asked if not url.startswith(f"{guide.service.url}/")} == set()

@@ -1,15 +1,18 @@
 """Environments of clients that are no dependency of ours, made once from locks with hashes."""
 
 import importlib.util
+import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 from tools.processes import python_of
 
 _CLIENTS = Path(__file__).parents[1] / "clients"
 _ENVIRONMENTS = Path(__file__).parents[2] / ".clients"
 _LIMIT_S = 160
+_RUN_LIMIT_S = 120
 
 
 def interpreter_of(client: str) -> str:
@@ -28,6 +31,21 @@ def interpreter_of(client: str) -> str:
         )
         installed.write_text(locked, "utf-8")
     return python
+
+
+def said_by(script: str, *arguments: str) -> dict[str, Any]:
+    """Run a script by the interpreter of the client that it names first; return what it printed."""
+    client = script.partition("_")[0]
+    done = subprocess.run(
+        [interpreter_of(client), _CLIENTS / f"{script}_client.py", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=_RUN_LIMIT_S,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    said: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return said
 
 
 def _with_pip() -> str:

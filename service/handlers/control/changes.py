@@ -95,7 +95,9 @@ class _PinBody(msgspec.Struct):
     version: (
         Annotated[str, msgspec.Meta(max_length=19)]
         | Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+        | Annotated[float, msgspec.Meta(ge=0, le=2**63 - 1, multiple_of=1)]
     )
+    """JSON has one type of numbers: 1.0 is the version 1."""
 
 
 _decode_pin = msgspec.json.Decoder(_PinBody).decode
@@ -104,7 +106,8 @@ _decode_pin = msgspec.json.Decoder(_PinBody).decode
 def pinned_version(body: bytes) -> str:
     """Return the version that a body names. Raise ContractViolationError or MalformedBodyError."""
     try:
-        return str(_decode_pin(body).version)
+        version = _decode_pin(body).version
+        return version if isinstance(version, str) else str(int(version))
     except msgspec.ValidationError:
         wanted = "a version number of at most 19 digits"
         raise ContractViolationError("version", None, wanted, "something else") from None

@@ -15,10 +15,12 @@ from service.codecs.inference.datatypes import (
     output_tensors,
 )
 from service.contracts.contract import Contract, InputSpec, Layout
-from service.contracts.described import element_schema, input_schemas
-from service.contracts.json_schema import Schema, list_of, nullable, object_of
+from service.contracts.described import element_schema, input_schemas, params_schema
+from service.contracts.json_schema import Schema, list_of, nullable, object_of, tuple_of
 from service.contracts.mlflow_types import SCALARS
 from service.handlers.description import (
+    BINARY,
+    PREDICT_PARAMETERS,
     VERSION_HEADERS,
     Described,
     Description,
@@ -36,10 +38,6 @@ _BINARY = "application/octet-stream"
 _TEXT: Schema = {"type": "string"}
 _OBJECT: Schema = {"type": "object"}
 _FAULT = object_of({"error": _TEXT}, ["error"], closed=True)
-_PARAMETERS: Schema = {
-    "type": ["object", "null"],
-    "properties": {"binary_data_output": {"type": "boolean"}},
-}
 _SHAPE = list_of({"type": "integer", "minimum": 0}, least=1)
 _DATATYPE: Schema = {"enum": list(KNOWN)}
 _TENSOR_OF_MODEL = object_of(
@@ -170,24 +168,19 @@ def _infer(document: Description, model: Described) -> Operation:
         taken = {"schema": _request(document, model.word, serving)}
         taken |= _examples(document, model.word, serving)
         given = _answer(document, model.word, serving)
-    binary = {
-        "schema": {
-            "contentMediaType": _BINARY,
-            "description": "JSON, then binary tensors; the header "
-            "Inference-Header-Content-Length parts them",
-        }
-    }
     responses = {
-        "200": answer("Tensors", {_JSON: {"schema": given}, _BINARY: binary}, VERSION_HEADERS),
+        "200": answer("Tensors", {_JSON: {"schema": given}, _BINARY: BINARY}, VERSION_HEADERS),
         **_faults(document, *MEANINGS),
     }
     return {
         **_operation(f"v2_infer_{model.word}", f"Predict by {model.name}", responses),
         "description": (
-            "Tensors in, tensors out, in JSON or behind it. Numbers of other datatypes are taken "
-            "where they are the same numbers in the column's own type."
+            "Tensors in, tensors out, in JSON or behind it: then the header "
+            "Inference-Header-Content-Length says how long the JSON is. Numbers of other datatypes "
+            "are taken where they are the same numbers in the column's own type."
         ),
-        "requestBody": {"required": True, "content": {_JSON: taken, _BINARY: binary}},
+        "parameters": PREDICT_PARAMETERS,
+        "requestBody": {"required": True, "content": {_JSON: taken, _BINARY: BINARY}},
     }
 
 
@@ -200,7 +193,7 @@ def _request(document: Description, word: str, serving: Serving) -> Schema:
     required = sum(spec.required for spec in contract.inputs)
     inputs: Schema = {"type": "array", "minItems": max(1, required)}
     if required == len(contract.inputs) or len(tensors) == 1:
-        inputs |= {"prefixItems": tensors, "minItems": len(tensors), "maxItems": len(tensors)}
+        inputs = tuple_of(tensors)
     else:
         inputs |= {"items": {"anyOf": tensors}, "maxItems": len(tensors)}
     outputs = [spec.name for spec in contract.outputs]
@@ -218,7 +211,7 @@ def _request(document: Description, word: str, serving: Serving) -> Schema:
     body = object_of(
         {
             "id": nullable(_TEXT),
-            "parameters": _PARAMETERS,
+            "parameters": _parameters(contract),
             "inputs": inputs,
             "outputs": nullable(list_of(wanted)),
         },
@@ -228,21 +221,24 @@ def _request(document: Description, word: str, serving: Serving) -> Schema:
     return document.schema(f"{word}.InferRequest", body)
 
 
+def _parameters(contract: Contract) -> Schema:
+    """Return the schema of a request's parameters, among which are those of the model."""
+    params = params_schema(contract) or {}
+    binary: Schema = {"type": "boolean", "default": False}
+    fields = {"binary_data_output": binary, **params.get("properties", {})}
+    about = "`timeout` is after how many microseconds no answer is wanted"
+    return nullable(object_of(fields, [], closed=False)) | {"description": about}
+
+
 def _tensor(spec: TensorSpec, elements: Schema) -> Schema:
     """Return the schema of an input, flat; nested elements are taken as well."""
     dimensions = [
         {"type": "integer", "minimum": 1} if size < 0 else {"const": size} for size in spec.shape
     ]
-    shape = {
-        "type": "array",
-        "prefixItems": dimensions,
-        "minItems": len(dimensions),
-        "maxItems": len(dimensions),
-    }
     return object_of(
         {
             "name": {"const": spec.name},
-            "shape": shape,
+            "shape": tuple_of(dimensions),
             "datatype": {"const": spec.datatype},
             "data": list_of(elements, least=1),
             "parameters": {"type": ["object", "null"]},
@@ -312,7 +308,8 @@ def _answered(spec: TensorSpec | None) -> Schema:
 def _examples(document: Description, word: str, serving: Serving) -> dict[str, Any]:
     """Return the version's input example as tensors, where its inputs are named columns."""
     contract = serving.contract
-    rows = example_of(serving.example).get("instances", [])
+    body = example_of(serving.example)
+    rows = body.get("instances", [])
     columns = in_columns(contract, rows)
     if contract.layout is Layout.TENSOR and rows:
         columns = {UNNAMED_INPUT: rows}
@@ -324,7 +321,9 @@ def _examples(document: Description, word: str, serving: Serving) -> dict[str, A
         for spec in input_tensors(contract)
         if spec.name in columns
     ]
-    shown = document.example(f"{word}.tensors", "The same as tensors", {"inputs": tensors})
+    params = {"parameters": body["params"]} if body.get("params") else {}
+    value = {"inputs": tensors, **params}
+    shown = document.example(f"{word}.tensors", "The same as tensors", value)
     return {"examples": {"tensors": shown}}
 
 

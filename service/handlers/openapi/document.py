@@ -13,7 +13,14 @@ from service.core.version_names import VersionNames
 from service.deployment import Deployment
 from service.deployments import Deployments
 from service.handlers.control import described as control
-from service.handlers.description import HEADERS, Described, Description, Serving, words_for
+from service.handlers.description import (
+    HEADERS,
+    PARAMETERS,
+    Described,
+    Description,
+    Serving,
+    words_for,
+)
 from service.handlers.inference import described as inference
 from service.handlers.openapi import described as own
 from service.handlers.predictions import described as predictions
@@ -150,6 +157,7 @@ def _written(head: dict[str, Any], document: Description) -> Iterator[bytes]:
     yield b',"responses":'
     yield from _object(document.responses)
     yield b',"headers":' + msgspec.json.encode(HEADERS)
+    yield b',"parameters":' + msgspec.json.encode(PARAMETERS)
     yield b',"examples":'
     yield from _object(document.examples)
     schemes = {"token": {"type": "http", "scheme": "bearer", "description": "The ADMIN_TOKEN"}}

@@ -1,6 +1,7 @@
 """`GET /schema/openapi.json`, and `/docs`: the page that shows it, Swagger UI from own files."""
 
 import hashlib
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,12 +10,13 @@ from litestar import HttpMethod, Request, Response, route
 from litestar.di import NamedDependency
 from litestar.exceptions import NotFoundException
 from litestar.params import FromPath
+from litestar.response import Stream
 
 from service.handlers.openapi.document import Documents
 
 DOCUMENT_PATH = "/schema/openapi.json"
 PAGE_PATH = "/docs"
-_FOLDER = Path(__file__).parent / "swagger_ui"
+FOLDER = Path(__file__).parent / "swagger_ui"
 _PAGE = "docs.html"
 _KINDS = {
     "docs.html": "text/html",
@@ -35,6 +37,10 @@ SECURITY: dict[str, str] = {
     "cross-origin-opener-policy": "same-origin",
 }
 """What the page may do: nothing of it comes from elsewhere, and nothing stands in it as code."""
+
+
+_STEP_BYTES = 1_048_576
+"""A larger answer is handed to the connection in parts of this size."""
 
 
 class _File(NamedTuple):
@@ -59,7 +65,7 @@ class PageFiles:
 @route(DOCUMENT_PATH, http_method=[HttpMethod.GET, HttpMethod.HEAD])
 async def openapi_document(
     request: Request[Any, Any, Any], documents: NamedDependency[Documents]
-) -> Response[bytes]:
+) -> Response[Any]:
     """Answer with the OpenAPI document of what serves now."""
     written = await documents.current()
     return _answer(request, written.body, written.etag, "application/json", dict(written.headers))
@@ -68,7 +74,7 @@ async def openapi_document(
 @route(PAGE_PATH, http_method=[HttpMethod.GET, HttpMethod.HEAD])
 async def docs(
     request: Request[Any, Any, Any], page_files: NamedDependency[PageFiles]
-) -> Response[bytes]:
+) -> Response[Any]:
     """Answer with the page."""
     return await _file(request, page_files, _PAGE)
 
@@ -76,28 +82,26 @@ async def docs(
 @route(f"{PAGE_PATH}/{{name:str}}", http_method=[HttpMethod.GET, HttpMethod.HEAD])
 async def docs_file(
     request: Request[Any, Any, Any], name: FromPath[str], page_files: NamedDependency[PageFiles]
-) -> Response[bytes]:
+) -> Response[Any]:
     """Answer with a file of the page. Raise NotFoundException for any other."""
     if name not in _KINDS or name == _PAGE:
         raise NotFoundException("no file of the page has this name")
     return await _file(request, page_files, name)
 
 
-async def _file(
-    request: Request[Any, Any, Any], page_files: PageFiles, name: str
-) -> Response[bytes]:
+async def _file(request: Request[Any, Any, Any], page_files: PageFiles, name: str) -> Response[Any]:
     file = await page_files.read(name)
     return _answer(request, file.body, file.etag, _KINDS[name], dict(SECURITY))
 
 
 def _read(name: str) -> _File:
-    body = (_FOLDER / name).read_bytes()
+    body = (FOLDER / name).read_bytes()
     return _File(body, f'"{hashlib.sha256(body).hexdigest()[:32]}"')
 
 
 def _answer(
     request: Request[Any, Any, Any], body: bytes, etag: str, kind: str, headers: dict[str, str]
-) -> Response[bytes]:
+) -> Response[Any]:
     """Answer 200, or 304 where the caller has it already; without the body to HEAD."""
     headers |= {"etag": etag, "cache-control": "no-cache"}
     if is_known(request.headers.getall("if-none-match", []), etag):
@@ -105,7 +109,15 @@ def _answer(
     if request.method == HttpMethod.HEAD:
         headers["content-length"] = str(len(body))
         body = b""
+    if len(body) > _STEP_BYTES:
+        headers["content-length"] = str(len(body))
+        return Stream(_parts(body), headers=headers, media_type=kind)
     return Response(body, headers=headers, media_type=kind)
+
+
+async def _parts(body: bytes) -> AsyncIterator[bytes]:
+    for start in range(0, len(body), _STEP_BYTES):
+        yield body[start : start + _STEP_BYTES]
 
 
 def is_known(given: list[str], etag: str) -> bool:

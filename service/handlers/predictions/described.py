@@ -12,8 +12,10 @@ from service.contracts.described import (
     row_schema,
     rows_schema,
 )
-from service.contracts.json_schema import Schema, list_of, object_of
+from service.contracts.json_schema import NOTHING, Schema, list_of, object_of
 from service.handlers.description import (
+    BINARY,
+    PREDICT_PARAMETERS,
     VERSION_HEADERS,
     Described,
     Description,
@@ -37,6 +39,7 @@ _FAULTS = {
     HTTPStatus.SERVICE_UNAVAILABLE: "No version can answer, or too much is asked",
     HTTPStatus.GATEWAY_TIMEOUT: "No answer within REQUEST_TIMEOUT_S",
 }
+_OTHER = {"instances": "columns", "columns": "instances"}
 _TEXT: Schema = {"type": "string"}
 
 
@@ -67,16 +70,16 @@ def _operation(document: Description, model: Described) -> Operation:
         "summary": f"Predict by {model.name}",
         "description": (
             f"{about} Rows or columns in, predictions out, in the form that the request has. The "
-            "answer is of the request's kind, JSON or Arrow, unless `Accept` says otherwise."
+            "answer is of the request's kind, JSON or Arrow, unless `Accept` says otherwise. An "
+            "Arrow IPC stream has a column for each input, and `hotswap.params` in its schema's "
+            "metadata."
         ),
+        "parameters": PREDICT_PARAMETERS,
         "requestBody": {
             "required": True,
             "content": {
                 Media.JSON.value: taken,
-                Media.ARROW.value: _arrow(
-                    "A column for each input; `hotswap.params` in the schema's metadata is params "
-                    "as JSON"
-                ),
+                Media.ARROW.value: BINARY,
             },
         },
         "responses": {
@@ -84,7 +87,7 @@ def _operation(document: Description, model: Described) -> Operation:
                 "Predictions",
                 {
                     Media.JSON.value: {"schema": given},
-                    Media.ARROW.value: _arrow("One batch with a column for each output"),
+                    Media.ARROW.value: BINARY,
                 },
                 VERSION_HEADERS,
             ),
@@ -101,9 +104,6 @@ def _body(document: Description, word: str, serving: Serving) -> Schema:
     rows = _form("instances", rows_schema(contract, row), serving)
     columns = columns_schema(contract, inputs, closed=closed)
     if columns is None:
-        if not closed:
-            # Ignored fields are others than this one.
-            rows["properties"]["columns"] = False
         return document.schema(f"{word}.Rows", rows)
     forms = [
         document.schema(f"{word}.Rows", rows),
@@ -115,6 +115,9 @@ def _body(document: Description, word: str, serving: Serving) -> Schema:
 def _form(field: str, schema: Schema, serving: Serving) -> Schema:
     params = params_schema(serving.contract)
     fields = {field: schema} | ({"params": params} if params is not None else {})
+    if not serving.contract.refuse_unknown:
+        # Fields that are ignored are others than this one.
+        fields[_OTHER[field]] = NOTHING
     return object_of(fields, [field], closed=serving.contract.refuse_unknown)
 
 
@@ -149,13 +152,3 @@ def _examples(document: Description, word: str, serving: Serving) -> dict[str, A
         value = {"columns": columns, **params}
         found["columns"] = document.example(f"{word}.columns", "The same by columns", value)
     return {"examples": found}
-
-
-def _arrow(description: str) -> dict[str, Any]:
-    """Describe an Arrow IPC stream, for which OpenAPI has no more words than these."""
-    return {
-        "schema": {
-            "contentMediaType": Media.ARROW.value,
-            "description": f"An Arrow IPC stream. {description}",
-        }
-    }

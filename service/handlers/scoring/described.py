@@ -17,8 +17,10 @@ from service.contracts.described import (
     row_schema,
     rows_schema,
 )
-from service.contracts.json_schema import Schema, list_of, object_of
+from service.contracts.json_schema import Schema, list_of, object_of, tuple_of
 from service.handlers.description import (
+    BINARY,
+    PREDICT_PARAMETERS,
     VERSION_HEADERS,
     Described,
     Description,
@@ -114,12 +116,13 @@ def _operation(document: Description, model: Described) -> Operation:
             "What is taken beyond this, and how it is cast, belong to the MLflow beside the model. "
             "The version is named by headers."
         ),
+        "parameters": PREDICT_PARAMETERS,
         "requestBody": {
             "required": True,
             "content": {
                 json: taken,
                 csv: {"schema": {"type": "string", "description": "With a line of names"}},
-                parquet: {"schema": {"contentMediaType": parquet}},
+                parquet: BINARY,
             },
         },
         "responses": {
@@ -152,7 +155,10 @@ def _body(document: Description, word: str, serving: Serving) -> Schema:
     if params is not None:
         others["params"] = params | {"additionalProperties": True}
     bodies = [
-        object_of({name: schema, **others}, [name], closed=False) | {"title": name}
+        document.schema(
+            f"{word}.Invocations{name.title().replace('_', '')}",
+            object_of({name: schema, **others}, [name], closed=False),
+        )
         for name, schema in {**forms, **chat}.items()
     ]
     return document.schema(f"{word}.InvocationsRequest", {"anyOf": bodies})
@@ -160,14 +166,10 @@ def _body(document: Description, word: str, serving: Serving) -> Schema:
 
 def _split(names: list[str], inputs: Sequence[Schema]) -> Schema:
     """Return the schema of MLflow's `split`, with the columns in the signature's order."""
-    count = len(names)
-    row: Schema = {
-        "type": "array",
-        "prefixItems": list(inputs),
-        "minItems": count,
-        "maxItems": count,
+    fields = {
+        "columns": tuple_of([{"const": name} for name in names]),
+        "data": list_of(tuple_of(inputs), least=1),
     }
-    fields: dict[str, Schema] = {"columns": {"const": names}, "data": list_of(row, least=1)}
     return object_of(fields, ["columns", "data"], closed=False)
 
 
@@ -177,7 +179,7 @@ def _answer(document: Description, word: str, serving: Serving) -> Schema:
         return {"description": "What the model answers; `predictions` around it for a table"}
     outputs = output_schemas(serving.contract, non_finite_is_null=True)
     values = list(outputs.values())
-    row = values[0] if len(values) == 1 else {"type": "array"} if values else {}
+    row = values[0] if len(values) == 1 else list_of({}) if values else {}
     # MLflow writes a frame as objects, an array as lists, and a dict as it is.
     predictions: Schema = {
         "anyOf": [
