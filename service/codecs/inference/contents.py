@@ -41,16 +41,15 @@ _TEXT_BYTES = 48
 class Contents:
     """What stands in the contents of one input; it is read once its datatype and count are known.
 
-    A field may come in several parts: numbers packed into one, or each by itself.
+    A field may come in several parts: numbers packed into one, or each by itself. It is true where
+    there is any element.
     """
 
     def __init__(self, data: bytes) -> None:
         self._data = data
         self._parts: dict[int, list[tuple[int, int]]] = {}
 
-    @property
-    def is_there(self) -> bool:
-        """Whether there is any element."""
+    def __bool__(self) -> bool:
         return bool(self._parts)
 
     def add(self, start: int, stop: int) -> None:

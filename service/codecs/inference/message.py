@@ -1,6 +1,5 @@
 """A request of the protocol as a message of protobuf, `inference.ModelInferRequest`."""
 
-from collections.abc import Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -22,12 +21,14 @@ from service.core.errors import BodyTooLargeError, ContractViolationError, Malfo
 
 _PARAMETERS, _INPUTS, _OUTPUTS, _RAW = range(4, 8)
 _LAST_OF_HEAD = _PARAMETERS
+_RAW_KEY = _RAW << 3 | wire.LENGTH
 _HEAD_FIELDS = 4_096
 """A field of the head that comes behind so many others is refused: libraries write it first."""
 _MOST_FIELDS = 262_144
 """Of a message; each takes some 100 bytes."""
-_KNOWN_BYTES = 256
-"""A description of an input that is no longer is kept: the next request has the same."""
+_KEPT_BYTES = 4_096
+"""A beginning that is no longer is kept: the next request, with other values, has the same."""
+_KEPT = 256
 
 
 class Head(NamedTuple):
@@ -47,6 +48,15 @@ class Message(NamedTuple):
     tensors: dict[str, Sent]
 
 
+class _Beginning(NamedTuple):
+    """All of a message but raw contents."""
+
+    head: Head
+    request: InferRequest
+    contents: list[Contents | None]
+    """Of each input, where it has any."""
+
+
 class _HeadReader:
     """Takes the fields that stand in front of tensors, and keeps the last of each."""
 
@@ -64,10 +74,15 @@ class _HeadReader:
             self._texts[number - 1] = wire.text_of(self._data, start, stop, name)
 
     @property
-    def texts(self) -> tuple[str, str, str]:
-        """The model's name, its version, and the request's id."""
-        model, version, name = self._texts
-        return model, version, name
+    def head(self) -> Head:
+        """What has been read."""
+        model, version, _ = self._texts
+        return Head(model, version, self.parameters.get(TIMEOUT))
+
+    @property
+    def id(self) -> str | None:
+        """The request's own name, None for none."""
+        return self._texts[2] or None
 
 
 def read_head(data: bytes) -> Head:
@@ -75,14 +90,25 @@ def read_head(data: bytes) -> Head:
 
     Raise MalformedBodyError.
     """
-    head = _HeadReader(data)
+    at = _begin_of_raw(data)
+    if 0 <= at <= _KEPT_BYTES:
+        return _kept_head(data[:at])
+    return _head_of(data)
+
+
+@lru_cache(maxsize=_KEPT)
+def _kept_head(written: bytes) -> Head:
+    return _head_of(written)
+
+
+def _head_of(data: bytes) -> Head:
+    reader = _HeadReader(data)
     for count, (number, kind, start, stop) in enumerate(wire.fields(data, 0, len(data))):
         if count == _HEAD_FIELDS:
             break
         if number <= _LAST_OF_HEAD and kind == wire.LENGTH:
-            head.take(number, start, stop)
-    model, version, _ = head.texts
-    return Head(model, version, head.parameters.get(TIMEOUT))
+            reader.take(number, start, stop)
+    return reader.head
 
 
 def has_many_fields(data: bytes, most: int) -> bool:
@@ -95,60 +121,118 @@ def has_many_fields(data: bytes, most: int) -> bool:
 
 def read_message(data: bytes) -> Message:
     """Return a request. Raise MalformedBodyError, BodyTooLargeError and ContractViolationError."""
-    head = _HeadReader(data)
-    inputs: list[tuple[int, int]] = []
+    # As libraries write it: raw contents behind all else.
+    at = _begin_of_raw(data)
+    raw = _raw_alone(data, at) if at >= 0 else None
+    if raw is None:
+        raw = []
+        beginning = _read(data, raw)
+    else:
+        written = data[:at]
+        beginning = _kept(written) if at <= _KEPT_BYTES else _read(written, [])
+    head, request, contents = beginning
+    inputs = request.inputs
+    if raw and len(raw) != len(inputs):
+        wanted = f"one for each of {len(inputs)} inputs"
+        raise ContractViolationError("raw_input_contents", None, wanted, f"{len(raw)}")
+    if raw and not any(contents):
+        pairs = zip(inputs, raw, strict=True)
+        return Message(head.model, request, {one.name: Sent(one, its) for one, its in pairs})
+    return Message(head.model, request, _typed(inputs, contents, is_raw=bool(raw)))
+
+
+def _typed(
+    inputs: list[InputTensor], contents: list[Contents | None], *, is_raw: bool
+) -> dict[str, Sent]:
+    found = {}
+    for tensor, typed in zip(inputs, contents, strict=True):
+        if is_raw and typed:
+            wanted = "raw_input_contents or contents"
+            raise ContractViolationError(f"inputs.{tensor.name}", None, wanted, "both")
+        if typed is None:
+            wanted = "its contents, or raw_input_contents"
+            raise ContractViolationError(f"inputs.{tensor.name}", None, wanted, "neither")
+        found[tensor.name] = Sent(tensor, None, typed)
+    return found
+
+
+def _begin_of_raw(data: bytes) -> int:
+    """Return where the first raw contents begin; -1 where a closer look is needed.
+
+    Raise MalformedBodyError.
+    """
+    at, stop = 0, len(data)
+    for _ in range(_HEAD_FIELDS):
+        if at + 1 >= stop:
+            break
+        key, size = data[at], data[at + 1]
+        if key == _RAW_KEY:
+            return at
+        if key >= wire.MORE or key & 7 != wire.LENGTH:
+            break
+        at += 2
+        if size >= wire.MORE:
+            size, at = wire.varint(data, at - 1, stop)
+        at += size
+    return -1
+
+
+def _raw_alone(data: bytes, at: int) -> list[memoryview] | None:
+    """Return the raw contents from there on, None where other fields are among them.
+
+    Raise MalformedBodyError and BodyTooLargeError.
+    """
+    found: list[memoryview] = []
+    view, stop = memoryview(data), len(data)
+    while at < stop:
+        if data[at] != _RAW_KEY:
+            return None
+        size, at = wire.varint(data, at + 1, stop)
+        found.append(view[at : at + size])
+        at += size
+        if at > stop:
+            raise wire.cut()
+        _check_count(len(found))
+    return found
+
+
+@lru_cache(maxsize=_KEPT)
+def _kept(written: bytes) -> _Beginning:
+    """Return a beginning, which has no contents: where raw ones follow, it may not have any."""
+    return _read(written, [])
+
+
+def _read(data: bytes, raw: list[memoryview]) -> _Beginning:
+    """Return what a message says, and add its raw contents to `raw`."""
+    reader = _HeadReader(data)
+    known: set[str] = set()
+    inputs: list[InputTensor] = []
+    contents: list[Contents | None] = []
     outputs: list[OutputWish] = []
-    raw: list[memoryview] = []
     view = memoryview(data)
     for count, (number, kind, start, stop) in enumerate(wire.fields(data, 0, len(data))):
-        if count >= _HEAD_FIELDS:
-            _check_late(count, number)
+        if count >= _HEAD_FIELDS and number <= _LAST_OF_HEAD:
+            raise MalformedBodyError(
+                f"model_name, model_version, id and parameters have to be among the first "
+                f"{_HEAD_FIELDS} fields of a message"
+            )
+        _check_count(count)
         if kind != wire.LENGTH:
             continue
         if number == _RAW:
             raw.append(view[start:stop])
         elif number == _INPUTS:
-            inputs.append((start, stop))
+            tensor, its = _input(data, start, stop)
+            check_input(tensor, known)
+            known.add(tensor.name)
+            inputs.append(tensor)
+            contents.append(its)
         elif number == _OUTPUTS:
             outputs.append(_wish(data, start, stop))
         elif number <= _LAST_OF_HEAD:
-            head.take(number, start, stop)
-    if raw and len(raw) != len(inputs):
-        wanted = f"one for each of {len(inputs)} inputs"
-        raise ContractViolationError("raw_input_contents", None, wanted, f"{len(raw)}")
-    tensors = {sent.tensor.name: sent for sent in _sent(data, inputs, raw)}
-    model, _, name = head.texts
-    described = [sent.tensor for sent in tensors.values()]
-    return Message(
-        model, InferRequest(described, name or None, outputs or None, head.parameters), tensors
-    )
-
-
-def _sent(data: bytes, inputs: list[tuple[int, int]], raw: list[memoryview]) -> Iterator[Sent]:
-    known: set[str] = set()
-    for index, (start, stop) in enumerate(inputs):
-        if raw and stop - start <= _KNOWN_BYTES:
-            tensor, contents = _known_input(data[start:stop])
-        else:
-            tensor, contents = _input(data, start, stop)
-        check_input(tensor, known)
-        known.add(tensor.name)
-        if raw:
-            if contents is not None and contents.is_there:
-                raise ContractViolationError(
-                    f"inputs.{tensor.name}", None, "raw_input_contents or contents", "both"
-                )
-            yield Sent(tensor, raw[index])
-        elif contents is None:
-            wanted = "its contents, or raw_input_contents"
-            raise ContractViolationError(f"inputs.{tensor.name}", None, wanted, "neither")
-        else:
-            yield Sent(tensor, None, contents)
-
-
-@lru_cache(maxsize=1024)
-def _known_input(written: bytes) -> tuple[InputTensor, Contents | None]:
-    return _input(written, 0, len(written))
+            reader.take(number, start, stop)
+    request = InferRequest(inputs, reader.id, outputs or None, reader.parameters)
+    return _Beginning(reader.head, request, contents)
 
 
 def _input(data: bytes, start: int, stop: int) -> tuple[InputTensor, Contents | None]:
@@ -220,11 +304,6 @@ def _choice(data: bytes, start: int, stop: int) -> bool | int | float | str | No
     return value
 
 
-def _check_late(count: int, number: int) -> None:
-    if number <= _LAST_OF_HEAD:
-        raise MalformedBodyError(
-            f"model_name, model_version, id and parameters have to be among the first "
-            f"{_HEAD_FIELDS} fields of a message"
-        )
-    if count == _MOST_FIELDS:
+def _check_count(fields: int) -> None:
+    if fields > _MOST_FIELDS:
         raise BodyTooLargeError(f"the message has over {_MOST_FIELDS} fields")

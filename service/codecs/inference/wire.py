@@ -17,8 +17,8 @@ VARINT, FIXED64, LENGTH, FIXED32 = 0, 1, 2, 5
 Field = tuple[int, int, int, int]
 """A field's number, how it is written, and where its value begins and ends."""
 
-_MORE = 0x80
-"""The bit of a byte that says that its number goes on."""
+MORE = 0x80
+"""The bit of a byte that says that its number goes on: one below it is whole."""
 _KEY_BITS = 3
 _VARINT_BYTES = 10
 _SIZES = {FIXED64: 8, FIXED32: 4}
@@ -32,15 +32,15 @@ def fields(data: bytes, at: int, stop: int) -> Iterator[Field]:
     while at < stop:
         key = data[at]
         at += 1
-        if key >= _MORE:
+        if key >= MORE:
             key, at = varint(data, at - 1, stop)
         kind = key & 7
         if kind == LENGTH:
             if at >= stop:
-                raise _cut()
+                raise cut()
             size = data[at]
             at += 1
-            if size >= _MORE:
+            if size >= MORE:
                 size, at = varint(data, at - 1, stop)
             start, at = at, at + size
         elif kind == VARINT:
@@ -50,7 +50,7 @@ def fields(data: bytes, at: int, stop: int) -> Iterator[Field]:
         else:
             raise MalformedBodyError("the message has a field that is written in no known way")
         if at > stop:
-            raise _cut()
+            raise cut()
         number = key >> _KEY_BITS
         if not number:
             raise MalformedBodyError("the message has a field of number 0, which there is none of")
@@ -63,9 +63,9 @@ def varint(data: bytes, at: int, stop: int) -> tuple[int, int]:
     for index in range(min(_VARINT_BYTES, stop - at)):
         byte = data[at + index]
         value |= (byte & 0x7F) << 7 * index
-        if byte < _MORE:
+        if byte < MORE:
             return value & _BELOW_2_64, at + index + 1
-    raise _cut()
+    raise cut()
 
 
 def signed(value: int) -> int:
@@ -79,13 +79,13 @@ def varints(data: memoryview, dtype: str) -> "np.ndarray[Any, Any]":
     Raise MalformedBodyError where the last one is cut, or one is too long.
     """
     whole = np.frombuffer(data, np.uint8)
-    found = np.empty(np.count_nonzero(whole < _MORE), dtype)
+    found = np.empty(np.count_nonzero(whole < MORE), dtype)
     at = count = 0
     while at < len(whole):
         some = whole[at : at + _CHUNK_BYTES]
-        ends = np.flatnonzero(some < _MORE)
+        ends = np.flatnonzero(some < MORE)
         if not len(ends):
-            raise _cut()
+            raise cut()
         some = some[: ends[-1] + 1]
         at += len(some)
         here = found[count : count + len(ends)]
@@ -96,7 +96,7 @@ def varints(data: memoryview, dtype: str) -> "np.ndarray[Any, Any]":
         starts = np.concatenate(([0], ends[:-1] + 1))
         sizes = ends - starts + 1
         if sizes.max() > _VARINT_BYTES:
-            raise _cut()
+            raise cut()
         places = np.arange(len(some)) - np.repeat(starts, sizes)
         bits = (some & 0x7F).astype(np.uint64) << (7 * places).astype(np.uint64)
         here.view("uint64")[:] = np.add.reduceat(bits, starts)
@@ -111,7 +111,8 @@ def text_of(data: bytes, start: int, stop: int, what: str) -> str:
         raise MalformedBodyError(f"{what} is not UTF-8") from None
 
 
-def _cut() -> MalformedBodyError:
+def cut() -> MalformedBodyError:
+    """Return the error for what ends too early."""
     return MalformedBodyError("the message ends, or a part of it does, in the midst of a field")
 
 
@@ -121,7 +122,7 @@ def _cut() -> MalformedBodyError:
 def field(number: int, value: bytes) -> bytes:
     """Write a field of a number up to 15, with its length in front."""
     size = len(value)
-    if size < _MORE:
+    if size < MORE:
         return bytes((number << _KEY_BITS | LENGTH, size)) + value
     return bytes((number << _KEY_BITS | LENGTH,)) + varint_of(size) + value
 
@@ -129,8 +130,8 @@ def field(number: int, value: bytes) -> bytes:
 def varint_of(value: int) -> bytes:
     """Write a number of 64 bits without a sign."""
     parts = bytearray()
-    while value >= _MORE:
-        parts.append(value & 0x7F | _MORE)
+    while value >= MORE:
+        parts.append(value & 0x7F | MORE)
         value >>= 7
     parts.append(value)
     return bytes(parts)

@@ -24,6 +24,7 @@ from tests.support.inference_messages import Input, typed
 
 NAMES = VersionNames("registered", "7", "")
 EMPTY_INPUT = b"\x2a\x00"
+UNKNOWN = b"\x4a\x00"
 
 
 def codec(*inputs: dict[str, Any], **more: Any) -> InferenceMessages:
@@ -62,8 +63,8 @@ def test_fields_may_come_in_any_order_and_in_parts() -> None:
 def test_a_messages_head_is_read_among_its_first_fields() -> None:
     """Behind very many others it is refused, and nothing else is."""
     head = field(1, b"m") + field(2, b"3")
-    assert read_head(EMPTY_INPUT * 4_000 + head)[:2] == ("m", "3")
-    late = EMPTY_INPUT * 4_096 + head
+    assert read_head(UNKNOWN * 4_000 + head)[:2] == ("m", "3")
+    late = UNKNOWN * 4_096 + head
     assert read_head(late)[:2] == ("", "")
     with pytest.raises(MalformedBodyError, match="among the first 4096 fields"):
         read_message(late)
@@ -158,6 +159,30 @@ def test_what_has_no_form_in_bytes_is_not_acceptable() -> None:
     """Integers of which some are missing; REST says them in JSON."""
     with pytest.raises(NotAcceptableError, match="INT64 can't say in binary"):
         answer([1, None])
+
+
+def test_what_was_kept_of_a_message_is_no_other_ones() -> None:
+    """Values differ where all else is the same; all else differs where values are the same."""
+    subject = codec(column("double"))
+    for name in ("m", "n"):
+        for value in (1.0, 2.0):
+            sent = Input(name="a", datatype="FP64", shape=[1])
+            raw = np.float64(value).tobytes()
+            request = ModelInferRequest(model_name=name, inputs=[sent], raw_input_contents=[raw])
+            call, asked = subject.decode(request.SerializeToString())
+            assert (call.columns, msgspec.structs.asdict(asked)["model"]) == ([raw], name)
+
+
+def test_raw_contents_may_stand_anywhere() -> None:
+    """Before, between and behind inputs."""
+    subject = codec(column("double"), column("double", "b"))
+    first, second = (
+        field(5, Input(name=name, datatype="FP64", shape=[1]).SerializeToString()) for name in "ab"
+    )
+    one, two = (field(7, np.float64(value).tobytes()) for value in (1.0, 2.0))
+    wanted = [np.float64(1.0).tobytes(), np.float64(2.0).tobytes()]
+    for parts in ((one, two, first, second), (first, one, second, two), (first, second, one, two)):
+        assert subject.decode(b"".join(parts))[0].columns == wanted
 
 
 def test_messages_of_many_parts_are_for_workers() -> None:
