@@ -7,6 +7,7 @@ single tensor of [N, columns]; a tensor signature its tensors, and a single one 
 import base64
 import binascii
 from collections.abc import Callable, Generator, Mapping
+from math import isfinite
 from typing import Any
 
 import msgspec
@@ -14,7 +15,7 @@ import numpy as np
 
 from service.codecs.bounds import Bounds
 from service.codecs.inference.casts import cast
-from service.codecs.inference.datatypes import BYTES, UNNAMED_INPUT
+from service.codecs.inference.datatypes import BYTES, DATATYPES, DTYPES, UNNAMED_INPUT
 from service.codecs.inference.elements import Elements, Read
 from service.codecs.inference.request import Sent, text
 from service.contracts.contract import Contract, InputSpec, Layout, Values
@@ -23,6 +24,8 @@ from service.contracts.mlflow_types import SCALARS, Moment, dec_hook, element_ty
 from service.core.errors import ContractViolationError
 
 _ITEM = "float64"
+_PLAIN = frozenset({"double", "float", "long", "integer"})
+"""The types whose bytes are taken as they are, where their tensor's datatype is their own."""
 _LISTED = {"double": "FP64", "long": "INT64", "integer": "INT32", "boolean": "BOOL"}
 """The datatype whose elements in JSON are a type's own values, so that nothing need be cast."""
 
@@ -39,6 +42,12 @@ class Inputs:
             for spec, raw in zip(contract.taken, self._described, strict=True)
             if spec.type != "tensor" and spec.type not in SCALARS
         }
+
+        self._plain = [
+            DATATYPES.get(spec.dtype, "") if spec.required and spec.type in _PLAIN else ""
+            for spec in contract.taken
+        ]
+        """The datatype of each input whose bytes are taken as they are, '' of others."""
 
     def read(
         self, tensors: Mapping[str, Sent], bounds: Bounds
@@ -61,6 +70,7 @@ class Inputs:
         self, tensors: Mapping[str, Sent], bounds: Bounds
     ) -> Generator[None, None, tuple[int, list[Values]]]:
         rows, first = 0, ""
+        most_rows = bounds.rows
         values: list[Values] = []
         for index, spec in enumerate(self._contract.taken):
             if index:
@@ -72,6 +82,11 @@ class Inputs:
                         f"inputs.{spec.name}", None, "a tensor of this name", "none"
                     )
                 values.append([])
+                continue
+            plain = _plain(found, self._plain[index], most_rows)
+            if plain is not None and (not first or len(plain) == rows):
+                rows, first = len(plain), first or spec.name
+                values.append(plain)
                 continue
             listed = self._listed[index]
             read = Read(found, bounds, nulls=not spec.required, listed=listed)
@@ -180,6 +195,26 @@ class Inputs:
             elements = cast(read, elements, dtype, nulls=False)
         rows: list[Any] = elements.reshape(read.shape).tolist()
         return rows
+
+
+def _plain(sent: Sent, datatype: str, most_rows: int) -> "np.ndarray[Any, Any] | None":
+    """Return a column that is taken as its bytes are; None where more is to be looked at.
+
+    That is what most tensors in binary are, and takes a third of the time.
+    """
+    tensor, data, _ = sent
+    shape = tensor.shape
+    if data is None or not datatype or tensor.datatype != datatype:
+        return None
+    if not shape or (len(shape) > 1 and shape[1:] != [1]) or not 0 < shape[0] <= most_rows:
+        return None
+    if len(data) != shape[0] * int(datatype[-2:]) // 8:
+        return None
+    found = np.frombuffer(data, DTYPES[datatype])
+    if datatype[0] == "F":
+        is_finite = isfinite(found.item()) if len(found) == 1 else np.isfinite(found).all()
+        return found if is_finite else None
+    return found
 
 
 def _single(tensors: Mapping[str, Sent]) -> Sent:

@@ -184,15 +184,18 @@ def _raw_alone(data: bytes, at: int) -> list[memoryview] | None:
     """
     found: list[memoryview] = []
     view, stop = memoryview(data), len(data)
-    while at < stop:
+    if stop - at > 2 * _MOST_FIELDS:
+        _check_count(sum(1 for _ in wire.fields(data, at, stop)))
+    while at + 1 < stop:
         if data[at] != _RAW_KEY:
             return None
-        size, at = wire.varint(data, at + 1, stop)
+        size, at = data[at + 1], at + 2
+        if size >= wire.MORE:
+            size, at = wire.varint(data, at - 1, stop)
         found.append(view[at : at + size])
         at += size
-        if at > stop:
-            raise wire.cut()
-        _check_count(len(found))
+    if at != stop:
+        raise wire.cut()
     return found
 
 

@@ -134,8 +134,9 @@ class GrpcServer:
 
 
 def _add(server: grpc.aio.Server, service: str, handlers: dict[str, Any]) -> None:
+    # Not registered, as generated code has it: each such method is one more task that the library
+    # waits for anew at each call.
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, handlers),))
-    server.add_registered_method_handlers(service, handlers)
 
 
 def _handler(kind: Any, answer: Callable[[Any, Context], Any]) -> Any:
