@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from tests.support import footprint
+from tests.support.scrapes import read, total
 from tools import running_service
 from tools.load import Hammer
 from tools.mlflow_server import MlflowServer, unique_name
@@ -70,6 +71,12 @@ class Many:
         """Return what is known of a model."""
         answer: dict[str, Any] = self.service.get(path(name, "info")).raise_for_status().json()
         return answer
+
+    def counted(self, name: str) -> float:
+        """Return how many requests to version 1 of a model were answered, by `/metrics`."""
+        seen = read(self.service.get("/metrics").raise_for_status().text)
+        labels = (f"model={name}", "version=1", "outcome=ok")
+        return total(seen, "hotswap_requests_total", *labels)
 
     def wait_serving(self, name: str, version: str) -> None:
         """Wait until a version serves under a name."""
@@ -242,16 +249,24 @@ def test_models_come_and_go_while_others_answer(many: Many) -> None:
         assert many.predict(PLAIN).json()["predictions"] == [{"y": 3.0}]
         assert many.service.client.delete(path("twin", "pin")).status_code == 200
         gone = many.info(ODD)["serving"]["pool"]["pids"]
+        assert many.predict(ODD).status_code == 200
         many.write_all(without=ODD)
         many.service.wait_until(lambda: many.predict(ODD).status_code == 404, "it is gone")
         many.service.wait_until(
             lambda: not any(map(psutil.pid_exists, gone)), "and so are its workers"
         )
+        counted = many.counted(ODD)
+        assert counted > 0
+        many.write_all()
+        many.wait_serving(ODD, "1")
+        assert many.predict(ODD).status_code == 200
+        assert many.counted(ODD) == counted + 1, "it counts on"
     assert {(seen.status, seen.version) for seen in hammer.all} == {(200, "1")}
 
 
 def test_new_settings_come_into_force_without_a_failed_request(many: Many) -> None:
-    """The version is opened anew beside the one that serves, which answers meanwhile."""
+    """The version is opened anew beside the one that serves, and both count into one series."""
+    before = many.counted(PLAIN)
     with Hammer(many.service.url, CLIENTS, path=path(PLAIN, "predict")) as hammer:
         changed = many.table(PLAIN, workers=2, max_batch_rows=7)
         many.write_all(changed, without=PLAIN)
@@ -262,6 +277,7 @@ def test_new_settings_come_into_force_without_a_failed_request(many: Many) -> No
             lambda: many.info(PLAIN)["serving"]["pool"]["alive"] == 2, "with two workers"
         )
     assert {(seen.status, seen.version) for seen in hammer.all} == {(200, "1")}
+    assert many.counted(PLAIN) - before == len(hammer.all)
 
 
 @pytest.mark.parametrize(

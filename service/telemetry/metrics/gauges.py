@@ -22,7 +22,7 @@ class ServingGauges(msgspec.Struct, frozen=True, kw_only=True):
 class ModelGauges(msgspec.Struct, frozen=True, kw_only=True):
     """One model under its name in this service.
 
-    `live` are the versions of which anything is left. Versions are texts, '' for those of runs.
+    `live` are the versions of which anything is left. Versions are texts: a run's is its id.
     """
 
     name: str

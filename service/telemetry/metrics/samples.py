@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 
 import msgspec
 
+from service.core.versions import version_number
 from service.telemetry.metrics import families
 from service.telemetry.metrics.counts import Histogram, ModelCounts, VersionCounts
 from service.telemetry.metrics.families import Family
@@ -78,9 +79,9 @@ def _of_gauges(gauges: ModelGauges) -> Iterator[Sample]:
         (families.PINNED, gauges.pinned),
         (families.SERVED, served),
     ):
-        # A run's version has no number.
-        if version is not None and version.isdigit():
-            yield Sample(family, labels, int(version))
+        # A run has no number, and an id of digits is none.
+        if version is not None and (number := version_number(version)) is not None:
+            yield Sample(family, labels, int(number))
 
 
 def _of_serving(labels: tuple[str, str], serving: ServingGauges) -> Iterator[Sample]:

@@ -197,6 +197,15 @@ async def test_what_serves_is_shown_with_its_workers(service: Service) -> None:
 ANSWERED = "hotswap_requests_total{model=m,outcome=ok,version=1}"
 
 
+@pytest.mark.parametrize("version", ["m-4f1c", "8" * 32, "0b" * 16])
+async def test_an_id_of_a_run_or_logged_model_is_no_number(service: Service, version: str) -> None:
+    """It stands in labels alone."""
+    service.serving = msgspec.structs.replace(SERVING, version=version)
+    seen = await service.scrape()
+    assert "hotswap_served_version{model=m}" not in seen
+    assert seen[f"hotswap_workers_wanted{{model=m,version={version}}}"] == 2
+
+
 async def test_a_version_that_is_gone_is_shown_for_ten_minutes(
     service: Service, observer: MetricsObserver
 ) -> None:
