@@ -33,7 +33,8 @@ def test_nothing_blocks_the_event_loop(mlflow_server: MlflowServer, tmp_path: Pa
             assert service.post("/reload-model").json()["model_version"] == "1"
             assert service.predict({"a": "x"}).status_code == 400
             assert service.info()["loaded"]
-            assert service.get("/metrics").status_code == 200
+            for path in ("/metrics", "/schema/openapi.json", "/docs", "/docs/swagger-ui-bundle.js"):
+                assert service.get(path).status_code == 200
             service.wait_until(
                 lambda: any(e.get("event") == "version gone" for e in service.events()),
                 "the version before is gone",
