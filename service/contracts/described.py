@@ -102,7 +102,8 @@ def output_schemas(contract: Contract, *, non_finite_is_null: bool) -> dict[str,
             schema = _output(spec.type, described)
         if non_finite_is_null:
             schema = _with_nulls(schema)
-        schemas[spec.name] = nullable(schema) if described.get("required") is False else schema
+        # Whatever the signature says: a value that the model leaves out is null.
+        schemas[spec.name] = nullable(schema)
     return schemas
 
 

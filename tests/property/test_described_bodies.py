@@ -3,17 +3,14 @@
 import json
 from typing import Any
 
-import msgspec
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from jsonschema_rs import Draft202012Validator
 
 from service.contracts.choose import contract_for
 from service.contracts.contract import Contract, Layout
 from service.core.errors import ContractViolationError, MalformedBodyError
-from service.handlers.description import Described, Description, Serving
-from service.handlers.predictions.described import describe
+from tests.support.described_bodies import Validators, why_not
 from tests.support.envelopes import decoded
 
 TEXTS = st.text(max_size=6)
@@ -156,25 +153,12 @@ def is_taken(contract: Contract, body: bytes) -> bool:
     return True
 
 
-def validator_of(contract: Contract) -> Draft202012Validator:
-    """Return what tells whether a body fits the document's schema."""
-    document = Description()
-    serving = Serving("m", "1", contract, b"", non_finite_is_null=False)
-    describe(document, (Described("m", "m", is_default=True, serving=serving),))
-    operation = msgspec.json.decode(document.paths["/predict"]["post"])
-    schema = {
-        **operation["requestBody"]["content"]["application/json"]["schema"],
-        "components": {"schemas": json.loads(msgspec.json.encode(document.schemas))},
-    }
-    return Draft202012Validator(schema, validate_formats=True)
-
-
 @pytest.mark.parametrize("refuse_unknown", [False, True])
 @pytest.mark.parametrize("name", SIGNATURES)
 def test_the_schema_takes_what_the_contract_takes(name: str, *, refuse_unknown: bool) -> None:
     """Types, bounds, nulls, names that are missing or unknown, params, both forms."""
     contract = contract_for("m", SIGNATURES[name], refuse_unknown=refuse_unknown)
-    validator = validator_of(contract)
+    validator = Validators(contract).request
     seen: set[bool] = set()
 
     @settings(max_examples=40, deadline=None, derandomize=True)
@@ -183,9 +167,7 @@ def test_the_schema_takes_what_the_contract_takes(name: str, *, refuse_unknown: 
         # No schema says of a value of any type how large the integers within it are.
         assume(name != "any" or not has_large_integer(body))
         taken = is_taken(contract, json.dumps(body).encode())
-        assert validator.is_valid(body) == taken, [
-            *(error.message for error in validator.iter_errors(body)),
-        ]
+        assert validator.is_valid(body) == taken, why_not(validator, body)
         seen.add(taken)
 
     check()

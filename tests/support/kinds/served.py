@@ -92,6 +92,12 @@ class Served:
             raise NonFinitePredictionError(predictions.non_finite[0])
         return predictions
 
+    def as_sent(self, rows: Rows, params: Mapping[str, Any]) -> tuple[Any, Any]:
+        """Return the JSON of a request for rows, and of its answer, as they are on the wire."""
+        answered = self.answer(self.call(rows, params))
+        written = self.codec.encode(answered, 0, answered.rows, BY_ROWS, VersionNames("m", "1"))
+        return json.loads(self._body(rows, params)), json.loads(written)
+
     def alone(self, rows: Rows, params: Mapping[str, Any]) -> list[Any]:
         """Return the answers to rows, an object each."""
         answered = self.answer(self.call(rows, params))

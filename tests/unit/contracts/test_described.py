@@ -127,25 +127,25 @@ def test_params_are_of_their_types_and_have_defaults() -> None:
     ("outputs", "schemas"),
     [
         (None, {}),
-        ([column("double")], {"prediction": {"type": "number"}}),
+        ([column("double")], {"prediction": {"type": ["number", "null"]}}),
         ([column("long", "y", required=False)], {"y": {"type": ["integer", "null"]}}),
         (
             [column("double"), column("string")],
             {
                 "prediction": {
-                    "type": "array",
+                    "type": ["array", "null"],
                     "items": {"anyOf": [{"type": "number"}, {"type": "string"}]},
                     "minItems": 2,
                     "maxItems": 2,
                 }
             },
         ),
-        ([tensor("float32", -1, 1)], {"prediction": {"type": "number"}}),
+        ([tensor("float32", -1, 1)], {"prediction": {"type": ["number", "null"]}}),
         (
             [tensor("float32", -1, 2, -1)],
             {
                 "prediction": {
-                    "type": "array",
+                    "type": ["array", "null"],
                     "minItems": 2,
                     "maxItems": 2,
                     "items": {"type": "array", "items": {"type": "number"}},
@@ -154,12 +154,12 @@ def test_params_are_of_their_types_and_have_defaults() -> None:
         ),
         (
             [{"type": "array", "items": {"type": "double"}, "name": "l"}],
-            {"l": {"type": "array", "items": {"type": "number"}}},
+            {"l": {"type": ["array", "null"], "items": {"type": "number"}}},
         ),
     ],
 )
 def test_outputs_are_what_the_signature_says(outputs: Any, schemas: dict[str, Any]) -> None:
-    """Without bounds: an answer is given as the model has it."""
+    """Without bounds, and null for what is left out: an answer is given as the model has it."""
     subject = contract(column("double", "x"), outputs=outputs)
     assert output_schemas(subject, non_finite_is_null=False) == schemas
 

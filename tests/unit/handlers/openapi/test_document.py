@@ -25,12 +25,10 @@ SIGNATURE = {
 EXAMPLE = b'{"instances": [{"x": 1.5}, {"x": 2, "n": 3}], "params": {"p": 1.0}}'
 
 
-def serving(
-    version: str = "1", *, refuse: bool = False, example: bytes = EXAMPLE, nulls: bool = False
-) -> Serving:
+def serving(version: str = "1", *, refuse: bool = False, example: bytes = EXAMPLE) -> Serving:
     """Return a version of the signature above."""
     contract = contract_for("m", SIGNATURE, refuse_unknown=refuse)
-    return Serving("m", version, contract, example, nulls)
+    return Serving("m", version, contract, example, non_finite_is_null=False)
 
 
 def described(name: str, now: Serving | None, *, is_default: bool = False) -> Described:
@@ -82,11 +80,14 @@ def test_other_fields_are_as_the_setting_says(*, refuse: bool) -> None:
 
 
 def test_answers_are_as_the_signature_and_the_settings_say() -> None:
-    """Null where the signature allows it, and for numbers where NON_FINITE does."""
-    plain = schemas_of(document(described("m", serving())))["m.Prediction"]
-    assert plain["properties"] == {"y": {"type": "number"}, "why": {"type": ["string", "null"]}}
-    nulls = schemas_of(document(described("m", serving(nulls=True))))["m.Prediction"]
-    assert nulls["properties"]["y"] == {"type": ["number", "null"]}
+    """By name and type; null stands for what a model leaves out."""
+    answer = schemas_of(document(described("m", serving())))["m.Prediction"]
+    assert answer["properties"] == {
+        "y": {"type": ["number", "null"]},
+        "why": {"type": ["string", "null"]},
+    }
+    assert answer["required"] == ["y", "why"]
+    assert answer["additionalProperties"] is False
 
 
 def test_the_input_example_is_shown_in_each_form() -> None:
