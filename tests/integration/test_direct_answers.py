@@ -49,7 +49,7 @@ def service(
     with running_service.start(
         tmp_path_factory.mktemp("direct"),
         mlflow_server.uri,
-        models=f"tiny=models:/{name}@champion",
+        models=f"tiny=models:/{name}@champion,absent=models:/{unique_name('absent')}@champion",
         default_model="tiny",
         max_body_bytes=LIMIT_BYTES,
     ) as running:
@@ -84,6 +84,8 @@ def test_both_ways_tell_the_same(service: RunningService, body: bytes) -> None:
         ("/v2/models/tiny/infer", TENSOR % (b"2.5", b""), 200),
         ("/v2/models/tiny/versions/1/infer", TENSOR % (b"2.5", b""), 200),
         ("/v2/models/tiny/versions/2/infer", TENSOR % (b"2.5", b""), 404),
+        ("/v2/models/absent/infer", TENSOR % (b"2.5", b""), 503),
+        ("/models/absent/invocations", SPLIT % (b"3.5", b""), 503),
         ("/v2/models/nobody/infer", TENSOR % (b"2.5", b""), 404),
         ("/v2/models/tiny/infer", TENSOR % (b'"x"', b""), 400),
         ("/v2/models/tiny/infer", TENSOR % (b"2.5", b', "outputs": [{"name": "z"}]'), 400),

@@ -44,7 +44,13 @@ class Deployed:
 @pytest.fixture
 def app() -> Any:
     """Answer predictions as the service does that is full, and everything else by an echo."""
-    return direct_answers(echo, Full(), lambda _: Deployed(), LIMITS.max_body_bytes)
+    direct = direct_answers(echo, Full(), lambda _: Deployed(), LIMITS.max_body_bytes)
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        # As Litestar does around it: uvicorn takes coroutine functions alone.
+        await direct(scope, receive, send)
+
+    return application
 
 
 @pytest.mark.parametrize(

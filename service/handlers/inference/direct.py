@@ -11,7 +11,7 @@ from service.deployment import Deployment
 from service.handlers.answer import Answer, RawHeaders
 from service.handlers.compression import wanted_coding
 from service.handlers.direct import MOST_DIGITS, Head
-from service.handlers.inference.addressed import paths
+from service.handlers.inference.addressed import paths, served
 from service.handlers.inference.faults import answer_of
 from service.serving.dataplane import EncodedAnswer
 from service.serving.interface import EncodedRequest
@@ -40,18 +40,15 @@ class DirectInference:
     ) -> tuple[EncodedRequest, float | None]:
         """Return the body behind its frame, and its parameter `timeout`.
 
-        Raise MalformedBodyError and ContractViolationError.
+        Raise NoVersionError, MalformedBodyError and ContractViolationError.
         """
         json_bytes = _json_bytes(head)
         if json_bytes is None:
             json_bytes = sum(map(len, chunks))
         before = before_request(json_bytes, deployment.name)
         body = b"".join((before, *chunks))
-        model = deployment.routes.current
-        timeout_s = None
-        if model is not None:
-            start = len(before)
-            timeout_s = timeout_s_in(body, start, start + json_bytes, model.contract)
+        start, contract = len(before), served(deployment, None).contract
+        timeout_s = timeout_s_in(body, start, start + json_bytes, contract)
         return EncodedRequest(body, INFERENCE, INFERENCE), timeout_s
 
     def answer(self, head: Head, answered: EncodedAnswer) -> Answer:
