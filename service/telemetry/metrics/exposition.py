@@ -18,6 +18,7 @@ from service.telemetry.metrics.samples import Sample, samples
 
 _TOTAL = "_total"
 _TYPES = {Kind.UNTYPED: "unknown"}
+_VERSIONS = frozenset({"", "0.0.1", "0.0.4", "1.0.0"})
 _GZIP_LEVEL = 4
 """Higher ones take several times as long for a few per cent."""
 
@@ -34,11 +35,28 @@ def exposition(
     snapshot: Snapshot, accept: str, *, compat: Collection[Compat] = (), may_gzip: bool = False
 ) -> Exposition:
     """Write a snapshot in the format that `accept` asks for. It takes long: not on the loop."""
-    encode, content_type = choose_encoder(accept)
+    encode, content_type = choose_encoder(_readable(accept))
     body = encode(SnapshotCollector(snapshot, compat))
     if may_gzip:
         body = gzip.compress(body, _GZIP_LEVEL, mtime=0)
     return Exposition(body, content_type, may_gzip)
+
+
+def _readable(accept: str) -> str:
+    """Return the kinds that are accepted in versions that there are.
+
+    prometheus-client raises TypeError for a version that is no number, and repeats any other one.
+    """
+    return ",".join(kind for kind in accept.split(",") if _version(kind) in _VERSIONS)
+
+
+def _version(kind: str) -> str:
+    """Return the version that one kind in `Accept` names, as prometheus-client finds it."""
+    for parameter in kind.split(";"):
+        name, _, value = parameter.strip().partition("=")
+        if name == "version":
+            return value
+    return ""
 
 
 class SnapshotCollector(Collector):

@@ -1,12 +1,7 @@
 """What is counted of a deployment's events, and what a scrape shows of it."""
 
-import gzip
-from collections.abc import Callable
-
 import msgspec
 import pytest
-from prometheus_client.openmetrics.parser import text_string_to_metric_families as open_families
-from prometheus_client.parser import text_string_to_metric_families as plain_families
 
 from service.core import errors
 from service.core.errors import (
@@ -20,65 +15,19 @@ from service.core.events import PromotionOutcome, Trigger
 from service.core.states import State
 from service.core.verdicts import Outcome, Verdict
 from service.telemetry.metrics.compat import Compat
-from service.telemetry.metrics.exposition import exposition
-from service.telemetry.metrics.families import FAMILIES, Kind
-from service.telemetry.metrics.gauges import ModelGauges, ServingGauges
-from service.telemetry.metrics.metrics import KEPT_S, Metrics
+from service.telemetry.metrics.metrics import KEPT_S
 from service.telemetry.metrics.observer import MetricsObserver
 from service.telemetry.metrics.outcomes import INTERNAL, outcome_of
 from service.telemetry.observer import EVENTS, NullObserver
 from tests.support.fake_source import a_version
-from tests.support.scrapes import read
+from tests.support.metered import SERVING, Service
 from tests.unit.telemetry.test_observer import TOLD
 
 ONE, TWO = a_version(1), a_version(2)
-OPEN_METRICS = "application/openmetrics-text; version=1.0.0"
 NOT_COUNTED = {
     "version_stored": "how long it took is the step `fetch`, and a digest is no number",
 }
 """Events that no metric has, and why."""
-SERVING = ServingGauges(
-    version="1",
-    digest="abc",
-    run_id="run",
-    python="3.11.9",
-    predictor="compiled",
-    pending=2,
-    unanswered=3,
-    workers_wanted=2,
-    workers={"idle": 1, "busy": 1},
-)
-
-
-class Service:
-    """One model's gauges and a clock, as metrics ask for them."""
-
-    def __init__(self) -> None:
-        self.now_s = 0.0
-        self.models = {"m": frozenset({"1"})}
-        self.serving: ServingGauges | None = None
-        self.metrics = Metrics(self.look, lambda: self.now_s)
-
-    def look(self) -> list[ModelGauges]:
-        """Return how each model stands."""
-        return [
-            ModelGauges(
-                name=name,
-                ready=True,
-                promoted="2",
-                pinned=None,
-                registry_age_s=1.5,
-                failed_passes=0,
-                serving=self.serving,
-                live=live,
-            )
-            for name, live in self.models.items()
-        ]
-
-    async def scrape(self, *compat: Compat) -> dict[str, float]:
-        """Return what a scrape shows: each number under its name and labels."""
-        body = exposition(await self.metrics.snapshot(), "", compat=compat).body.decode()
-        return read(body)
 
 
 @pytest.fixture
@@ -283,64 +232,6 @@ async def test_two_registered_models_versions_of_one_number_are_one_series(
     observer.request_answered(ONE, 1, 0.1)
     observer.request_answered(msgspec.structs.replace(ONE, name="other"), 1, 0.1)
     assert (await service.scrape())[ANSWERED] == 2
-
-
-@pytest.mark.parametrize(
-    ("accept", "content_type", "parse"),
-    [
-        ("", "text/plain; version=0.0.4; charset=utf-8", plain_families),
-        ("*/*", "text/plain; version=0.0.4; charset=utf-8", plain_families),
-        (f"{OPEN_METRICS},*/*;q=0.1", OPEN_METRICS, open_families),
-    ],
-)
-async def test_the_format_is_the_one_that_is_accepted(
-    service: Service,
-    observer: MetricsObserver,
-    accept: str,
-    content_type: str,
-    parse: Callable[[str], object],
-) -> None:
-    """Both hold the same names, and parsers of both read them."""
-    service.serving = SERVING
-    _tell_all(observer)
-    observer.request_failed(None, NoVersionError("none"), 0.0)
-    observer.promotion_ended(TWO, PromotionOutcome.ROLLED_BACK, "")
-    written = exposition(
-        (await service.metrics.snapshot()), accept, compat=tuple(Compat), may_gzip=True
-    )
-    assert written.content_type.startswith(content_type)
-    body = gzip.decompress(written.body).decode()
-    families = list(parse(body))  # type: ignore[call-overload]
-    assert {family.name for family in families} >= {
-        family.name.removesuffix("_total") if family.kind is Kind.COUNTER else family.name
-        for family in FAMILIES
-        if "pinned" not in family.name
-    }
-    assert 'hotswap_requests_total{model="m",outcome="ok",version="2"} 1' in body
-
-
-async def test_a_snapshot_stays_as_it_was(service: Service, observer: MetricsObserver) -> None:
-    """It is written by another thread while the loop counts on."""
-    _tell_all(observer)
-    snapshot = await service.metrics.snapshot()
-    before = exposition(snapshot, "", compat=tuple(Compat)).body
-    _tell_all(observer)
-    observer.request_answered(TWO, 1, 0.1)
-    service.metrics.loop_lag.note(1.0)
-    assert exposition(snapshot, "", compat=tuple(Compat)).body == before
-
-
-def _tell_all(observer: MetricsObserver) -> None:
-    for event in EVENTS:
-        getattr(observer, event)(*TOLD[event])
-
-
-async def test_labels_hold_any_name(service: Service) -> None:
-    """A model's name may hold what the format has to escape."""
-    name = 'a "b"\\c größe'
-    service.models = {name: frozenset({"1"})}
-    service.metrics.observer(name).request_answered(ONE, 1, 0.1)
-    assert (await service.scrape())[f"hotswap_rows_total{{model={name},version=1}}"] == 1
 
 
 def test_every_error_that_a_request_can_meet_has_an_outcome() -> None:
