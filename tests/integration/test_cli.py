@@ -50,6 +50,17 @@ def test_a_port_in_use_is_one_line_and_status_1(tmp_path: Path) -> None:
     assert "PORT" in line
 
 
+def test_a_port_of_grpc_in_use_is_one_line_and_names_its_setting(tmp_path: Path) -> None:
+    """Before anything is started."""
+    with listen("127.0.0.1", 0) as taken:
+        port = str(taken.getsockname()[1])
+        ended = hotswap(tmp_path, "serve", PORT="0", GRPC_PORT=port)
+    assert ended.returncode == 1
+    [line] = ended.stderr.splitlines()
+    assert f"port {port} on 127.0.0.1 is in use" in line
+    assert "set GRPC_PORT to another" in line
+
+
 @pytest.mark.parametrize("option", ["--port", "--mlflow-port"])
 def test_the_demo_names_the_option_of_a_port_in_use(tmp_path: Path, option: str) -> None:
     """It checks both before it starts anything."""

@@ -6,6 +6,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 HEAVY = (
+    "google",
+    "grpc",
     "llvmlite",
     "mlflow",
     "onnxruntime",

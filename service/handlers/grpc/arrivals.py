@@ -15,6 +15,10 @@ _SLOW_S = 1.0
 """A message that is not there after so long is slow, and counts as one of the largest size."""
 
 
+class LateMessageError(Exception):
+    """A call whose message does not come in time."""
+
+
 class Arrivals:
     """Reads the one message of each call, and gives up those that take too long.
 
@@ -32,7 +36,7 @@ class Arrivals:
     async def message_of(self, context: Context) -> bytes | None:
         """Return a call's message, None where it ends without one.
 
-        Raise TimeoutError where it comes too late, and OverloadedError where too many are slow.
+        Raise LateMessageError where it comes too late, and OverloadedError where too many are slow.
         """
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - gRPC makes one for each call
@@ -59,7 +63,7 @@ class Arrivals:
             for index, task in enumerate(slow):
                 if now_s - self._since[task] > self._timeout_s:
                     late = f"no message came within {self._timeout_s:g} s (BODY_TIMEOUT_S)"
-                    self._give_up(task, TimeoutError(late))
+                    self._give_up(task, LateMessageError(late))
                 elif len(slow) - index > self._most_slow:
                     self._give_up(task, OverloadedError("too many messages come slowly"))
 

@@ -1,14 +1,16 @@
 """`ModelInfer`: a message in, a message out, by the data plane of every other protocol."""
 
+import asyncio
+
 import grpc
 
 from service.codecs.catalog import INFERENCE_MESSAGES
 from service.codecs.inference.message import read_head
 from service.codecs.inference.timeout import timeout_s_of
-from service.core.errors import AnswerTooLargeError
+from service.core.errors import AnswerTooLargeError, ShuttingDownError
 from service.deployments import Deployments
 from service.handlers.deadline import deadline_in
-from service.handlers.grpc.arrivals import Arrivals
+from service.handlers.grpc.arrivals import Arrivals, LateMessageError
 from service.handlers.grpc.context import Context
 from service.handlers.grpc.faults import end, fail
 from service.handlers.inference.addressed import served
@@ -32,19 +34,35 @@ class Infer:
         self._dataplane = dataplane
         self._arrivals = arrivals
         self._most_bytes = most_bytes
+        self._open = 0
+        self._is_ending = False
+        self._answered = asyncio.Event()
+
+    async def drained(self) -> None:
+        """Refuse what comes from now on, and return once all that came before is answered."""
+        self._is_ending = True
+        while self._open:
+            self._answered.clear()
+            await self._answered.wait()
 
     async def answer(self, _: object, context: Context) -> bytes:
         """Answer a call; errors are the call's status."""
+        if self._is_ending:
+            return fail(context, ShuttingDownError("the service is ending"))
+        self._open += 1
         try:
-            try:
-                message = await self._arrivals.message_of(context)
-            except TimeoutError as late:
-                return end(context, grpc.StatusCode.DEADLINE_EXCEEDED, str(late))
+            message = await self._arrivals.message_of(context)
             if message is None:
                 return end(context, grpc.StatusCode.INVALID_ARGUMENT, "the call has no message")
             return await self._answer(message, context)
+        except LateMessageError as late:
+            return end(context, grpc.StatusCode.DEADLINE_EXCEEDED, str(late))
         except Exception as error:  # noqa: BLE001 - whatever it is, it is answered in one place
             return fail(context, error)
+        finally:
+            self._open -= 1
+            if not self._open:
+                self._answered.set()
 
     async def _answer(self, message: bytes, context: Context) -> bytes:
         head = read_head(message)

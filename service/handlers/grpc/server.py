@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
+import anyio
 import grpc
 import structlog
 from google.protobuf.message import DecodeError
@@ -33,6 +34,9 @@ _MILLISECONDS = 1_000
 _IDLE_S = 600
 """A connection without calls is closed after so long; libraries open it again by themselves."""
 
+_REFUSED_S = 0.2
+"""So long calls are refused with UNAVAILABLE before the listener closes: callers go elsewhere."""
+
 _log = structlog.get_logger("grpc")
 
 
@@ -50,6 +54,7 @@ class GrpcServer:
         self._calls = Calls(deployments)
         self._health = Health(deployments, frozenset({"", _PROTOCOL.full_name}))
         self._server: grpc.aio.Server | None = None
+        self._one_stop = asyncio.Lock()
 
     @asynccontextmanager
     async def running(self, grace_s: float) -> AsyncIterator[None]:
@@ -77,10 +82,22 @@ class GrpcServer:
                 await watch
 
     async def stop(self, grace_s: float) -> None:
-        """Take no new calls, and return once those under way are answered, or that time is over."""
-        if self._server is not None:
+        """Refuse new calls, and return once those under way are answered, or that time is over.
+
+        The library ends calls with CANCELLED that it has taken and not begun with: so it goes on
+        until those under way are answered, and as long as callers take to notice.
+        """
+        async with self._one_stop:
+            server, self._server = self._server, None
+            if server is None:
+                return
+            began_s = asyncio.get_running_loop().time()
             self._health.end()
-            await self._server.stop(grace_s)
+            with anyio.move_on_after(grace_s):
+                await self._infer.drained()
+                await asyncio.sleep(_REFUSED_S)
+            left_s = began_s + grace_s - asyncio.get_running_loop().time()
+            await server.stop(max(0.0, left_s))
 
     def _options(self) -> list[tuple[str, Any]]:
         service = self._service

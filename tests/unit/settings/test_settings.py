@@ -385,3 +385,12 @@ def test_the_reported_name_is_the_pointers_or_the_one_given(
 ) -> None:
     """A run is named by MODEL_NAME, and never by that variable's default."""
     assert the_one(load_settings(values)).reported_name == name
+
+
+def test_a_port_of_grpc_wants_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is said at the start, with what to install."""
+    assert load_settings({"MODEL_NAME": "m", "GRPC_PORT": "50051"}).service.grpc_port == 50051
+    monkeypatch.setattr(service_module, "find_spec", lambda _: None)
+    assert load_settings({"MODEL_NAME": "m"}).service.grpc_port == 0
+    with pytest.raises(SettingsError, match=r"^GRPC_PORT=50051 is wrong: .*hotswap\[grpc\]"):
+        load_settings({"MODEL_NAME": "m", "GRPC_PORT": "50051"})
