@@ -36,6 +36,7 @@ _ERROR = "direct_error"
 _HOST, _LENGTH, _ENCODING = b"host", b"content-length", b"content-encoding"
 _READ = frozenset({_HOST, _LENGTH, _ENCODING, TIMEOUT, REQUEST_ID})
 
+Headers = Sequence[tuple[bytes, bytes]]
 Head = Mapping[bytes, bytes]
 """The headers of a request that are looked at here."""
 
@@ -114,9 +115,8 @@ class DirectAnswers:
         if asked is None or deployment is None:
             # The handler says which models there are.
             return self._app(scope, receive, send)
-        read = self._read
-        found = [header for header in scope["headers"] if header[0] in read]
-        head = dict(found)
+        headers: Headers = scope["headers"]  # type: ignore[assignment]
+        head = dict(headers)
         length = head.get(_LENGTH, b"")
         is_told = length.isdigit() and len(length) <= MOST_DIGITS
         body_bytes = int(length) if is_told else 0
@@ -134,7 +134,7 @@ class DirectAnswers:
             is_told
             and body_bytes <= self._max_body_bytes
             # What comes twice, or was encoded, is for the handler to understand.
-            and len(head) == len(found)
+            and (len(head) == len(headers) or not self._has_twice(headers))
             and _ENCODING not in head
             and self._may_have(head.get(_HOST))
             and asked.protocol.is_usual(head)
@@ -180,7 +180,17 @@ class DirectAnswers:
         except Exception as error:  # noqa: BLE001 - whatever it is, it is answered in one place
             await self._pass_on(error, scope, receive, send)
             return
-        await _send(answer, named, send)
+        await send(_start_of(answer, named))
+        if isinstance(answer.body, bytes):
+            # As a rule.
+            await send({"type": "http.response.body", "body": answer.body, "more_body": False})
+        else:
+            await _send_parts(answer, send)
+
+    def _has_twice(self, headers: Headers) -> bool:
+        """Tell whether one that is looked at is there twice."""
+        names = [name for name, _ in headers if name in self._read]
+        return len(names) > len(set(names))
 
     def _may_have(self, host: bytes | None) -> bool:
         if host is None or host == self._usual_host:
@@ -227,17 +237,23 @@ async def _read(receive: Receive) -> list[bytes] | None:
             return chunks
 
 
-async def _send(answer: Answer, named: tuple[bytes, bytes], send: Send) -> None:
-    left = len(answer.body)
-    start: HTTPResponseStartEvent = {
+def _start_of(answer: Answer, named: tuple[bytes, bytes]) -> HTTPResponseStartEvent:
+    """Return the message before the body's, with the length and the request's id."""
+    length = (_LENGTH, b"%d" % len(answer.body))
+    return {
         "type": "http.response.start",
         "status": answer.status,
-        "headers": [*answer.headers, (_LENGTH, b"%d" % left), named],
+        "headers": [*answer.headers, length, named],
     }
-    await send(start)
-    if isinstance(answer.body, bytes):
-        await send({"type": "http.response.body", "body": answer.body, "more_body": False})
-        return
+
+
+async def _send(answer: Answer, named: tuple[bytes, bytes], send: Send) -> None:
+    await send(_start_of(answer, named))
+    await _send_parts(answer, send)
+
+
+async def _send_parts(answer: Answer, send: Send) -> None:
+    left = len(answer.body)
     for part in answer.parts():
         left -= len(part)
         await send({"type": "http.response.body", "body": part, "more_body": left > 0})

@@ -173,17 +173,17 @@ class DataPlane:
         deadline_s: float | None,
     ) -> EncodedAnswer:
         interface = model.interface
-        waiting = (len(request.body), caller, deadline_s)
+        body_bytes = len(request.body)
         try:
             payload, wanted = interface.payload(request, self._limits)
             try:
-                answer = await model.batcher.submit(payload, *waiting)
+                answer = await model.batcher.submit(payload, body_bytes, caller, deadline_s)
             except (ModelFailedError, NonFinitePredictionError):
                 if not isinstance(payload, Call) or request.codec not in SCORING:
                     raise
                 # What then is answered, and whose fault it is, is for MLflow's own code to say.
                 raw = interface.raw(request, self._limits)
-                answer = await model.batcher.submit(raw, *waiting)
+                answer = await model.batcher.submit(raw, body_bytes, caller, deadline_s)
             called = wanted.client_request_id
             if isinstance(answer, RawReply):
                 rows, body, called = answer.rows, answer.body, answer.client_request_id
