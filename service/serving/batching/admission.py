@@ -178,7 +178,8 @@ class Admission:
             takes_s += self._body_s(body_bytes)
         if takes_s <= left_s:
             return None
-        why = f"the answer would take about {takes_s:.3g} s, and its caller waits {left_s:.3g} s"
+        waits_s = max(0.0, left_s)
+        why = f"the answer would take about {takes_s:.3g} s, and its caller waits {waits_s:.3g} s"
         retry_after_s = round(max(1.0, takes_s), 3)
         return OverloadedError(f"can't be answered in time: {why}", retry_after_s, "deadline")
 
