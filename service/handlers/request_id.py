@@ -81,17 +81,31 @@ def bind_request_id(scope: Scope, head: Mapping[bytes, bytes] | None = None) -> 
     return HEADER, known
 
 
+def bind_given_id(given: bytes) -> None:
+    """Bind the id that a caller gave, or a new one where it gave none or another text."""
+    _LOGGED.set(_usable(given).decode())
+
+
+def bound_id() -> str:
+    """Return the id that is bound in this task."""
+    return _LOGGED.get()
+
+
 def _id_of(scope: Scope, head: Mapping[bytes, bytes] | None) -> bytes:
-    """Take the caller's `x-request-id` if it is 1 to 128 letters, digits, `_`, `.` or `-`."""
     known: bytes | None = scope["state"].get(_KEY)
     if known is None:
         if head is None:
             given = next((value for name, value in scope["headers"] if name == HEADER), b"")
         else:
             given = head.get(HEADER, b"")
-        known = given if given and _ACCEPTED.fullmatch(given) else _new_id()
+        known = _usable(given)
         scope["state"][_KEY] = known
     return known
+
+
+def _usable(given: bytes) -> bytes:
+    """Return a caller's id if it is 1 to 128 letters, digits, `_`, `.` or `-`, else a new one."""
+    return given if given and _ACCEPTED.fullmatch(given) else _new_id()
 
 
 def _new_id() -> bytes:

@@ -10,6 +10,7 @@ from service.deployments import Deployments
 from service.handlers.grpc import open_inference_pb2 as messages
 from service.handlers.grpc.context import Context
 from service.handlers.grpc.faults import end
+from service.handlers.grpc.trailers import end_with
 from service.handlers.inference.addressed import served
 from service.handlers.inference.models import PLATFORM, tritons_type, why_not_answering
 from service.handlers.inference.server import (
@@ -131,7 +132,7 @@ class Calls:
     def _served(self, request: Any, context: Context) -> tuple[Deployment, LoadedModel]:
         deployment = self._named(request.name)
         model = served(deployment, request.version or None)
-        context.set_trailing_metadata(model.interface.names.trailers)
+        end_with(context, model.interface.names.trailers)
         return deployment, model
 
 

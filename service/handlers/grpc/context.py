@@ -1,5 +1,6 @@
 """A call as its handler sees it."""
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import grpc
@@ -10,6 +11,10 @@ class Context(Protocol):
 
     async def read(self) -> Any:
         """Return the next message of the call, `grpc.aio.EOF` where there is none."""
+        ...
+
+    def invocation_metadata(self) -> Sequence[tuple[str, str | bytes]] | None:
+        """Return the names and values that the caller sent beside the call."""
         ...
 
     def time_remaining(self) -> float | None:

@@ -9,6 +9,7 @@ import structlog
 from service.core.errors import CallerGoneError, NotAcceptableError, ServiceError, UnknownModelError
 from service.core.text import ANSWER_CHARACTERS, presentable
 from service.handlers.grpc.context import Context
+from service.handlers.grpc.trailers import end_with
 from service.handlers.problems import STATUS_BY_ERROR, headers_of, note
 
 _CODES = {
@@ -50,7 +51,7 @@ def fail(context: Context, error: Exception) -> bytes:
     if retry_after := metadata.get("retry-after"):
         # What gRPC's libraries go by where they are set to try again.
         metadata["grpc-retry-pushback-ms"] = str(int(retry_after) * _MILLISECONDS)
-    context.set_trailing_metadata(tuple(metadata.items()))
+    end_with(context, tuple(metadata.items()))
     return end(context, code, sentence)
 
 

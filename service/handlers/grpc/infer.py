@@ -13,6 +13,7 @@ from service.handlers.deadline import deadline_in
 from service.handlers.grpc.arrivals import Arrivals, LateMessageError
 from service.handlers.grpc.context import Context
 from service.handlers.grpc.faults import end, fail
+from service.handlers.grpc.trailers import bind_call, end_with
 from service.handlers.inference.addressed import served
 from service.handlers.named_version import check_version
 from service.serving.dataplane import DataPlane
@@ -47,6 +48,7 @@ class Infer:
 
     async def answer(self, _: object, context: Context) -> bytes:
         """Answer a call; errors are the call's status."""
+        bind_call(context)
         if self._is_ending:
             return fail(context, ShuttingDownError("the service is ending"))
         self._open += 1
@@ -83,7 +85,7 @@ class Infer:
                 f"the answer has {len(answer.body)} bytes, and {self._most_bytes} are given by "
                 "gRPC: send fewer rows at a time, or ask by REST"
             )
-        context.set_trailing_metadata(answer.names.trailers)
+        end_with(context, answer.names.trailers)
         return answer.body
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager, suppress
 from typing import Any
 
 import anyio
@@ -22,6 +22,7 @@ from service.handlers.grpc.faults import end, fail
 from service.handlers.grpc.health import SERVICE as HEALTH
 from service.handlers.grpc.health import Health
 from service.handlers.grpc.infer import Infer
+from service.handlers.grpc.trailers import bind_call
 from service.serving.dataplane import DataPlane
 from service.settings.service import ServiceSettings
 
@@ -136,14 +137,14 @@ class GrpcServer:
         checks = {
             "Check": _handler(request, health.check),
             "Watch": grpc.unary_stream_rpc_method_handler(
-                health.watch, _or_empty(request), _serialized
+                _stream(health.watch), _or_empty(request), _serialized
             ),
         }
         _add(server, HEALTH, checks)
         names = (_PROTOCOL.full_name, HEALTH, reflection.SERVICE_NAME)
         reflected = reflection.aio.ReflectionServicer(names)
         shown = grpc.stream_stream_rpc_method_handler(
-            reflected.ServerReflectionInfo,
+            _stream(reflected.ServerReflectionInfo),
             _or_empty(reflection_pb2.ServerReflectionRequest),
             _serialized,
         )
@@ -163,6 +164,7 @@ def _handler(kind: Any, answer: Callable[[Any, Context], Any]) -> Any:
     """
 
     async def answered(message: bytes, context: Context) -> bytes:
+        bind_call(context)
         try:
             return _serialized(answer(kind.FromString(message), context))
         except DecodeError:
@@ -172,6 +174,18 @@ def _handler(kind: Any, answer: Callable[[Any, Context], Any]) -> Any:
             return fail(context, error)
 
     return grpc.unary_unary_rpc_method_handler(answered)
+
+
+def _stream(answer: Callable[[Any, Context], AsyncIterator[Any]]) -> Any:
+    """Return what answers a call by several messages; each call has its id."""
+
+    async def answered(request: Any, context: Context) -> AsyncIterator[Any]:
+        bind_call(context)
+        async with aclosing(answer(request, context)) as told:  # type: ignore[type-var]
+            async for message in told:
+                yield message
+
+    return answered
 
 
 def _or_empty(kind: Any) -> Callable[[bytes], Any]:

@@ -6,6 +6,8 @@ from typing import Any
 
 import grpc
 import pytest
+import structlog
+from grpc_health.v1 import health_pb2
 
 from service.handlers.grpc.open_inference_pb2 import ModelInferRequest
 from service.serving.batching.batcher import BatchSettings
@@ -202,3 +204,51 @@ async def test_a_call_under_way_is_answered_before_the_server_ends() -> None:
         assert answered(await under_way)[0] == {"y": [1.5]}
         await ending
         assert (await status_of(infer(a_request(1.0))))[0] is grpc.StatusCode.UNAVAILABLE
+
+
+@on_each_loop
+async def test_each_call_ends_with_the_id_of_its_request() -> None:
+    """The caller's own where it is usable, else a new one; whatever comes of the call."""
+    health = "/grpc.health.v1.Health"
+    calls = {
+        INFER: (a_request(1.0), b"nonsense"),
+        f"/{SERVICE}/ModelMetadata": (b"", b"\xff"),
+        f"/{SERVICE}/ServerLive": (b"",),
+        f"{health}/Check": (b"", health_pb2.HealthCheckRequest(service="no").SerializeToString()),
+    }
+    reflection = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
+    async with serving(FakeWorkers()) as (deployed, _), grpc_serving(deployed) as (_, channel):
+
+        async def id_of(call: Any) -> str:
+            await call.code()
+            ids = [value for key, value in await call.trailing_metadata() if key == "x-request-id"]
+            assert len(ids) == 1
+            return str(ids[0])
+
+        for method, messages in calls.items():
+            for message in messages:
+                send = channel.unary_unary(method)
+                assert await id_of(send(message, metadata=[("x-request-id", "a-1")])) == "a-1"
+                made_up = {
+                    await id_of(send(message, metadata=given))
+                    for given in (None, [("x-request-id", "a b")], [("x-request-id", "x" * 129)])
+                }
+                assert len(made_up) == 3
+                assert all(len(one) == 36 for one in made_up)
+        send = channel.stream_stream(reflection)
+        reflected = send(iter(()), metadata=[("x-request-id", "a-2")])
+        assert [told async for told in reflected] == []
+        assert await id_of(reflected) == "a-2"
+
+
+async def test_what_is_logged_of_a_call_has_its_id() -> None:
+    """As in HTTP: what the caller has in its hand leads to the line."""
+    async with serving(FakeWorkers()) as (deployed, _), grpc_serving(deployed) as (_, channel):
+        merged = [structlog.contextvars.merge_contextvars]
+        with structlog.testing.capture_logs(merged) as lines:
+            call = channel.unary_unary(INFER)(
+                a_request(RAISING), metadata=[("x-request-id", "a-3")]
+            )
+            await status_of(call)
+    [line] = [line for line in lines if line["event"] == "model raised"]
+    assert line["request_id"] == "a-3"
