@@ -19,22 +19,50 @@ _USERINFO = re.compile(r"(?<=[\w+.-])://(?P<user>[^\s/?#'\"<>]*)@")
 _USER = re.compile(r"(?<=[\w+.-])://[^\s/@:'\"<>]*:(?!\d+[/?#])")
 _PASSWORD = re.compile(r"[^\s@'\"<>]*")
 _HEADER = re.compile(
-    r"(?P<key>\bauthorization['\"]?\s*[:=]\s*['\"]?(?:basic|bearer)\s+)[^\s'\"]+", re.IGNORECASE
+    r"(?P<key>\bauthorization['\"]?\s{0,8}[:=]\s{0,8}['\"]?"
+    r"(?:basic|bearer|token|apikey|negotiate|ntlm)\s{1,8})[^\s'\"]+",
+    re.IGNORECASE,
+)
+_COOKIE = re.compile(
+    r"(?P<key>(?<![\w-])(?:set-)?cookie['\"]?\s{0,8}:\s{0,8}['\"]?)[^\n'\"]+", re.IGNORECASE
 )
 _BEARER = re.compile(r"(?P<key>\bbearer\s+)[\w.~+/=-]{16,}", re.IGNORECASE)
 
-_KEY = re.compile(r"(?<![\w.-])(?P<key>[\w.-]+)(?P<space>\s*)=\s*(?P<quote>['\"]?)")
+_PRIVATE_KEY = re.compile(
+    r"(?P<key>-----BEGIN (?:[A-Z]{1,16} ){0,3}PRIVATE KEY-----)(?:[^-]|-(?!----))+"
+)
+# Tokens that can be told by how they begin: of JWT, Databricks, GitHub, GitLab and Hugging Face.
+_TOKEN = re.compile(
+    r"(?P<key>)(?<![\w-])(?:eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]{8,}|dapi[0-9a-f]{32}|"
+    r"gh[pousr]_\w{30,}|github_pat_\w{20,}|glpat-[\w-]{20,}|hf_\w{30,})"
+)
+_HIDDEN_BEHIND = rf"\g<key>{HIDDEN}"
+
+# A URL within another one has its own marks percent-encoded.
+_KEY = re.compile(
+    r"(?<![\w.-])(?:(?<=%)[0-9A-Fa-f]{2})?(?P<key>[\w.-]+)(?P<space>\s*)"
+    r"(?:=|%3[Dd])\s*(?P<quote>['\"]?)"
+)
 # As a dict is shown, `'password': 'x'`, and a line that says nothing else, `X-Api-Key: x`.
 _PAIR = re.compile(
     r"(?P<before>(?P<quote>['\"])(?P<key>[\w.-]{1,256})(?P=quote)\s{0,8}:\s{0,8}b?)"
-    r"(?:'[^'\n]*'|\"[^\"\n]*\")"
+    r"(?P<value>'[^'\n]*'|\"[^\"\n]*\")"
 )
 _FIELD = re.compile(
-    r"^(?P<before>[ \t]{0,64}(?P<key>[\w.-]{1,256}):[ \t]{1,64})\S+[ \t]{0,64}$", re.MULTILINE
+    r"^(?P<before>[ \t]{0,64}(?P<key>[\w.-]{1,256}):[ \t]{1,64})(?P<value>\S+)[ \t]{0,64}$",
+    re.MULTILINE,
 )
 _VALUE = re.compile(r"[^&;\s'\"<>#]+")
 _QUOTED = {"'": re.compile(r"[^'\n]+(?=')"), '"': re.compile(r'[^"\n]+(?=")')}
-_NOTHING = frozenset({"None", "null", "True", "true", "False", "false"})
+_NOTHING = frozenset(
+    {
+        *("none", "null", "true", "false", "boolean", "bool", "integer", "int", "int32", "int64"),
+        *("long", "float", "float32", "float64", "double", "string", "str", "bytes", "binary"),
+        *("datetime", "datetime64[ns]", "object", "category"),
+    }
+)
+"""Values that are no secrets: nothing, and the types of a column or an argument."""
+_AROUND = "'\"()[]{},;:"
 _KEY_CHARACTERS = 256
 """Only so much of the end of a key is searched for a word that means a secret."""
 
@@ -45,10 +73,15 @@ _SECRET = re.compile(
     r"token(?!i[sz]|s(?![a-z])|[_.-](?:count|ids?|type|types)(?![a-z]))",
     re.IGNORECASE,
 )
+_MEASURE = re.compile(
+    r"(?:[_.-](?:len|length|size|count|index|dim|dims|dtype|type|types|names?|expires_in|ttl)|"
+    r"(?<=[a-z])(?:Length|Size|Count|Index|Type|Name))$"
+)
+"""The end of a key that tells how long, how many or of what kind something is."""
 # A model has a signature, too: `sigma`, `design` and `signal` are no secrets, and neither is what
 # an assignment in a traceback's line of source says.
 _SIGNATURE = re.compile(r"(?:(?<![a-z])sig|signature)$", re.IGNORECASE)
-_QUERY_MARKS = frozenset("?&;")
+_QUERY_MARKS = frozenset("?&;%")
 _SIGNED = re.compile(r"(?=[\w%+/=-]{0,64}?\d)(?:[\w%+/=-]{16,64}(?![\w%+/=.(\[-])|[\w%+/=-]{65})")
 """A signature's own letters, as far as they can be told from an expression of Python's."""
 
@@ -57,11 +90,12 @@ def redact(text: str) -> str:
     """Return a URI, or any sentence, without the credentials that it may hold."""
     if _SCHEME_END in text:
         text = _without_passwords(_USERINFO.sub(_hide_userinfo, text))
-    text = _HEADER.sub(rf"\g<key>{HIDDEN}", text)
-    text = _BEARER.sub(rf"\g<key>{HIDDEN}", text)
+    for hidden in (_HEADER, _BEARER, _COOKIE, _PRIVATE_KEY, _TOKEN):
+        text = hidden.sub(_HIDDEN_BEHIND, text)
     if ":" in text:
         text = _FIELD.sub(_hide_value, _PAIR.sub(_hide_value, text))
-    return _without_parameters(text) if "=" in text else text
+    has_parameters = "=" in text or "%3D" in text or "%3d" in text
+    return _without_parameters(text) if has_parameters else text
 
 
 def _hide_userinfo(found: re.Match[str]) -> str:
@@ -94,7 +128,9 @@ def _without_passwords(text: str) -> str:
 
 def _hide_value(found: re.Match[str]) -> str:
     """Hide what a key names, if that is a secret."""
-    return f"{found['before']}{HIDDEN}" if _SECRET.search(found["key"]) else found[0]
+    key, value = found["key"], found["value"].strip(_AROUND)
+    is_secret = _is_secret(key) or (_SIGNATURE.search(key) and _SIGNED.match(value))
+    return f"{found['before']}{HIDDEN}" if is_secret and not _says_nothing(key, value) else found[0]
 
 
 def _without_parameters(text: str) -> str:
@@ -106,18 +142,33 @@ def _without_parameters(text: str) -> str:
             continue
         quoted = _QUOTED[found["quote"]].match(text, found.end()) if found["quote"] else None
         value = quoted or _VALUE.match(text, found.end())
-        if value is not None and value[0] not in _NOTHING:
+        if value is not None and not _says_nothing(found["key"], value[0]):
             shown += (text[done : value.start()], HIDDEN)
             done = value.end()
     shown.append(text[done:])
     return "".join(shown)
 
 
-def _names_a_secret(found: re.Match[str]) -> bool:
-    key = found["key"][-_KEY_CHARACTERS:]
-    if _SECRET.search(key):
+def _is_secret(key: str) -> bool:
+    return _SECRET.search(key) is not None and not _MEASURE.search(key)
+
+
+def _says_nothing(key: str, value: str) -> bool:
+    """Tell whether a value is no secret whatever it is called, or its own name passed on."""
+    bare = value[:_KEY_CHARACTERS].strip(_AROUND)
+    if bare.lower() in _NOTHING:
         return True
-    if found["space"] or not _SIGNATURE.search(key):
+    return (
+        bare.rpartition(".")[2] == key.rpartition(".")[2] and bare.replace(".", "").isidentifier()
+    )
+
+
+def _names_a_secret(found: re.Match[str]) -> bool:
+    # With what is no encoded mark but the key's own first letters.
+    key = found.string[found.start() : found.end("key")][-_KEY_CHARACTERS:]
+    if _is_secret(key):
+        return True
+    if found["space"] or not _SIGNATURE.search(found["key"][-_KEY_CHARACTERS:]):
         return False
     before = found.string[found.start() - 1 : found.start()]
     return before in _QUERY_MARKS or _SIGNED.match(found.string, found.end()) is not None

@@ -1,3 +1,7 @@
+import gc
+import random
+import time
+
 import pytest
 
 from service.core.redaction import redact
@@ -34,6 +38,18 @@ from service.core.redaction import redact
         "AWS_SESSION_TOKEN=s3cret",
         "token=x&a=b;PWD=s3cret",
         "b=c=token=s3cret",
+        "AWS_SECRET_ACCESS_KEY=s3cret",
+        "export AWS_SECRET_ACCESS_KEY='s3cret'",
+        "authorization: Token s3cret",
+        "Proxy-Authorization: Negotiate s3cret",
+        "Cookie: session=s3cret; other=s3cret",
+        "{'Set-Cookie': 'id=s3cret; Path=/'}",
+        "-----BEGIN RSA PRIVATE KEY-----\ns3cret\ns3cret\n-----END RSA PRIVATE KEY-----",
+        "the token eyJhbGciOis3cret.eyJzdWIiOis3cret.dozjgNryP4s3cret was refused",
+        "ghp_s3cret0123456789abcdefghijABCDEFGHIJ is no user's",
+        "hf_s3cret0123456789abcdefghijABCDEFGHIJ",
+        "https://h/login?next=https%3A%2F%2Fh%2Fc%3Fa%3D1%26sig%3Ds3cret",
+        "{'signature': 's3cret0123456789abcdef'}",
         "API request to http://alice:s3cret@h/api failed: host='alice:s3cret@h' password=s3cret",
     ],
 )
@@ -67,6 +83,15 @@ def test_no_credential_is_left(text: str) -> None:
         "log_model(signature=model_signature, input_example=X)",
         "ModelSignature(inputs=x, outputs=y)",
         "sigma=0.5 design=4 signal = 3 tokenizer=bert secretary=5",
+        "password_hash_len=3 password_length=12 tokenCount=4 secret_name=registry",
+        "the columns are {'token': 'double', 'secret': 'string'}",
+        "token: double",
+        "def login(user, password=None, token: str = None):",
+        "    connect(url, password=password, token=self.token)",
+        "    self.token = token",
+        "MlflowException: signature=inputs: ['a': double (required)]",
+        "{'signature': 'inputs'}",
+        "a cookie was not set; who is a bearer of authorization",
         "max_tokens=100 token_type_ids=[1] token_count = 3 token=None",
     ],
 )
@@ -78,3 +103,48 @@ def test_what_holds_no_credential_stays_as_it_is(text: str) -> None:
 def test_the_host_stays_readable() -> None:
     """Only the credential goes."""
     assert redact("http://u:p@h:1/x?token=t&a=b") == "http://***@h:1/x?token=***&a=b"
+
+
+HALF = 500_000
+_CHANCE = random.Random(7)
+_HOSTILE = (
+    *("token", "-", "_", ".", "=", " ", "\n", "'", '"', ":", "://", "@", "/", "%3D", "a", "eyJ"),
+    *("cookie:", "authorization: ", "bearer ", "signature=", "-----BEGIN PRIVATE KEY-----"),
+)
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        *(
+            "token",
+            "a.",
+            "eyJaaaaaaaa.",
+            "-----BEGIN PRIVATE KEY-----",
+            "'token':",
+            "a://b:",
+            "a =",
+        ),
+        "".join(_CHANCE.choices(_HOSTILE, k=400)),
+    ],
+)
+def test_twice_the_text_takes_about_twice_as_long(piece: str) -> None:
+    """Up to a megabyte of what the patterns look for; quadratic time would be four times."""
+    whole = (piece * (2 * HALF // len(piece) + 1))[: 2 * HALF]
+    half_s = whole_s = float("inf")
+    gc.disable()
+    try:
+        for _ in range(5):
+            half_s = min(half_s, _took_s(whole[:HALF]))
+            whole_s = min(whole_s, _took_s(whole))
+            if whole_s <= 3 * half_s:
+                return
+    finally:
+        gc.enable()
+    pytest.fail(f"{half_s:.4f} s for {HALF} characters, {whole_s:.4f} s for {2 * HALF}")
+
+
+def _took_s(text: str) -> float:
+    started = time.process_time()
+    redact(text)
+    return time.process_time() - started
