@@ -141,6 +141,29 @@ def unpin(model: str) -> None:
     _call_service("DELETE", None, model)
 
 
+@cli.command()
+@click.option("--watch", is_flag=True, help="Show it again each second, until Ctrl-C.")
+@click.option("--json", "as_json", is_flag=True, help="As one JSON document; a line each second.")
+def status(*, watch: bool, as_json: bool) -> None:
+    """Show what the running service serves, and what is wrong.
+
+    Ends with status 0 where every model can answer, 1 where some can't, 2 where no service does.
+    """
+    from service.commands.status.command import run_status  # noqa: PLC0415 - see above
+    from service.settings.environment import (  # noqa: PLC0415 - the same
+        load_service_settings,
+        read_dotenv,
+    )
+    from service.settings.errors import SettingsError  # noqa: PLC0415 - the same
+
+    try:
+        read_dotenv()
+        service = load_service_settings()
+    except SettingsError as error:
+        _end(str(error), WRONG_SETTING)
+    sys.exit(run_status(service, watch=watch, as_json=as_json))
+
+
 def _call_service(method: str, body: dict[str, str] | None, model: str) -> NoReturn:
     """Call `pin` of the service that these settings start; print what it says, and end."""
     from service.commands.remote import ServiceUnreachableError, call_pin  # noqa: PLC0415 - see above

@@ -1,4 +1,4 @@
-"""Ask a service that runs: what `hotswap pin` and `hotswap unpin` do."""
+"""Ask a service that runs: what `hotswap pin` and `unpin` do, and where `hotswap status` asks."""
 
 import ipaddress
 import urllib.error
@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 import msgspec
 
+from service.settings.service import ServiceSettings
 from service.settings.settings import Settings
 
 _SLACK_S = 10.0
@@ -30,12 +31,9 @@ def call_pin(settings: Settings, method: str, body: dict[str, str] | None, model
 
     With ADMIN_TOKEN where there is one. Raise ServiceUnreachableError where it can't be reached.
     """
-    service = settings.service
     path = f"/models/{quote(model, safe='')}/pin" if model else "/model/pin"
-    url = f"http://{_reachable(service.host)}:{service.port}{path}"
-    headers = {"content-type": "application/json"}
-    if service.admin_token:
-        headers["authorization"] = f"Bearer {service.admin_token}"
+    url = f"http://{address_of_service(settings.service)}{path}"
+    headers = {"content-type": "application/json", **authorization(settings.service)}
     data = None if body is None else msgspec.json.encode(body)
     request = urllib.request.Request(url, data, headers, method=method)
     # No proxy: the service is on this machine or on its network.
@@ -51,6 +49,16 @@ def call_pin(settings: Settings, method: str, body: dict[str, str] | None, model
         raise ServiceUnreachableError(
             f"no service answers at {url} ({reason}): is it running, with this HOST and PORT?"
         ) from None
+
+
+def address_of_service(service: ServiceSettings) -> str:
+    """Return host and port where the service that these settings start is called."""
+    return f"{_reachable(service.host)}:{service.port}"
+
+
+def authorization(service: ServiceSettings) -> dict[str, str]:
+    """Return the header with ADMIN_TOKEN, none where there is no token."""
+    return {"authorization": f"Bearer {service.admin_token}"} if service.admin_token else {}
 
 
 def _limit_s(settings: Settings, model: str) -> float:

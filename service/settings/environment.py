@@ -41,9 +41,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         SettingsError: a value is wrong, or two settings disagree.
     """
     env = os.environ if environ is None else environ
-    service = ServiceSettings(**_values(ServiceSettings, env))
-    if service.admin_open and service.admin_token:
-        raise SettingsError("ADMIN_OPEN=true and ADMIN_TOKEN disagree: allowed is one of them")
+    service = load_service_settings(env)
     values = _values(DeploymentSettings, env)
     several = [name for name in ("models", "models_file") if getattr(service, name)]
     if not several:
@@ -63,6 +61,19 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     else:
         deployments = read_models_file(Path(service.models_file), defaults)
     return Settings.of(service, deployments, defaults)
+
+
+def load_service_settings(environ: Mapping[str, str] | None = None) -> ServiceSettings:
+    """Read and check the settings of the whole service alone, and no file of models.
+
+    Raises:
+        SettingsError: as `load_settings` does.
+    """
+    env = os.environ if environ is None else environ
+    service = ServiceSettings(**_values(ServiceSettings, env))
+    if service.admin_open and service.admin_token:
+        raise SettingsError("ADMIN_OPEN=true and ADMIN_TOKEN disagree: allowed is one of them")
+    return service
 
 
 def _followed(values: dict[str, Any]) -> DeploymentSettings:

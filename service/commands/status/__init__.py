@@ -1,0 +1,1 @@
+"""`hotswap status`: what a running service serves, as a table or as JSON."""
