@@ -4,7 +4,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from service.processes.own_folder import FolderError, own_folder
+from service.processes.own_folder import FolderError, keep_files_private, own_folder
 from service.processes.temp import TempFolder
 from service.settings.errors import SettingsError
 
@@ -22,18 +22,21 @@ _FOLDERS = (
 
 
 def require_writable(cache_dir: Path) -> str:
-    """Make CACHE_DIR this user's own. Return a caution, or '' where nothing is wrong with it.
+    """Make CACHE_DIR this user's own, and all that this process and its children create.
 
-    Raise SettingsError where nothing can be written there, or everyone may write to it.
+    Return a caution, or '' where nothing is wrong with it. Raise SettingsError where nothing can be
+    written there, or everyone may write to it or to a folder below.
     """
+    keep_files_private()
     try:
         caution = own_folder(cache_dir)
         with tempfile.TemporaryFile(dir=cache_dir):
             pass
         for name in _FOLDERS:
             if os.path.lexists(cache_dir / name):
-                # Raise the right error for whatever else is in its place.
-                (cache_dir / name).mkdir(exist_ok=True)
+                # One that an earlier version made has wider rights. What is no folder is an error.
+                below = own_folder(cache_dir / name)
+                caution = caution or below
     except FolderError as error:
         raise SettingsError(f"CACHE_DIR: {error}") from None
     except FileExistsError as error:

@@ -14,6 +14,14 @@ class FolderError(Exception):
     """A folder that can't be used as it is, in one line: what is wrong, and what is allowed."""
 
 
+def keep_files_private() -> None:
+    """Have what this process and its children create be this user's alone, from now on.
+
+    That is the umask, which children inherit: it holds for what libraries and models write, too.
+    """
+    os.umask(_OTHERS)
+
+
 def own_folder(folder: Path) -> str:
     """Make a folder where it is missing, and take other users' rights on it away.
 

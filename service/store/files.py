@@ -88,10 +88,11 @@ def record(
         raise FetchFailedError(f"the fetched model can't be stored: {error}") from error
     manifest.write(folder / manifest.MANIFEST_NAME, content)
     (folder / _RECORD).write_bytes(msgspec.json.encode(Record(version, content.digest)))
-    # Files alone: a folder that is read-only could not be renamed into place.
-    for file in folder.rglob("*"):
-        if file.is_file() and not file.is_symlink():
-            file.chmod(stat.S_IRUSR | stat.S_IRGRP | stat.S_IROTH)
+    # MLflow copies rights with files, so that they may be any. A folder that is read-only could not
+    # be renamed into place.
+    for found in folder.rglob("*"):
+        if not found.is_symlink():
+            found.chmod(stat.S_IRWXU if found.is_dir() else stat.S_IRUSR)
     return content.digest
 
 

@@ -30,6 +30,19 @@ def test_a_new_folder_is_private_and_so_is_what_is_below(tmp_path: Path) -> None
     assert rights(tmp_path / "new" / "cache") == rights(temp.path) == 0o700
 
 
+def test_folders_below_that_an_earlier_version_made_are_closed(tmp_path: Path) -> None:
+    """Where a volume belongs to somebody else, they alone keep others out."""
+    before = os.umask(0)
+    try:
+        for name in ("versions", "locks", "locks/in-use"):
+            (tmp_path / name).mkdir()
+        require_writable(tmp_path)
+        assert os.umask(0) == 0o077
+    finally:
+        os.umask(before)
+    assert {rights(folder) for folder in tmp_path.rglob("*")} == {0o700}
+
+
 @pytest.mark.parametrize("before", [0o777, 0o755, 0o770, 0o1777])
 def test_a_folder_of_our_own_is_closed_to_others(tmp_path: Path, before: int) -> None:
     """One that an earlier version made has wider rights."""

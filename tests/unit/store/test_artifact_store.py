@@ -42,6 +42,23 @@ async def test_files_are_made_read_only(tmp_path: Path, fetcher: Fetcher) -> Non
             assert not file.stat().st_mode & (stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH)
 
 
+async def test_rights_that_come_with_a_download_are_not_kept(tmp_path: Path) -> None:
+    """What is stored is this user's alone; MLflow copies rights from where artifacts are."""
+
+    async def fetch(_: ModelVersion, folder: Path) -> Path:
+        (folder / "code").mkdir()
+        for name in ("MLmodel", "code/m.py"):
+            (folder / name).touch()
+        for name in ("MLmodel", "code/m.py", "code", ""):
+            (folder / name).chmod(0o777)
+        return folder
+
+    stored = await (await open_store(tmp_path, fetch)).ensure(a_version(1))
+    found = {path.name: stat.S_IMODE(path.stat().st_mode) for path in stored.path.rglob("*")}
+    assert stat.S_IMODE(stored.path.stat().st_mode) == 0o700
+    assert found == {"MLmodel": 0o400, "code": 0o700, "m.py": 0o400}
+
+
 async def test_what_is_there_is_not_fetched_again(tmp_path: Path, fetcher: Fetcher) -> None:
     """Nor by the store of the next start."""
     first = await (await open_store(tmp_path, fetcher)).ensure(a_version(1))
