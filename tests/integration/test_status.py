@@ -145,15 +145,38 @@ def test_a_watch_goes_on_while_the_service_is_away(tmp_path: Path) -> None:
         assert watch.wait(30) == 0
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="has terminals of another kind")
+def test_a_watch_in_a_terminal_gives_the_cursor_back(tmp_path: Path) -> None:
+    """It refreshes in place while no service answers, until Ctrl-C or SIGTERM."""
+    for ending, status in ((signal.SIGINT, 2), (signal.SIGTERM, 143)):
+        terminal, inner = os.openpty()
+        with watching(f":{free_port()}", tmp_path, stdout=inner, TERM="xterm") as watch:
+            os.close(inner)
+            said = b""
+            while said.count(b"no service answers") < 2:
+                said += os.read(terminal, 65_536)
+            watch.send_signal(ending)
+            # Linux says by an error that the other end is closed.
+            with contextlib.suppress(OSError):
+                while more := os.read(terminal, 65_536):
+                    said += more
+            assert watch.wait(30) == status
+        os.close(terminal)
+        assert b"\x1b[?25l" in said
+        assert said.rindex(b"\x1b[?25h") > said.rindex(b"\x1b[?25l")
+
+
 @contextlib.contextmanager
-def watching(url: str, folder: Path, *arguments: str) -> Iterator["subprocess.Popen[str]"]:
+def watching(
+    url: str, folder: Path, *arguments: str, stdout: int = subprocess.PIPE, **environ: str
+) -> Iterator["subprocess.Popen[str]"]:
     """Run the command with --watch at a port, and end it afterwards."""
     environment = {"PYTHONPATH": str(Path(__file__).parents[2]), "PORT": url.rpartition(":")[2]}
     with subprocess.Popen(
         [sys.executable, "-m", "service", "status", "--watch", *arguments],
-        env={**os.environ, **environment},
+        env={**os.environ, **environment, **environ},
         cwd=folder,
-        stdout=subprocess.PIPE,
+        stdout=stdout,
         text=True,
     ) as watch:
         try:

@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -17,7 +18,12 @@ _STYLES = {
 }
 _WRONG = "red"
 _NAMES = ("Model", "Registered model", "Pointer")
+_VALUES = ("Promoted", "Serves", "Since", "State")
 _NUMBERS = ("Workers", "Answered", "Failed", "Looked")
+_COLUMNS = (*_NAMES, *_VALUES, *_NUMBERS, "Pinned")
+_STATE = _COLUMNS.index("State")
+_TABLE_WIDTH = 130
+"""In fewer characters the columns would be too narrow to be read."""
 _TIMES = ((1.0, "s"), (60.0, "min"), (3_600.0, "h"), (86_400.0, "d"))
 _NONE = "-"
 
@@ -30,20 +36,44 @@ def shown(status: ServiceStatus) -> RenderableType:
     """
     if not status.answers:
         return _text(status.error or "", LISTED_CHARACTERS, _WRONG)
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in _NAMES:
-        table.add_column(name, overflow="fold")
-    for name in ("Promoted", "Serves", "Since (UTC)", "State"):
-        table.add_column(name, overflow="fold")
-    for name in _NUMBERS:
-        table.add_column(name, justify="right", overflow="fold")
-    table.add_column("Pinned", overflow="fold")
-    for model in status.models:
-        table.add_row(*_row(model))
-    if not status.models:
-        return Group(_text("no model is served", LISTED_CHARACTERS, _WRONG), *_sentences(status))
     sentences = list(_sentences(status))
-    return Group(table, *([Text(), *sentences] if sentences else []))
+    if not status.models:
+        return Group(_text("no model is served", LISTED_CHARACTERS, _WRONG), *sentences)
+    rows = [list(_row(model)) for model in status.models]
+    return Group(_Rows(rows), *([Text(), *sentences] if sentences else []))
+
+
+class _Rows:
+    """Models as a table; where the lines are too short for that, a paragraph each."""
+
+    def __init__(self, rows: list[list[Text]]) -> None:
+        self._rows = rows
+
+    def __rich_console__(self, _: Console, options: ConsoleOptions) -> RenderResult:
+        if options.max_width >= _TABLE_WIDTH:
+            yield self._table()
+            return
+        for row in self._rows:
+            yield Text.assemble(row[0], ": ", row[_STATE])
+            rest = [
+                Text.assemble(f"{column.lower()} ", value)
+                for number, (column, value) in enumerate(zip(_COLUMNS, row, strict=True))
+                if number not in (0, _STATE)
+            ]
+            yield Padding(Text(", ").join(rest), (0, 0, 0, 2))
+
+    def _table(self) -> Table:
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for column in _COLUMNS:
+            table.add_column(
+                column,
+                justify="right" if column in _NUMBERS else "left",
+                overflow="fold",
+                no_wrap=column not in (*_NAMES, "State"),
+            )
+        for row in self._rows:
+            table.add_row(*row)
+        return table
 
 
 def _row(model: ModelStatus) -> Iterator[Text]:
@@ -79,7 +109,7 @@ def _sentences(status: ServiceStatus) -> Iterator[Text]:
 
 
 def _moment(at: datetime) -> str:
-    return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
+    return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ")
 
 
 def _age(seconds: float) -> str:

@@ -42,7 +42,7 @@ def test_a_row_a_model() -> None:
     ).splitlines()
     assert cells(head)[:3] == ["Model", "Registered", "model"]
     assert cells(first) == [
-        *("a", "a-registered", "@champion", "1", "1", "2026-05-04", "03:02:01", "serving"),
+        *("a", "a-registered", "@champion", "1", "1", "2026-05-04", "03:02:01Z", "serving"),
         *("2/2", "12", "3", "0", "s", "ago", "-"),
     ]
     assert cells(second)[3:5] == ["3", "2"]
@@ -102,7 +102,19 @@ def test_hostile_names_are_text() -> None:
     assert text.replace("\n", "").isprintable()
 
 
-@pytest.mark.parametrize("width", [40, 80, 160])
+def test_a_paragraph_a_model_where_lines_are_too_short_for_a_table() -> None:
+    """With all that the table has."""
+    pinned = info("2", "3", pin={"version": "2"})
+    first, *rest = text_of(model(listed("b"), pinned), width=80).splitlines()
+    assert first.rstrip() == "b: serving"
+    assert " ".join(" ".join(rest).split()) == (
+        "registered model b-registered, pointer @champion, promoted 3, serves 2, "
+        "since 2026-05-04 03:02:01Z, workers 2/2, answered 12, failed 3, looked 0 s ago, "
+        "pinned 2"
+    )
+
+
+@pytest.mark.parametrize("width", [40, 80, 130, 160])
 def test_no_line_is_wider_than_the_terminal(width: int) -> None:
     """Whatever names and reasons are; a name stays whole, over several lines."""
     name = "x" * 150
