@@ -15,6 +15,7 @@ from service.cache_dir import require_writable
 from service.core.errors import ServiceError
 from service.deployments import Deployments
 from service.handlers import problems
+from service.handlers.access import AccessLogged
 from service.handlers.compression import Compression
 from service.handlers.control import changes, health, info, journal, metrics, models, webhooks
 from service.handlers.direct import DirectAnswers
@@ -40,7 +41,8 @@ from service.registry.webhook import Deliveries
 from service.serving.dataplane import DataPlane
 from service.settings.environment import load_settings, read_dotenv
 from service.settings.errors import SettingsError
-from service.telemetry.logging import configure_logging
+from service.telemetry.access_log import AccessLog
+from service.telemetry.logging import configure_logging, json_writer
 from service.workers.variables import WorkerVariables
 
 _COLLECT_AFTER = (20_000, 20, 100)
@@ -75,7 +77,8 @@ def create_app(deployments: Deployments | None = None) -> Litestar:
         structlog.get_logger(__name__).warning("CACHE_DIR is not safe", reason=caution)
     dataplane = DataPlane(service.raw_body_bytes, service.max_body_bytes)
     compression = Compression(service.max_body_bytes)
-    calls = _grpc_server(deployments, dataplane) if service.grpc_port else None
+    access = _access_log() if service.access_log else None
+    calls = _grpc_server(deployments, dataplane, access) if service.grpc_port else None
 
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
@@ -149,7 +152,7 @@ def create_app(deployments: Deployments | None = None) -> Litestar:
     )
     named = RequestIds(app.asgi_handler)
     host_names = HostNames(service.host, service.allowed_hosts)
-    app.asgi_handler = DirectAnswers(
+    direct = DirectAnswers(
         named,
         (DirectPredictions(), DirectScoring(), DirectInference()),
         deployments.find,
@@ -158,6 +161,7 @@ def create_app(deployments: Deployments | None = None) -> Litestar:
         service.max_body_bytes,
         host_names.may_call,
     )
+    app.asgi_handler = AccessLogged(direct, access, direct.route_of) if access else direct
     app.state.host_names = host_names
     app.state.settings = service
     app.state.grpc = calls
@@ -166,10 +170,17 @@ def create_app(deployments: Deployments | None = None) -> Litestar:
     return app
 
 
-def _grpc_server(deployments: Deployments, dataplane: DataPlane) -> OtherTransport:
+def _access_log() -> AccessLog | None:
+    log = AccessLog(json_writer())
+    return log if log.is_on else None
+
+
+def _grpc_server(
+    deployments: Deployments, dataplane: DataPlane, access: AccessLog | None
+) -> OtherTransport:
     from service.handlers.grpc.server import GrpcServer  # noqa: PLC0415 - an extra, which few want
 
-    return GrpcServer(deployments, dataplane, deployments.settings.service)
+    return GrpcServer(deployments, dataplane, deployments.settings.service, access)
 
 
 def _deployments_or_exit() -> Deployments:

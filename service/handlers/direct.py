@@ -105,6 +105,11 @@ class DirectAnswers:
         self._usual_host: bytes | None = None
         """The last one that may be had: few callers have another."""
 
+    def route_of(self, path: str) -> str | None:
+        """Return the route of a path that is asked for predictions, None for any other."""
+        asked = self._paths.find(path)
+        return None if asked is None else asked.route
+
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Answer, or pass the request on, with the error that it met if any.
 

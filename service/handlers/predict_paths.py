@@ -27,6 +27,8 @@ class Asked(NamedTuple, Generic[P]):
     protocol: P
     name: str
     version: str
+    route: str = ""
+    """The path with its parameters' names."""
 
 
 class _Path(NamedTuple, Generic[P]):
@@ -36,6 +38,7 @@ class _Path(NamedTuple, Generic[P]):
     name_at: int
     version_at: int
     """Where its parameters stand, 0 for one that it has not."""
+    route: str
 
 
 class PredictPaths(Generic[P]):
@@ -54,6 +57,7 @@ class PredictPaths(Generic[P]):
                     [(at, one) for at, one in enumerate(segments) if one not in {_NAME, _VERSION}],
                     segments.index(_NAME) if _NAME in segments else 0,
                     segments.index(_VERSION) if _VERSION in segments else 0,
+                    written.replace(":str}", "}"),
                 )
                 self._paths.setdefault((len(segments), segments[-1]), []).append(path)
 
@@ -64,5 +68,5 @@ class PredictPaths(Generic[P]):
                 # The first segment is empty, and stands for what a path does not have.
                 name, version = segments[known.name_at], segments[known.version_at]
                 if (name or not known.name_at) and (version or not known.version_at):
-                    return Asked(known.protocol, name, version)
+                    return Asked(known.protocol, name, version, known.route)
         return None

@@ -115,6 +115,10 @@ class ServiceSettings(msgspec.Struct, frozen=True, kw_only=True):
     log_format: Literal["auto", "json", "console"] = "auto"
     """How lines are logged; `auto` is for people on a terminal, else JSON."""
 
+    access_log: bool = False
+    """Whether each request is logged, by a line of level `info` with its route, status, time and
+    version; never with its body."""
+
     def __post_init__(self) -> None:
         """Make the folder absolute: what is started later may stand in another one.
 

@@ -1,14 +1,19 @@
 """Every line that this process logs: one shape, on stderr, without credentials.
 
+Nothing waits for stderr's reader: see `LineWriter`.
+
 Its texts may be those of callers, models and registries: each is cut, and nothing of it is obeyed
 by the terminal that shows it.
 """
 
 import logging
+import select
 import sys
+import time
 from itertools import islice
 from typing import Any, Literal
 
+import msgspec
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
@@ -19,6 +24,7 @@ from service.core.text import (
     presentable_lines,
     printable,
 )
+from service.telemetry.line_writer import LineWriter
 
 _QUIETER = {"asyncio": logging.WARNING, "filelock": logging.WARNING, "httptools": logging.WARNING}
 """Libraries whose debug lines are left out: they say nothing about models."""
@@ -27,6 +33,29 @@ _OF_LINES = frozenset({"exception", "stack"})
 _MOST_ITEMS = 100
 _MOST_LEVELS = 6
 _MOST_BITS = 64
+_EXIT_S = 1.0
+"""For so long, at its end, a process waits for whatever reads its last lines."""
+
+
+class LineHandler(logging.Handler):
+    """Writes each record as one line of a LineWriter's."""
+
+    def __init__(self, writer: LineWriter, *, is_json: bool) -> None:
+        super().__init__()
+        self.writer = writer
+        self.is_json = is_json
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write it."""
+        try:
+            line = self.format(record) + "\n"
+            self.writer.write(line.encode("utf-8", "backslashreplace"))
+        except Exception:  # noqa: BLE001 - as in every handler of the standard library
+            self.handleError(record)
+
+    def flush(self) -> None:
+        """Wait for what is still to be written, as `logging.shutdown` wants it at the exit."""
+        self.writer.flush(_EXIT_S)
 
 
 def configure_logging(level: str, fmt: Literal["auto", "json", "console"]) -> None:
@@ -46,7 +75,7 @@ def configure_logging(level: str, fmt: Literal["auto", "json", "console"]) -> No
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.StackInfoRenderer(),
     ]
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _handler(for_people=for_people)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
@@ -83,6 +112,34 @@ def configure_logging(level: str, fmt: Literal["auto", "json", "console"]) -> No
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=False,
     )
+
+
+def json_writer() -> LineWriter | None:
+    """Return what writes this process's lines where they are JSON, else None."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, LineHandler) and handler.is_json:
+            return handler.writer
+    return None
+
+
+def _handler(*, for_people: bool) -> logging.Handler:
+    try:
+        descriptor = sys.stderr.fileno()
+    except (OSError, ValueError):
+        # What stands in for it has no descriptor, and nothing behind it that could be full.
+        return logging.StreamHandler(sys.stderr)
+    if not hasattr(select, "poll"):
+        return logging.StreamHandler(sys.stderr)
+
+    def lost_line(count: int) -> bytes:
+        told = f"{count} lines are lost: whatever reads the log did not"
+        if for_people:
+            return f"{told}\n".encode()
+        stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        fields = {"event": told, "level": "warning", "logger": __name__, "timestamp": stamp}
+        return msgspec.json.encode(fields) + b"\n"
+
+    return LineHandler(LineWriter(descriptor, lost_line), is_json=not for_people)
 
 
 def _renderer(*, for_people: bool) -> Processor:

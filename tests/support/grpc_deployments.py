@@ -9,6 +9,7 @@ import grpc
 from service.core.errors import UnknownModelError
 from service.handlers.grpc.server import GrpcServer
 from service.settings.service import ServiceSettings
+from service.telemetry.access_log import AccessLog
 from tests.support.served_version import Deployed
 from tools.mlflow_server import free_port
 
@@ -57,12 +58,12 @@ class OneDeployment(Mapping[str, Any]):
 
 @asynccontextmanager
 async def grpc_serving(
-    deployed: Deployed, **settings: Any
+    deployed: Deployed, access: AccessLog | None = None, **settings: Any
 ) -> AsyncIterator[tuple[GrpcServer, grpc.aio.Channel]]:
     """Serve it on loopback; give the server, and a channel to it."""
     service = ServiceSettings(grpc_port=free_port(), **settings)
     deployments: Any = OneDeployment(deployed, service)
-    server = GrpcServer(deployments, deployed.plane, service)
+    server = GrpcServer(deployments, deployed.plane, service, access)
     address = f"127.0.0.1:{service.grpc_port}"
     async with server.running(5.0):
         options = [("grpc.enable_http_proxy", 0)]

@@ -21,6 +21,14 @@ class Context(Protocol):
         """Return the seconds until the caller's deadline, None where it has none."""
         ...
 
+    def code(self) -> grpc.StatusCode | int | None:
+        """Return the status that was set, None or 0 where none was."""
+        ...
+
+    def trailing_metadata(self) -> Sequence[tuple[str, str]]:
+        """Return what was set last."""
+        ...
+
     def set_code(self, code: grpc.StatusCode) -> None:
         """Have the call end with this status."""
         ...

@@ -15,6 +15,7 @@ from grpc_reflection.v1alpha import reflection, reflection_pb2
 
 from service.deployments import Deployments
 from service.handlers.grpc import open_inference_pb2 as messages
+from service.handlers.grpc.access import noted
 from service.handlers.grpc.arrivals import Arrivals
 from service.handlers.grpc.calls import Calls
 from service.handlers.grpc.context import Context
@@ -25,6 +26,7 @@ from service.handlers.grpc.infer import Infer
 from service.handlers.grpc.trailers import bind_call
 from service.serving.dataplane import DataPlane
 from service.settings.service import ServiceSettings
+from service.telemetry.access_log import AccessLog
 
 _PROTOCOL = messages.DESCRIPTOR.services_by_name["GRPCInferenceService"]
 _MOST_CALLS = 10_000
@@ -45,9 +47,14 @@ class GrpcServer:
     """Serves the protocol, health checks and reflection. `running` hosts it."""
 
     def __init__(
-        self, deployments: Deployments, dataplane: DataPlane, service: ServiceSettings
+        self,
+        deployments: Deployments,
+        dataplane: DataPlane,
+        service: ServiceSettings,
+        access: AccessLog | None = None,
     ) -> None:
         self._service = service
+        self._access = access
         self._most_bytes = min(service.max_body_bytes, _MOST_MESSAGE_BYTES)
         most_slow = max(1, service.max_bodies_bytes // self._most_bytes)
         self._arrivals = Arrivals(service.body_timeout_s, most_slow)
@@ -132,7 +139,7 @@ class GrpcServer:
             for name, answer in answers.items()
         }
         handlers["ModelInfer"] = grpc.stream_unary_rpc_method_handler(self._infer.answer)
-        _add(server, _PROTOCOL.full_name, handlers)
+        self._add(server, _PROTOCOL.full_name, handlers)
         request = health_pb2.HealthCheckRequest
         checks = {
             "Check": _handler(request, health.check),
@@ -140,7 +147,7 @@ class GrpcServer:
                 _stream(health.watch), _or_empty(request), _serialized
             ),
         }
-        _add(server, HEALTH, checks)
+        self._add(server, HEALTH, checks)
         names = (_PROTOCOL.full_name, HEALTH, reflection.SERVICE_NAME)
         reflected = reflection.aio.ReflectionServicer(names)
         shown = grpc.stream_stream_rpc_method_handler(
@@ -148,13 +155,17 @@ class GrpcServer:
             _or_empty(reflection_pb2.ServerReflectionRequest),
             _serialized,
         )
-        _add(server, reflection.SERVICE_NAME, {"ServerReflectionInfo": shown})
+        self._add(server, reflection.SERVICE_NAME, {"ServerReflectionInfo": shown})
 
-
-def _add(server: grpc.aio.Server, service: str, handlers: dict[str, Any]) -> None:
-    # Not registered, as generated code has it: each such method is one more task that the library
-    # waits for anew at each call.
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, handlers),))
+    def _add(self, server: grpc.aio.Server, service: str, handlers: dict[str, Any]) -> None:
+        if self._access is not None:
+            handlers = {
+                name: noted(handler, f"/{service}/{name}", self._access)
+                for name, handler in handlers.items()
+            }
+        # Not registered, as generated code has it: each such method is one more task that the
+        # library waits for anew at each call.
+        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, handlers),))
 
 
 def _handler(kind: Any, answer: Callable[[Any, Context], Any]) -> Any:

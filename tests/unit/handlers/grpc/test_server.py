@@ -11,6 +11,7 @@ from grpc_health.v1 import health_pb2
 
 from service.handlers.grpc.open_inference_pb2 import ModelInferRequest
 from service.serving.batching.batcher import BatchSettings
+from service.telemetry.access_log import AccessLog
 from tests.support.fake_workers import HANGING, KILLING, RAISING, FakeWorkers
 from tests.support.grpc_caller import SERVICE
 from tests.support.grpc_deployments import MODEL, grpc_serving
@@ -252,3 +253,40 @@ async def test_what_is_logged_of_a_call_has_its_id() -> None:
             await status_of(call)
     [line] = [line for line in lines if line["event"] == "model raised"]
     assert line["request_id"] == "a-3"
+
+
+async def test_each_call_is_noted_in_the_access_log() -> None:
+    """Answered, refused, given up, or a stream: by its method, with its status, id and version."""
+    async with serving(FakeWorkers()) as (deployed, model):
+        with structlog.testing.capture_logs() as lines:
+            async with grpc_serving(deployed, AccessLog(None)) as (_, channel):
+                infer = channel.unary_unary(INFER)
+                given = [("x-request-id", "a-4")]
+                answer = await infer(a_request(1.0), metadata=given)
+                await status_of(infer(b"nonsense", metadata=given))
+                hanging = infer(a_request(HANGING), metadata=given)
+                await until(lambda: model.batcher.unanswered == 1)
+                hanging.cancel()
+                await until(lambda: model.batcher.unanswered == 0)
+                await channel.unary_unary(f"/{SERVICE}/ServerLive")(b"", metadata=given)
+                reflection = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
+                reflected = channel.stream_stream(reflection)(iter(()), metadata=given)
+                assert [told async for told in reflected] == []
+                await until(lambda: len(noted(lines)) == 5)
+    lines = noted(lines)
+    assert {line["request_id"] for line in lines} == {"a-4"}
+    assert {line["method"] for line in lines} == {"gRPC"}
+    assert [(line["path"], line["status"]) for line in lines] == [
+        (INFER, "OK"),
+        (INFER, "INVALID_ARGUMENT"),
+        (INFER, "CANCELLED"),
+        (f"/{SERVICE}/ServerLive", "OK"),
+        (reflection, "OK"),
+    ]
+    first = lines[0]
+    assert (first["model"], first["version"], first["bytes"]) == ("größe", "7", len(answer))
+
+
+def noted(lines: Any) -> list[Any]:
+    """Return the lines of the access log."""
+    return [line for line in lines if line["event"] == "request"]
