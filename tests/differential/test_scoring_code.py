@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # MLflow's own, at import
@@ -30,6 +29,7 @@ from service.codecs.bounds import Bounds
 from service.core.errors import ModelFailedError, ScoringError, UnwritableAnswerError
 from service.workers.inside.scoring import JSON, Scoring
 from tests.support.scoring_bodies import Body, all_bodies, as_json
+from tests.support.scoring_documents import column_names, documents
 
 LONG = os.environ.get("HOTSWAP_LONG_FAULTS") == "1"
 LIMIT_BYTES = 2**27
@@ -144,43 +144,6 @@ def test_each_body_is_answered_as_mlflow_answers_it(name: str, tmp_path: Path) -
     assert counted["listed"] >= 2, counted
 
 
-JSON_VALUES = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers(-(2**70), 2**70)
-    | st.floats()
-    | st.sampled_from(["", "a", "1.5", "2024-01-01", "nan", "größe"]),
-    lambda inner: (
-        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3)
-    ),
-    max_leaves=6,
-)
-
-
-def _documents(names: list[str]) -> st.SearchStrategy[Any]:
-    """Make documents of the right form with any values, now and then with none of the form."""
-    named = st.sampled_from([*names, "zzz"])
-    records = st.lists(st.dictionaries(named, JSON_VALUES, max_size=len(names)), max_size=3)
-    columns = st.dictionaries(named, st.lists(JSON_VALUES, max_size=3) | JSON_VALUES, max_size=3)
-    split = st.fixed_dictionaries(
-        {"data": st.lists(st.lists(JSON_VALUES, max_size=3), max_size=3)},
-        optional={
-            "columns": st.lists(named, max_size=3),
-            "index": st.lists(JSON_VALUES, max_size=3),
-        },
-    )
-    params: st.SearchStrategy[dict[str, Any]] = st.just({}) | st.fixed_dictionaries(
-        {"params": JSON_VALUES}
-    )
-    body = st.one_of(
-        st.fixed_dictionaries({"dataframe_records": records | JSON_VALUES}),
-        st.fixed_dictionaries({"dataframe_split": split}),
-        st.fixed_dictionaries({"instances": records | JSON_VALUES}),
-        st.fixed_dictionaries({"inputs": records | columns | JSON_VALUES}),
-    )
-    return st.builds(lambda one, more: {**one, **more}, body, params)
-
-
 @pytest.mark.parametrize("name", KINDS if LONG else HYPOTHESIS)
 def test_any_document_is_answered_as_mlflow_answers_it(name: str, tmp_path: Path) -> None:
     """Whatever its values are, and whichever of a model's columns it has."""
@@ -195,7 +158,7 @@ def test_any_document_is_answered_as_mlflow_answers_it(name: str, tmp_path: Path
         deadline=None,
         suppress_health_check=[HealthCheck.too_slow],
     )
-    @given(_documents(list(row) if isinstance(row, dict) else ["a"]))
+    @given(documents(column_names(row)))
     def compare(document: Any) -> None:
         theirs, ours = pair.outcomes(as_json("any", document))
         seen[ours.status] += 1
