@@ -82,6 +82,9 @@ def check_shares(first: Values, second: Values, third: Values, place: Place) -> 
     sums: list[float]
     if isinstance(first, np.ndarray):
         sums = (first + second + third).tolist()
+    elif len(first) == 1:
+        # As a rule.
+        sums = [first[0] + second[0] + third[0]]
     else:
         sums = list(map(add, map(add, first, second), third))
     if max(sums) > _SHARES_LIMIT:

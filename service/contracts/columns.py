@@ -51,7 +51,13 @@ def to_buffer(dtype: str) -> Callable[[Sequence[Any], Place], bytes]:
     code = _PACKED.get(dtype)
     if code is None:
         return lambda values, _place: np.array(values, dtype).tobytes()
-    return lambda values, _place: _packer(code, len(values))(*values)
+    pack_one = struct.Struct(code).pack
+
+    def buffer(values: Sequence[Any], _place: Place) -> bytes:
+        # As a rule a request has one row: to look its packer up would take as long as to use it.
+        return pack_one(values[0]) if len(values) == 1 else _packer(code, len(values))(*values)
+
+    return buffer
 
 
 @lru_cache(_REMEMBERED_SIZES)

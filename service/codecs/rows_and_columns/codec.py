@@ -26,7 +26,9 @@ from service.contracts.filling import merge_chunks
 from service.core.errors import ServiceError
 from service.core.version_names import VersionNames
 
-BY_ROWS = Wanted(Form.ROWS)
+# To look a member of an enumeration up takes Python 3.11 a tenth of a microsecond.
+_ROWS = Form.ROWS
+BY_ROWS = Wanted(_ROWS)
 BY_COLUMNS = Wanted(Form.COLUMNS)
 
 _ROW_FRAME_BYTES = 5
@@ -55,7 +57,7 @@ class RowsAndColumns:
         reader = self._body
         request = decode(reader.decoder, body, explain=explain)
         form = form_of(request, body)
-        if form is Form.ROWS:
+        if form is _ROWS:
             rows, columns = len(request.instances), reader.split(request.instances)
             wanted, places = BY_ROWS, self._in_rows
         else:
@@ -88,7 +90,7 @@ class RowsAndColumns:
     def least_bytes(self, predictions: Predictions, wanted: Wanted) -> int:
         """Return how many bytes an answer has at least; see Codec."""
         size = values_in(predictions) * _NUMBER_BYTES
-        if wanted.form is Form.ROWS:
+        if wanted.form is _ROWS:
             size += predictions.rows * sum(
                 len(name) + _ROW_FRAME_BYTES for name in predictions.names
             )
@@ -103,7 +105,7 @@ class RowsAndColumns:
         names: VersionNames,
     ) -> bytes:
         """Return an object a row, or one with an array a column; see Codec."""
-        write = encode_rows if wanted.form is Form.ROWS else encode_columns
+        write = encode_rows if wanted.form is _ROWS else encode_columns
         try:
             written = write(predictions, start, stop)
         except UNWRITABLE as error:
@@ -119,7 +121,7 @@ class RowsAndColumns:
         names: VersionNames,
     ) -> Generator[None, None, bytes]:
         """Do as `encode` does, some rows at a time."""
-        by_rows = wanted.form is Form.ROWS
+        by_rows = wanted.form is _ROWS
         write = encode_rows_chunked if by_rows else encode_columns_chunked
         try:
             written = yield from write(predictions, start, stop)
