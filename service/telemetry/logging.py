@@ -125,8 +125,8 @@ def json_writer() -> LineWriter | None:
 def _handler(*, for_people: bool) -> logging.Handler:
     try:
         descriptor = sys.stderr.fileno()
-    except (OSError, ValueError):
-        # What stands in for it has no descriptor, and nothing behind it that could be full.
+    except (AttributeError, OSError, ValueError):
+        # It was closed before the start, or what stands in for it has nothing that could be full.
         return logging.StreamHandler(sys.stderr)
     if not hasattr(select, "poll"):
         return logging.StreamHandler(sys.stderr)
