@@ -295,6 +295,9 @@ def test_prometheus_scrapes_it(measured: Measured, tmp_path: Path) -> None:
 
     wait = measured.service.wait_until
     with prometheus(tmp_path, measured.service.url.removeprefix("http://")) as client:
+        ready = str(client.base_url.copy_with(path="/-/ready"))
+        # Until then it answers in plain text.
+        wait(lambda: client.get(ready).status_code == httpx.codes.OK, "it is ready")
         sent = total(measured.scrape(), REQUESTS)
         wait(lambda: asked(client, f"sum({REQUESTS})") == sent, "all requests are there")
         for _ in range(3):
