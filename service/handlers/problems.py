@@ -52,7 +52,7 @@ STATUS_BY_ERROR: dict[type[ServiceError], HTTPStatus] = {
     errors.DeadlineExceededError: HTTPStatus.GATEWAY_TIMEOUT,
     errors.ReloadTimeoutError: HTTPStatus.GATEWAY_TIMEOUT,
 }
-"""The status of each error; one that is not here is our own fault, and answered with 500."""
+"""The status of each error; `status_of` looks it up."""
 
 _TITLES: dict[type[ServiceError], str] = {
     errors.MalformedBodyError: "The body can't be read",
@@ -103,7 +103,7 @@ def answer_service_error(_: Request[Any, Any, Any], error: ServiceError) -> Resp
 
 def answer_of(error: ServiceError) -> Answer:
     """Return the answer to one of our own errors; what no caller must see goes into the log."""
-    status = STATUS_BY_ERROR.get(type(error), HTTPStatus.INTERNAL_SERVER_ERROR)
+    status = status_of(error)
     note(error, status)
     headers = headers_of(error, status)
     if status is HTTPStatus.UNAUTHORIZED:
@@ -111,6 +111,11 @@ def answer_of(error: ServiceError) -> Answer:
         headers["www-authenticate"] = "X-MLflow-Signature" if signed else "Bearer"
     title = _TITLES.get(type(error), "The service failed")
     return problem(status, TYPE_PREFIX + error.code, title, str(error), error.extras(), headers)
+
+
+def status_of(error: ServiceError) -> HTTPStatus:
+    """Return an error's status: 500 where it has none, since it is our own fault then."""
+    return STATUS_BY_ERROR.get(type(error), HTTPStatus.INTERNAL_SERVER_ERROR)
 
 
 def note(error: ServiceError, status: HTTPStatus) -> None:

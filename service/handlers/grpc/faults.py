@@ -10,7 +10,7 @@ from service.core.errors import CallerGoneError, NotAcceptableError, ServiceErro
 from service.core.text import ANSWER_CHARACTERS, presentable
 from service.handlers.grpc.context import Context
 from service.handlers.grpc.trailers import end_with
-from service.handlers.problems import STATUS_BY_ERROR, headers_of, note
+from service.handlers.problems import UNEXPECTED, headers_of, note, status_of
 
 _CODES = {
     HTTPStatus.BAD_REQUEST: grpc.StatusCode.INVALID_ARGUMENT,
@@ -31,7 +31,6 @@ _SENTENCE_BYTES = 4_096
 Libraries take 8 kB of all that follows an answer.
 """
 _MILLISECONDS = 1_000
-_UNEXPECTED = "the service failed; its log says how"
 
 _log = structlog.get_logger("grpc")
 
@@ -40,8 +39,8 @@ def fail(context: Context, error: Exception) -> bytes:
     """Have the call end by an error; the message returned is not sent. To be called last."""
     if not isinstance(error, ServiceError):
         _log.error("call broke off", exc_info=error)
-        return end(context, grpc.StatusCode.INTERNAL, _UNEXPECTED)
-    status = STATUS_BY_ERROR.get(type(error), HTTPStatus.INTERNAL_SERVER_ERROR)
+        return end(context, grpc.StatusCode.INTERNAL, UNEXPECTED)
+    status = status_of(error)
     note(error, status)
     code = _OWN_CODES.get(type(error)) or _CODES.get(status, grpc.StatusCode.INTERNAL)
     sentence = str(error)

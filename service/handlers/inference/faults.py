@@ -11,7 +11,7 @@ from service.core.errors import ServiceError
 from service.core.text import ANSWER_CHARACTERS, presentable
 from service.handlers import problems
 from service.handlers.answer import Answer
-from service.handlers.problems import STATUS_BY_ERROR, headers_of, note, too_large
+from service.handlers.problems import headers_of, note, status_of, too_large
 
 MEANINGS = {
     HTTPStatus.BAD_REQUEST: "What the served version does not take, or no request at all",
@@ -45,7 +45,7 @@ def answer_service_error(_: Request[Any, Any, Any], error: ServiceError) -> Resp
 
 def answer_of(error: ServiceError) -> Answer:
     """Return the answer to one of our own errors; what no caller must see goes into the log."""
-    status = STATUS_BY_ERROR.get(type(error), HTTPStatus.INTERNAL_SERVER_ERROR)
+    status = status_of(error)
     note(error, status)
     return _fault(status, str(error), headers_of(error, status))
 

@@ -12,7 +12,7 @@ from service.core.errors import ServiceError
 from service.core.text import ANSWER_CHARACTERS, presentable
 from service.handlers import problems
 from service.handlers.answer import Answer
-from service.handlers.problems import STATUS_BY_ERROR, headers_of, note, too_large
+from service.handlers.problems import STATUS_BY_ERROR, headers_of, note, status_of, too_large
 
 _CODES = {
     HTTPStatus.BAD_REQUEST: "BAD_REQUEST",
@@ -90,7 +90,7 @@ def _as_mlflow(error: ServiceError) -> tuple[HTTPStatus, str, str]:
     """Return the status, the name and the sentence of an error."""
     if isinstance(error, errors.ScoringError):
         return HTTPStatus(error.status), error.error_code, str(error)
-    status = STATUS_BY_ERROR.get(type(error), HTTPStatus.INTERNAL_SERVER_ERROR)
+    status = status_of(error)
     if type(error) is errors.ModelFailedError:
         status, message = HTTPStatus.BAD_REQUEST, f"{_MODEL_RAISED} Error: {error}"
         return status, _CODES[status], message
