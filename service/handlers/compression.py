@@ -77,6 +77,16 @@ def wanted_coding(accept: str, size: int) -> str:
     """
     if size < _LEAST_BYTES or not accept:
         return ""
+    qualities = qualities_of(accept)
+    best = max(("gzip", "deflate"), key=lambda coding: qualities.get(coding, 0.0))
+    return best if qualities.get(best, 0.0) > 0 else ""
+
+
+def qualities_of(accept: str) -> dict[str, float]:
+    """Return how much each coding is wanted that `Accept-Encoding` names, in small letters.
+
+    What can't be read counts for nothing.
+    """
     qualities: dict[str, float] = {}
     for part in accept.split(","):
         coding, *parameters = (item.strip().lower() for item in part.split(";"))
@@ -85,8 +95,7 @@ def wanted_coding(accept: str, size: int) -> str:
         except ValueError:
             continue
         qualities[coding] = quality
-    best = max(("gzip", "deflate"), key=lambda coding: qualities.get(coding, 0.0))
-    return best if qualities.get(best, 0.0) > 0 else ""
+    return qualities
 
 
 def _inflate(chunks: Sequence[bytes], coding: str, most: int) -> Sequence[bytes]:

@@ -7,6 +7,7 @@ from anyio import CapacityLimiter
 from litestar import Request, Response, get
 from litestar.di import NamedDependency
 
+from service.handlers.compression import qualities_of
 from service.telemetry.metrics.compat import Compat
 from service.telemetry.metrics.exposition import exposition
 from service.telemetry.metrics.metrics import Metrics
@@ -53,9 +54,4 @@ async def metrics(
 
 def _takes_gzip(accept_encoding: str) -> bool:
     """Return whether gzip is named, and not with a quality of 0."""
-    for part in accept_encoding.lower().split(","):
-        coding, _, quality = part.partition(";")
-        if coding.strip() == "gzip":
-            name, _, value = quality.replace(" ", "").partition("=")
-            return name != "q" or value.strip("0.") != ""
-    return False
+    return qualities_of(accept_encoding).get("gzip", 0.0) > 0
