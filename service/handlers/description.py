@@ -57,6 +57,13 @@ PARAMETERS: dict[str, dict[str, Any]] = {
 }
 """Parameters of several calls, by a name."""
 PREDICT_PARAMETERS = [{"$ref": "#/components/parameters/timeout"}]
+PREDICT_FAULTS = {
+    HTTPStatus.FORBIDDEN: "Under a name that is not this service's own",
+    HTTPStatus.NOT_FOUND: "No such model, or none is named and there is no default",
+    HTTPStatus.SERVICE_UNAVAILABLE: "No version can answer, or too much is asked",
+    HTTPStatus.GATEWAY_TIMEOUT: "No answer within REQUEST_TIMEOUT_S",
+}
+"""What these statuses mean where predictions are asked for, in whichever protocol."""
 BINARY: dict[str, Any] = {}
 """A body that is no text: OpenAPI 3.1 has no schema for one."""
 VERSION_HEADERS = headers("x-model-name", "x-model-version")
@@ -153,7 +160,7 @@ class Description:
     ) -> dict[str, Any]:
         """Return answers that are errors in a protocol's form; `others` have forms of their own."""
         found = {}
-        for status, meaning in meanings.items():
+        for status, meaning in sorted(meanings.items()):
             kind, form = (others or {}).get(status, (media_type, schema))
             response = {
                 "description": meaning,

@@ -15,6 +15,7 @@ from service.contracts.described import (
 from service.contracts.json_schema import NOTHING, Schema, list_of, object_of
 from service.handlers.description import (
     BINARY,
+    PREDICT_FAULTS,
     PREDICT_PARAMETERS,
     VERSION_HEADERS,
     Described,
@@ -29,15 +30,12 @@ from service.handlers.media import Media
 from service.handlers.predictions.direct import PATH
 
 _FAULTS = {
+    **PREDICT_FAULTS,
     HTTPStatus.BAD_REQUEST: "Malformed, or not what the served version takes: `path` and `row`",
-    HTTPStatus.FORBIDDEN: "Under a name that is not this service's own",
-    HTTPStatus.NOT_FOUND: "No such model, or none is named and there is no default",
     HTTPStatus.NOT_ACCEPTABLE: "Neither JSON nor Arrow is accepted",
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "Over MAX_BODY_BYTES, or 8 times that once decoded",
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "Neither JSON nor Arrow, or with a Content-Encoding",
     HTTPStatus.INTERNAL_SERVER_ERROR: "The model raised, or its answer is not finite: with `row`",
-    HTTPStatus.SERVICE_UNAVAILABLE: "No version can answer, or too much is asked",
-    HTTPStatus.GATEWAY_TIMEOUT: "No answer within REQUEST_TIMEOUT_S",
 }
 _OTHER = {"instances": "columns", "columns": "instances"}
 _TEXT: Schema = {"type": "string"}

@@ -20,6 +20,7 @@ from service.contracts.described import (
 from service.contracts.json_schema import Schema, list_of, object_of, tuple_of
 from service.handlers.description import (
     BINARY,
+    PREDICT_FAULTS,
     PREDICT_PARAMETERS,
     VERSION_HEADERS,
     Described,
@@ -38,17 +39,14 @@ _PATHS = (
     "/serving-endpoints/{}/invocations",
 )
 _FAULTS = {
+    **PREDICT_FAULTS,
     HTTPStatus.BAD_REQUEST: "What MLflow refuses, or the model raised",
-    HTTPStatus.FORBIDDEN: "Under a name that is not this service's own",
-    HTTPStatus.NOT_FOUND: "No such model, or none is named and there is no default",
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "Over MAX_BODY_BYTES, or far more once decoded",
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "Neither JSON, CSV nor Parquet, or with a Content-Encoding",
     HTTPStatus.INTERNAL_SERVER_ERROR: "The model's answer can't be written, or its process ended",
-    HTTPStatus.SERVICE_UNAVAILABLE: "No version can answer, or too much is asked",
-    HTTPStatus.GATEWAY_TIMEOUT: "No answer within REQUEST_TIMEOUT_S",
 }
 _VERSION_FAULTS = {
-    HTTPStatus.FORBIDDEN: "Under a name that is not this service's own",
+    HTTPStatus.FORBIDDEN: PREDICT_FAULTS[HTTPStatus.FORBIDDEN],
     HTTPStatus.NOT_FOUND: "There is no default model",
     HTTPStatus.SERVICE_UNAVAILABLE: "No version of the default model can answer yet",
 }
