@@ -23,7 +23,9 @@ class Answer(msgspec.Struct, frozen=True, gc=False):
     coding: str = ""
 
     @classmethod
-    def of(cls, status: int, media_type: str, body: bytes, headers: Mapping[str, str]) -> "Answer":
+    def of(
+        cls, status: int, media_type: str, body: bytes | memoryview, headers: Mapping[str, str]
+    ) -> "Answer":
         """Return an answer with headers as texts."""
         named = [(name.encode(), value.encode()) for name, value in headers.items()]
         return cls(status, [(_KIND, media_type.encode()), *named], body)

@@ -1,7 +1,6 @@
 """`GET /schema/openapi.json`, and `/docs`: the page that shows it, Swagger UI from own files."""
 
 import hashlib
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,8 +9,8 @@ from litestar import HttpMethod, Request, Response, route
 from litestar.di import NamedDependency
 from litestar.exceptions import NotFoundException
 from litestar.params import FromPath
-from litestar.response import Stream
 
+from service.handlers.answer import Answer
 from service.handlers.openapi.document import Documents
 
 DOCUMENT_PATH = "/schema/openapi.json"
@@ -37,10 +36,6 @@ SECURITY: dict[str, str] = {
     "cross-origin-opener-policy": "same-origin",
 }
 """What the page may do: nothing of it comes from elsewhere, and nothing stands in it as code."""
-
-
-_STEP_BYTES = 1_048_576
-"""A larger answer is handed to the connection in parts of this size."""
 
 
 class _File(NamedTuple):
@@ -109,15 +104,8 @@ def _answer(
     if request.method == HttpMethod.HEAD:
         headers["content-length"] = str(len(body))
         body = b""
-    if len(body) > _STEP_BYTES:
-        headers["content-length"] = str(len(body))
-        return Stream(_parts(body), headers=headers, media_type=kind)
-    return Response(body, headers=headers, media_type=kind)
-
-
-async def _parts(body: bytes) -> AsyncIterator[bytes]:
-    for start in range(0, len(body), _STEP_BYTES):
-        yield body[start : start + _STEP_BYTES]
+    # A view, since that is handed to the connection in parts where it is large.
+    return Answer.of(200, kind, memoryview(body), headers).response()
 
 
 def is_known(given: list[str], etag: str) -> bool:
