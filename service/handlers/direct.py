@@ -38,7 +38,7 @@ _READ = frozenset({_HOST, _LENGTH, _ENCODING, TIMEOUT, REQUEST_ID})
 
 Headers = Sequence[tuple[bytes, bytes]]
 Head = Mapping[bytes, bytes]
-"""The headers of a request that are looked at here."""
+"""A request's headers, by their names in small letters."""
 
 
 class DirectProtocol(Protocol):

@@ -7,9 +7,7 @@ from service.deployment import Deployment
 
 
 def is_served(deployment: Deployment, wanted: str) -> bool:
-    """Tell whether the version that is wanted serves now; '' is whichever does."""
-    if not wanted:
-        return True
+    """Tell whether the version that is wanted serves now."""
     current = deployment.routes.current
     return current is not None and current.version.version == wanted
 

@@ -29,8 +29,8 @@ def timeout_s_in(body: bytes, start: int, stop: int, contract: Contract) -> floa
     """Return the seconds that the JSON in body[start:stop] gives its request; None for no limit.
 
     0 is no limit, as Triton has it. Where the model itself has a parameter of this name, it is the
-    model's alone. Raise ContractViolationError for what is no number of
-    microseconds; what is wrong with the rest of the JSON is for the codec to say.
+    model's alone. Raise ContractViolationError for what is no number of microseconds; what is wrong
+    with the rest of the JSON is for the codec to say.
     """
     if stop - start > _MOST_JSON_BYTES or body.find(_WRITTEN, start, stop) < 0:
         return None

@@ -33,7 +33,7 @@ class DirectPredictions:
     ) -> tuple[EncodedRequest, None]:
         """Return the body as it is."""
         del head, deployment
-        return EncodedRequest(chunks[0] if len(chunks) == 1 else b"".join(chunks)), None
+        return EncodedRequest(b"".join(chunks)), None
 
     def answer(self, head: Head, answered: EncodedAnswer) -> Answer:
         """Return the answer as it is."""

@@ -41,8 +41,7 @@ class DirectScoring:
         """Return the body as it is, to be read as its kind says."""
         del deployment
         codec = _CODECS[head[_KIND]]
-        body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-        return EncodedRequest(body, codec, codec), None
+        return EncodedRequest(b"".join(chunks), codec, codec), None
 
     def answer(self, head: Head, answered: EncodedAnswer) -> Answer:
         """Return the answer, and what the body called the request."""

@@ -166,16 +166,16 @@ class Batcher(Generic[W]):
         one whose `deadline_s` has passed, by the loop's time. Raise OverloadedError where there
         would be no answer in time; DeadlineExceededError past the caller's deadline; past the
         request's time limit RequestTimeoutError where the model took most of it, else
-        QueueTimeoutError;
-        ModelFailedError, NonFinitePredictionError, ChildLostError where the request cost its worker
-        twice, for a body what decoding raises, and ShuttingDownError where `run` has ended.
+        QueueTimeoutError; ModelFailedError, NonFinitePredictionError, ChildLostError where the
+        request cost its worker twice, for a body what decoding raises, and ShuttingDownError where
+        `run` has ended.
         """
         if self._ended:
             raise ShuttingDownError("this version has ended")
         loop = asyncio.get_running_loop()
-        is_body = isinstance(payload, RawRequest)
-        rows = 0 if isinstance(payload, RawRequest) else payload.rows
+        rows = payload.rows if isinstance(payload, Call) else 0
         if deadline_s is not None or not self._admission.is_easy(rows, body_bytes):
+            is_body = isinstance(payload, RawRequest)
             refusal = self.refusal(body_bytes, rows, is_body=is_body, deadline_s=deadline_s)
             if refusal is not None:
                 raise refusal
@@ -187,9 +187,7 @@ class Batcher(Generic[W]):
             self._delay.note_arrival(item.since)
         self._open.add(item, deadline_s)
         self._queue.add(item)
-        # As `_enough_rows` has it, for less.
-        waiting = self._queue.call_rows
-        if waiting >= self._open.rows * _BATCH_SHARE and waiting >= self._cost.enough_rows:
+        if self._queue.call_rows >= self._enough_rows:
             # Immediately: a worker can begin while others are still read.
             self.dispatch()
         elif not self._dispatch_is_due:
