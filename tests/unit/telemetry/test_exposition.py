@@ -22,18 +22,6 @@ ONE, TWO = a_version(1), a_version(2)
 OPEN_METRICS = "application/openmetrics-text; version=1.0.0"
 
 
-@pytest.fixture
-def service() -> Service:
-    """Return a service with a model whose version 1 is live."""
-    return Service()
-
-
-@pytest.fixture
-def observer(service: Service) -> MetricsObserver:
-    """Return what counts for the model's deployment."""
-    return service.metrics.observer("m")
-
-
 @pytest.mark.parametrize(
     ("accept", "content_type", "parse"),
     [

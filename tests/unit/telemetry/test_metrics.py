@@ -30,18 +30,6 @@ NOT_COUNTED = {
 """Events that no metric has, and why."""
 
 
-@pytest.fixture
-def service() -> Service:
-    """Return a service with a model whose version 1 is live."""
-    return Service()
-
-
-@pytest.fixture
-def observer(service: Service) -> MetricsObserver:
-    """Return what counts for the model's deployment."""
-    return service.metrics.observer("m")
-
-
 async def test_every_event_is_counted_or_said_why_not(service: Service) -> None:
     """An event that is new to the protocol has a number, too."""
     for event in EVENTS:
