@@ -19,7 +19,7 @@ from litestar.types import ASGIApp, HTTPResponseStartEvent, Receive, Scope, Send
 from service.core.errors import MalformedHeaderError, OverloadedError
 from service.deployment import Deployment
 from service.handlers.answer import Answer
-from service.handlers.caller import caller_of
+from service.handlers.caller import caller_of, connected
 from service.handlers.compression import Compression
 from service.handlers.deadline import HEADER as TIMEOUT
 from service.handlers.deadline import bind_deadline, deadline_in, earlier
@@ -159,7 +159,9 @@ class DirectAnswers:
         send: Send,
     ) -> None:
         """Read a usual request's body, and answer it."""
-        chunks = await _read(receive)
+        own = connected(send)
+        whole = None if own is None else own.take_body()
+        chunks = await _read(receive) if whole is None else [whole]
         if chunks is None:
             return
         # The body may have taken long: another deployment may have this name by now.
@@ -171,7 +173,7 @@ class DirectAnswers:
             if timeout_s is not None:
                 deadline_s = earlier(deadline_s, deadline_in(timeout_s))
             answered = await self._dataplane.infer(
-                deployment, request, caller_of(receive), deadline_s
+                deployment, request, own or caller_of(receive), deadline_s
             )
             if asked.version:
                 # A swap may have come between.
@@ -185,12 +187,7 @@ class DirectAnswers:
         except Exception as error:  # noqa: BLE001 - whatever it is, it is answered in one place
             await self._pass_on(error, scope, receive, send)
             return
-        await send(_start_of(answer, named))
-        if isinstance(answer.body, bytes):
-            # As a rule.
-            await send({"type": "http.response.body", "body": answer.body, "more_body": False})
-        else:
-            await _send_parts(answer, send)
+        await _send(answer, named, send)
 
     def _has_twice(self, headers: Headers) -> bool:
         """Tell whether one that is looked at is there twice."""
@@ -253,11 +250,14 @@ def _start_of(answer: Answer, named: tuple[bytes, bytes]) -> HTTPResponseStartEv
 
 
 async def _send(answer: Answer, named: tuple[bytes, bytes], send: Send) -> None:
+    own, body = connected(send), answer.body
+    if (
+        own is not None
+        and isinstance(body, bytes)
+        and own.try_answer(answer.status, tuple(answer.headers), named, body)
+    ):
+        return
     await send(_start_of(answer, named))
-    await _send_parts(answer, send)
-
-
-async def _send_parts(answer: Answer, send: Send) -> None:
     left = len(answer.body)
     for part in answer.parts():
         left -= len(part)

@@ -37,6 +37,11 @@ class CoalescingTransport:
             self._held = data
             self._loop.call_soon(self._flush)
 
+    def write_whole(self, data: bytes) -> None:
+        """Send what nothing follows, after what is held."""
+        self._flush()
+        self._transport.write(data)
+
     def writelines(self, parts: Iterable[bytes]) -> None:
         """Send parts in order, after what is held."""
         self._flush()
