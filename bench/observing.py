@@ -6,6 +6,7 @@ import timeit
 from collections.abc import Callable
 
 from service.core.events import PromotionOutcome, Trigger
+from service.core.protocols import WireProtocol
 from service.core.verdicts import Outcome, Verdict
 from service.core.versions import ModelVersion
 from service.telemetry.fan_out import fan_out
@@ -25,11 +26,11 @@ _GATES = ("artifacts", "environment", "load", "contract", "smoke", "speed", "pre
 
 async def main() -> None:
     """Print both."""
-    version = _version(1)
+    version, protocol = _version(1), WireProtocol.NATIVE
     observer = fan_out([LogObserver("m"), Metrics(list).observer("m")])
 
     def answered() -> None:
-        observer.request_answered(version, 1, 0.0013)
+        observer.request_answered(version, protocol, 1, 0.0013)
 
     def batch() -> None:
         observer.batch_ended(version, 1, 1, 0.0002, 0.0011)
@@ -97,7 +98,7 @@ def _tell(observer: Observer, version: ModelVersion) -> None:
     observer.worker_ready(version, 1.0)
     observer.promotion_ended(version, PromotionOutcome.SERVING, "")
     for rows in range(50):
-        observer.request_answered(version, rows, rows / 1000)
+        observer.request_answered(version, WireProtocol.NATIVE, rows, rows / 1000)
         observer.batch_ended(version, 1, rows, rows / 1000, rows / 1000)
 
 

@@ -23,6 +23,8 @@ class ServiceError(Exception):
 
     answered_by: ModelVersion | None = None
     """The version that was to answer the request which failed, where one was."""
+    is_observed = False
+    """Whether a deployment's observer was told of the request which met it."""
 
     def extras(self) -> dict[str, Any]:
         """Return what belongs into a machine-readable report of this error, JSON-ready."""

@@ -17,18 +17,19 @@ from litestar.middleware import ASGIMiddleware
 from litestar.types import ASGIApp, HTTPResponseStartEvent, Receive, Scope, Send
 
 from service.core.errors import MalformedHeaderError, OverloadedError
+from service.core.protocols import WireProtocol
 from service.deployment import Deployment
 from service.handlers.answer import Answer
 from service.handlers.caller import caller_of, connected
 from service.handlers.compression import Compression
 from service.handlers.deadline import HEADER as TIMEOUT
 from service.handlers.deadline import bind_deadline, deadline_in, earlier
-from service.handlers.named_version import check_version, is_served
 from service.handlers.predict_paths import Asked, PredictPaths
 from service.handlers.request_id import HEADER as REQUEST_ID
 from service.handlers.request_id import bind_request_id
 from service.serving.dataplane import DataPlane, EncodedAnswer
 from service.serving.interface import EncodedRequest
+from service.serving.named_version import is_served
 
 MOST_DIGITS = 15
 """A number of more digits is none that a body could have."""
@@ -43,6 +44,11 @@ Head = Mapping[bytes, bytes]
 
 class DirectProtocol(Protocol):
     """What a protocol says of its usual requests, and how it answers them."""
+
+    @property
+    def wire(self) -> WireProtocol:
+        """Which one it is, for those that count."""
+        ...
 
     @property
     def paths(self) -> Sequence[str]:
@@ -130,9 +136,10 @@ class DirectAnswers:
             try:
                 deadline_s = bind_deadline(scope, head[TIMEOUT])
             except MalformedHeaderError as error:
-                return self._pass_on(error, scope, receive, send)
+                return self._pass_on(asked, deployment, error, scope, receive, send)
         # Before the body is read, which may be large, or slow to come.
-        refusal = self._dataplane.refusal(deployment, body_bytes, deadline_s)
+        wire = asked.protocol.wire
+        refusal = self._dataplane.refusal(deployment, wire, body_bytes, deadline_s)
         if refusal is not None:
             return self._refuse(asked, refusal, scope, send)
         if (
@@ -143,7 +150,7 @@ class DirectAnswers:
             and _ENCODING not in head
             and self._may_have(head.get(_HOST))
             and asked.protocol.is_usual(head)
-            and (not asked.version or is_served(deployment, asked.version))
+            and (not asked.version or is_served(deployment.routes, asked.version))
         ):
             return self._answer(asked, deployment, head, deadline_s, scope, receive, send)
         return self._app(scope, receive, send)
@@ -173,11 +180,13 @@ class DirectAnswers:
             if timeout_s is not None:
                 deadline_s = earlier(deadline_s, deadline_in(timeout_s))
             answered = await self._dataplane.infer(
-                deployment, request, own or caller_of(receive), deadline_s
+                deployment,
+                asked.protocol.wire,
+                request,
+                own or caller_of(receive),
+                deadline_s,
+                asked.version,
             )
-            if asked.version:
-                # A swap may have come between.
-                check_version(deployment, asked.version, answered.version)
             answer = asked.protocol.answer(head, answered)
             if answer.coding:
                 answer = await self._compression.applied(answer)
@@ -185,7 +194,7 @@ class DirectAnswers:
             await self._refuse(asked, error, scope, send)
             return
         except Exception as error:  # noqa: BLE001 - whatever it is, it is answered in one place
-            await self._pass_on(error, scope, receive, send)
+            await self._pass_on(asked, deployment, error, scope, receive, send)
             return
         await _send(answer, named, send)
 
@@ -208,8 +217,17 @@ class DirectAnswers:
         """Answer a request that is one too many, for less than the framework takes."""
         await _send(asked.protocol.refusal(error), bind_request_id(scope), send)
 
-    async def _pass_on(self, error: Exception, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _pass_on(
+        self,
+        asked: Asked[DirectProtocol],
+        deployment: Deployment,
+        error: Exception,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+    ) -> None:
         """Have the protocol's own table of errors answer one."""
+        self._dataplane.note_failed(deployment, asked.protocol.wire, error)
         scope["state"][_ERROR] = error
         await self._app(scope, receive, send)
 

@@ -2,6 +2,8 @@
 
 import asyncio
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Protocol, cast, overload
 
 import anyio.to_thread
@@ -21,13 +23,16 @@ from service.core.errors import (
     OverloadedError,
     RequestTimeoutError,
     ServiceError,
+    UnknownVersionError,
 )
+from service.core.protocols import WireProtocol
 from service.core.version_names import VersionNames
 from service.core.versions import ModelVersion
 from service.serving.batching.request_queue import Caller, Share
 from service.serving.failed_request import FailedRequest
 from service.serving.interface import BodyLimits, EncodedRequest, Request, TypedRequest
 from service.serving.model import LoadedModel
+from service.serving.named_version import check_version
 from service.serving.routes import Routes
 from service.telemetry.observer import Observer
 from service.workers.messages import RawReply
@@ -47,6 +52,11 @@ nor does what its caller gave too little time (DeadlineExceededError).
 
 class Served(Protocol):
     """A deployment, as far as a request needs it."""
+
+    @property
+    def name(self) -> str:
+        """What this service calls it."""
+        ...
 
     @property
     def routes(self) -> Routes:
@@ -92,7 +102,11 @@ class DataPlane:
         self._encoding = CapacityLimiter(2)
 
     def refusal(
-        self, deployment: Served, body_bytes: int, deadline_s: float | None = None
+        self,
+        deployment: Served,
+        protocol: WireProtocol,
+        body_bytes: int,
+        deadline_s: float | None = None,
     ) -> OverloadedError | None:
         """Say why a request with a body of this size is refused, None where it is not.
 
@@ -106,48 +120,77 @@ class DataPlane:
         refusal = model.batcher.refusal(body_bytes, is_body=is_body, deadline_s=deadline_s)
         if refusal is not None:
             refusal.answered_by = model.version
-            deployment.observer.request_failed(model.version, refusal, 0.0)
+            refusal.is_observed = True
+            deployment.observer.request_failed(model.version, protocol, refusal, 0.0)
         return refusal
+
+    def note_failed(self, deployment: Served, protocol: WireProtocol, error: Exception) -> None:
+        """Tell the observer of what a request met before `infer`, unless it was told of it."""
+        if isinstance(error, ServiceError) and not error.is_observed:
+            error.is_observed = True
+            model = deployment.routes.current
+            is_named = isinstance(error, UnknownVersionError)
+            version = None if model is None or is_named else model.version
+            deployment.observer.request_failed(version, protocol, error, 0.0)
+
+    @contextmanager
+    def noting(self, deployment: Served, protocol: WireProtocol) -> Iterator[None]:
+        """Note what ends a request for predictions in this block, wherever in it that is met."""
+        try:
+            yield
+        except ServiceError as error:
+            self.note_failed(deployment, protocol, error)
+            raise
 
     @overload
     async def infer(
         self,
         deployment: Served,
+        protocol: WireProtocol,
         request: EncodedRequest,
         caller: Caller | None = None,
         deadline_s: float | None = None,
+        wanted_version: str = "",
     ) -> EncodedAnswer: ...
 
     @overload
     async def infer(
         self,
         deployment: Served,
+        protocol: WireProtocol,
         request: TypedRequest,
         caller: Caller | None = None,
         deadline_s: float | None = None,
+        wanted_version: str = "",
     ) -> TypedAnswer: ...
 
     async def infer(
         self,
         deployment: Served,
+        protocol: WireProtocol,
         request: Request,
         caller: Caller | None = None,
         deadline_s: float | None = None,
+        wanted_version: str = "",
     ) -> EncodedAnswer | TypedAnswer:
         """Answer a request by the version that serves when it comes, in the form that it has.
 
-        One whose `caller` has gone before a worker has it is dropped. `deadline_s` is the event
-        loop's time until which the caller itself waits; REQUEST_TIMEOUT_S holds beside it.
+        Where a version is wanted, it is that one or none. A request whose `caller` has gone before
+        a worker has it is dropped. `deadline_s` is the event loop's time until which the caller
+        itself waits; REQUEST_TIMEOUT_S holds beside it.
 
         Everything happens inside one lease, so contract, model and the version that is named
         always belong together. Raise what `Codec.decode` and `Batcher.submit` raise, with the
-        version in `answered_by`, NoVersionError, and DeadlineExceededError. The observer is told
-        once, of the answer or of what is raised; of a cancelled call as of a caller that is gone.
+        version in `answered_by`, NoVersionError, UnknownVersionError for another version than is
+        wanted, and DeadlineExceededError. The observer is told once, of the answer or of what is
+        raised; of a cancelled call as of a caller that is gone.
         """
         began_s = time.perf_counter()
         version: ModelVersion | None = None
         try:
             with deployment.routes.lease() as model:
+                if wanted_version:
+                    check_version(deployment.name, wanted_version, model.version)
                 version = model.version
                 if deadline_s is not None:
                     _check_deadline(deadline_s)
@@ -160,9 +203,12 @@ class DataPlane:
         except (Exception, asyncio.CancelledError) as error:
             told = _told(error)
             told.answered_by = version
-            deployment.observer.request_failed(version, told, time.perf_counter() - began_s)
+            told.is_observed = True
+            took_s = time.perf_counter() - began_s
+            deployment.observer.request_failed(version, protocol, told, took_s)
             raise
-        deployment.observer.request_answered(version, answer.rows, time.perf_counter() - began_s)
+        took_s = time.perf_counter() - began_s
+        deployment.observer.request_answered(version, protocol, answer.rows, took_s)
         return answer
 
     async def _answer_body(

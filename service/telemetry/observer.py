@@ -5,6 +5,7 @@ from typing import Protocol, runtime_checkable
 
 from service.core.errors import ServiceError
 from service.core.events import PromotionOutcome, Trigger
+from service.core.protocols import WireProtocol
 from service.core.states import State
 from service.core.verdicts import Verdict
 from service.core.versions import ModelVersion, StoredVersion
@@ -18,12 +19,18 @@ class Observer(Protocol):
     monotonic clock. A deployment has an observer of its own, so no event says whose it is.
     """
 
-    def request_answered(self, version: ModelVersion, rows: int, duration_s: float) -> None:
+    def request_answered(
+        self, version: ModelVersion, protocol: WireProtocol, rows: int, duration_s: float
+    ) -> None:
         """Note a request that a version answered, from its body to its encoded answer."""
         ...
 
     def request_failed(
-        self, version: ModelVersion | None, error: ServiceError, duration_s: float
+        self,
+        version: ModelVersion | None,
+        protocol: WireProtocol,
+        error: ServiceError,
+        duration_s: float,
     ) -> None:
         """Note a request that was refused or that failed; None where no version could answer."""
         ...
@@ -88,11 +95,17 @@ class Observer(Protocol):
 class NullObserver:
     """An observer that notes nothing; the base of those that need a few events only."""
 
-    def request_answered(self, version: ModelVersion, rows: int, duration_s: float) -> None:
+    def request_answered(
+        self, version: ModelVersion, protocol: WireProtocol, rows: int, duration_s: float
+    ) -> None:
         """Note nothing."""
 
     def request_failed(
-        self, version: ModelVersion | None, error: ServiceError, duration_s: float
+        self,
+        version: ModelVersion | None,
+        protocol: WireProtocol,
+        error: ServiceError,
+        duration_s: float,
     ) -> None:
         """Note nothing."""
 

@@ -129,6 +129,9 @@ def test_what_is_counted_is_what_was_sent(measured: Measured) -> None:
     assert total(seen, REQUESTS, "outcome=invalid") == measured.invalid
     assert total(seen, "hotswap_request_errors_total", "code=contract-violation") == 5
     assert total(seen, REQUESTS) == measured.ok + measured.invalid
+    for protocol in ("mlflow", "oip", "grpc"):
+        assert total(seen, REQUESTS, "outcome=ok", f"protocol={protocol}") == 1
+    assert total(seen, REQUESTS, "outcome=ok", "protocol=native") == measured.ok - 3
     assert total(seen, "hotswap_rows_total") == measured.rows
     assert total(seen, "hotswap_request_duration_seconds_count") == measured.ok
     assert 0 < total(seen, "hotswap_batches_total") <= measured.ok

@@ -26,9 +26,7 @@ BODY = (GET * 12_000)[:300_000]
 class Full:
     """A data plane that takes nothing more."""
 
-    def refusal(
-        self, _deployment: object, _body_bytes: int, _deadline_s: float | None
-    ) -> OverloadedError:
+    def refusal(self, *_: object) -> OverloadedError:
         """Refuse it, whatever it is."""
         return OverloadedError("too much is asked", 2.2)
 

@@ -9,6 +9,7 @@ import anyio
 
 from service.codecs.catalog import ROWS_AND_COLUMNS
 from service.core.errors import ServiceError
+from service.core.protocols import WireProtocol
 from service.core.versions import ModelVersion, StoredVersion
 from service.processes.child import ChildThreads
 from service.serving.batching.batcher import BatchSettings
@@ -36,22 +37,33 @@ class Listening(NullObserver):
         self.answered: list[tuple[ModelVersion, int]] = []
         self.failed: list[tuple[ModelVersion | None, ServiceError]] = []
         self.took_s: list[float] = []
+        self.protocols: list[WireProtocol] = []
 
-    def request_answered(self, version: ModelVersion, rows: int, duration_s: float) -> None:
+    def request_answered(
+        self, version: ModelVersion, protocol: WireProtocol, rows: int, duration_s: float
+    ) -> None:
         """Keep it."""
         self.answered.append((version, rows))
+        self.protocols.append(protocol)
         self.took_s.append(duration_s)
 
     def request_failed(
-        self, version: ModelVersion | None, error: ServiceError, duration_s: float
+        self,
+        version: ModelVersion | None,
+        protocol: WireProtocol,
+        error: ServiceError,
+        duration_s: float,
     ) -> None:
         """Keep it."""
         self.failed.append((version, error))
+        self.protocols.append(protocol)
         self.took_s.append(duration_s)
 
 
 class Deployed:
     """A deployment of one version, which a data plane is asked for."""
+
+    name = "größe"
 
     def __init__(self) -> None:
         self.routes = Routes()
@@ -63,7 +75,8 @@ class Deployed:
         self, body: bytes, codec: str = ROWS_AND_COLUMNS, answer: str = ROWS_AND_COLUMNS
     ) -> EncodedAnswer:
         """Answer a body as the data plane does."""
-        return await self.plane.infer(self, EncodedRequest(body, codec, answer))
+        request = EncodedRequest(body, codec, answer)
+        return await self.plane.infer(self, WireProtocol.NATIVE, request)
 
 
 @asynccontextmanager

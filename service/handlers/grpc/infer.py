@@ -7,7 +7,8 @@ import grpc
 from service.codecs.catalog import INFERENCE_MESSAGES
 from service.codecs.inference.message import read_head
 from service.codecs.inference.timeout import timeout_s_of
-from service.core.errors import AnswerTooLargeError, ShuttingDownError
+from service.core.errors import AnswerTooLargeError, ServiceError, ShuttingDownError
+from service.core.protocols import WireProtocol
 from service.deployments import Deployments
 from service.handlers.deadline import deadline_in
 from service.handlers.grpc.arrivals import Arrivals, LateMessageError
@@ -15,7 +16,6 @@ from service.handlers.grpc.context import Context
 from service.handlers.grpc.faults import end, fail
 from service.handlers.grpc.trailers import bind_call, end_with
 from service.handlers.inference.addressed import served
-from service.handlers.named_version import check_version
 from service.serving.dataplane import DataPlane
 from service.serving.interface import EncodedRequest
 
@@ -70,16 +70,18 @@ class Infer:
         head = read_head(message)
         deployments = self._deployments
         deployment = deployments.named(head.model) if head.model else deployments.default
-        wanted = head.version or None
-        model = served(deployment, wanted)
-        deadline_s = _deadline_s(context, timeout_s_of(head.timeout, model.contract))
-        refusal = self._dataplane.refusal(deployment, len(message), deadline_s)
-        if refusal is not None:
-            raise refusal
-        request = EncodedRequest(message, INFERENCE_MESSAGES, INFERENCE_MESSAGES)
-        answer = await self._dataplane.infer(deployment, request, None, deadline_s)
-        # A swap may have come between.
-        check_version(deployment, wanted, answer.version)
+        dataplane, wire, wanted = self._dataplane, WireProtocol.GRPC, head.version
+        try:
+            model = served(deployment, wanted)
+            deadline_s = _deadline_s(context, timeout_s_of(head.timeout, model.contract))
+            refusal = dataplane.refusal(deployment, wire, len(message), deadline_s)
+            if refusal is not None:
+                raise refusal
+            request = EncodedRequest(message, INFERENCE_MESSAGES, INFERENCE_MESSAGES)
+            answer = await dataplane.infer(deployment, wire, request, None, deadline_s, wanted)
+        except ServiceError as error:
+            dataplane.note_failed(deployment, wire, error)
+            raise
         if len(answer.body) > self._most_bytes:
             raise AnswerTooLargeError(
                 f"the answer has {len(answer.body)} bytes, and {self._most_bytes} are given by "

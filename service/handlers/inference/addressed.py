@@ -6,8 +6,8 @@ from litestar import Request
 
 from service.core.errors import NoVersionError
 from service.deployment import Deployment
-from service.handlers.named_version import check_version
 from service.serving.model import LoadedModel
+from service.serving.named_version import check_version
 
 CALLED = "{name:str}"
 VERSIONED = "{name:str}/versions/{version:str}"
@@ -18,9 +18,9 @@ def paths(end: str) -> list[str]:
     return [f"/v2/models/{CALLED}{end}", f"/v2/models/{VERSIONED}{end}"]
 
 
-def wanted_version(request: Request[Any, Any, Any]) -> str | None:
-    """Return the version that a path names, None where it names none."""
-    version: str | None = request.path_params.get("version")
+def wanted_version(request: Request[Any, Any, Any]) -> str:
+    """Return the version that a path names, '' where it names none."""
+    version: str = request.path_params.get("version", "")
     return version
 
 
@@ -29,5 +29,5 @@ def served(deployment: Deployment, wanted: str | None) -> LoadedModel:
     model = deployment.routes.current
     if model is None:
         raise NoVersionError(f"no version of {deployment.name} serves: {deployment.why_not}")
-    check_version(deployment, wanted, model.version)
+    check_version(deployment.name, wanted, model.version)
     return model

@@ -6,6 +6,7 @@ from service.codecs.catalog import INFERENCE
 from service.codecs.inference.frame import ANSWER_BYTES, before_request, json_bytes_of
 from service.codecs.inference.timeout import timeout_s_in
 from service.core.errors import MalformedBodyError, OverloadedError
+from service.core.protocols import WireProtocol
 from service.core.text import presentable
 from service.deployment import Deployment
 from service.handlers.answer import Answer, RawHeaders
@@ -27,6 +28,7 @@ _SHOWN = 40
 class DirectInference:
     """Tensors in, tensors out, in JSON and behind it; see DirectProtocol."""
 
+    wire = WireProtocol.OIP
     paths = tuple(paths("/infer"))
     headers = (_JSON_BYTES, _ACCEPTED)
 

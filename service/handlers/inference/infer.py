@@ -8,6 +8,7 @@ from typing import Any
 from litestar import Request, Response, post
 from litestar.di import NamedDependency
 
+from service.core.protocols import WireProtocol
 from service.deployment import Deployment
 from service.deployments import Deployments
 from service.handlers.caller import caller_of
@@ -17,7 +18,6 @@ from service.handlers.direct import RaiseAgain
 from service.handlers.inference.addressed import served, wanted_version
 from service.handlers.inference.direct import DirectInference
 from service.handlers.inference.faults import FAULTS
-from service.handlers.named_version import check_version
 from service.serving.dataplane import DataPlane
 
 _DIRECT = DirectInference()
@@ -42,24 +42,29 @@ async def infer(
     send none.
     """
     wanted = wanted_version(request)
-    served(deployment, wanted)
-    encoding = ", ".join(request.headers.getall("content-encoding", []))
-    coding_of(encoding)
-    head = {
-        name: ",".join(request.headers.getall(name.decode(), [])).encode("latin-1")
-        for name in _DIRECT.headers
-        if name.decode() in request.headers
-    }
-    chunks = [chunk async for chunk in request.stream()]
-    chunks = [*await compression.inflated(chunks, encoding)]
-    # The body may have taken long: another deployment may have this name by now.
-    deployment = deployments.latest(deployment)
-    encoded, timeout_s = _DIRECT.request(head, chunks, deployment)
-    del chunks
-    deadline_s = earlier(deadline_of(request.scope), deadline_in(timeout_s))
-    answered = await dataplane.infer(deployment, encoded, caller_of(request.receive), deadline_s)
-    # A swap may have come between.
-    check_version(deployment, wanted, answered.version)
+    with dataplane.noting(deployment, WireProtocol.OIP):
+        served(deployment, wanted)
+        encoding = ", ".join(request.headers.getall("content-encoding", []))
+        coding_of(encoding)
+        head = {
+            name: ",".join(request.headers.getall(name.decode(), [])).encode("latin-1")
+            for name in _DIRECT.headers
+            if name.decode() in request.headers
+        }
+        chunks = [chunk async for chunk in request.stream()]
+        chunks = [*await compression.inflated(chunks, encoding)]
+        # The body may have taken long: another deployment may have this name by now.
+        deployment = deployments.latest(deployment)
+        encoded, timeout_s = _DIRECT.request(head, chunks, deployment)
+        del chunks
+        answered = await dataplane.infer(
+            deployment,
+            WireProtocol.OIP,
+            encoded,
+            caller_of(request.receive),
+            earlier(deadline_of(request.scope), deadline_in(timeout_s)),
+            wanted,
+        )
     answer = _DIRECT.answer(head, answered)
     if answer.coding:
         answer = await compression.applied(answer)

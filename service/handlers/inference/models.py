@@ -11,9 +11,9 @@ from service.deployment import Deployment
 from service.deployments import Deployments
 from service.handlers.inference.addressed import paths, served, wanted_version
 from service.handlers.inference.faults import FAULTS
-from service.handlers.named_version import check_version
 from service.handlers.readiness import readiness_of
 from service.serving.model import LoadedModel
+from service.serving.named_version import check_version
 
 PLATFORM = "mlflow"
 
@@ -95,7 +95,7 @@ def why_not_answering(deployments: Deployments, deployment: Deployment, wanted: 
     """Say why a model can't answer, '' where it can. Raise UnknownVersionError."""
     model = deployment.routes.current
     if model is not None:
-        check_version(deployment, wanted, model.version)
+        check_version(deployment.name, wanted, model.version)
     return "the service is ending" if deployments.draining else readiness_of(deployment).error
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from service.core.errors import OverloadedError
+from service.core.protocols import WireProtocol
 from service.deployment import Deployment
 from service.handlers import problems
 from service.handlers.answer import Answer
@@ -21,6 +22,7 @@ _IS_JSON = (_KIND, _JSON)
 class DirectPredictions:
     """Rows or columns in, predictions out; see DirectProtocol."""
 
+    wire = WireProtocol.NATIVE
     paths = PATHS
     headers = (_KIND, _ACCEPT)
 

@@ -9,6 +9,7 @@ from litestar import Request, Response, post
 from litestar.di import NamedDependency
 from litestar.params import RawBody
 
+from service.core.protocols import WireProtocol
 from service.deployment import Deployment
 from service.deployments import Deployments
 from service.handlers.caller import caller_of
@@ -39,12 +40,16 @@ async def predict(
     What they hold is the served version's signature, which `GET /model/info` shows. The answer is
     of the request's kind, JSON or Arrow, unless `Accept` says otherwise.
     """
-    kind = kind_of_body(request.headers.get("content-type"))
-    wanted = kind_of_answer(", ".join(request.headers.getall("accept", [])), kind)
     # The body may have taken long: another deployment may have this name by now.
     deployment = deployments.latest(deployment)
-    encoded = EncodedRequest(body, CODECS[kind], CODECS[wanted])
-    answer = await dataplane.infer(
-        deployment, encoded, caller_of(request.receive), deadline_of(request.scope)
-    )
+    with dataplane.noting(deployment, WireProtocol.NATIVE):
+        kind = kind_of_body(request.headers.get("content-type"))
+        wanted = kind_of_answer(", ".join(request.headers.getall("accept", [])), kind)
+        answer = await dataplane.infer(
+            deployment,
+            WireProtocol.NATIVE,
+            EncodedRequest(body, CODECS[kind], CODECS[wanted]),
+            caller_of(request.receive),
+            deadline_of(request.scope),
+        )
     return Response(content=answer.body, media_type=wanted.value, headers=answer.names.headers)

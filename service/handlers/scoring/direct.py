@@ -5,6 +5,7 @@ from urllib.parse import quote
 
 from service.codecs.catalog import SCORING
 from service.core.errors import OverloadedError
+from service.core.protocols import WireProtocol
 from service.deployment import Deployment
 from service.handlers.answer import Answer
 from service.handlers.direct import Head
@@ -28,6 +29,7 @@ _IS_JSON = (_KIND, b"application/json")
 class DirectScoring:
     """Bodies that MLflow's scoring server takes; see DirectProtocol."""
 
+    wire = WireProtocol.MLFLOW
     paths = PATHS
     headers = (_KIND,)
 

@@ -7,6 +7,7 @@ from litestar.di import NamedDependency
 
 from service.codecs.catalog import SCORING
 from service.core.errors import UnsupportedContentTypeError
+from service.core.protocols import WireProtocol
 from service.core.text import presentable
 from service.deployment import Deployment
 from service.deployments import Deployments
@@ -42,16 +43,17 @@ async def invocations(
     The body is JSON with one of `dataframe_split`, `dataframe_records`, `instances` and `inputs`,
     CSV or Parquet. What is taken and how it is cast belong to the MLflow beside the model.
     """
-    codec = codec_of(request.headers.get("content-type"))
-    body = await request.body()
-    # The body may have taken long: another deployment may have this name by now.
-    deployment = deployments.latest(deployment)
-    answer = await dataplane.infer(
-        deployment,
-        EncodedRequest(body, codec, codec),
-        caller_of(request.receive),
-        deadline_of(request.scope),
-    )
+    with dataplane.noting(deployment, WireProtocol.MLFLOW):
+        codec = codec_of(request.headers.get("content-type"))
+        body = await request.body()
+        answer = await dataplane.infer(
+            # The body may have taken long: another deployment may have this name by now.
+            deployments.latest(deployment),
+            WireProtocol.MLFLOW,
+            EncodedRequest(body, codec, codec),
+            caller_of(request.receive),
+            deadline_of(request.scope),
+        )
     return _DIRECT.answer({}, answer).response()
 
 

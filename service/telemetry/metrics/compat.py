@@ -79,31 +79,30 @@ def compat_samples(snapshot: Snapshot, wanted: Collection[Compat]) -> Iterator[S
 
 
 def _as_triton(labels: tuple[str, str], counted: VersionCounts) -> Iterator[Sample]:
-    yield Sample(TRITON_SUCCESS, labels, counted.duration.count)
+    duration = counted.duration
+    yield Sample(TRITON_SUCCESS, labels, duration.count)
     failures = dict.fromkeys((*TRITON_REASONS.values(), _OTHER_REASON), 0)
-    for outcome, count in counted.outcomes.items():
+    for outcome, count in counted.not_ok.items():
         failures[TRITON_REASONS.get(outcome, _OTHER_REASON)] += count
     for reason, count in failures.items():
         yield Sample(TRITON_FAILURE, (*labels, reason), count)
     yield Sample(TRITON_ROWS, labels, counted.rows)
     yield Sample(TRITON_BATCHES, labels, counted.predict.count)
-    yield Sample(TRITON_DURATION, labels, round(counted.duration.sum * _US))
+    yield Sample(TRITON_DURATION, labels, round(duration.sum * _US))
     yield Sample(TRITON_QUEUE, labels, round(counted.queue.sum * _US))
     yield Sample(TRITON_COMPUTE, labels, round(counted.predict.sum * _US))
 
 
 def _as_mlserver(labels: tuple[str, str], counted: VersionCounts) -> Iterator[Sample]:
-    yield Sample(MLSERVER_SUCCESS, labels, counted.duration.count)
-    yield Sample(MLSERVER_FAILURE, labels, counted.outcomes.total())
-    yield Sample(MLSERVER_DURATION, labels, counted.duration)
+    duration = counted.duration
+    yield Sample(MLSERVER_SUCCESS, labels, duration.count)
+    yield Sample(MLSERVER_FAILURE, labels, counted.not_ok.total())
+    yield Sample(MLSERVER_DURATION, labels, duration)
 
 
 def _of_all_versions(counts: ModelCounts) -> Histogram:
     """Return the durations of a model's requests, whichever version answered."""
     together = Histogram(families.SECONDS)
     for counted in counts.versions.values():
-        together.sum += counted.duration.sum
-        together.counts = [
-            one + other for one, other in zip(together.counts, counted.duration.counts, strict=True)
-        ]
+        together.add(counted.duration)
     return together

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from service.core.events import PromotionOutcome
+from service.core.protocols import WireProtocol
 from service.telemetry.metrics import families
 from service.telemetry.metrics.outcomes import NOT_OK
 
@@ -30,6 +31,11 @@ class Histogram:
         self.counts[bisect_left(self.bounds, value)] += 1
         self.sum += value
 
+    def add(self, other: "Histogram") -> None:
+        """Count what another one of the same bounds has."""
+        self.counts = [one + more for one, more in zip(self.counts, other.counts, strict=True)]
+        self.sum += other.sum
+
     @property
     def count(self) -> int:
         """How many values there were."""
@@ -48,7 +54,7 @@ class VersionCounts:
     __slots__ = (
         "batch_rows",
         "batched_requests",
-        "duration",
+        "durations",
         "engine_faults",
         "errors",
         "gone_since_s",
@@ -64,14 +70,14 @@ class VersionCounts:
 
     def __init__(self) -> None:
         self.rows = 0
-        self.duration = Histogram(families.SECONDS)
-        """Of requests that were answered; how many it has is how many those are."""
+        self.durations = [Histogram(families.SECONDS) for _ in WireProtocol]
+        """Of requests that were answered, by protocol; how many one has is how many those are."""
         self.batched_requests = 0
         self.queue = Histogram(families.SECONDS)
         self.predict = Histogram(families.SECONDS)
         self.batch_rows = Histogram(families.ROWS)
         # From 0 on: an increase is not seen of what is first seen at 1.
-        self.outcomes: Counter[str] = Counter(dict.fromkeys(NOT_OK, 0))
+        self.outcomes = [Counter(dict.fromkeys(NOT_OK, 0)) for _ in WireProtocol]
         self.errors: Counter[str] = Counter()
         self.shed: Counter[str] = Counter()
         self.engine_faults: Counter[str] = Counter()
@@ -81,9 +87,29 @@ class VersionCounts:
         self.gone_since_s: float | None = None
         """Since when nothing of the version is left; None while something is."""
 
+    def was_asked_by(self, protocol: WireProtocol) -> bool:
+        """Tell whether any request came by a protocol."""
+        return any(self.durations[protocol].counts) or any(self.outcomes[protocol].values())
+
+    @property
+    def duration(self) -> Histogram:
+        """Return the durations of all protocols together."""
+        together = Histogram(families.SECONDS)
+        for one in self.durations:
+            together.add(one)
+        return together
+
+    @property
+    def not_ok(self) -> Counter[str]:
+        """Return the outcomes of all protocols together."""
+        return sum(self.outcomes, Counter())
+
     def copy(self) -> "VersionCounts":
         """Return what it is now."""
-        return _copied(self, VersionCounts.__new__(VersionCounts), self.__slots__)
+        copied = _copied(self, VersionCounts.__new__(VersionCounts), self.__slots__)
+        copied.durations = [one.copy() for one in self.durations]
+        copied.outcomes = [one.copy() for one in self.outcomes]
+        return copied
 
 
 _new_long = partial(Histogram, families.LONG_SECONDS)
@@ -104,6 +130,16 @@ class ModelCounts:
         self.swaps = 0
         self.gone_since_s: float | None = None
         """Since when the service has no such model; None while it has."""
+
+    @property
+    def protocols(self) -> list[WireProtocol]:
+        """Return those that its versions were asked by so far, and the native one in any case."""
+        return [
+            protocol
+            for protocol in WireProtocol
+            if protocol is WireProtocol.NATIVE
+            or any(counted.was_asked_by(protocol) for counted in self.versions.values())
+        ]
 
     def copy(self) -> "ModelCounts":
         """Return what it is now."""

@@ -41,7 +41,7 @@ _VERSION = ("model", "version")
 REQUESTS = Family(
     "hotswap_requests_total",
     Kind.COUNTER,
-    (*_VERSION, "outcome"),
+    (*_VERSION, "protocol", "outcome"),
     "Requests that a model was asked: answered (ok), or not, and whose fault that is.",
 )
 ERRORS = Family(
@@ -62,7 +62,7 @@ ROWS_ANSWERED = Family(
 REQUEST_DURATION = Family(
     "hotswap_request_duration_seconds",
     Kind.HISTOGRAM,
-    _VERSION,
+    (*_VERSION, "protocol"),
     "Seconds from a request's whole body to its encoded answer, for those that were answered.",
     SECONDS,
 )

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 
 from service.core.errors import OverloadedError, ServiceError
 from service.core.events import PromotionOutcome, Trigger
+from service.core.protocols import WireProtocol
 from service.core.states import State
 from service.core.verdicts import Verdict
 from service.core.versions import ModelVersion
@@ -37,25 +38,31 @@ class MetricsObserver(NullObserver):
         self._counts: VersionCounts | None = None
         """Those of the version that something was last told of: as a rule the next one is it."""
 
-    def request_answered(self, version: ModelVersion, rows: int, duration_s: float) -> None:
+    def request_answered(
+        self, version: ModelVersion, protocol: WireProtocol, rows: int, duration_s: float
+    ) -> None:
         """Count it, its rows and its duration."""
         counts = self._counts
         if counts is None or version is not self._version:
             counts = self._of(version)
         counts.rows += rows
-        duration = counts.duration
+        duration = counts.durations[protocol]
         # As `Histogram.note` does it: a call more is a quarter of what this takes.
         duration.counts[bisect_left(SECONDS, duration_s)] += 1
         duration.sum += duration_s
 
     def request_failed(
-        self, version: ModelVersion | None, error: ServiceError, duration_s: float
+        self,
+        version: ModelVersion | None,
+        protocol: WireProtocol,
+        error: ServiceError,
+        duration_s: float,
     ) -> None:
         """Count it by whose fault it is, and by its code."""
         del duration_s
         counts = self._of(version)
         outcome = outcome_of(error.code)
-        counts.outcomes[outcome] += 1
+        counts.outcomes[protocol][outcome] += 1
         counts.errors[error.code] += 1
         if outcome == REFUSED:
             reason = error.reason if isinstance(error, OverloadedError) else error.code

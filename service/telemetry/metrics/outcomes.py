@@ -23,6 +23,7 @@ _BY_CODE = {
     "scoring-refused": INVALID,
     "unsupported-content-type": INVALID,
     "not-acceptable": INVALID,
+    "unknown-version": INVALID,
     "overloaded": REFUSED,
     "queue-timeout": REFUSED,
     "deadline-exceeded": REFUSED,

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 
 import msgspec
 
+from service.core.protocols import WireProtocol
 from service.core.versions import version_number
 from service.telemetry.metrics import families
 from service.telemetry.metrics.counts import Histogram, ModelCounts, VersionCounts
@@ -25,7 +26,10 @@ def samples(snapshot: Snapshot) -> Iterator[Sample]:
     """Return everything that a snapshot has, model by model."""
     for name, counts in snapshot.models.items():
         yield from _of_model(name, counts)
+        protocols = counts.protocols
         for version, counted in counts.versions.items():
+            for protocol in protocols:
+                yield from _of_requests((name, version, protocol.label), counted, protocol)
             yield from _of_version((name, version), counted)
     for gauges in snapshot.gauges:
         yield from _of_gauges(gauges)
@@ -34,15 +38,21 @@ def samples(snapshot: Snapshot) -> Iterator[Sample]:
     yield Sample(families.LOOP_LAG, (), snapshot.loop_lag)
 
 
+def _of_requests(
+    labels: tuple[str, str, str], counted: VersionCounts, protocol: WireProtocol
+) -> Iterator[Sample]:
+    duration = counted.durations[protocol]
+    yield Sample(families.REQUESTS, (*labels, OK), duration.count)
+    yield from _each(families.REQUESTS, labels, counted.outcomes[protocol])
+    yield Sample(families.REQUEST_DURATION, labels, duration)
+
+
 def _of_version(labels: tuple[str, str], counted: VersionCounts) -> Iterator[Sample]:
-    yield Sample(families.REQUESTS, (*labels, OK), counted.duration.count)
-    yield from _each(families.REQUESTS, labels, counted.outcomes)
     yield from _each(families.ERRORS, labels, counted.errors)
     yield from _each(families.SHED, labels, counted.shed)
     yield from _each(families.ENGINE_FAULTS, labels, counted.engine_faults)
     numbers: dict[Family, float | Histogram] = {
         families.ROWS_ANSWERED: counted.rows,
-        families.REQUEST_DURATION: counted.duration,
         families.BATCHES: counted.predict.count,
         families.BATCHED_REQUESTS: counted.batched_requests,
         families.QUEUE: counted.queue,

@@ -10,11 +10,13 @@ from litestar import Litestar
 from litestar.di import Provide
 
 from service.core.errors import DeadlineExceededError, ServiceError
+from service.core.protocols import WireProtocol
 from service.core.versions import ModelVersion
 from service.deployment import Deployment
 from service.deployments import Deployments
 from service.handlers import problems
 from service.handlers.compression import Compression
+from service.handlers.inference.direct import JSON_BYTES
 from service.handlers.inference.infer import infer
 from service.handlers.predictions.predict import predict
 from service.handlers.request_id import RequestIds
@@ -23,8 +25,11 @@ from service.serving.dataplane import DataPlane
 from service.serving.routes import Routes
 from tests.support.direct_answers import direct_answers
 from tests.support.fake_models import CONTRACT
+from tests.support.served_version import Listening
 
 JSON = {"content-type": "application/json"}
+LATE = {"x-request-timeout-ms": "soon"}
+CODING = "unsupported-content-type"
 PROBLEM = {
     "type": "urn:mlflow-hotswap:internal",
     "title": "The service failed",
@@ -43,6 +48,8 @@ class Serving(Deployment):
         version = ModelVersion("r", "m", "7", "", "", 0)
         current = SimpleNamespace(version=version, contract=CONTRACT)
         self.routes = cast("Routes", SimpleNamespace(current=current))
+        self.listening = Listening()
+        self.observer = self.listening
 
 
 class Known(Deployments):
@@ -69,7 +76,8 @@ class Defective(DataPlane):
 
     async def infer(self, *asked: Any) -> Any:
         """Fail."""
-        self.deadlines.append(asked[-1])
+        _, _, _, _, deadline_s, *_ = asked
+        self.deadlines.append(deadline_s)
         raise self.error
 
 
@@ -80,9 +88,15 @@ def defective() -> Defective:
 
 
 @pytest.fixture
-def client(defective: Defective) -> httpx.AsyncClient:
-    """Ask an application that has it."""
-    serving, known, compression = Serving(), Known(), Compression(1_000)
+def serving() -> Serving:
+    """Return a deployment."""
+    return Serving()
+
+
+@pytest.fixture
+def client(defective: Defective, serving: Serving) -> httpx.AsyncClient:
+    """Ask an application that has both."""
+    known, compression = Known(), Compression(1_000)
     app = Litestar(
         route_handlers=[predict, invocations, infer],
         dependencies={
@@ -147,3 +161,32 @@ async def test_a_head_may_give_its_request_less_time(
         assert "x-request-timeout-ms" in answer.text
     (deadline_s,) = defective.deadlines
     assert deadline_s is not None
+
+
+EARLY = [
+    ("/predict", JSON | LATE, WireProtocol.NATIVE, "malformed-header"),
+    ("/predict", {"content-type": "text/csv"}, WireProtocol.NATIVE, "unsupported-content-type"),
+    ("/models/m/invocations", JSON | LATE, WireProtocol.MLFLOW, "malformed-header"),
+    ("/invocations", {"content-type": "a/b"}, WireProtocol.MLFLOW, "unsupported-content-type"),
+    ("/v2/models/m/infer", LATE, WireProtocol.OIP, "malformed-header"),
+    ("/v2/models/m/infer", {"content-encoding": "br"}, WireProtocol.OIP, CODING),
+    ("/v2/models/m/infer", {JSON_BYTES: "some"}, WireProtocol.OIP, "malformed-body"),
+    ("/v2/models/m/versions/9/infer", {}, WireProtocol.OIP, "unknown-version"),
+]
+
+
+@pytest.mark.parametrize(("path", "headers", "protocol", "code"), EARLY)
+async def test_what_ends_before_a_version_has_it_is_told_once(
+    client: httpx.AsyncClient,
+    serving: Serving,
+    path: str,
+    headers: dict[str, str],
+    protocol: WireProtocol,
+    code: str,
+) -> None:
+    """By its protocol, whether it was met directly or by the handler."""
+    answer = await client.post(path, content=b"{}", headers=headers)
+    assert 400 <= answer.status_code < 500
+    ((version, error),) = serving.listening.failed
+    assert (error.code, serving.listening.protocols) == (code, [protocol])
+    assert (version is None) is (code == "unknown-version")

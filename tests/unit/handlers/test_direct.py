@@ -22,7 +22,7 @@ class Full:
         self.asked: list[tuple[int, float | None]] = []
 
     def refusal(
-        self, _deployment: object, body_bytes: int, deadline_s: float | None
+        self, _deployment: object, _: object, body_bytes: int, deadline_s: float | None
     ) -> OverloadedError:
         """Refuse it, whatever it is."""
         self.asked.append((body_bytes, deadline_s))
@@ -80,12 +80,15 @@ async def test_a_refused_body_is_never_read(kind: bytes) -> None:
 class Free:
     """A data plane that takes everything, and is not to be asked for an answer."""
 
-    def refusal(self, _deployment: object, _: int, deadline_s: float | None) -> None:
+    def refusal(self, *_: object) -> None:
         """Let it in."""
 
     async def infer(self, *request: object) -> Any:
         """Tell that it was asked."""
         raise LookupError(request)
+
+    def note_failed(self, *_: object) -> None:
+        """Note nothing."""
 
 
 @pytest.mark.parametrize("host", [b"", b"evil.example", b"localhost, evil.example"])

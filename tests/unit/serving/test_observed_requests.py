@@ -16,12 +16,14 @@ from service.core.errors import (
     OverloadedError,
     ServiceError,
 )
+from service.core.protocols import WireProtocol
 from service.serving.batching.batcher import BatchSettings
 from service.serving.interface import EncodedRequest
 from tests.support.batchers import now, until
 from tests.support.fake_workers import RAISING, FakeWorkers
 from tests.support.served_version import VERSION, Deployed, serving
 
+NATIVE = WireProtocol.NATIVE
 ROWS = json.dumps({"instances": [{"a": 1.0}, {"a": 2.0}]}).encode()
 FULL = BatchSettings(100, 0.002, 30, queue_rows=1)
 """A row may wait, and no more."""
@@ -62,9 +64,11 @@ async def test_a_callers_own_deadline_is_told_and_not_held_against_the_version()
         for left_s in (-1.0, 0.02):
             deadline_s = now() + left_s
             with pytest.raises(DeadlineExceededError):
-                await deployed.plane.infer(deployed, EncodedRequest(ROWS), deadline_s=deadline_s)
+                await deployed.plane.infer(
+                    deployed, NATIVE, EncodedRequest(ROWS), deadline_s=deadline_s
+                )
             assert len(workers.seen) == (left_s > 0)
-        refused = deployed.plane.refusal(deployed, 10, now())
+        refused = deployed.plane.refusal(deployed, NATIVE, 10, now())
     assert refused is None, "nothing is known of its cost while no run has ended"
     assert [version for version, _ in deployed.listening.failed] == [VERSION, VERSION]
     assert model.failed == 0
@@ -79,10 +83,10 @@ async def test_a_refusal_is_told_once_wherever_it_is_said() -> None:
         await until(lambda: bool(workers.seen))
         asked = asyncio.gather(*(deployed.answer(ROWS) for _ in range(3)), return_exceptions=True)
         await anyio.lowlevel.checkpoint()
-        refused_by_head = deployed.plane.refusal(deployed, 10**12)
+        refused_by_head = deployed.plane.refusal(deployed, NATIVE, 10**12)
         assert refused_by_head is not None
         answers = [await under_way, *await asked]
-        assert deployed.plane.refusal(deployed, 10) is None
+        assert deployed.plane.refusal(deployed, NATIVE, 10) is None
     refused = [answer for answer in answers if isinstance(answer, OverloadedError)]
     assert refused
     told = [error for _, error in deployed.listening.failed]
@@ -96,7 +100,7 @@ async def test_a_request_that_no_version_can_answer_is_told_without_one() -> Non
     with pytest.raises(NoVersionError) as raised:
         await deployed.answer(ROWS)
     assert deployed.listening.failed == [(None, raised.value)]
-    assert deployed.plane.refusal(deployed, 10) is None
+    assert deployed.plane.refusal(deployed, NATIVE, 10) is None
 
 
 async def test_a_call_that_is_cancelled_is_told_as_a_caller_that_is_gone() -> None:
@@ -122,7 +126,7 @@ async def test_a_defect_is_told_as_a_failure_and_raised_as_it_is() -> None:
 
     async with serving(FakeWorkers()) as (deployed, model):
         with pytest.raises(KeyError):
-            await deployed.plane.infer(deployed, defective)  # type: ignore[arg-type]
+            await deployed.plane.infer(deployed, NATIVE, defective)  # type: ignore[arg-type]
     ((version, error),) = deployed.listening.failed
     assert version == VERSION
     assert type(error) is ServiceError

@@ -12,6 +12,7 @@ from service.codecs import catalog
 from service.contracts.answer_size import is_wide
 from service.contracts.contract import Call, Contract, Predictions
 from service.core.errors import ContractViolationError, ModelFailedError
+from service.core.protocols import WireProtocol
 from service.serving.dataplane import TypedAnswer
 from service.workers.inside.bodies import Bodies
 from service.workers.messages import RawReply, RawRequest
@@ -21,6 +22,7 @@ from tests.support.fake_workers import RAISING, FakeWorker, FakeWorkers, a_call
 from tests.support.served_version import RAW_BODY_BYTES, VERSION, serving
 from tests.support.tensors_codec import Tensors
 
+NATIVE = WireProtocol.NATIVE
 TENSORS = tensors_codec.NAME
 
 
@@ -96,7 +98,7 @@ async def test_requests_of_several_protocols_share_a_batch() -> None:
         by_rows, by_tensors, typed = await asyncio.gather(
             deployed.answer(b'{"instances": [{"a": 1}]}'),
             deployed.answer(tensors(2.0), TENSORS, TENSORS),
-            deployed.plane.infer(deployed, lambda _: a_call(3.0)),
+            deployed.plane.infer(deployed, NATIVE, lambda _: a_call(3.0)),
         )
     assert workers.seen == [[1.0, 2.0, 3.0]]
     assert json.loads(by_rows.body)["predictions"] == [{"y": 1.5}]
@@ -114,10 +116,10 @@ async def test_a_call_is_made_by_the_contract_that_answers_it_and_answered_by_co
         return a_call(1.0, 2.0)
 
     async with serving(Buffering()) as (deployed, model):
-        answer = await deployed.plane.infer(deployed, make)
+        answer = await deployed.plane.infer(deployed, NATIVE, make)
         both = await asyncio.gather(
-            deployed.plane.infer(deployed, lambda _: a_call(5.0)),
-            deployed.plane.infer(deployed, lambda _: a_call(6.0)),
+            deployed.plane.infer(deployed, NATIVE, lambda _: a_call(5.0)),
+            deployed.plane.infer(deployed, NATIVE, lambda _: a_call(6.0)),
         )
     assert made_by == [CONTRACT]
     assert isinstance(answer, TypedAnswer)
@@ -135,6 +137,6 @@ async def test_a_call_that_the_model_fails_is_told_with_what_it_was_made_of() ->
     """So that another version may be asked the same."""
     async with serving(FakeWorkers()) as (deployed, model):
         with pytest.raises(ModelFailedError) as raised:
-            await deployed.plane.infer(deployed, lambda _: a_call(RAISING))
+            await deployed.plane.infer(deployed, NATIVE, lambda _: a_call(RAISING))
     assert raised.value.answered_by == VERSION
     assert (model.answered, model.failed) == (0, 1)

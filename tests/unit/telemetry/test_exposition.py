@@ -9,6 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families as plain_fam
 
 from service.core.errors import NoVersionError
 from service.core.events import PromotionOutcome
+from service.core.protocols import WireProtocol
 from service.telemetry.metrics.compat import Compat
 from service.telemetry.metrics.exposition import exposition
 from service.telemetry.metrics.families import FAMILIES, Kind
@@ -18,6 +19,7 @@ from tests.support.fake_source import a_version
 from tests.support.metered import SERVING, Service
 from tests.unit.telemetry.test_observer import TOLD
 
+NATIVE = WireProtocol.NATIVE
 ONE, TWO = a_version(1), a_version(2)
 OPEN_METRICS = "application/openmetrics-text; version=1.0.0"
 
@@ -40,7 +42,7 @@ async def test_the_format_is_the_one_that_is_accepted(
     """Both hold the same names, and parsers of both read them."""
     service.serving = SERVING
     _tell_all(observer)
-    observer.request_failed(None, NoVersionError("none"), 0.0)
+    observer.request_failed(None, NATIVE, NoVersionError("none"), 0.0)
     observer.promotion_ended(TWO, PromotionOutcome.ROLLED_BACK, "")
     written = exposition(
         (await service.metrics.snapshot()), accept, compat=tuple(Compat), may_gzip=True
@@ -53,7 +55,7 @@ async def test_the_format_is_the_one_that_is_accepted(
         for family in FAMILIES
         if "pinned" not in family.name
     }
-    assert 'hotswap_requests_total{model="m",outcome="ok",version="2"} 1' in body
+    assert 'hotswap_requests_total{model="m",outcome="ok",protocol="native",version="2"} 1' in body
 
 
 @pytest.mark.parametrize(
@@ -79,7 +81,7 @@ async def test_a_snapshot_stays_as_it_was(service: Service, observer: MetricsObs
     snapshot = await service.metrics.snapshot()
     before = exposition(snapshot, "", compat=tuple(Compat)).body
     _tell_all(observer)
-    observer.request_answered(TWO, 1, 0.1)
+    observer.request_answered(TWO, NATIVE, 1, 0.1)
     service.metrics.loop_lag.note(1.0)
     assert exposition(snapshot, "", compat=tuple(Compat)).body == before
 
@@ -93,5 +95,5 @@ async def test_labels_hold_any_name(service: Service) -> None:
     """A model's name may hold what the format has to escape."""
     name = 'a "b"\\c größe'
     service.models = {name: frozenset({"1"})}
-    service.metrics.observer(name).request_answered(ONE, 1, 0.1)
+    service.metrics.observer(name).request_answered(ONE, NATIVE, 1, 0.1)
     assert (await service.scrape())[f"hotswap_rows_total{{model={name},version=1}}"] == 1

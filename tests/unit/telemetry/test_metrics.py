@@ -12,6 +12,7 @@ from service.core.errors import (
     ServiceError,
 )
 from service.core.events import PromotionOutcome, Trigger
+from service.core.protocols import WireProtocol
 from service.core.states import State
 from service.core.verdicts import Outcome, Verdict
 from service.telemetry.metrics.compat import Compat
@@ -23,7 +24,9 @@ from tests.support.fake_source import a_version
 from tests.support.metered import SERVING, Service
 from tests.unit.telemetry.test_observer import TOLD
 
+NATIVE = WireProtocol.NATIVE
 ONE, TWO = a_version(1), a_version(2)
+DURATION = "hotswap_request_duration_seconds"
 NOT_COUNTED = {
     "version_stored": "how long it took is the step `fetch`, and a digest is no number",
 }
@@ -48,34 +51,34 @@ async def _numbers(service: Service) -> dict[str, float]:
 
 async def test_a_scrape_is_exact(service: Service, observer: MetricsObserver) -> None:
     """Names, labels, values and buckets, as Prometheus reads them."""
-    observer.request_answered(ONE, 3, 0.0005)
-    observer.request_answered(ONE, 1, 0.004)
+    observer.request_answered(ONE, NATIVE, 3, 0.0005)
+    observer.request_answered(ONE, NATIVE, 1, 0.004)
     observer.batch_ended(ONE, 2, 4, 0.001, 0.002)
     observer.batch_ended(ONE, 1, 0, 0.001, 0.002)
-    observer.request_failed(ONE, ModelFailedError("it raised"), 0.1)
-    observer.request_failed(ONE, ContractViolationError("", None, "a", "b"), 0.1)
-    observer.request_failed(ONE, OverloadedError("too much", 1.0, "queue-rows"), 0.0)
-    observer.request_failed(None, NoVersionError("none"), 0.0)
+    observer.request_failed(ONE, NATIVE, ModelFailedError("it raised"), 0.1)
+    observer.request_failed(ONE, NATIVE, ContractViolationError("", None, "a", "b"), 0.1)
+    observer.request_failed(ONE, NATIVE, OverloadedError("too much", 1.0, "queue-rows"), 0.0)
+    observer.request_failed(None, NATIVE, NoVersionError("none"), 0.0)
     observer.engine_faults(ONE, {"trees": 2})
     observer.engine_faults(ONE, {"trees": 1})
     observer.worker_lost(ONE, "killed")
     seen = await service.scrape()
     expected = {
-        "hotswap_requests_total{model=m,outcome=ok,version=1}": 2,
-        "hotswap_requests_total{model=m,outcome=failed,version=1}": 1,
-        "hotswap_requests_total{model=m,outcome=invalid,version=1}": 1,
-        "hotswap_requests_total{model=m,outcome=refused,version=1}": 1,
-        "hotswap_requests_total{model=m,outcome=refused,version=}": 1,
+        "hotswap_requests_total{model=m,outcome=ok,protocol=native,version=1}": 2,
+        "hotswap_requests_total{model=m,outcome=failed,protocol=native,version=1}": 1,
+        "hotswap_requests_total{model=m,outcome=invalid,protocol=native,version=1}": 1,
+        "hotswap_requests_total{model=m,outcome=refused,protocol=native,version=1}": 1,
+        "hotswap_requests_total{model=m,outcome=refused,protocol=native,version=}": 1,
         "hotswap_request_errors_total{code=overloaded,model=m,version=1}": 1,
         "hotswap_shed_total{model=m,reason=queue-rows,version=1}": 1,
         "hotswap_shed_total{model=m,reason=no-version,version=}": 1,
         "hotswap_rows_total{model=m,version=1}": 4,
-        "hotswap_request_duration_seconds_bucket{le=0.0005,model=m,version=1}": 1,
-        "hotswap_request_duration_seconds_bucket{le=0.0025,model=m,version=1}": 1,
-        "hotswap_request_duration_seconds_bucket{le=0.005,model=m,version=1}": 2,
-        "hotswap_request_duration_seconds_bucket{le=+Inf,model=m,version=1}": 2,
-        "hotswap_request_duration_seconds_count{model=m,version=1}": 2,
-        "hotswap_request_duration_seconds_sum{model=m,version=1}": pytest.approx(0.0045),
+        f"{DURATION}_bucket{{le=0.0005,model=m,protocol=native,version=1}}": 1,
+        f"{DURATION}_bucket{{le=0.0025,model=m,protocol=native,version=1}}": 1,
+        f"{DURATION}_bucket{{le=0.005,model=m,protocol=native,version=1}}": 2,
+        f"{DURATION}_bucket{{le=+Inf,model=m,protocol=native,version=1}}": 2,
+        f"{DURATION}_count{{model=m,protocol=native,version=1}}": 2,
+        f"{DURATION}_sum{{model=m,protocol=native,version=1}}": pytest.approx(0.0045),
         "hotswap_batches_total{model=m,version=1}": 2,
         "hotswap_batched_requests_total{model=m,version=1}": 3,
         "hotswap_batch_rows_count{model=m,version=1}": 1,
@@ -88,6 +91,32 @@ async def test_a_scrape_is_exact(service: Service, observer: MetricsObserver) ->
     }
     assert {name: seen.get(name) for name in expected} == expected
     assert not any(name.startswith("hotswap_served_version") for name in seen)
+
+
+async def test_a_protocol_is_shown_once_it_was_used(
+    service: Service, observer: MetricsObserver
+) -> None:
+    """From then on for each version, so that a new one's counters begin at 0."""
+    observer.request_failed(ONE, WireProtocol.GRPC, ModelFailedError("it raised"), 0.1)
+    observer.request_answered(ONE, WireProtocol.GRPC, 3, 0.25)
+    observer.request_answered(ONE, WireProtocol.MLFLOW, 1, 0.5)
+    observer.state_entered(TWO, State.LOADING, "")
+    seen = await service.scrape()
+    shown = "hotswap_requests_total{{model=m,outcome={},protocol={},version={}}}"
+    expected = {
+        shown.format("ok", "native", 1): 0,
+        shown.format("ok", "mlflow", 1): 1,
+        shown.format("failed", "grpc", 1): 1,
+        shown.format("ok", "grpc", 1): 1,
+        shown.format("failed", "grpc", 2): 0,
+        shown.format("ok", "oip", 1): None,
+        shown.format("ok", "oip", 2): None,
+        f"{DURATION}_sum{{model=m,protocol=mlflow,version=1}}": 0.5,
+        f"{DURATION}_sum{{model=m,protocol=grpc,version=1}}": 0.25,
+        f"{DURATION}_sum{{model=m,protocol=oip,version=1}}": None,
+        "hotswap_rows_total{model=m,version=1}": 4,
+    }
+    assert {name: seen.get(name) for name in expected} == expected
 
 
 async def test_promotions_are_counted_by_step_gate_and_outcome(
@@ -131,7 +160,7 @@ async def test_what_serves_is_shown_with_its_workers(service: Service) -> None:
     assert {name: seen.get(name) for name in expected} == expected
 
 
-ANSWERED = "hotswap_requests_total{model=m,outcome=ok,version=1}"
+ANSWERED = "hotswap_requests_total{model=m,outcome=ok,protocol=native,version=1}"
 
 
 @pytest.mark.parametrize("version", ["m-4f1c", "8" * 32, "0b" * 16])
@@ -147,11 +176,11 @@ async def test_a_version_that_is_gone_is_shown_for_ten_minutes(
     service: Service, observer: MetricsObserver
 ) -> None:
     """With its last increments; then it is not, and what is told late begins anew."""
-    observer.request_answered(ONE, 1, 0.1)
+    observer.request_answered(ONE, NATIVE, 1, 0.1)
     service.models["m"] = frozenset({"2"})
     observer.state_entered(ONE, State.UNLOADED, "")
     service.now_s = KEPT_S
-    observer.request_answered(ONE, 1, 0.1)
+    observer.request_answered(ONE, NATIVE, 1, 0.1)
     assert (await service.scrape())[ANSWERED] == 2
     service.now_s += 1
     assert ANSWERED not in (await service.scrape())
@@ -161,14 +190,14 @@ async def test_a_version_that_comes_again_counts_on(
     service: Service, observer: MetricsObserver
 ) -> None:
     """Within ten minutes nothing is lost, and nothing counts twice."""
-    observer.request_answered(ONE, 1, 0.1)
+    observer.request_answered(ONE, NATIVE, 1, 0.1)
     service.models["m"] = frozenset()
     observer.state_entered(ONE, State.UNLOADED, "")
     service.now_s = KEPT_S - 1
     service.models["m"] = frozenset({"1"})
     observer.state_entered(ONE, State.FETCHING, "")
     service.now_s += 2 * KEPT_S
-    observer.request_answered(a_version(1), 1, 0.1)
+    observer.request_answered(a_version(1), NATIVE, 1, 0.1)
     assert (await service.scrape())[ANSWERED] == 2
 
 
@@ -177,12 +206,12 @@ async def test_a_version_that_another_deployment_of_the_name_has_stays(
 ) -> None:
     """A deployment that makes place for one with other settings unloads what that one serves."""
     successor = service.metrics.observer("m")
-    observer.request_answered(ONE, 1, 0.1)
-    successor.request_answered(ONE, 1, 0.1)
+    observer.request_answered(ONE, NATIVE, 1, 0.1)
+    successor.request_answered(ONE, NATIVE, 1, 0.1)
     observer.state_entered(ONE, State.UNLOADED, "")
     await service.scrape()
     service.now_s = 2 * KEPT_S
-    successor.request_answered(ONE, 1, 0.1)
+    successor.request_answered(ONE, NATIVE, 1, 0.1)
     assert (await service.scrape())[ANSWERED] == 3
 
 
@@ -190,13 +219,13 @@ async def test_a_model_that_goes_and_comes_counts_on(
     service: Service, observer: MetricsObserver
 ) -> None:
     """And after ten minutes without it, nothing of it is left."""
-    observer.request_answered(ONE, 1, 0.1)
+    observer.request_answered(ONE, NATIVE, 1, 0.1)
     observer.promotion_began(ONE, Trigger.POLL)
     del service.models["m"]
     service.now_s = KEPT_S - 1
     assert (await service.scrape())[ANSWERED] == 1
     service.models["m"] = frozenset({"1"})
-    service.metrics.observer("m").request_answered(ONE, 1, 0.1)
+    service.metrics.observer("m").request_answered(ONE, NATIVE, 1, 0.1)
     assert (await service.scrape())[ANSWERED] == 2
     del service.models["m"]
     await service.scrape()
@@ -217,8 +246,8 @@ async def test_two_registered_models_versions_of_one_number_are_one_series(
     service: Service, observer: MetricsObserver
 ) -> None:
     """A name may be given to another registered model: a series never stands there twice."""
-    observer.request_answered(ONE, 1, 0.1)
-    observer.request_answered(msgspec.structs.replace(ONE, name="other"), 1, 0.1)
+    observer.request_answered(ONE, NATIVE, 1, 0.1)
+    observer.request_answered(msgspec.structs.replace(ONE, name="other"), NATIVE, 1, 0.1)
     assert (await service.scrape())[ANSWERED] == 2
 
 
@@ -239,18 +268,18 @@ def test_every_error_that_a_request_can_meet_has_an_outcome() -> None:
         # Of promotions.
         *("child-not-started", "registry-unavailable", "fetch-failed", "store-corrupt"),
         *("state-unreadable", "pin-unknown", "signature", "version-refused"),
-        *("nothing-promoted", "unknown-version", "superseded", "reload-timeout"),
+        *("nothing-promoted", "superseded", "reload-timeout"),
     }
 
 
 async def test_other_servers_names(service: Service, observer: MetricsObserver) -> None:
     """The same numbers as under our own, by the labels that those dashboards ask for."""
     service.serving = SERVING
-    observer.request_answered(ONE, 3, 0.25)
-    observer.request_answered(TWO, 3, 0.25)
+    observer.request_answered(ONE, WireProtocol.OIP, 3, 0.25)
+    observer.request_answered(TWO, NATIVE, 3, 0.25)
     observer.batch_ended(ONE, 1, 3, 0.5, 0.125)
-    observer.request_failed(ONE, ModelFailedError("it raised"), 0.1)
-    observer.request_failed(ONE, OverloadedError("too much"), 0.0)
+    observer.request_failed(ONE, NATIVE, ModelFailedError("it raised"), 0.1)
+    observer.request_failed(ONE, NATIVE, OverloadedError("too much"), 0.0)
     assert not [name for name in (await service.scrape()) if not name.startswith("hotswap_")]
     seen = await service.scrape(*Compat)
     expected = {

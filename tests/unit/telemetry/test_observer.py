@@ -9,6 +9,7 @@ import structlog
 
 from service.core.errors import ModelFailedError
 from service.core.events import PromotionOutcome, Trigger
+from service.core.protocols import WireProtocol
 from service.core.states import State
 from service.core.verdicts import Outcome, Verdict
 from service.core.versions import StoredVersion
@@ -18,10 +19,11 @@ from service.telemetry.observer import EVENTS, NullObserver, Observer
 from tests.support.fake_source import a_version
 from tests.support.observers import Recording
 
+NATIVE = WireProtocol.NATIVE
 VERSION = a_version(2)
 TOLD: dict[str, tuple[Any, ...]] = {
-    "request_answered": (VERSION, 3, 0.1),
-    "request_failed": (None, ModelFailedError("it raised"), 0.1),
+    "request_answered": (VERSION, NATIVE, 3, 0.1),
+    "request_failed": (None, NATIVE, ModelFailedError("it raised"), 0.1),
     "batch_ended": (VERSION, 2, 3, 0.01, 0.1),
     "worker_ready": (VERSION, 1.0),
     "worker_lost": (VERSION, "killed"),
@@ -106,5 +108,5 @@ def test_an_event_that_no_observer_takes_calls_none(logs: list[Any]) -> None:
 
     calm = Calm()
     calm.request_answered = None  # type: ignore[assignment, method-assign]
-    fan_out([calm]).request_answered(VERSION, 1, 0.1)
+    fan_out([calm]).request_answered(VERSION, NATIVE, 1, 0.1)
     assert logs == []

@@ -9,6 +9,7 @@ import pytest
 import structlog
 from grpc_health.v1 import health_pb2
 
+from service.core.protocols import WireProtocol
 from service.handlers.grpc.open_inference_pb2 import ModelInferRequest
 from service.serving.batching.batcher import BatchSettings
 from service.telemetry.access_log import AccessLog
@@ -16,7 +17,7 @@ from tests.support.fake_workers import HANGING, KILLING, RAISING, FakeWorkers
 from tests.support.grpc_caller import SERVICE
 from tests.support.grpc_deployments import MODEL, grpc_serving
 from tests.support.inference_messages import answered, request
-from tests.support.served_version import serving
+from tests.support.served_version import VERSION, serving
 from tests.support.waiting import until as until_within
 
 INFER = f"/{SERVICE}/ModelInfer"
@@ -119,6 +120,22 @@ async def test_a_deadline_that_cant_be_met_is_refused() -> None:
         assert code is grpc.StatusCode.INVALID_ARGUMENT
         assert sentence.startswith("parameters.timeout")
     assert workers.seen == [[1.0]]
+
+
+async def test_a_version_that_does_not_serve_is_told_once() -> None:
+    """By no version, as a call of gRPC; so is a parameter that is none, by the one that serves."""
+    async with serving(FakeWorkers()) as (deployed, _), grpc_serving(deployed) as (_, channel):
+        infer = channel.unary_unary(INFER)
+        code, sentence = await status_of(infer(a_request(1.0, model_version="8")))
+        assert code is grpc.StatusCode.NOT_FOUND
+        assert "7 serves" in sentence
+        wrong = ModelInferRequest.FromString(a_request(1.0))
+        wrong.parameters["timeout"].int64_param = -1
+        await status_of(infer(wrong.SerializeToString()))
+        await infer(a_request(1.0, model_version="7"))
+    told = [(version, error.code) for version, error in deployed.listening.failed]
+    assert told == [(None, "unknown-version"), (VERSION, "contract-violation")]
+    assert deployed.listening.protocols == [WireProtocol.GRPC] * 3
 
 
 async def test_a_model_that_raises_is_internal_without_a_traceback() -> None:
