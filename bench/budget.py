@@ -30,7 +30,9 @@ from service.handlers.predictions.direct import DirectPredictions
 from service.handlers.predictions.predict import predict
 from service.handlers.request_id import RequestIds
 from service.handlers.scoring.direct import DirectScoring
-from service.processes.child import ChildSpec, ChildThreads, start_child
+from service.processes.child import start_child
+from service.processes.child_spec import ChildSpec
+from service.processes.child_threads import ChildThreads
 from service.processes.launch import preload
 from service.serving.batching.batcher import Batcher, BatchSettings
 from service.serving.dataplane import DataPlane, EncodedAnswer

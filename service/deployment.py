@@ -185,7 +185,7 @@ class Deployment:
             threads=platform.cpus.threads(settings.threads_per_worker),
             load_timeout_s=settings.load_timeout_s,
             refuse_unknown=settings.unknown_fields == "refuse",
-            process=platform.process_settings(self.address),
+            process=platform.process_settings(self.address, settings.limits),
             answers=AnswerRules(
                 any_rows=settings.rows_out == "any",
                 non_finite_is_null=settings.non_finite == "null",

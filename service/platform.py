@@ -15,7 +15,9 @@ from service.compiling.compilation import CompileTurns
 from service.core.described import Described
 from service.core.errors import FetchFailedError
 from service.core.versions import StoredVersion
-from service.processes.child import ChildSpec, ChildThreads
+from service.core.worker_limits import WorkerLimits
+from service.processes.child_spec import ChildSpec
+from service.processes.child_threads import ChildThreads
 from service.processes.temp import TempFolder
 from service.registry.address import RegistryAddress
 from service.registry.descriptions import Descriptions
@@ -112,7 +114,7 @@ class Platform:
     def _registry_process(self, spec: ChildSpec) -> RegistryProcess:
         return RegistryProcess(spec, self.threads, self.settings.start_timeout_s, FetchFailedError)
 
-    def process_settings(self, address: RegistryAddress) -> ProcessSettings:
+    def process_settings(self, address: RegistryAddress, limits: WorkerLimits) -> ProcessSettings:
         """Return what a worker gets whose model comes from a registry: no credential."""
         environment = registry_environment(address, self._credentials)
         return ProcessSettings(
@@ -121,6 +123,7 @@ class Platform:
             start_timeout_s=self.settings.start_timeout_s,
             heartbeat_interval_s=self.settings.heartbeat_interval_s,
             busy_poll_s=self.cpus.polling_s(self.settings.worker_spin_us / 1e6),
+            limits=limits,
         )
 
     async def close(self) -> None:

@@ -17,7 +17,9 @@ from service.core.errors import ServiceError
 from service.core.versions import StoredVersion
 from service.predictors.flavours import may_be_unwrapped
 from service.predictors.report import Report
-from service.processes.child import Child, ChildSpec, ChildThreads, start_child
+from service.processes.child import Child, start_child
+from service.processes.child_spec import ChildSpec
+from service.processes.child_threads import ChildThreads
 from service.processes.progress import end_if_it_stands_still
 from service.processes.temp import remove_folder
 from service.workers.errors import WORKER_ERRORS
@@ -139,6 +141,7 @@ class Compiler:
             environment=settings.environment,
             log_fields={"model": version.name, "version": version.version},
             errors=WORKER_ERRORS,
+            limits=settings.limits,
         )
         child = await start_child(spec, self._threads, settings.start_timeout_s)
         try:

@@ -209,6 +209,9 @@ class ChildLostError(ServiceError):
     killed_from_outside = False
     """Whether it was killed from outside (by an operator, by the kernel for want of memory)."""
 
+    over_limit = ""
+    """Which limit it was ended for going over, in words; '' where it was not."""
+
     ended: asyncio.Event | None = None
     """Set once it is known how it ended; None where that is known, or never will be."""
 

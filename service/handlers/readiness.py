@@ -53,5 +53,6 @@ def _degraded(deployment: Deployment) -> str:
     is_wanted = model.version == status.wanted
     not_served = "" if is_wanted else status.why_not(deployment.ref.uri)
     stuck = f"a worker can't be started: {model.pool.trouble}" if model.pool.trouble else ""
-    troubles = (*status.troubles, deployment.journal.trouble, deployment.change)
+    over = f"a worker was ended: {model.pool.over_limit}" if model.pool.over_limit else ""
+    troubles = (over, *status.troubles, deployment.journal.trouble, deployment.change)
     return "; ".join(filter(None, (status.held or not_served, stuck, *troubles)))

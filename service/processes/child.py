@@ -12,26 +12,25 @@ import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from multiprocessing.process import BaseProcess
-from pathlib import Path
 from typing import TypeVar
 
 import anyio.to_thread
 import msgspec
 import structlog
-from anyio import CapacityLimiter
 
 from service import windows
 from service.core.errors import ChildLostError, ChildStartError, ChildTimeoutError
 from service.core.text import presentable
+from service.processes.child_spec import ChildSpec
+from service.processes.child_threads import ChildThreads
 from service.processes.command import CommandProcess, launch_command
 from service.processes.in_flight import InFlightCalls, SentCall
-from service.processes.launch import guard, interrupt_first_start, launch
+from service.processes.launch import guard, launch
 from service.processes.output import OutputReader
 from service.processes.pipe import ChildPipe
 from service.processes.protocol import (
     PING,
     WARM_ID,
-    Errors,
     Nothing,
     Reply,
     Start,
@@ -47,48 +46,10 @@ T = TypeVar("T")
 
 END_TIMEOUT_S = 5.0
 _TOLD_LINES = 3
+_MIB = 2**20
 _SIGKILL = 9
 
 _log = structlog.get_logger("child")
-
-
-class ChildSpec(msgspec.Struct, frozen=True):
-    """What a child is to run.
-
-    `target` is `module:function`, imported there and never here; `arguments` is what it is called
-    with, encoded by msgpack; `environment` is set there before that; `log_fields` tag each line
-    that it prints; `busy_poll_s` is how long it may poll for a call before it sleeps; `errors` are
-    those of ours that its operations may raise. Of `most_calls` it answers the first, and the
-    others lie in its pipe; a chunked call comes beside them. `interpreter` is the Python that runs
-    it, None for the fork server's, which has everything imported already.
-    """
-
-    target: str
-    name: str
-    arguments: bytes
-    temp_dir: Path
-    environment: dict[str, str] = {}
-    log_fields: dict[str, str] = {}
-    busy_poll_s: float = 0.0
-    errors: Errors = {}
-    most_calls: int = 1
-    interpreter: Path | None = None
-
-
-class ChildThreads:
-    """Threads for what blocks on children: one start at a time, and joins beside it."""
-
-    def __init__(self) -> None:
-        self.starting = CapacityLimiter(1)
-        self.joining = CapacityLimiter(64)
-        self.given_up = threading.Event()
-        self.has_started_one = False
-
-    def give_up_first_start(self) -> None:
-        """Have the first start fail where it is still under way. Blocks for a moment."""
-        if not self.has_started_one:
-            self.given_up.set()
-            interrupt_first_start()
 
 
 class Child:
@@ -111,6 +72,10 @@ class Child:
         """Set once nothing is left of it."""
         self.on_counts: Callable[[Mapping[str, int]], None] = _ignore
         """Gets what the child has counted since its last reply, where it has."""
+        self.on_over_limit: Callable[[str], None] = _ignore
+        """Gets told, in words, that it was ended for going over its limit of memory."""
+        self.over_limit = ""
+        """The same words; '' where it was not."""
         self.exit_code: int | None = None
         """How it ended: a status, or the negative number of a signal; None if unknown."""
         self._spec = spec
@@ -206,6 +171,14 @@ class Child:
         _log.error("child answered what can't be", child=self.name, reason=reason)
         return self._loss(f"{self.name} was ended: {presentable(reason)}")
 
+    async def check_memory(self) -> None:
+        """Look now whether it holds more memory than it may. Raise ChildLostError if it does."""
+        if self._spec.limits.memory_bytes:
+            look = self._threads.memory.look
+            await anyio.to_thread.run_sync(look, limiter=self._threads.joining)
+        if self.over_limit:
+            raise self._loss()
+
     def rename(self, name: str, log_fields: dict[str, str]) -> None:
         """Call it something else from now on, and tag what it prints by other fields."""
         self.name = self._pipe.name = name
@@ -270,7 +243,10 @@ class Child:
         spec = self._spec
         environment = {**spec.environment, "TMPDIR": str(spec.temp_dir)}
         return msgspec.msgpack.encode(
-            Start(spec.target, spec.arguments, environment, spec.busy_poll_s, self._mark)
+            Start(
+                *(spec.target, spec.arguments, environment, spec.busy_poll_s, self._mark),
+                spec.limits,
+            )
         )
 
     def _close_unstarted(self) -> None:
@@ -326,6 +302,8 @@ class Child:
         )
         self._output_thread.start()
         self._pipe.open()
+        if most := self._spec.limits.memory_bytes:
+            self._threads.memory.add(self.pid, self._mark, most, self._tell_memory)
         if self._process is not None and (pidfd := self._process.pidfd) is not None:
             with contextlib.suppress(NotImplementedError):
                 self._loop.add_reader(pidfd, self._note_end, pidfd)
@@ -334,7 +312,25 @@ class Child:
         self._loop.remove_reader(pidfd)
         self._pipe.finish()
 
+    def _tell_memory(self, held_bytes: int) -> None:
+        """Have the event loop end it. Called in another thread."""
+        with contextlib.suppress(RuntimeError):  # the loop has ended, and so will the child
+            self._loop.call_soon_threadsafe(self._end_over_memory, held_bytes)
+
+    def _end_over_memory(self, held_bytes: int) -> None:
+        if not self.is_alive:
+            return
+        held, most = held_bytes / _MIB, self._spec.limits.memory_bytes / _MIB
+        self.over_limit = (
+            f"it held {held:,.0f} MiB of memory, and WORKER_LIMITS allows {most:,.0f} MiB"
+        )
+        _log.error("child ended", child=self.name, reason=self.over_limit, **self._log_fields)
+        self.kill()
+        self.on_over_limit(self.over_limit)
+
     def _lose(self) -> None:
+        if self._spec.limits.memory_bytes:
+            self._threads.memory.remove(self.pid)
         if self._process is not None:
             if self._process.pidfd is not None:
                 with contextlib.suppress(NotImplementedError):
@@ -347,7 +343,10 @@ class Child:
 
     def _loss(self, message: str = "") -> ChildLostError:
         """Return what is raised for its end, which is complete once that has come."""
+        if self.over_limit:
+            message = f"{self.name} was ended: {self.over_limit}"
         loss = ChildLostError(message or f"{self.name} ended")
+        loss.over_limit = self.over_limit
         loss.ended = self.ended
         self._losses.append(loss)
         self._complete(loss)
@@ -383,5 +382,5 @@ async def start_child(spec: ChildSpec, threads: ChildThreads, start_timeout_s: f
     return child
 
 
-def _ignore(_: Mapping[str, int]) -> None:
+def _ignore(_: object) -> None:
     """Do nothing."""

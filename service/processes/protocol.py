@@ -14,6 +14,7 @@ import msgspec
 
 from service.core.errors import ChildRaisedError, ServiceError
 from service.core.text import NAME_CHARACTERS, presentable, presentable_lines, printable
+from service.core.worker_limits import NO_LIMITS, WorkerLimits
 
 T = TypeVar("T")
 
@@ -26,7 +27,8 @@ class Start(msgspec.Struct, frozen=True, array_like=True):
     """What a child is to run, which is the first that it is told.
 
     `target` is `module:function`, called with `arguments`; `environment` is set before that;
-    `mark` is what all that it starts is found by.
+    `mark` is what all that it starts is found by, and `limits` what it gives up before it imports
+    the target.
     """
 
     target: str
@@ -34,6 +36,7 @@ class Start(msgspec.Struct, frozen=True, array_like=True):
     environment: dict[str, str]
     busy_poll_s: float
     mark: int
+    limits: WorkerLimits = NO_LIMITS
 
 
 class Request(msgspec.Struct, frozen=True, array_like=True):

@@ -14,7 +14,9 @@ from service.core.errors import (
     FetchFailedError,
     SourceUnavailableError,
 )
-from service.processes.child import Child, ChildSpec, ChildThreads, start_child
+from service.processes.child import Child, start_child
+from service.processes.child_spec import ChildSpec
+from service.processes.child_threads import ChildThreads
 from service.registry.messages import REGISTRY_ERRORS
 
 T = TypeVar("T")

@@ -7,7 +7,7 @@ from typing import Protocol, TypeVar
 import anyio
 import msgspec
 
-from service.processes.child import ChildSpec
+from service.processes.child_spec import ChildSpec
 
 T = TypeVar("T")
 

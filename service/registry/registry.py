@@ -9,7 +9,8 @@ import msgspec
 
 from service.core.errors import SourceUnavailableError
 from service.core.versions import ModelVersion
-from service.processes.child import ChildSpec, ChildThreads
+from service.processes.child_spec import ChildSpec
+from service.processes.child_threads import ChildThreads
 from service.registry.address import RegistryAddress
 from service.registry.group_look import GroupLook
 from service.registry.messages import (

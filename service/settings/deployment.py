@@ -8,9 +8,11 @@ import msgspec
 from msgspec import Meta
 
 from service.core.versions import InvalidModelUriError, ModelRef, is_model_name
+from service.core.worker_limits import WorkerLimits
 from service.settings.errors import SettingsError
 from service.settings.kinds import DAY_S, Seconds
 from service.settings.texts import shown_setting
+from service.settings.worker_limits import read_worker_limits
 
 POINTER = ("model_uri", "model_name", "model_stage", "model_alias")
 """The settings that say which model is followed, in the environment."""
@@ -49,6 +51,11 @@ class DeploymentSettings(msgspec.Struct, frozen=True, kw_only=True):
     threads_per_worker: Annotated[int, Meta(ge=0, le=1024)] = 0
     """Threads that a worker computes with; 0 shares the usable CPUs among the workers
     of all models."""
+
+    worker_limits: str = ""
+    """What model code may take and do at most, separated by commas: `memory=2GiB` for each worker,
+    by watching, `files=256`, `no_new_privileges`, `no_network`. What this system can't keep is a
+    wrong setting."""
 
     poll_interval_s: Seconds = 2.0
     """Seconds between two looks at the registry."""
@@ -148,6 +155,15 @@ class DeploymentSettings(msgspec.Struct, frozen=True, kw_only=True):
         return _resolve_ref(self)
 
     @property
+    def limits(self) -> WorkerLimits:
+        """What WORKER_LIMITS says.
+
+        Raises:
+            SettingsError: it can't be read, or can't be kept on this system.
+        """
+        return read_worker_limits(self.worker_limits)
+
+    @property
     def reported_name(self) -> str:
         """The model's name as answers show it; '' for a run that was given none."""
         return self.ref.name or self.model_name
@@ -156,8 +172,9 @@ class DeploymentSettings(msgspec.Struct, frozen=True, kw_only=True):
         """Look at what no type says.
 
         Raises:
-            SettingsError: an address has no host.
+            SettingsError: an address has no host, or a limit of workers is wrong.
         """
+        _ = self.limits
         for name in ("mlflow_tracking_uri", "mlflow_registry_uri"):
             _check_uri(name, getattr(self, name))
 

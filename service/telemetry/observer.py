@@ -57,6 +57,10 @@ class Observer(Protocol):
         """Note an attempt to replace a lost worker that failed; another one follows."""
         ...
 
+    def worker_over_limit(self, version: ModelVersion, reason: str) -> None:
+        """Note a worker that was ended for more memory than WORKER_LIMITS allows, at load too."""
+        ...
+
     def engine_faults(self, version: ModelVersion, faults: Mapping[str, int]) -> None:
         """Note compiled engines that failed inside a worker, where MLflow's own call answered."""
         ...
@@ -121,6 +125,9 @@ class NullObserver:
         """Note nothing."""
 
     def worker_not_replaced(self, version: ModelVersion, reason: str) -> None:
+        """Note nothing."""
+
+    def worker_over_limit(self, version: ModelVersion, reason: str) -> None:
         """Note nothing."""
 
     def engine_faults(self, version: ModelVersion, faults: Mapping[str, int]) -> None:

@@ -4,7 +4,9 @@ from functools import partial
 
 import structlog
 
-from service.processes.child import Child, ChildSpec, ChildThreads, start_child
+from service.processes.child import Child, start_child
+from service.processes.child_spec import ChildSpec
+from service.processes.child_threads import ChildThreads
 from service.processes.launch import preload
 from service.workers.errors import WORKER_ERRORS
 from service.workers.occupancy import MOST_CALLS
@@ -52,5 +54,6 @@ class WorkerFactory:
             busy_poll_s=settings.busy_poll_s,
             errors=WORKER_ERRORS,
             most_calls=MOST_CALLS,
+            limits=settings.limits,
         )
         return await start_child(spec, self.threads, settings.start_timeout_s)

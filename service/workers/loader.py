@@ -17,7 +17,8 @@ from service.workers.stored_files import StoredFiles
 class WorkerLoader:
     """Loads the workers of one version, one as the other.
 
-    `on_faults` gets how often each engine has failed in one of them since its last reply.
+    `on_faults` gets how often each engine has failed in one of them since its last reply,
+    `on_over_limit` why one was ended for what it took.
     """
 
     def __init__(
@@ -28,6 +29,7 @@ class WorkerLoader:
         settings: PoolSettings,
         activation: Activation,
         on_faults: Callable[[Mapping[str, int]], None],
+        on_over_limit: Callable[[str], None],
     ) -> None:
         self._stored = stored
         self._files = files
@@ -35,6 +37,7 @@ class WorkerLoader:
         self._settings = settings
         self._activation = activation
         self._on_faults = on_faults
+        self._on_over_limit = on_over_limit
         self._started = 0
         self.loading = anyio.Event()
         """Set once the first worker has begun to load."""
@@ -68,6 +71,7 @@ class WorkerLoader:
             {"model": version.name, "version": version.version},
             settings.process,
         )
+        child.on_over_limit = self._on_over_limit
         self.loading.set()
         folder = settings.process.new_folder()
         request = LoadRequest(
@@ -83,6 +87,9 @@ class WorkerLoader:
         )
         try:
             loaded = await child.call("load", request, LoadReply, timeout_s=settings.load_timeout_s)
+            # A version that holds too much once it is loaded is refused, and not lost again and
+            # again.
+            await child.check_memory()
         except BaseException:
             # With it a ChildLostError is complete.
             await WorkerHandle(child, folder).end()

@@ -1,5 +1,6 @@
 """The worker processes of one loaded version: loaded, watched by heartbeat, replaced when lost."""
 
+import math
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -42,6 +43,9 @@ _OVERDUE_HEARTBEATS = 3.0
 _STABLE_AFTER_S = 10.0
 """A worker that lived for less long crashed at its start: its successor waits for a backoff."""
 
+_TOLD_FOR_S = 600.0
+"""A worker that was ended for what it took shows in `/health` for this long."""
+
 _SILENT = "silent"
 _DOES = {State.IDLE: "idle", State.PINGED: "idle", State.HELD: "held"}
 """What workers in these states do, in a word; in all others they are busy with requests."""
@@ -78,12 +82,15 @@ class Pool:
         self._files = StoredFiles(stored, restore)
         on_faults = partial(observer.engine_faults, stored.version)
         self._loader = WorkerLoader(
-            stored, self._files, factory, settings, self.activation, on_faults
+            *(stored, self._files, factory, settings, self.activation),
+            *(on_faults, self._note_over_limit),
         )
         self.loading = self._loader.loading
         """Set once its first worker has begun to load."""
         self._closing = anyio.Event()
         self._troubles: dict[object, str] = {}
+        self._over_limit = ("", -math.inf)
+        """Why a worker was last ended for what it took, and when that was, by monotonic seconds."""
         self.restarts = 0
         """How many workers were lost and replaced."""
 
@@ -114,6 +121,12 @@ class Pool:
     def trouble(self) -> str:
         """Why a lost worker could not be replaced so far, '' where none waits for that."""
         return next(iter(self._troubles.values()), "")
+
+    @property
+    def over_limit(self) -> str:
+        """Why a worker was ended for what it took, '' where none was in the last ten minutes."""
+        reason, noted = self._over_limit
+        return reason if time.monotonic() - noted < _TOLD_FOR_S else ""
 
     async def run(self, *, task_status: TaskStatus[LoadReply]) -> None:
         """Load the first worker, report what it loaded, then keep all of them until `close`.
@@ -195,12 +208,18 @@ class Pool:
         with anyio.move_on_after(timeout_s):
             async with self.acquire() as worker:
                 try:
-                    return await worker.child.call(op, request, reply, timeout_s=timeout_s)
+                    answer = await worker.child.call(op, request, reply, timeout_s=timeout_s)
+                    await worker.child.check_memory()
                 except ChildLostError:
                     # Then the error tells how, and what it printed last.
                     await worker.child.ended.wait()
                     raise
+                return answer
         raise ChildTimeoutError(f"no worker answered its example within {timeout_s:.3g} s")
+
+    def _note_over_limit(self, reason: str) -> None:
+        self._over_limit = (reason, time.monotonic())
+        self._observer.worker_over_limit(self.stored.version, reason)
 
     async def _load(self) -> tuple[WorkerHandle, LoadReply]:
         """Load a worker that is to be a member, and tell how long it took."""
@@ -228,8 +247,11 @@ class Pool:
             self.restarts += 1
             lived_s = time.monotonic() - born
             backoff_s = 0.0 if lived_s >= _STABLE_AFTER_S else _longer(backoff_s)
-            self._log.warning("worker lost", child=child.name, lived_s=round(lived_s, 3))
-            self._observer.worker_lost(self.stored.version, _how_it_ended(child))
+            how = _how_it_ended(child)
+            self._log.warning(
+                "worker lost", child=child.name, lived_s=round(lived_s, 3), reason=how
+            )
+            self._observer.worker_lost(self.stored.version, how)
             worker = None
 
     async def _load_again(self, backoff_s: float) -> WorkerHandle:
@@ -280,6 +302,8 @@ class Pool:
 
 def _how_it_ended(child: Child) -> str:
     """Say how a worker ended that should have gone on, for people."""
+    if child.over_limit:
+        return f"it was ended: {child.over_limit}"
     if child.killed:
         return "it was ended: no answer in time, or one that can't be read"
     if child.exit_code is None:

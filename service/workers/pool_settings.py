@@ -5,6 +5,7 @@ from pathlib import Path
 
 import msgspec
 
+from service.core.worker_limits import NO_LIMITS, WorkerLimits
 from service.predictors.answer_rules import AnswerRules
 
 _HEARTBEATS_OWED = 10
@@ -14,7 +15,8 @@ class ProcessSettings(msgspec.Struct, frozen=True):
     """What a worker or compiler process needs before it knows of a version; durations in seconds.
 
     `environment` is what it gets beside the server process's own variables. `busy_poll_s` is how
-    long a worker may poll for its next call before it sleeps.
+    long a worker may poll for its next call before it sleeps, and `limits` is what model code may
+    take and do at most.
     """
 
     temp_dir: Path
@@ -22,6 +24,7 @@ class ProcessSettings(msgspec.Struct, frozen=True):
     start_timeout_s: float
     heartbeat_interval_s: float
     busy_poll_s: float = 0.0
+    limits: WorkerLimits = NO_LIMITS
 
     @property
     def heartbeat_timeout_s(self) -> float:

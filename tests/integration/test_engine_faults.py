@@ -14,7 +14,7 @@ import pytest
 from service.contracts.contract import Call
 from service.core.versions import ModelVersion, StoredVersion
 from service.predictors.report import Report
-from service.processes.child import ChildThreads
+from service.processes.child_threads import ChildThreads
 from service.processes.temp import TempFolder
 from service.store import manifest
 from service.store.compiled_files import FILES

@@ -14,7 +14,7 @@ import pytest
 
 from service.core.errors import ShuttingDownError
 from service.core.versions import ModelVersion, StoredVersion
-from service.processes.child import ChildThreads
+from service.processes.child_threads import ChildThreads
 from service.serving.batching.batcher import BatchSettings
 from service.serving.model import LoadedModel, ModelHost
 from service.telemetry.observer import NULL_OBSERVER, NullObserver, Observer

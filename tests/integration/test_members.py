@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from service.core.versions import StoredVersion
-from service.processes.child import ChildThreads
+from service.processes.child_threads import ChildThreads
 from service.workers.factory import WorkerFactory
 from service.workers.members import Members
 from service.workers.pool import Pool

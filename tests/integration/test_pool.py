@@ -19,7 +19,7 @@ from service.core.errors import (
     StoreCorruptError,
 )
 from service.core.versions import ModelVersion, StoredVersion
-from service.processes.child import ChildThreads
+from service.processes.child_threads import ChildThreads
 from service.store import manifest
 from service.workers.factory import WorkerFactory
 from service.workers.pool import Pool

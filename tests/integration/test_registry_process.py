@@ -7,7 +7,8 @@ import anyio
 import pytest
 
 from service.core.errors import FetchFailedError
-from service.processes.child import ChildSpec, ChildThreads
+from service.processes.child_spec import ChildSpec
+from service.processes.child_threads import ChildThreads
 from service.processes.protocol import Nothing
 from service.processes.temp import TempFolder
 from service.registry.process import RegistryProcess

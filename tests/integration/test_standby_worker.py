@@ -13,7 +13,8 @@ import pytest
 
 from service.core.errors import ChildStartError
 from service.core.versions import StoredVersion
-from service.processes.child import Child, ChildThreads
+from service.processes.child import Child
+from service.processes.child_threads import ChildThreads
 from service.workers.factory import WorkerFactory
 from service.workers.pool import Pool
 from service.workers.pool_settings import PoolSettings, ProcessSettings

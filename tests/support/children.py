@@ -11,7 +11,9 @@ from typing import ClassVar
 import psutil
 import pytest
 
-from service.processes.child import Child, ChildSpec, ChildThreads, start_child
+from service.processes.child import Child, start_child
+from service.processes.child_spec import ChildSpec
+from service.processes.child_threads import ChildThreads
 from tests.support.child_targets import ERRORS, Text
 from tests.support.loops import BY_COMMAND
 

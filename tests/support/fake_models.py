@@ -14,7 +14,7 @@ from service.contracts.contract import Call, Predictions
 from service.core.described import Described
 from service.core.errors import ChildTimeoutError, ModelFailedError, ServiceError
 from service.core.versions import ModelVersion, StoredVersion
-from service.processes.child import ChildThreads
+from service.processes.child_threads import ChildThreads
 from service.serving.batching.batcher import BatchSettings
 from service.serving.failed_request import FailedRequest
 from service.serving.interface import BodyLimits, EncodedRequest, Interface

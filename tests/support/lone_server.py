@@ -6,7 +6,9 @@ from pathlib import Path
 
 import anyio
 
-from service.processes.child import ChildSpec, ChildThreads, start_child
+from service.processes.child import start_child
+from service.processes.child_spec import ChildSpec
+from service.processes.child_threads import ChildThreads
 from service.processes.protocol import Nothing
 from tests.support.child_targets import Number
 

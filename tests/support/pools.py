@@ -7,7 +7,7 @@ import anyio
 import psutil
 
 from service.core.versions import ModelVersion, StoredVersion
-from service.processes.child import ChildThreads
+from service.processes.child_threads import ChildThreads
 from service.telemetry.observer import NULL_OBSERVER, NullObserver, Observer
 from service.workers.factory import WorkerFactory
 from service.workers.pool import Pool

@@ -11,7 +11,7 @@ from service.codecs.catalog import ROWS_AND_COLUMNS
 from service.core.errors import ServiceError
 from service.core.protocols import WireProtocol
 from service.core.versions import ModelVersion, StoredVersion
-from service.processes.child import ChildThreads
+from service.processes.child_threads import ChildThreads
 from service.serving.batching.batcher import BatchSettings
 from service.serving.dataplane import DataPlane, EncodedAnswer
 from service.serving.interface import EncodedRequest, Interface

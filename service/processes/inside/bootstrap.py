@@ -19,6 +19,7 @@ from typing import Any
 import msgspec
 
 from service import windows
+from service.confinement import confine
 from service.processes import guardian
 from service.processes.inside.busy_polling import PollingReceiver
 from service.processes.inside.model_processes import GROUP_SIGNALS, allow_processes
@@ -74,6 +75,8 @@ def serve(start: bytes, connection: Connection, output: OutputEnd) -> None:
     sys.dont_write_bytecode = True
     os.environ.update(told.environment, PYTHONDONTWRITEBYTECODE="1")
     tempfile.tempdir = told.environment.get("TMPDIR")
+    # Before anything of a model's is imported. What raises here ends the child: it never starts.
+    confine(told.limits)
     module, _, function = told.target.partition(":")
     operations: Operations = getattr(importlib.import_module(module), function)(told.arguments)
     connection.send_bytes(_reply(WARM_ID, Nothing()))

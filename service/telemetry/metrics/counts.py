@@ -62,6 +62,7 @@ class VersionCounts:
         "lost",
         "not_replaced",
         "outcomes",
+        "over_limit",
         "predict",
         "queue",
         "rows",
@@ -84,6 +85,7 @@ class VersionCounts:
         self.loads = Histogram(families.LONG_SECONDS)
         self.lost = 0
         self.not_replaced = 0
+        self.over_limit = 0
         self.gone_since_s: float | None = None
         """Since when nothing of the version is left; None while something is."""
 

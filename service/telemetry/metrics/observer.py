@@ -98,6 +98,11 @@ class MetricsObserver(NullObserver):
         del reason
         self._of(version).not_replaced += 1
 
+    def worker_over_limit(self, version: ModelVersion, reason: str) -> None:
+        """Count it: the reason is a sentence, and stands in the log."""
+        del reason
+        self._of(version).over_limit += 1
+
     def engine_faults(self, version: ModelVersion, faults: Mapping[str, int]) -> None:
         """Count them by engine."""
         self._of(version).engine_faults.update(faults)

@@ -61,6 +61,7 @@ def _of_version(labels: tuple[str, str], counted: VersionCounts) -> Iterator[Sam
         families.WORKER_LOADS: counted.loads,
         families.WORKERS_LOST: counted.lost,
         families.WORKERS_NOT_REPLACED: counted.not_replaced,
+        families.WORKERS_OVER_LIMIT: counted.over_limit,
     }
     for family, value in numbers.items():
         yield Sample(family, labels, value)

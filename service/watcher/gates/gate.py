@@ -73,6 +73,8 @@ def refuse_lost(error: ChildLostError) -> Finding:
     """
     if error.killed_from_outside:
         raise error
+    if error.over_limit:
+        return Finding(Outcome.REFUSE, f"its process was ended: {error.over_limit}")
     lines = error.last_lines[-_TOLD_LINES:]
     if not lines:
         return Finding(Outcome.REFUSE, "its process ended without a word")

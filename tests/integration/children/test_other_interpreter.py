@@ -9,7 +9,9 @@ import pytest
 from service.core.errors import (
     ChildStartError,
 )
-from service.processes.child import ChildSpec, ChildThreads, start_child
+from service.processes.child import start_child
+from service.processes.child_spec import ChildSpec
+from service.processes.child_threads import ChildThreads
 from service.processes.protocol import Nothing
 from tests.support.children import (
     ALL_LOOPS,

@@ -14,7 +14,9 @@ from service.core.errors import (
 )
 from service.processes import child as child_module
 from service.processes import launch as launch_module
-from service.processes.child import Child, ChildSpec, ChildThreads, start_child
+from service.processes.child import Child, start_child
+from service.processes.child_spec import ChildSpec
+from service.processes.child_threads import ChildThreads
 from tests.support.children import (
     ALL_LOOPS,
     CALL_S,

@@ -15,7 +15,9 @@ from service.compiling.files import CompiledFiles
 from service.core.errors import ChildLostError
 from service.core.versions import StoredVersion
 from service.predictors.report import Report
-from service.processes.child import Child, ChildSpec, ChildThreads
+from service.processes.child import Child
+from service.processes.child_spec import ChildSpec
+from service.processes.child_threads import ChildThreads
 from service.store import manifest
 from service.store.compiled_files import FILES, verified
 from tests.support.fake_models import POOL, no_description

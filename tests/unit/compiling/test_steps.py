@@ -15,7 +15,7 @@ from service.compiling.steps import CompileSteps, Compiling
 from service.core.errors import ChildLostError, ServiceError
 from service.core.versions import StoredVersion
 from service.predictors.report import Report
-from service.processes.child import ChildThreads
+from service.processes.child_threads import ChildThreads
 from service.workers.factory import WorkerFactory
 from service.workers.messages import ActivateReply, LoadReply
 from service.workers.pool import Pool

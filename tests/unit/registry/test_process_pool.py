@@ -7,7 +7,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from service.processes.child import ChildSpec
+from service.processes.child_spec import ChildSpec
 from service.processes.protocol import Nothing
 from service.registry.process_pool import ProcessPool
 

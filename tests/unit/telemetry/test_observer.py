@@ -28,6 +28,7 @@ TOLD: dict[str, tuple[Any, ...]] = {
     "worker_ready": (VERSION, 1.0),
     "worker_lost": (VERSION, "killed"),
     "worker_not_replaced": (VERSION, "no process to be had"),
+    "worker_over_limit": (VERSION, "it held too much"),
     "engine_faults": (VERSION, {"trees": 1}),
     "promotion_began": (VERSION, Trigger.POLL),
     "state_entered": (VERSION, State.UNLOADED, ""),
