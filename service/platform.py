@@ -7,6 +7,7 @@ from types import MappingProxyType
 import anyio
 import anyio.to_thread
 import msgspec
+import structlog
 from anyio import CapacityLimiter
 from anyio.abc import TaskGroup
 
@@ -43,6 +44,8 @@ _FETCH_PROCESSES = 4
 """This many downloads run beside each other at most."""
 _DESCRIBE_TIMEOUT_S = 60.0
 """A description that takes longer is given up; a usual one takes a small part of a second."""
+
+_log = structlog.get_logger("platform")
 
 Observe = Callable[[str], Sequence[Observer]]
 """Returns what is told of a deployment, given its name, besides the log."""
@@ -151,6 +154,8 @@ async def open_platform(
     if temp is None:
         temp = await anyio.to_thread.run_sync(temp_folder, settings.cache_dir)
         temp.use()
+    if credentials:
+        _log.info("variables kept from model code", names=sorted(credentials), setting="WORKER_ENV")
     cpus = await anyio.to_thread.run_sync(usable_cpus)
     try:
         async with anyio.create_task_group() as tasks:

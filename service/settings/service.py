@@ -101,9 +101,8 @@ class ServiceSettings(msgspec.Struct, frozen=True, kw_only=True):
     exist."""
 
     worker_env: Annotated[str, Meta(pattern=VARIABLES)] = ""
-    """Variables that model code gets although they are kept from it (`DATABRICKS_TOKEN`), or does
-    not get (`-AWS_SECRET_ACCESS_KEY`), separated by commas; `*` ends a name for all that begin
-    so."""
+    """Variables that model code gets although they are kept from it as secrets (`AWS_*`), or does
+    not get (`-MY_NAME`), separated by commas; `*` ends a name for all that begin so."""
 
     metrics_compat: Annotated[str, Meta(pattern=COMPAT)] = ""
     """Other servers whose names for metrics `/metrics` has besides its own, separated by commas:

@@ -9,6 +9,8 @@ import os
 from collections.abc import Iterable, Mapping, MutableMapping
 from urllib.parse import urlsplit, urlunsplit
 
+from service.workers.secret_names import holds_a_secret
+
 TRACKING_URI = "MLFLOW_TRACKING_URI"
 REGISTRY_URI = "MLFLOW_REGISTRY_URI"
 
@@ -33,23 +35,25 @@ REGISTRY_CREDENTIALS = (
 )
 """Known to the server process and the registry processes; `*` ends what all such names begin with.
 
-Those of object stores (`AWS_*`, `AZURE_*`, `GOOGLE_*`) are not among them: models read from there.
+So is whatever else holds a secret: those of object stores, from which versions are fetched, too.
 """
 
 
 class WorkerVariables:
-    """Tells which variables model code gets: all but credentials, and as WORKER_ENV says."""
+    """Tells which variables model code gets: all but secrets, and as WORKER_ENV says."""
 
     def __init__(self, worker_env: str = "") -> None:
         names = [name.strip() for name in worker_env.split(",") if name.strip()]
         self._passed = [name for name in names if not name.startswith("-")]
         self._kept_back = [name.removeprefix("-") for name in names if name.startswith("-")]
 
-    def may_see(self, name: str) -> bool:
+    def may_see(self, name: str, value: str = "") -> bool:
         """Return whether model code gets a variable. What WORKER_ENV keeps back wins."""
         if _is_among(name, OURS) or _is_among(name, self._kept_back):
             return False
-        return _is_among(name, self._passed) or not _is_among(name, REGISTRY_CREDENTIALS)
+        if _is_among(name, self._passed):
+            return True
+        return not (_is_among(name, REGISTRY_CREDENTIALS) or holds_a_secret(name, value))
 
     def without_credentials(self, environment: Mapping[str, str]) -> dict[str, str]:
         """Return what the registry processes are given as model code may have it.
@@ -58,9 +62,9 @@ class WorkerVariables:
         left out.
         """
         return {
-            name: value if self.may_see(name) else _bare(value)
+            name: value if self.may_see(name, value) else _bare(value)
             for name, value in environment.items()
-            if self.may_see(name) or name in {TRACKING_URI, REGISTRY_URI}
+            if self.may_see(name, value) or name in {TRACKING_URI, REGISTRY_URI}
         }
 
     def withhold(self, environ: MutableMapping[str, str] = os.environ) -> dict[str, str]:
@@ -69,7 +73,11 @@ class WorkerVariables:
         Return what of it the registry processes need. To be called before a process is started,
         and once: what was taken is nowhere else.
         """
-        taken = {name: environ.pop(name) for name in list(environ) if not self.may_see(name)}
+        taken = {
+            name: environ.pop(name)
+            for name, value in list(environ.items())
+            if not self.may_see(name, value)
+        }
         return {name: value for name, value in taken.items() if not _is_among(name, OURS)}
 
 

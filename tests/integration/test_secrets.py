@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import psutil
 import pytest
 
+from service.settings.settings import FIELDS
 from tests.support.counting_proxy import CountingProxy
 from tests.support.python_models import SUPPORT
 from tools.mlflow_server import MlflowServer, unique_name
@@ -19,16 +20,29 @@ from tools.running_service import RunningService, start
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 
+OURS = ("ADMIN_TOKEN", "WEBHOOK_SECRET")
+OF_REGISTRIES = (
+    *("MLFLOW_TRACKING_TOKEN", "MLFLOW_UC_OSS_TOKEN", "MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY"),
+    *("MLFLOW_FLASK_SERVER_SECRET_KEY", "MLFLOW_AUTH_CONFIG_PATH", "MLFLOW_KERBEROS_PRINCIPAL"),
+    *("DATABRICKS_CLIENT_SECRET", "DATABRICKS_HOST"),
+)
+OF_STORES = (
+    *("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"),
+    *("AZURE_STORAGE_CONNECTION_STRING", "AZURE_STORAGE_ACCESS_KEY", "AZURE_CLIENT_SECRET"),
+    "GOOGLE_APPLICATION_CREDENTIALS",
+)
+OF_OTHERS = (
+    *("OTHER_API_TOKEN", "OPENAI_API_KEY", "DB_PASSWORD", "TLS_PRIVATE_KEY", "SSH_AUTH_SOCK"),
+    *("API_KEYS_FILE", "OTEL_EXPORTER_OTLP_HEADERS", "UV_INDEX_MINE_PASSWORD", "MY_CHOICE"),
+)
+"""The last one is kept back by WORKER_ENV alone."""
 SECRETS = {
-    "ADMIN_TOKEN": "admin-8f1f6a5e",
-    "WEBHOOK_SECRET": "webhook-5c4b2d90",
-    "MLFLOW_TRACKING_TOKEN": "registry-77d0e3a1",
-    "DATABRICKS_CLIENT_SECRET": "databricks-2b9c4f7e",
-    "MY_SECRET": "mine-0a6e8b3d",
+    name: f"{name.lower()}-8f1f6a5e" for name in (*OURS, *OF_REGISTRIES, *OF_STORES, *OF_OTHERS)
 }
+IN_VALUES = {"PIP_INDEX_URL": "https://me:pip-2b9c4f7e@pypi.example/simple"}
 ROOT = Path(__file__).parents[2]
 IN_ADDRESS = "inaddress-41c7d2f9"
-PASSED = {"AWS_SECRET_ACCESS_KEY": "aws-for-the-model", "DATABRICKS_TOKEN": "asked-for"}
+PASSED = {"AWS_REGION": "eu-west-1", "DATABRICKS_TOKEN": "asked-for"}
 
 
 class Curious(NamedTuple):
@@ -50,8 +64,9 @@ def curious(
     """Serve the curious model, with a secret in each place where one is usual."""
     folder, name = tmp_path_factory.mktemp("curious"), unique_name("curious")
     report = folder / "report"
-    backwards = [secret[::-1] for secret in (*SECRETS.values(), IN_ADDRESS)]
-    set_to: dict[str, Any] = {key.lower(): value for key, value in (SECRETS | PASSED).items()}
+    backwards = [secret[::-1] for secret in (*SECRETS.values(), "pip-2b9c4f7e", IN_ADDRESS)]
+    given = SECRETS | IN_VALUES | PASSED
+    set_to: dict[str, Any] = {key.lower(): value for key, value in given.items()}
     config = {"secrets": backwards, "report": str(report)}
     register_python_model(mlflow_server, name, SUPPORT / "curious_model.py", config)
     with (
@@ -61,7 +76,7 @@ def curious(
             registry.uri.replace("://", f"://someone:{IN_ADDRESS}@"),
             command=("-m", "tests.support.without_ptrace", "-m", "service", "serve"),
             model_uri=f"models:/{name}/latest",
-            worker_env="DATABRICKS_TOKEN,-MY_SECRET",
+            worker_env="DATABRICKS_TOKEN,-MY_CHOICE",
             **set_to,
         ) as service,
     ):
@@ -81,10 +96,24 @@ def test_a_model_sees_no_secret_of_the_service_or_the_registry(curious: Curious)
 
 
 def test_a_model_sees_the_rest_and_what_worker_env_passes(curious: Curious) -> None:
-    """Credentials of object stores, the registry's bare address, and what was asked for."""
+    """The registry's bare address, what was asked for, and nothing beyond a list that is known."""
+    of_service = {field.name.upper() for field in FIELDS}
     for look in curious.looks():
-        assert {*PASSED, "PATH", "MLFLOW_TRACKING_URI"} <= set(look["names"])
-        assert not set(SECRETS) & set(look["names"])
+        names = set(look["names"])
+        print(f"at {look['when']} a worker had {len(names)} variables:", *sorted(names))  # noqa: T201 - `pytest -s` shows it
+        assert {*PASSED, "PATH", "MLFLOW_TRACKING_URI"} <= names
+        assert not {*SECRETS, *IN_VALUES} & names
+        added = names - set(os.environ) - of_service - set(PASSED)
+        assert added <= SET_BY_US, "where do these come from?"
+
+
+SET_BY_US = {
+    *("MLFLOW_DISABLE_TELEMETRY", "MLFLOW_TRACKING_URI", "MLFLOW_WORKSPACE", "TMPDIR"),
+    *("PYTHONDONTWRITEBYTECODE", "PYTHONPATH", "LOKY_MAX_CPU_COUNT", "OPENBLAS_THREAD_TIMEOUT"),
+    *("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"),
+    *("KMP_INIT_AT_FORK", "KMP_DUPLICATE_LIB_OK"),  # OpenMP's own, once it is loaded
+}
+"""What a worker is started with besides what the service has."""
 
 
 def test_a_model_can_read_no_memory_that_holds_a_secret(curious: Curious) -> None:
