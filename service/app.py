@@ -4,6 +4,7 @@ import gc
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from pathlib import Path
 from typing import Any, Protocol
 
 import structlog
@@ -41,8 +42,11 @@ from service.registry.webhook import Deliveries
 from service.serving.dataplane import DataPlane
 from service.settings.environment import load_settings, read_dotenv
 from service.settings.errors import SettingsError
+from service.settings.service import ServiceSettings
+from service.settings.texts import shown_setting
 from service.telemetry.access_log import AccessLog
 from service.telemetry.logging import configure_logging, json_writer
+from service.wire.certificates import CertificateError, Certificates
 from service.workers.variables import WorkerVariables
 
 _COLLECT_AFTER = (20_000, 20, 100)
@@ -66,7 +70,8 @@ def create_app(deployments: Deployments | None = None) -> Litestar:
 
     Without any they are those of `.env` and the environment, and a wrong setting ends the process
     with one line and status 2, so that any ASGI server can be given this as a factory.
-    Raise SettingsError, given deployments, where CACHE_DIR can't be written to.
+    Raise SettingsError, given deployments, where CACHE_DIR can't be written to, or the certificate
+    of SSL_CERTFILE not be used.
     """
     held = None
     if deployments is None:
@@ -78,12 +83,17 @@ def create_app(deployments: Deployments | None = None) -> Litestar:
     dataplane = DataPlane(service.raw_body_bytes, service.max_body_bytes)
     compression = Compression(service.max_body_bytes)
     access = _access_log() if service.access_log else None
-    calls = _grpc_server(deployments, dataplane, access) if service.grpc_port else None
+    certificates = open_certificates(service)
+    calls = None
+    if service.grpc_port:
+        calls = _grpc_server(deployments, dataplane, access, certificates)
 
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
         async with AsyncExitStack() as running:
             await running.enter_async_context(deployments.running())
+            if certificates is not None:
+                await running.enter_async_context(certificates.followed())
             if calls is not None:
                 drain_s = deployments.settings.drain_timeout_s
                 await running.enter_async_context(calls.running(drain_s))
@@ -129,6 +139,7 @@ def create_app(deployments: Deployments | None = None) -> Litestar:
         dependencies={
             "dataplane": _given(dataplane),
             "deployments": _given(deployments),
+            "troubles": _given(health.Troubles([certificates] if certificates else [])),
             "scrapes": _given(metrics.Scrapes(deployments.metrics, service.metrics_compat)),
             "deployment": Provide(models.chosen_deployment, sync_to_thread=False),
             "compression": _given(compression),
@@ -165,6 +176,7 @@ def create_app(deployments: Deployments | None = None) -> Litestar:
     app.state.host_names = host_names
     app.state.settings = service
     app.state.grpc = calls
+    app.state.certificates = certificates
     # Until this process ends: the lock goes with it.
     app.state.held = held
     return app
@@ -175,12 +187,35 @@ def _access_log() -> AccessLog | None:
     return log if log.is_on else None
 
 
+def open_certificates(service: ServiceSettings) -> Certificates | None:
+    """Read the certificate of SSL_CERTFILE, None where none is set.
+
+    Raise SettingsError where it can't be used.
+    """
+    if not service.ssl_certfile:
+        return None
+    certfile, keyfile = service.ssl_certfile, service.ssl_keyfile or service.ssl_certfile
+    try:
+        return Certificates(Path(certfile), Path(keyfile))
+    except CertificateError as error:
+        shown = [shown_setting("ssl_certfile", certfile)]
+        if service.ssl_keyfile:
+            shown.append(shown_setting("ssl_keyfile", keyfile))
+        raise SettingsError(
+            f"{' with '.join(shown)} is wrong: {error}; allowed are a certificate and its key as "
+            "PEM, not encrypted"
+        ) from None
+
+
 def _grpc_server(
-    deployments: Deployments, dataplane: DataPlane, access: AccessLog | None
+    deployments: Deployments,
+    dataplane: DataPlane,
+    access: AccessLog | None,
+    certificates: Certificates | None,
 ) -> OtherTransport:
     from service.handlers.grpc.server import GrpcServer  # noqa: PLC0415 - an extra, which few want
 
-    return GrpcServer(deployments, dataplane, deployments.settings.service, access)
+    return GrpcServer(deployments, dataplane, deployments.settings.service, access, certificates)
 
 
 def _deployments_or_exit() -> Deployments:
@@ -188,6 +223,7 @@ def _deployments_or_exit() -> Deployments:
         read_dotenv()
         settings = load_settings()
         require_writable(settings.service.cache_dir)
+        open_certificates(settings.service)
     except SettingsError as error:
         sys.stderr.write(f"hotswap: {error}\n")
         raise SystemExit(2) from None

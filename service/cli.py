@@ -1,5 +1,6 @@
 """The command line. Each command imports what it needs, so that `--help` answers quickly."""
 
+import os
 import sys
 from pathlib import Path
 from typing import NoReturn
@@ -20,7 +21,9 @@ def cli() -> None:
 
 
 @cli.command()
-def serve() -> None:
+@click.option("--ssl-certfile", metavar="FILE", help="The certificate for TLS, as SSL_CERTFILE.")
+@click.option("--ssl-keyfile", metavar="FILE", help="Its key, as SSL_KEYFILE.")
+def serve(ssl_certfile: str | None, ssl_keyfile: str | None) -> None:
     """Follow the registry and serve what it promotes."""
     from service.cache_dir import require_writable, temp_folder  # noqa: PLC0415 - see the module's docstring
     from service.processes.ignored_signals import ignore_signals  # noqa: PLC0415 - the same
@@ -42,7 +45,9 @@ def serve() -> None:
     ignore_signals()
     try:
         read_dotenv()
-        settings = load_settings()
+        given = {"SSL_CERTFILE": ssl_certfile, "SSL_KEYFILE": ssl_keyfile}
+        chosen = {name: value for name, value in given.items() if value}
+        settings = load_settings({**os.environ, **chosen})
         service = settings.service
         # Before any other process is started: none of them is to have what is taken here.
         hide_memory()

@@ -104,15 +104,18 @@ def serve(
     if service.models_file and hasattr(signal, "SIGHUP"):
         signal.signal(signal.SIGHUP, lambda *_: deployments.read_again())
     limits, backlog = _limits(settings, descriptors)
+    certificates = app.state.certificates
     # Callers can connect already; they are answered as soon as the loop runs.
     structlog.get_logger(__name__).info(
-        "listening", url=url_of(listener), connections=limits.max_connections
+        "listening",
+        url=url_of(listener, "https" if certificates else "http"),
+        connections=limits.max_connections,
     )
     watch = Watch(limits)
     server = _Server(
         uvicorn.Config(
             app,
-            http=Accepting(watch, listener),  # type: ignore[arg-type]
+            http=Accepting(watch, listener, certificates),  # type: ignore[arg-type]
             backlog=backlog,
             ws="none",
             lifespan="on",

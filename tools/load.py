@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import json
+import ssl
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -43,6 +44,8 @@ class Hammer:
     path: str = "/predict"
     pause_s: float = 0.0
     """Seconds between two requests of a client."""
+    trusted: ssl.SSLContext | None = None
+    """By which authority it is called by https; None for http."""
 
     def __post_init__(self) -> None:
         self.seen: list[list[Seen]] = [[] for _ in range(self.clients)]
@@ -111,7 +114,7 @@ class Hammer:
                     if connection is None or not connection.is_open:
                         if connection is not None:
                             connection.close()
-                        connection = await _connect(self.url)
+                        connection = await _connect(self.url, self.trusted)
                     status, named, answer = await connection.post(self.path, body)
             except (OSError, EOFError, TimeoutError) as error:
                 why = f"{type(error).__name__}: {error}"
@@ -158,6 +161,6 @@ class _Connection:
         self._writer.close()
 
 
-async def _connect(url: str) -> _Connection:
+async def _connect(url: str, trusted: ssl.SSLContext | None) -> _Connection:
     parts = urlsplit(url)
-    return _Connection(*await asyncio.open_connection(parts.hostname, parts.port))
+    return _Connection(*await asyncio.open_connection(parts.hostname, parts.port, ssl=trusted))

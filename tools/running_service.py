@@ -8,6 +8,7 @@ import contextlib
 import json
 import os
 import signal
+import ssl
 import subprocess
 import sys
 import threading
@@ -237,11 +238,13 @@ def start(
     wait: bool = True,
     port: int | None = None,
     command: tuple[str, ...] = ("-m", "service", "serve"),
+    trusted: ssl.SSLContext | None = None,
     **settings: object,
 ) -> RunningService:
     """Start `python -m service serve` with these settings (lower case names) below `folder`.
 
-    Polls every 0.2 s unless told otherwise; `wait=False` returns before it is healthy.
+    Polls every 0.2 s unless told otherwise; `wait=False` returns before it is healthy. It is called
+    by https where `trusted` says by which authority.
     """
     folder.mkdir(parents=True, exist_ok=True)
     port = port or free_port()
@@ -261,9 +264,11 @@ def start(
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    url = f"http://127.0.0.1:{port}"
+    url = f"{'http' if trusted is None else 'https'}://127.0.0.1:{port}"
     # Without trust_env: a proxy of this machine's has no business on loopback.
-    client = httpx.Client(base_url=url, timeout=60, trust_env=False)
+    client = httpx.Client(
+        base_url=url, timeout=60, trust_env=False, verify=True if trusted is None else trusted
+    )
     service = RunningService(url, process, log, client, Path(str(chosen["cache_dir"])))
     if wait:
         try:

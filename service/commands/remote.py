@@ -1,15 +1,20 @@
 """Ask a service that runs: what `hotswap pin` and `unpin` do, and where `hotswap status` asks."""
 
 import ipaddress
+import ssl
 import urllib.error
 import urllib.request
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import msgspec
 
+from service.settings.errors import SettingsError
 from service.settings.service import ServiceSettings
 from service.settings.settings import Settings
+from service.settings.texts import shown_setting
+from service.wire.certificates import leaf_of
 
 _SLACK_S = 10.0
 """It waits so much longer than LOAD_TIMEOUT_S: the service itself says that it takes longer."""
@@ -29,15 +34,22 @@ class Said(msgspec.Struct, frozen=True):
 def call_pin(settings: Settings, method: str, body: dict[str, str] | None, model: str) -> Said:
     """Call `pin` of a model, '' for the default one, in the service at HOST and PORT.
 
-    With ADMIN_TOKEN where there is one. Raise ServiceUnreachableError where it can't be reached.
+    With ADMIN_TOKEN where there is one. Raise ServiceUnreachableError where it can't be reached,
+    and SettingsError where the certificate that it should have can't be read.
     """
     path = f"/models/{quote(model, safe='')}/pin" if model else "/model/pin"
-    url = f"http://{address_of_service(settings.service)}{path}"
-    headers = {"content-type": "application/json", **authorization(settings.service)}
+    service = settings.service
+    tls = tls_of_service(service)
+    scheme = "http" if tls is None else "https"
+    url = f"{scheme}://{address_of_service(service)}{path}"
+    headers = {"content-type": "application/json", **authorization(service)}
     data = None if body is None else msgspec.json.encode(body)
-    request = urllib.request.Request(url, data, headers, method=method)
+    request = urllib.request.Request(url, data, headers, method=method)  # noqa: S310 - http or https
     # No proxy: the service is on this machine or on its network.
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    handlers: list[urllib.request.BaseHandler] = [urllib.request.ProxyHandler({})]
+    if tls is not None:
+        handlers.append(urllib.request.HTTPSHandler(context=tls))
+    opener = urllib.request.build_opener(*handlers)
     try:
         with opener.open(request, timeout=_limit_s(settings, model)) as answer:
             said: dict[str, Any] = msgspec.json.decode(answer.read())
@@ -54,6 +66,33 @@ def call_pin(settings: Settings, method: str, body: dict[str, str] | None, model
 def address_of_service(service: ServiceSettings) -> str:
     """Return host and port where the service that these settings start is called."""
     return f"{_reachable(service.host)}:{service.port}"
+
+
+def tls_of_service(service: ServiceSettings) -> ssl.SSLContext | None:
+    """Return how the service's certificate is checked, None where it has none.
+
+    By SSL_CAFILE and the name HOST; else it has to be the first of SSL_CERTFILE itself, whatever
+    names it has. Raise SettingsError where the file can't be used.
+    """
+    if not service.ssl_certfile and not service.ssl_cafile:
+        return None
+    name = "ssl_cafile" if service.ssl_cafile else "ssl_certfile"
+    file = Path(getattr(service, name))
+    try:
+        if service.ssl_cafile:
+            return ssl.create_default_context(cafile=str(file))
+        certificate = leaf_of(file.read_text("latin-1"))
+        context = ssl.create_default_context(cadata=certificate)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise SettingsError(
+            f"{shown_setting(name, str(file))} is wrong: {reason}; allowed are certificates as PEM"
+        ) from None
+    # Not an authority: it alone is trusted, and none that it might have signed.
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    context.check_hostname = False
+    return context
 
 
 def authorization(service: ServiceSettings) -> dict[str, str]:

@@ -89,6 +89,19 @@ class ServiceSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Names, separated by commas, that callers may have in `Host` besides loopback's own where the
     service listens on loopback alone, as behind a proxy that keeps `Host`; `*` for any."""
 
+    ssl_certfile: str = ""
+    """The certificate for HTTPS and for gRPC over TLS, as PEM, followed by those between it and its
+    authority's; without one both are open text. It is read again when it changes."""
+
+    ssl_keyfile: str = ""
+    """The certificate's key as PEM, not encrypted, where it does not stand in SSL_CERTFILE as
+    well."""
+
+    ssl_cafile: str = ""
+    """The authorities, as PEM, that `hotswap status`, `pin` and `unpin` take the service's
+    certificate from, under the name HOST; without them they take the one of SSL_CERTFILE alone,
+    under any name."""
+
     admin_token: Annotated[str, Meta(pattern=TOKEN)] = ""
     """The bearer token that `/reload-model` and `/model/pin` want, wherever the call comes from;
     without one they are open on loopback alone."""

@@ -7,11 +7,13 @@ requests are answered takes a tenth of a second, so callers that come back toget
 
 import asyncio
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
+from service.wire.certificates import Certificates
 from service.wire.protocol import BoundedProtocol
+from service.wire.tls import Handshakes, TlsProtocol
 from service.wire.watch import Watch
 
 _TOGETHER = 64
@@ -21,25 +23,37 @@ _TOGETHER = 64
 class Accepting:
     """Makes the protocols of a server's connections, and accepts what waits beside each of them.
 
-    uvicorn calls it for every connection that the event loop has accepted.
+    uvicorn calls it for every connection that the event loop has accepted. With certificates
+    connections speak TLS.
     """
 
-    def __init__(self, watch: Watch, listener: socket.socket) -> None:
+    def __init__(
+        self, watch: Watch, listener: socket.socket, certificates: Certificates | None = None
+    ) -> None:
         listener.setblocking(False)  # noqa: FBT003 - its only form
         self._watch = watch
         self._listener = listener
+        self._certificates = certificates
+        self._handshakes = Handshakes(watch.note_refused)
         self._is_due = False
         self._opening: set[asyncio.Task[None]] = set()
 
-    def __call__(self, **given: Any) -> BoundedProtocol:
+    def __call__(self, **given: Any) -> asyncio.Protocol:
         """Make a protocol, with what uvicorn gives to all of them."""
-        make = partial(BoundedProtocol, self._watch, **given)
+        make = partial(self._make, given)
         if not self._is_due:
             self._is_due = True
             asyncio.get_running_loop().call_soon(self._accept_waiting, make)
         return make()
 
-    def _accept_waiting(self, make: Callable[[], BoundedProtocol]) -> None:
+    def _make(self, given: Mapping[str, Any]) -> asyncio.Protocol:
+        protocol = BoundedProtocol(self._watch, **given)
+        if self._certificates is None:
+            return protocol
+        context = self._certificates.current.context
+        return TlsProtocol(protocol, context, self._handshakes)
+
+    def _accept_waiting(self, make: Callable[[], asyncio.Protocol]) -> None:
         self._is_due = False
         loop = asyncio.get_running_loop()
         for _ in range(_TOGETHER):
@@ -55,7 +69,7 @@ class Accepting:
             task.add_done_callback(self._opening.discard)
 
 
-async def _open(make: Callable[[], BoundedProtocol], connection: socket.socket) -> None:
+async def _open(make: Callable[[], asyncio.Protocol], connection: socket.socket) -> None:
     connection.setblocking(False)  # noqa: FBT003 - its only form
     try:
         await asyncio.get_running_loop().connect_accepted_socket(make, connection)

@@ -47,7 +47,7 @@ def listen(host: str, port: int, *, setting: str = "PORT") -> socket.socket:
     return listener
 
 
-def url_of(listener: socket.socket) -> str:
-    """Return the http address of a listening socket."""
+def url_of(listener: socket.socket, scheme: str = "http") -> str:
+    """Return the address of a listening socket."""
     host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"

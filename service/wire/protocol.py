@@ -89,6 +89,18 @@ class BoundedProtocol(CoalescingProtocol):
             watch.note_refused(CONNECTIONS_FULL.code)
             self.abort()
 
+    def handshake_began(self) -> None:
+        """Give the caller for TLS's handshake the time that a head has."""
+        watch = self._watch
+        if watch.idle.pop(self, None) is not None:
+            watch.heads[self] = watch.now_s
+
+    def handshake_ended(self) -> None:
+        """Wait for requests, unless there are too many connections for that."""
+        watch = self._watch
+        if not self._over_limit and watch.heads.pop(self, None) is not None:
+            watch.idle[self] = watch.now_s
+
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget it. Whatever answers it learns that nobody waits."""
         self._place = _ENDED

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import socket
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -10,6 +11,7 @@ import msgspec
 import uvicorn
 
 from service.wire.accepting import Accepting
+from service.wire.certificates import Certificates
 from service.wire.limits import WireLimits
 from service.wire.watch import Watch
 
@@ -70,9 +72,12 @@ class Client:
 class WireServer:
     """A server that runs, and the connections to it."""
 
-    def __init__(self, watch: Watch, port: int) -> None:
+    def __init__(
+        self, watch: Watch, port: int, client_context: ssl.SSLContext | None = None
+    ) -> None:
         self.watch = watch
         self.port = port
+        self._client_context = client_context
         self._clients: list[Client] = []
 
     async def connect(self, data: bytes = b"", *, small_buffer: bool = False) -> Client:
@@ -83,7 +88,10 @@ class WireServer:
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         await asyncio.get_running_loop().sock_connect(raw, ("127.0.0.1", self.port))
         limit = 4096 if small_buffer else 2**16
-        client = Client(*await asyncio.open_connection(sock=raw, limit=limit))
+        tls: dict[str, Any] = {}
+        if self._client_context is not None:
+            tls = {"ssl": self._client_context, "server_hostname": "127.0.0.1"}
+        client = Client(*await asyncio.open_connection(sock=raw, limit=limit, **tls))
         self._clients.append(client)
         await client.send(data)
         return client
@@ -95,13 +103,19 @@ class WireServer:
 
 
 @contextlib.asynccontextmanager
-async def serve(app: App, **changed: Any) -> AsyncIterator[WireServer]:
-    """Serve an application, with some of LIMITS changed."""
+async def serve(
+    app: App,
+    *,
+    certificates: Certificates | None = None,
+    client_context: ssl.SSLContext | None = None,
+    **changed: Any,
+) -> AsyncIterator[WireServer]:
+    """Serve an application, with some of LIMITS changed; over TLS where there are certificates."""
     watch = Watch(msgspec.structs.replace(LIMITS, **changed))
     listener = socket.create_server(("127.0.0.1", 0))
     config = uvicorn.Config(
         app,
-        http=Accepting(watch, listener),  # type: ignore[arg-type]
+        http=Accepting(watch, listener, certificates),  # type: ignore[arg-type]
         ws="none",
         lifespan="off",
         log_config=None,
@@ -114,7 +128,7 @@ async def serve(app: App, **changed: Any) -> AsyncIterator[WireServer]:
     config.load()
     server.lifespan = config.lifespan_class(config)
     await server.startup([listener])
-    running = WireServer(watch, listener.getsockname()[1])
+    running = WireServer(watch, listener.getsockname()[1], client_context)
     try:
         yield running
     finally:

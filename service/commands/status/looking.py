@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from service.commands.remote import address_of_service, authorization
+from service.commands.remote import address_of_service, authorization, tls_of_service
 from service.commands.status.answers import Health, Info, Models
 from service.commands.status.document import (
     ModelStatus,
@@ -16,6 +16,7 @@ from service.commands.status.document import (
     status_of_model,
     troubles_of_service,
 )
+from service.settings.errors import SettingsError
 from service.settings.service import ServiceSettings
 
 _LIMIT_S = 5.0
@@ -35,11 +36,22 @@ class _GoneError(Exception):
 
 
 def look(service: ServiceSettings) -> ServiceStatus:
-    """Ask the service at HOST and PORT how it stands; that it does not answer is an answer, too."""
+    """Ask the service at HOST and PORT how it stands; that it does not answer is an answer, too.
+
+    So is that the certificate which it should have can't be read.
+    """
     address = address_of_service(service)
-    url = f"http://{address}"
+    try:
+        tls = tls_of_service(service)
+    except SettingsError as error:
+        return ServiceStatus(url=f"https://{address}", answers=False, error=str(error))
+    url = f"http://{address}" if tls is None else f"https://{address}"
     # One connection for all calls. It goes by no proxy.
-    connection = http.client.HTTPConnection(address, timeout=_LIMIT_S)
+    connection = (
+        http.client.HTTPConnection(address, timeout=_LIMIT_S)
+        if tls is None
+        else http.client.HTTPSConnection(address, timeout=_LIMIT_S, context=tls)
+    )
     headers = authorization(service)
     try:
         with contextlib.closing(connection):

@@ -1,7 +1,8 @@
 """`GET /health` and its two halves: is the process alive, can it answer; and each model's."""
 
+from collections.abc import Iterator, Sequence
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Protocol
 
 from litestar import Response, get
 from litestar.di import NamedDependency
@@ -11,6 +12,25 @@ from service.deployment import Deployment
 from service.deployments import Deployments
 from service.handlers.guards import ANY_HOST
 from service.handlers.readiness import Readiness, readiness_of, why_not_ready
+
+
+class Troubled(Protocol):
+    """A part of the service that goes by what it knew before, where what is new can't be used."""
+
+    @property
+    def trouble(self) -> str:
+        """Why it does; '' where it does not."""
+        ...
+
+
+class Troubles:
+    """What is wrong with parts of the service that belong to no model."""
+
+    def __init__(self, parts: Sequence[Troubled]) -> None:
+        self._parts = parts
+
+    def __iter__(self) -> Iterator[str]:
+        return (part.trouble for part in self._parts if part.trouble)
 
 
 @get("/health/live", opt={ANY_HOST: True})
@@ -23,7 +43,9 @@ async def live() -> dict[str, str]:
     ["/health", "/health/ready"],
     opt={ANY_HOST: True},
 )
-async def health(deployments: NamedDependency[Deployments]) -> Response[dict[str, Any]]:
+async def health(
+    deployments: NamedDependency[Deployments], troubles: NamedDependency[Troubles]
+) -> Response[dict[str, Any]]:
     """Answer 200 while the default model can answer, else 503 with the reason.
 
     Without a default any model will do; READY_WHEN=all wants every one. Each model is in `models`.
@@ -32,11 +54,11 @@ async def health(deployments: NamedDependency[Deployments]) -> Response[dict[str
     default = deployments.find("")
     told = _told(default, all_of_them[default.name]) if default is not None else {}
     error = why_not_ready(deployments, all_of_them)
-    troubles = filter(None, (told.get("degraded"), deployments.trouble))
+    wrong = filter(None, (told.get("degraded"), deployments.trouble, *troubles))
     body = {
         **told,
         **_status(error),
-        "degraded": "; ".join(troubles) or None,
+        "degraded": "; ".join(wrong) or None,
         "models": {
             name: {**_status(known.error), "model_version": known.version}
             | ({"degraded": known.degraded} if known.degraded else {})

@@ -18,6 +18,7 @@ from service.handlers.grpc import open_inference_pb2 as messages
 from service.handlers.grpc.access import noted
 from service.handlers.grpc.arrivals import Arrivals
 from service.handlers.grpc.calls import Calls
+from service.handlers.grpc.certificates import credentials_of
 from service.handlers.grpc.context import Context
 from service.handlers.grpc.faults import end, fail
 from service.handlers.grpc.health import SERVICE as HEALTH
@@ -27,6 +28,7 @@ from service.handlers.grpc.trailers import bind_call
 from service.serving.dataplane import DataPlane
 from service.settings.service import ServiceSettings
 from service.telemetry.access_log import AccessLog
+from service.wire.certificates import Certificates
 
 _PROTOCOL = messages.DESCRIPTOR.services_by_name["GRPCInferenceService"]
 _MOST_CALLS = 10_000
@@ -52,8 +54,10 @@ class GrpcServer:
         dataplane: DataPlane,
         service: ServiceSettings,
         access: AccessLog | None = None,
+        certificates: Certificates | None = None,
     ) -> None:
         self._service = service
+        self._certificates = certificates
         self._access = access
         self._most_bytes = min(service.max_body_bytes, _MOST_MESSAGE_BYTES)
         most_slow = max(1, service.max_bodies_bytes // self._most_bytes)
@@ -77,9 +81,12 @@ class GrpcServer:
         )
         self._register(server)
         address = _address(service.host, service.grpc_port)
-        server.add_insecure_port(address)
+        if self._certificates is None:
+            server.add_insecure_port(address)
+        else:
+            server.add_secure_port(address, credentials_of(self._certificates))
         await server.start()
-        _log.info("listening", address=address)
+        _log.info("listening", address=address, tls=self._certificates is not None)
         watch = asyncio.create_task(self._arrivals.watch())
         try:
             yield
