@@ -132,6 +132,47 @@ def check(model: str) -> None:
 
 
 @cli.command()
+@click.argument("uri")
+@click.option(
+    "--key",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="The private key: PEM, without a password, on P-256, P-384 or P-521.",
+)
+def sign(uri: str, key: Path) -> None:
+    """Sign the artifacts of URI, such as models:/NAME/3, for services that set REQUIRE_SIGNED.
+
+    They are signed as the registry has them now, in the OpenSSF model-signing format; the signature
+    is put beside them, or below SIGNATURES_URI where that is set.
+    """
+    import anyio  # noqa: PLC0415 - see the module's docstring
+
+    from service.commands.sign import sign_version  # noqa: PLC0415 - the same
+    from service.core.errors import ServiceError  # noqa: PLC0415 - the same
+    from service.processes.own_memory import hide_memory  # noqa: PLC0415 - the same
+    from service.settings.environment import (  # noqa: PLC0415 - the same
+        load_settings,
+        read_dotenv,
+    )
+    from service.settings.errors import SettingsError  # noqa: PLC0415 - the same
+    from service.telemetry.logging import configure_logging  # noqa: PLC0415 - the same
+    from service.workers.variables import WorkerVariables  # noqa: PLC0415 - the same
+
+    try:
+        read_dotenv()
+        settings = load_settings()
+        configure_logging("error", settings.service.log_format)
+        hide_memory()
+        credentials = WorkerVariables(settings.service.worker_env).withhold()
+        said = anyio.run(sign_version, settings.service, settings.defaults, uri, key, credentials)
+    except SettingsError as error:
+        _end(str(error), WRONG_SETTING)
+    except ServiceError as error:
+        _end(f"not signed: {error}", FAILED)
+    click.echo(said)
+
+
+@cli.command()
 @click.argument("version")
 @_model
 def pin(version: str, model: str) -> None:

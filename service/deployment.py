@@ -21,7 +21,12 @@ from service.platform import Platform
 from service.predictors.answer_rules import AnswerRules, NonFinite
 from service.registry.address import RegistryAddress, pointer_of
 from service.registry.finder import VersionFinder
-from service.registry.messages import ResolveReply, ResolveRequest
+from service.registry.messages import (
+    FindSignaturesReply,
+    FindSignaturesRequest,
+    ResolveReply,
+    ResolveRequest,
+)
 from service.registry.poll_times import Polls
 from service.registry.registry import Registry
 from service.registry.sources import RegistrySource
@@ -34,6 +39,7 @@ from service.store.artifact_store import ArtifactStore
 from service.telemetry.fan_out import fan_out
 from service.telemetry.log_observer import LogObserver
 from service.watcher.gates.chain import gate_chain
+from service.watcher.gates.signature import SignatureGate
 from service.watcher.loop import watch
 from service.watcher.probation import ProbationSettings
 from service.watcher.reconciler import Reconciler
@@ -76,7 +82,7 @@ class Deployment:
         self.change = ""
         """Why new settings for it are not in force yet; '' where none wait."""
         self._leaving = anyio.Event()
-        self.gates = gate_chain(settings, platform.describe)
+        self.gates = gate_chain(settings, platform.describe, self._signature_gate())
         # A run or a logged model has no version in the registry to write on.
         writes_back = settings.write_back and self.ref.name
         self._write_back = WriteBack(self._registry.tag, machine.node()) if writes_back else None
@@ -193,6 +199,13 @@ class Deployment:
             ),
         )
 
+    def _signature_gate(self) -> SignatureGate | None:
+        """Return the gate that REQUIRE_SIGNED asks for; None where that is not set."""
+        keys, platform = self.settings.trusted_keys, self._platform
+        if keys is None:
+            return None
+        return SignatureGate(keys, self._find_signatures, platform.verify, platform.temp_dir)
+
     def _reconciler(self, host: ModelHost, tasks: TaskGroup) -> Reconciler:
         """Wire what a promotion passes; versions and reports live in a task group."""
         settings = self.settings
@@ -228,6 +241,13 @@ class Deployment:
         if reply.version is None or request.ref.name or not given:
             return reply
         return ResolveReply(msgspec.structs.replace(reply.version, name=given), reply.note)
+
+    async def _find_signatures(
+        self, version: ModelVersion, destination: Path
+    ) -> FindSignaturesReply:
+        place = self.settings.signatures_place
+        request = FindSignaturesRequest(version, place, str(destination))
+        return await self._registry.find_signatures(request, self.settings.fetch_timeout_s)
 
     async def _fetch(self, version: ModelVersion, destination: Path) -> Path:
         return await self._registry.fetch(version, destination, self.settings.fetch_timeout_s)

@@ -33,6 +33,7 @@ from service.registry.process import RegistryProcess
 from service.registry.process_pool import ProcessPool
 from service.registry.registry import Registry, registry_environment
 from service.settings.service import ServiceSettings
+from service.signing.messages import VERIFIER_TARGET, VERIFY, VerifyReply, VerifyRequest
 from service.telemetry.observer import Observer
 from service.workers.cpu_budget import CpuBudget, usable_cpus
 from service.workers.factory import WorkerFactory
@@ -44,6 +45,8 @@ _FETCH_PROCESSES = 4
 """This many downloads run beside each other at most."""
 _DESCRIBE_TIMEOUT_S = 60.0
 """A description that takes longer is given up; a usual one takes a small part of a second."""
+_VERIFY_TIMEOUT_S = 60.0
+"""The same for a signature, whose process has to import what verifies it."""
 
 _log = structlog.get_logger("platform")
 
@@ -80,9 +83,10 @@ class Platform:
         self.threads = ChildThreads()
         self._fetches = ProcessPool(_FETCH_PROCESSES, self._registry_process)
         self._describing = ProcessPool(1, self._registry_process)
+        self._verifying = ProcessPool(1, self._verifying_process)
         self._descriptions = Descriptions(self._ask_for_description)
         self.poll_times = PollTimes()
-        for pool in (self._fetches, self._describing):
+        for pool in (self._fetches, self._describing, self._verifying):
             tasks.start_soon(pool.run)
         self.workers = WorkerFactory(self.threads)
         self.compile_turns = CompileTurns()
@@ -114,8 +118,26 @@ class Platform:
         spec = ChildSpec(REGISTRY_TARGET, "registry-describe", limits, self.temp_dir)
         return await self._describing.ask(spec, DESCRIBE, request, Described, _DESCRIBE_TIMEOUT_S)
 
+    async def verify(self, request: VerifyRequest) -> VerifyReply:
+        """Have signatures verified, in a process that is told of no registry, either.
+
+        Raise ServiceError.
+        """
+        spec = ChildSpec(VERIFIER_TARGET, "signature-verify", b"", self.temp_dir)
+        return await self._verifying.ask(spec, VERIFY, request, VerifyReply, _VERIFY_TIMEOUT_S)
+
     def _registry_process(self, spec: ChildSpec) -> RegistryProcess:
         return RegistryProcess(spec, self.threads, self.settings.start_timeout_s, FetchFailedError)
+
+    def _verifying_process(self, spec: ChildSpec) -> RegistryProcess:
+        return RegistryProcess(
+            spec,
+            self.threads,
+            self.settings.start_timeout_s,
+            FetchFailedError,
+            asked="the process that verifies signatures",
+            process="the process that verifies signatures",
+        )
 
     def process_settings(self, address: RegistryAddress, limits: WorkerLimits) -> ProcessSettings:
         """Return what a worker gets whose model comes from a registry: no credential."""
@@ -134,7 +156,7 @@ class Platform:
         async with anyio.create_task_group() as ends:
             for registry in self._registries.values():
                 ends.start_soon(registry.close)
-            for pool in (self._fetches, self._describing):
+            for pool in (self._fetches, self._describing, self._verifying):
                 ends.start_soon(pool.close)
 
 

@@ -23,6 +23,8 @@ SEARCH = "search"
 DOWNLOAD = "download"
 TAG = "tag"
 DESCRIBE = "describe"
+FIND_SIGNATURES = "find_signatures"
+ADD_SIGNATURE = "add_signature"
 FETCH_MEMORY_BYTES = 4 * 2**30
 """A process that downloads may hold this much: MLflow reads files in parts of 100 MB."""
 
@@ -101,3 +103,39 @@ class DescribeRequest(msgspec.Struct, frozen=True):
     """Ask what the files of the stored version in `path` say of it; the answer is a Described."""
 
     path: str
+
+
+class FindSignaturesRequest(msgspec.Struct, frozen=True):
+    """Ask for a version's signatures in `destination`, a folder of ours.
+
+    They are looked for below `signatures_uri`, where that is set, and beside the artifacts.
+    """
+
+    version: ModelVersion
+    signatures_uri: str
+    destination: str
+
+
+class FindSignaturesReply(msgspec.Struct, frozen=True):
+    """The files that were found, and where one would have been.
+
+    `refused` says why one that is there was not fetched.
+    """
+
+    paths: tuple[str, ...]
+    places: Sentence
+    refused: Sentence = ""
+
+
+class AddSignatureRequest(msgspec.Struct, frozen=True):
+    """Ask to put a signature where it is looked for, as FindSignaturesRequest says."""
+
+    version: ModelVersion
+    signatures_uri: str
+    path: str
+
+
+class AddSignatureReply(msgspec.Struct, frozen=True):
+    """Where it is now."""
+
+    place: Sentence

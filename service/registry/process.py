@@ -35,7 +35,13 @@ class RegistryProcess:
         threads: ChildThreads,
         start_timeout_s: float,
         unanswered: type[SourceUnavailableError | FetchFailedError],
+        *,
+        asked: str = "the registry",
+        process: str = "the process that asks the registry",
     ) -> None:
+        """`asked` and `process` are what they are called where it gives no answer."""
+        self._asked = asked
+        self._process = process
         self._unanswered = unanswered
         self._spec = msgspec.structs.replace(spec, errors=REGISTRY_ERRORS)
         self._threads = threads
@@ -61,10 +67,10 @@ class RegistryProcess:
                 return await child.call(op, request, reply, timeout_s=timeout_s)
             except ChildTimeoutError as error:
                 raise self._unanswered(
-                    f"the registry gave no answer within {timeout_s:g} s"
+                    f"{self._asked} gave no answer within {timeout_s:g} s"
                 ) from error
             except (ChildLostError, ChildStartError) as error:
-                raise self._unanswered(_ended(error)) from error
+                raise self._unanswered(self._ended(error)) from error
             except ChildRaisedError as error:
                 _log.warning(
                     "registry process raised", child=self._spec.name, exception=error.detail
@@ -88,8 +94,7 @@ class RegistryProcess:
             self._child = await start_child(self._spec, self._threads, self._start_timeout_s)
         return self._child
 
-
-def _ended(error: ChildLostError | ChildStartError) -> str:
-    """Say how it ended, and what it printed last."""
-    lines = error.last_lines[-_TOLD_LINES:] if isinstance(error, ChildLostError) else ()
-    return ": ".join(["the process that asks the registry", str(error), *lines])
+    def _ended(self, error: ChildLostError | ChildStartError) -> str:
+        """Say how it ended, and what it printed last."""
+        lines = error.last_lines[-_TOLD_LINES:] if isinstance(error, ChildLostError) else ()
+        return ": ".join([self._process, str(error), *lines])

@@ -14,14 +14,20 @@ from service.processes.child_threads import ChildThreads
 from service.registry.address import RegistryAddress
 from service.registry.group_look import GroupLook
 from service.registry.messages import (
+    ADD_SIGNATURE,
     DOWNLOAD,
     FETCH_MEMORY_BYTES,
+    FIND_SIGNATURES,
     REGISTRY_TARGET,
     RESOLVE,
     SEARCH,
     TAG,
+    AddSignatureReply,
+    AddSignatureRequest,
     DownloadReply,
     DownloadRequest,
+    FindSignaturesReply,
+    FindSignaturesRequest,
     RegistryClientSettings,
     ResolveReply,
     ResolveRequest,
@@ -122,6 +128,22 @@ class Registry:
         request = DownloadRequest(version, str(destination))
         reply = await self._fetches.ask(self._fetcher, DOWNLOAD, request, DownloadReply, timeout_s)
         return Path(reply.path)
+
+    async def find_signatures(
+        self, request: FindSignaturesRequest, timeout_s: float
+    ) -> FindSignaturesReply:
+        """Bring a version's signatures into a folder, as `fetch` does. Raise FetchFailedError."""
+        return await self._fetches.ask(
+            self._fetcher, FIND_SIGNATURES, request, FindSignaturesReply, timeout_s
+        )
+
+    async def add_signature(
+        self, request: AddSignatureRequest, timeout_s: float
+    ) -> AddSignatureReply:
+        """Put a signature where it is looked for. Raise FetchFailedError where that fails."""
+        return await self._fetches.ask(
+            self._fetcher, ADD_SIGNATURE, request, AddSignatureReply, timeout_s
+        )
 
     async def tag(self, request: TagRequest) -> TagReply:
         """Write tags on a version. Raise SourceUnavailableError where they aren't taken."""

@@ -12,10 +12,12 @@ class Proof(msgspec.Struct, frozen=True):
     `row_wise` is whether rows alone are answered as rows together: only then are requests merged.
     `timings` say how fast it was, by rows: what it is expected to take at first, and what its
     successor is compared with. `verdicts` stand in the order in which they fell. `example` is a
-    body in JSON that the version has answered, empty for none: documents show it.
+    body in JSON that the version has answered, empty for none: documents show it. `signed_by` is
+    the key that signed it, '' where none was asked for.
     """
 
     verdicts: tuple[Verdict, ...] = ()
     row_wise: bool = False
     timings: tuple[Timing, ...] = ()
     example: bytes = b""
+    signed_by: str = ""

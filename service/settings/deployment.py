@@ -1,6 +1,8 @@
 """What can be set for each model that is served: its pointer, its workers, batches and gates."""
 
 import re
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
@@ -14,6 +16,8 @@ from service.settings.kinds import DAY_S, Seconds
 from service.settings.texts import shown_setting
 from service.settings.worker_limits import read_worker_limits
 
+_OF_SIGNING = ("model_signing", "OpenSSL")
+"""Packages of the extra `signing`."""
 POINTER = ("model_uri", "model_name", "model_stage", "model_alias")
 """The settings that say which model is followed, in the environment."""
 
@@ -142,6 +146,15 @@ class DeploymentSettings(msgspec.Struct, frozen=True, kw_only=True):
     serves answers by compiled predictors, so that the new one is as fast from its first request on;
     0 for not at all."""
 
+    require_signed: Annotated[str, Meta(max_length=1000)] = ""
+    """A public key in PEM, or a folder of such files (`.pem`, `.pub`): a version is loaded only if
+    one of these keys has signed exactly its files, in the OpenSSF model-signing format. It needs
+    the extra `signing`."""
+
+    signatures_uri: Annotated[str, Meta(max_length=1000)] = ""
+    """Where signatures are kept besides `model.sig` beside the artifacts, for those that can't be
+    added to: a folder, or any URI that MLflow has artifacts at, such as `s3://BUCKET/signatures`."""
+
     write_back: bool = False
     """Whether tags on the model version tell in MLflow's pages what became of it."""
 
@@ -172,11 +185,48 @@ class DeploymentSettings(msgspec.Struct, frozen=True, kw_only=True):
         """Look at what no type says.
 
         Raises:
-            SettingsError: an address has no host, or a limit of workers is wrong.
+            SettingsError: an address has no host, a limit of workers is wrong, or signatures are
+                required that can't be verified here.
         """
         _ = self.limits
         for name in ("mlflow_tracking_uri", "mlflow_registry_uri"):
             _check_uri(name, getattr(self, name))
+        if self.trusted_keys is not None:
+            _check_keys(self.require_signed, self.trusted_keys)
+
+    @property
+    def trusted_keys(self) -> Path | None:
+        """The absolute path that REQUIRE_SIGNED means; None where it is not set."""
+        return Path(self.require_signed).absolute() if self.require_signed else None
+
+    @property
+    def signatures_place(self) -> str:
+        """SIGNATURES_URI as any process understands it, wherever that runs."""
+        place = self.signatures_uri
+        # `mlflow-artifacts:/signatures` has one slash.
+        is_folder = bool(place) and ":/" not in place
+        return str(Path(place).absolute()) if is_folder else place
+
+
+def _check_keys(setting: str, keys: Path) -> None:
+    """Refuse keys that can't be read, or that nothing here could verify by. Reads from the disk."""
+    shown = shown_setting("require_signed", setting)
+    if not all(map(find_spec, _OF_SIGNING)):
+        raise SettingsError(
+            f"{shown} is wrong: allowed is none, or keys once the extra is installed: "
+            "pip install 'mlflow-hotswap[signing]'"
+        )
+    from service.settings.public_keys import read_public_keys  # noqa: PLC0415 - slow, and only wanted where it is set
+
+    try:
+        found = read_public_keys(keys)
+    except SettingsError as error:
+        raise SettingsError(f"{shown} is wrong: {error}") from None
+    if not found:
+        raise SettingsError(
+            f"{shown} is wrong: the folder holds no key; allowed are public keys in PEM, in files "
+            "that end with .pem or .pub"
+        )
 
 
 def _check_uri(name: str, uri: str) -> None:

@@ -81,7 +81,8 @@ class Proving:
             if found.example is not None:
                 self._example = found.example
             self._verdicts.add(gate.name, found, time.monotonic() - started)
-        return Proof(self._verdicts.verdicts, self._row_wise, self._timings, self._example)
+        log = self._verdicts
+        return Proof(log.verdicts, self._row_wise, self._timings, self._example, log.signed_by)
 
     def _next(self) -> ModelGate | None:
         """Return the first gate that is still to be passed, None where all of them are."""

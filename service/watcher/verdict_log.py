@@ -15,6 +15,8 @@ class VerdictLog:
     def __init__(self, on_verdict: Callable[[Verdict], None]) -> None:
         self._on_verdict = on_verdict
         self._verdicts: list[Verdict] = []
+        self.signed_by = ""
+        """The key that signed the candidate, where one was asked for."""
 
     @property
     def verdicts(self) -> tuple[Verdict, ...]:
@@ -25,6 +27,7 @@ class VerdictLog:
         """Take one finding. Raise RefusedError, with all verdicts so far, where it refuses."""
         if found.outcome is Outcome.REFUSE:
             self.refuse(gate, found, duration_s)
+        self.signed_by = found.signed_by or self.signed_by
         self._note(gate, found, duration_s)
 
     def refuse(self, gate: str, found: Finding, duration_s: float) -> NoReturn:

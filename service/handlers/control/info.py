@@ -63,6 +63,7 @@ def _serving(model: LoadedModel) -> dict[str, Any]:
     return {
         **_named(model.version),
         "digest": model.stored.digest,
+        "signed_by": (model.proof.signed_by if model.proof else "") or None,
         "since": model.serving_since,
         "signature": _signature(model.contract.signature),
         "mlflow_version": model.loaded.mlflow_version,

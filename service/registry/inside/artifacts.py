@@ -24,9 +24,14 @@ def artifact_uri(version: ModelVersion) -> str:
     By number where it is registered (the registry hands out the place, and the credentials for
     it), else by run or logged model, whose URI is the version's source.
     """
-    if _of_run(version) or version.source == f"models:/{version.version}":
-        return version.source
-    return f"models:/{version.name}/{version.version}"
+    if is_registered(version):
+        return f"models:/{version.name}/{version.version}"
+    return version.source
+
+
+def is_registered(version: ModelVersion) -> bool:
+    """Tell a registered version from a run's or a logged model."""
+    return not (_of_run(version) or version.source == f"models:/{version.version}")
 
 
 def list_all(version: ModelVersion) -> dict[str, int | None]:
@@ -34,7 +39,7 @@ def list_all(version: ModelVersion) -> dict[str, int | None]:
 
     One call for each folder.
     """
-    repository, below = _repository(version)
+    repository, below = repository_of(version)
     listed: dict[str, int | None] = {}
     folders = [below]
     while folders:
@@ -76,11 +81,11 @@ def fetch(version: ModelVersion, destination: str) -> Path:
     if uri == version.source or _has_own_repository():
         return Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=destination))
     Path(destination).mkdir(parents=True, exist_ok=True)
-    repository, below = _repository(version)
+    repository, below = repository_of(version)
     return Path(repository.download_artifacts(below, dst_path=destination))
 
 
-def _repository(version: ModelVersion) -> tuple[Any, str]:
+def repository_of(version: ModelVersion) -> tuple[Any, str]:
     """Return what lists and fetches a version's artifacts, and the folder within it."""
     uri = artifact_uri(version)
     if _of_run(version):

@@ -1,6 +1,7 @@
 """Everything that is asked of MLflow's client; runs in registry processes alone.
 
-`operations` is what such a child serves: `resolve`, `search`, `download`, `describe` and `tag`.
+`operations` is what such a child serves: `resolve`, `search`, `download`, `describe`, `tag`, and
+signatures found and added.
 """
 
 import functools
@@ -28,14 +29,19 @@ from service.registry.inside.faults import causes, explain, is_absence, is_over_
 from service.registry.inside.limits import end_for_memory, limit_answers, limit_memory
 from service.registry.inside.numbers import milliseconds
 from service.registry.inside.searching import Searches
+from service.registry.inside.signatures import add_signature, find_signatures
 from service.registry.messages import (
+    ADD_SIGNATURE,
     DESCRIBE,
     DOWNLOAD,
+    FIND_SIGNATURES,
     RESOLVE,
     SEARCH,
     TAG,
+    AddSignatureRequest,
     DescribeRequest,
     DownloadRequest,
+    FindSignaturesRequest,
     RegistryClientSettings,
     ResolveRequest,
     SearchRequest,
@@ -57,6 +63,8 @@ def operations(arguments: bytes) -> Mapping[str, tuple[type[Any], Callable[[Any]
         DOWNLOAD: (DownloadRequest, _within_memory(download)),
         DESCRIBE: (DescribeRequest, _within_memory(describe)),
         TAG: (TagRequest, _within_memory(tag)),
+        FIND_SIGNATURES: (FindSignaturesRequest, _within_memory(find_signatures)),
+        ADD_SIGNATURE: (AddSignatureRequest, _within_memory(add_signature)),
     }
 
 

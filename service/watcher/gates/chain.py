@@ -28,14 +28,18 @@ class GateChain(msgspec.Struct, frozen=True):
 
 
 def gate_chain(
-    settings: DeploymentSettings, describe: Callable[[StoredVersion], Awaitable[Described]]
+    settings: DeploymentSettings,
+    describe: Callable[[StoredVersion], Awaitable[Described]],
+    signature: FilesGate | None = None,
 ) -> GateChain:
     """Return every gate, the cheapest first: what refuses early spares the rest.
 
-    `describe` has a version's files read.
+    `describe` has a version's files read; `signature` is the gate that wants them signed, which
+    comes before.
     """
+    signed = () if signature is None else (signature,)
     return GateChain(
-        of_files=(ArtifactsGate(), EnvironmentGate(settings.on_mismatch, describe)),
+        of_files=(ArtifactsGate(), *signed, EnvironmentGate(settings.on_mismatch, describe)),
         of_model=(
             ContractGate(
                 settings.on_contract_change, refuse_unknown=settings.unknown_fields == "refuse"

@@ -18,7 +18,7 @@ class Finding(msgspec.Struct, frozen=True):
     """The finding of a gate on one candidate.
 
     `row_wise`, `timings` and `example` are for the proof; None where a gate finds out nothing of
-    them.
+    them. `signed_by` is the key that signed the version, where one was asked for.
     """
 
     outcome: Outcome
@@ -26,6 +26,7 @@ class Finding(msgspec.Struct, frozen=True):
     row_wise: bool | None = None
     timings: tuple[Timing, ...] | None = None
     example: bytes | None = None
+    signed_by: str = ""
 
 
 class FilesGate(Protocol):
