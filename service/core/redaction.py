@@ -20,7 +20,16 @@ _USER = re.compile(r"(?<=[\w+.-])://[^\s/@:'\"<>]*:(?!\d+[/?#])")
 _PASSWORD = re.compile(r"[^\s@'\"<>]*")
 _HEADER = re.compile(
     r"(?P<key>\bauthorization['\"]?\s{0,8}[:=]\s{0,8}['\"]?"
-    r"(?:basic|bearer|token|apikey|negotiate|ntlm)\s{1,8})[^\s'\"]+",
+    r"(?:basic|bearer|token|apikey|negotiate|ntlm|sharedkey(?:lite)?|hmac|aws|pat)\s{1,8})"
+    r"[^\s'\"]+",
+    re.IGNORECASE,
+)
+_PARAMETER = r"[\w-]{1,64}=(?:\\?\"[^\"\n]*\"|'[^'\n]*'|[^\s,'\"]*)"
+# Of schemes whose credential is a list: `Digest username="u", response="0f..."`.
+_LISTED = re.compile(
+    r"(?P<key>\bauthorization['\"]?\s{0,8}[:=]\s{0,8}['\"]?"
+    r"(?:digest|hawk|oauth|signature|mac|vapid|aws4-[\w-]{1,32}|scram-[\w-]{1,32})\s{1,8})"
+    rf"{_PARAMETER}(?:\s{{0,8}},\s{{0,8}}{_PARAMETER}|\s{{1,8}}{_PARAMETER})*",
     re.IGNORECASE,
 )
 _COOKIE = re.compile(
@@ -52,6 +61,26 @@ _FIELD = re.compile(
     r"^(?P<before>[ \t]{0,64}(?P<key>[\w.-]{1,256}):[ \t]{1,64})(?P<value>\S+)[ \t]{0,64}$",
     re.MULTILINE,
 )
+# In a command line, `--password x`, or in a list of its words, `'--password', 'x'`.
+_OPTION = re.compile(
+    r"(?<![\w-])--?(?P<key>[A-Za-z][\w.-]{0,255})(?:[ \t]{1,8}|['\"], {0,8}(?=['\"]))(?![-<\[\s])"
+)
+_GIVEN = re.compile(r"'[^'\n]*'|\"[^\"\n]*\"|[^\s'\"]+")
+_USER_OPTIONS = frozenset({"u", "U", "user", "proxy-user"})
+_USER_AND_PASSWORD = re.compile(r"['\"]?[^\s:'\"]{1,256}:(?!\d+['\"]?$)[^\s/].*", re.DOTALL)
+_PASS = re.compile(r"pass(?:phrase|in|out|code)?$", re.IGNORECASE)
+"""The end of an option of a program that asks for a password, such as `-storepass`."""
+_PROSE = frozenset(
+    {
+        *("a", "an", "and", "are", "as", "at", "be", "but", "by", "can", "did", "does", "for"),
+        *("from", "had", "has", "have", "if", "in", "instead", "into", "is", "it", "its", "may"),
+        *("must", "no", "not", "of", "on", "option", "or", "should", "so", "than", "that", "the"),
+        *("then", "this", "to", "was", "were", "when", "which", "will", "with", "without"),
+        *("flag", "argument", "parameter", "requires", "needs", "wants", "takes", "expects"),
+        *("missing", "required", "given", "set"),
+    }
+)
+"""Words that follow an option's name in a sentence about it."""
 _VALUE = re.compile(r"[^&;\s'\"<>#]+")
 _QUOTED = {"'": re.compile(r"[^'\n]+(?=')"), '"': re.compile(r'[^"\n]+(?=")')}
 _NOTHING = frozenset(
@@ -90,10 +119,12 @@ def redact(text: str) -> str:
     """Return a URI, or any sentence, without the credentials that it may hold."""
     if _SCHEME_END in text:
         text = _without_passwords(_USERINFO.sub(_hide_userinfo, text))
-    for hidden in (_HEADER, _BEARER, _COOKIE, _PRIVATE_KEY, _TOKEN):
+    for hidden in (_HEADER, _LISTED, _BEARER, _COOKIE, _PRIVATE_KEY, _TOKEN):
         text = hidden.sub(_HIDDEN_BEHIND, text)
     if ":" in text:
         text = _FIELD.sub(_hide_value, _PAIR.sub(_hide_value, text))
+    if "-" in text:
+        text = _without_options(text)
     has_parameters = "=" in text or "%3D" in text or "%3d" in text
     return _without_parameters(text) if has_parameters else text
 
@@ -131,6 +162,33 @@ def _hide_value(found: re.Match[str]) -> str:
     key, value = found["key"], found["value"].strip(_AROUND)
     is_secret = _is_secret(key) or (_SIGNATURE.search(key) and _SIGNED.match(value))
     return f"{found['before']}{HIDDEN}" if is_secret and not _says_nothing(key, value) else found[0]
+
+
+def _without_options(text: str) -> str:
+    """Hide what options that name a secret are given."""
+    shown: list[str] = []
+    done = 0
+    for found in _OPTION.finditer(text):
+        key = found["key"]
+        may_have = key in _USER_OPTIONS or _is_secret(key) or _PASS.search(key)
+        if found.start() < done or not may_have:
+            continue
+        given = _GIVEN.match(text, found.end())
+        if given is not None and _is_given_a_secret(key, given[0]):
+            quote = given[0][0] if given[0][0] in "'\"" else ""
+            shown += (text[done : given.start()], quote, HIDDEN, quote)
+            done = given.end()
+    shown.append(text[done:])
+    return "".join(shown)
+
+
+def _is_given_a_secret(key: str, value: str) -> bool:
+    """Tell whether what follows an option is its value, and no word of a sentence about it."""
+    if key in _USER_OPTIONS:
+        return _USER_AND_PASSWORD.fullmatch(value) is not None
+    bare = value[:_KEY_CHARACTERS].strip(_AROUND + ".")
+    is_word = not bare or bare in _PROSE or bare.lower() == key.lower()
+    return not (is_word or _says_nothing(key, value))
 
 
 def _without_parameters(text: str) -> str:

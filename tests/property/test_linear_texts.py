@@ -64,6 +64,8 @@ PIECES = (
     *('token="', "sig=", "&sig=", "signature=", "signature=a1", "bearer ", "authorization: "),
     *("'token':", "'token':'", "'a':'b',", '"', "\ntoken: ", "\na: b ", "token: a", "a:  "),
     *("authorization:basic ", "x =  ", "token  ", "a==1", "a>=1,", "a;", "--hash", "\\\n", "- "),
+    *("--token ", "--token '", "'--token', '", "-u a:", "--", "authorization: digest a=b, "),
+    *('authorization: digest a="', 'a="b", ', "authorization: hawk a=, "),
     *("cookie: ", "eyJaaaaaaaa.", "-----BEGIN PRIVATE KEY-----", "token%3D", "x_len=", "dapi"),
     *("Response body: '", "error code ", "timed out", "No module named 'a", "install", "%s"),
 )

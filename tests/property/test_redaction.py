@@ -24,6 +24,10 @@ FORMS = (
     '{{"token":"{}"}}',
     "AccountName=n;AccountKey={};EndpointSuffix=x",
     "--token={}",
+    "--password {}",
+    "'--password', '{}'",
+    "-u me:{}",
+    'Authorization: Digest username="a", nc=1, response="{}"',
     "eyJ{0}.eyJ{0}.{0}",
     "ghp_{0}{0}",
 )
