@@ -11,6 +11,7 @@ import structlog
 from litestar import Litestar
 from litestar.di import Provide
 from litestar.exceptions import HTTPException
+from litestar.types import ASGIApp
 
 from service.cache_dir import require_writable
 from service.core.errors import ServiceError
@@ -19,6 +20,7 @@ from service.handlers import problems
 from service.handlers.access import AccessLogged
 from service.handlers.compression import Compression
 from service.handlers.control import changes, health, info, journal, metrics, models, webhooks
+from service.handlers.cors import CrossOrigin
 from service.handlers.direct import DirectAnswers
 from service.handlers.guards import known_names
 from service.handlers.host_names import HostNames
@@ -172,7 +174,10 @@ def create_app(deployments: Deployments | None = None) -> Litestar:
         service.max_body_bytes,
         host_names.may_call,
     )
-    app.asgi_handler = AccessLogged(direct, access, direct.route_of) if access else direct
+    outer: ASGIApp = direct
+    if service.cors_origins:
+        outer = CrossOrigin(outer, service.cors_origins, direct.route_of)
+    app.asgi_handler = AccessLogged(outer, access, direct.route_of) if access else outer
     app.state.host_names = host_names
     app.state.settings = service
     app.state.grpc = calls

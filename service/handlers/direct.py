@@ -27,6 +27,7 @@ from service.handlers.deadline import bind_deadline, deadline_in, earlier
 from service.handlers.predict_paths import Asked, PredictPaths
 from service.handlers.request_id import HEADER as REQUEST_ID
 from service.handlers.request_id import bind_request_id
+from service.handlers.security_headers import EVERY_ANSWER
 from service.serving.dataplane import DataPlane, EncodedAnswer
 from service.serving.interface import EncodedRequest
 from service.serving.named_version import is_served
@@ -263,7 +264,7 @@ def _start_of(answer: Answer, named: tuple[bytes, bytes]) -> HTTPResponseStartEv
     return {
         "type": "http.response.start",
         "status": answer.status,
-        "headers": [*answer.headers, length, named],
+        "headers": [*answer.headers, *EVERY_ANSWER, length, named],
     }
 
 
@@ -272,7 +273,7 @@ async def _send(answer: Answer, named: tuple[bytes, bytes], send: Send) -> None:
     if (
         own is not None
         and isinstance(body, bytes)
-        and own.try_answer(answer.status, tuple(answer.headers), named, body)
+        and own.try_answer(answer.status, (*answer.headers, *EVERY_ANSWER), named, body)
     ):
         return
     await send(_start_of(answer, named))

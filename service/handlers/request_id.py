@@ -11,6 +11,7 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.contextvars import STRUCTLOG_KEY_PREFIX
 
 from service.core.errors import CallerGoneError
+from service.handlers.security_headers import guarded
 
 HEADER = b"x-request-id"
 _KEY = "request_id"
@@ -35,11 +36,11 @@ class RequestIds:
         if scope["type"] != ScopeType.HTTP:
             await self._app(scope, receive, send)
             return
-        header = bind_request_id(scope)
+        header, method = bind_request_id(scope), scope["method"]
 
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], header]
+                message["headers"] = guarded(method, [*message["headers"], header])
             await send(message)
 
         await self._app(scope, _WholeBody(receive).receive, send_with_id)

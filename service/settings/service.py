@@ -10,7 +10,7 @@ from msgspec import Meta
 
 from service.settings.errors import SettingsError
 from service.settings.kinds import DAY_S, Bytes, Seconds
-from service.settings.texts import COMPAT, HOSTS, SECRETS, TOKEN, VARIABLES, shown_setting
+from service.settings.texts import COMPAT, HOSTS, ORIGINS, SECRETS, TOKEN, VARIABLES, shown_setting
 
 _OF_GRPC = ("grpc", "grpc_health", "grpc_reflection")
 """Packages of the extra `grpc`."""
@@ -101,6 +101,10 @@ class ServiceSettings(msgspec.Struct, frozen=True, kw_only=True):
     """The authorities, as PEM, that `hotswap status`, `pin` and `unpin` take the service's
     certificate from, under the name HOST; without them they take the one of SSL_CERTFILE alone,
     under any name."""
+
+    cors_origins: Annotated[str, Meta(pattern=ORIGINS)] = ""
+    """Origins, separated by commas, whose web pages may read what this service answers and ask for
+    predictions; `*` for any. Never do they change what is served."""
 
     admin_token: Annotated[str, Meta(pattern=TOKEN)] = ""
     """The bearer token that `/reload-model` and `/model/pin` want, wherever the call comes from;

@@ -16,12 +16,14 @@ SECRETS = frozenset({"admin_token", "webhook_secret"})
 """Settings whose values are never shown."""
 TOKEN = r"^[!-~]*\Z"  # noqa: S105 - what one looks like
 HOSTS = r"^[A-Za-z0-9*.,:_\[\] -]*\Z"
+ORIGINS = r"^(\*|\s*https?://[A-Za-z0-9.:\[\]-]+\s*(,\s*https?://[A-Za-z0-9.:\[\]-]+\s*)*|)\Z"
 COMPAT = r"^(\s*(triton|kserve|mlserver)\s*(,(?=\s*[a-z])|\Z))*\Z"
 VARIABLES = r"^(\s*-?[A-Za-z_][A-Za-z0-9_]*\*?\s*(,|\Z))*\Z"
 
 _IN_WORDS = {
     TOKEN: "printable ASCII without spaces",
     COMPAT: "triton, kserve and mlserver, separated by commas",
+    ORIGINS: "origins separated by commas, such as https://app.example.com, or *",
     HOSTS: "names or addresses separated by commas, such as models.example.com, or *",
     VARIABLES: "names of variables separated by commas, such as MY_TOKEN,-AWS_*",
 }

@@ -28,6 +28,7 @@ def _refusal(status: HTTPStatus, code: str, title: str, detail: str, *headers: b
         b"content-type: application/problem+json",
         b"content-length: %d" % len(body),
         b"connection: close",
+        b"x-content-type-options: nosniff",
         *headers,
     ]
     return Refusal(code, b"\r\n".join(lines) + b"\r\n\r\n" + body)

@@ -292,6 +292,29 @@ def test_a_web_page_neither_reads_nor_changes(guide: Guide) -> None:
     assert service.info()["pin"] is None
 
 
+def test_every_answer_says_what_it_may_be_taken_for(guide: Guide) -> None:
+    """The usual ones, errors, pages, and what is refused before it is a request."""
+    service, page = guide.service, {"origin": "https://app.example.com"}
+    large = {f"x-{number}": "x" for number in range(200)}
+    answers = [
+        service.client.get(path, headers=page)
+        for path in ("/health", "/model/info", "/metrics", "/docs", "/v2", "/ping", "/nothing")
+    ]
+    answers += [
+        service.client.post("/predict", json={"instances": guide.instances(1)}, headers=page),
+        service.post("/predict", b"{", headers=page),
+        service.client.get("/reload-model", headers=page),
+        service.client.options("/predict", headers=page),
+        service.client.get("/health", headers=large),
+    ]
+    assert {answer.status_code for answer in answers} >= {200, 400, 404, 405, 431}
+    for answer in answers:
+        assert answer.headers.get_list("x-content-type-options") == ["nosniff"], answer.url
+        assert not [name for name in answer.headers if name.startswith("access-control-")]
+    kept = [a.headers.get("cache-control") for a in answers if a.request.method == "GET"]
+    assert kept == ["no-store"] * 3 + ["no-cache"] + ["no-store"] * 4 + [None]
+
+
 def test_no_page_of_ours_names_another_host(guide: Guide) -> None:
     """A browser that shows one asks nobody else; that of the schema has tests of its own."""
     for path in ("/", "/schema", "/schema/", "/schema/swagger", "/schema/redoc", "/docs"):

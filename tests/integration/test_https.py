@@ -17,6 +17,8 @@ from tools.mlflow_server import MlflowServer, free_port, unique_name
 from tools.running_service import RunningService
 
 CLIENTS = 4
+PAGE = "https://app.example.com"
+ALLOWED = "access-control-allow-origin"
 LIVE = "/inference.GRPCInferenceService/ServerLive"
 
 
@@ -66,6 +68,7 @@ def served(
         model_uri=f"models:/{name}@champion",
         ssl_certfile="tls.crt",
         grpc_port=port,
+        cors_origins=PAGE,
     ) as service:
         yield Served(service, folder, port)
 
@@ -163,3 +166,38 @@ def test_commands_trust_the_services_certificate_alone(served: Served, tmp_path:
     said = served.service.hotswap("status", ssl_cafile=tmp_path / "none.pem")
     assert said.returncode == 2
     assert "SSL_CAFILE" in said.stdout
+
+
+def test_pages_of_cors_origins_ask_for_predictions_and_change_nothing(served: Served) -> None:
+    """By the direct way, by the framework's, and where something is wrong with what they ask."""
+    service, page = served.service, {"origin": PAGE}
+    rows = {"instances": [{"a": 1.0}]}
+    for status, answer in (
+        (200, service.client.post("/predict", json=rows, headers=page)),
+        (200, service.client.post("/predict", json=rows, headers={**page, "accept": "*/*;q=0.5"})),
+        (400, service.client.post("/predict", content=b"{", headers=page)),
+        (
+            415,
+            service.client.post("/predict", content=b"a", headers={**page, "content-type": "x/y"}),
+        ),
+        (200, service.client.get("/model/info", headers=page)),
+        (404, service.client.get("/nothing", headers=page)),
+        (403, service.client.get("/model/info", headers={**page, "host": "evil.example"})),
+    ):
+        assert (answer.status_code, answer.headers.get(ALLOWED)) == (status, PAGE)
+        assert answer.headers["x-content-type-options"] == "nosniff"
+    asks = {**page, "access-control-request-method": "POST"}
+    for path, methods in (("/predict", "GET, HEAD, POST"), ("/reload-model", "GET, HEAD")):
+        answer = service.client.options(path, headers=asks)
+        assert answer.status_code == 204
+        assert answer.headers["access-control-allow-methods"] == methods
+    for method, path in (
+        ("POST", "/reload-model"),
+        ("POST", "/model/pin"),
+        ("DELETE", "/model/pin"),
+    ):
+        answer = service.client.request(method, path, headers=page)
+        assert answer.status_code == 403
+        assert ALLOWED not in answer.headers
+    other = service.client.post("/predict", json=rows, headers={"origin": "https://evil.example"})
+    assert ALLOWED not in other.headers
