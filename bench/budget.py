@@ -15,6 +15,7 @@ from bench.loads import Bodies
 from bench.page import ranged, table
 from bench.results import Results, Spread, Timing
 from bench.wrk import drive
+from service.access.gate import Gate
 from service.codecs.rows_and_columns.codec import BY_ROWS, RowsAndColumns
 from service.commands.demo import model as forest
 from service.contracts.choose import contract_for
@@ -152,6 +153,7 @@ async def _route_ms(body: bytes) -> float:
         Compression(2**20),
         2**20,
         HostNames("127.0.0.1").may_call,
+        Gate((), wants_keys=False),
     )
     headers = [
         *((b"host", b"127.0.0.1:8000"), (b"content-type", b"application/json")),

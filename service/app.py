@@ -13,6 +13,8 @@ from litestar.di import Provide
 from litestar.exceptions import HTTPException
 from litestar.types import ASGIApp
 
+from service.access.gate import Gate
+from service.access.sources import open_gate
 from service.cache_dir import require_writable
 from service.core.errors import ServiceError
 from service.deployments import Deployments
@@ -22,7 +24,7 @@ from service.handlers.compression import Compression
 from service.handlers.control import changes, health, info, journal, metrics, models, webhooks
 from service.handlers.cors import CrossOrigin
 from service.handlers.direct import DirectAnswers
-from service.handlers.guards import known_names
+from service.handlers.guards import known_names, permitted
 from service.handlers.host_names import HostNames
 from service.handlers.inference import faults as inference_faults
 from service.handlers.inference import infer
@@ -73,7 +75,7 @@ def create_app(deployments: Deployments | None = None) -> Litestar:
     Without any they are those of `.env` and the environment, and a wrong setting ends the process
     with one line and status 2, so that any ASGI server can be given this as a factory.
     Raise SettingsError, given deployments, where CACHE_DIR can't be written to, or the certificate
-    of SSL_CERTFILE not be used.
+    of SSL_CERTFILE or the keys of API_KEYS_FILE not be used.
     """
     held = None
     if deployments is None:
@@ -85,14 +87,15 @@ def create_app(deployments: Deployments | None = None) -> Litestar:
     dataplane = DataPlane(service.raw_body_bytes, service.max_body_bytes)
     compression = Compression(service.max_body_bytes)
     access = _access_log() if service.access_log else None
-    certificates = open_certificates(service)
+    certificates, gate = open_certificates(service), open_gate(service)
     calls = None
     if service.grpc_port:
-        calls = _grpc_server(deployments, dataplane, access, certificates)
+        calls = _grpc_server(deployments, dataplane, gate, access, certificates)
 
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
         async with AsyncExitStack() as running:
+            await running.enter_async_context(gate.running())
             await running.enter_async_context(deployments.running())
             if certificates is not None:
                 await running.enter_async_context(certificates.followed())
@@ -141,7 +144,7 @@ def create_app(deployments: Deployments | None = None) -> Litestar:
         dependencies={
             "dataplane": _given(dataplane),
             "deployments": _given(deployments),
-            "troubles": _given(health.Troubles([certificates] if certificates else [])),
+            "troubles": _given(health.Troubles([gate, *([certificates] if certificates else [])])),
             "scrapes": _given(metrics.Scrapes(deployments.metrics, service.metrics_compat)),
             "deployment": Provide(models.chosen_deployment, sync_to_thread=False),
             "compression": _given(compression),
@@ -157,7 +160,7 @@ def create_app(deployments: Deployments | None = None) -> Litestar:
             ),
             Exception: problems.answer_unexpected,
         },
-        guards=[known_names],
+        guards=[permitted, known_names],
         request_max_body_size=service.max_body_bytes,
         # Ours is made from contracts; the framework knows none.
         openapi_config=None,
@@ -173,11 +176,13 @@ def create_app(deployments: Deployments | None = None) -> Litestar:
         compression,
         service.max_body_bytes,
         host_names.may_call,
+        gate,
     )
     outer: ASGIApp = direct
     if service.cors_origins:
         outer = CrossOrigin(outer, service.cors_origins, direct.route_of)
     app.asgi_handler = AccessLogged(outer, access, direct.route_of) if access else outer
+    app.state.gate = gate
     app.state.host_names = host_names
     app.state.settings = service
     app.state.grpc = calls
@@ -215,12 +220,14 @@ def open_certificates(service: ServiceSettings) -> Certificates | None:
 def _grpc_server(
     deployments: Deployments,
     dataplane: DataPlane,
+    gate: Gate,
     access: AccessLog | None,
     certificates: Certificates | None,
 ) -> OtherTransport:
     from service.handlers.grpc.server import GrpcServer  # noqa: PLC0415 - an extra, which few want
 
-    return GrpcServer(deployments, dataplane, deployments.settings.service, access, certificates)
+    service = deployments.settings.service
+    return GrpcServer(deployments, dataplane, service, gate, access, certificates)
 
 
 def _deployments_or_exit() -> Deployments:
@@ -229,6 +236,7 @@ def _deployments_or_exit() -> Deployments:
         settings = load_settings()
         require_writable(settings.service.cache_dir)
         open_certificates(settings.service)
+        open_gate(settings.service)
     except SettingsError as error:
         sys.stderr.write(f"hotswap: {error}\n")
         raise SystemExit(2) from None

@@ -210,6 +210,96 @@ def status(*, watch: bool, as_json: bool) -> None:
     sys.exit(run_status(service, watch=watch, as_json=as_json))
 
 
+@cli.group()
+def key() -> None:
+    """Make, list and revoke keys: who may call the service, and for what.
+
+    They are in API_KEYS_FILE, by their hashes alone; a service that runs goes by each change.
+    """
+
+
+_file = click.option(
+    "--file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Where they are; API_KEYS_FILE where it is not given.",
+)
+
+
+@key.command("new")
+@click.option("--name", required=True, help="What it is called in the log, and when it is revoked.")
+@click.option(
+    "--scope",
+    "scopes",
+    type=click.Choice(["predict", "read", "admin"]),
+    multiple=True,
+    required=True,
+    help="What it is for; several times for several. `admin` has the other two.",
+)
+@click.option(
+    "--model", "models", multiple=True, metavar="NAME", help="Which models; every one without it."
+)
+@_file
+def new(name: str, scopes: tuple[str, ...], models: tuple[str, ...], file: Path | None) -> None:
+    """Add a key to the file, and print it: this once."""
+    from service.commands.key import KeyCommandError, new_key  # noqa: PLC0415 - see above
+
+    try:
+        made, sentence = new_key(_keys_file(file), name, scopes, models)
+    except KeyCommandError as error:
+        _end(str(error), FAILED)
+    # The key alone, so that a program can take it.
+    click.echo(made)
+    click.echo(sentence, err=True)
+
+
+@key.command("list")
+@_file
+def list_keys(file: Path | None) -> None:
+    """Show which keys there are, and what each is for."""
+    from service.commands.key import KeyCommandError, listed_keys  # noqa: PLC0415 - see above
+
+    try:
+        lines = listed_keys(_keys_file(file))
+    except KeyCommandError as error:
+        _end(str(error), FAILED)
+    for line in lines:
+        click.echo(line)
+
+
+@key.command()
+@click.argument("name")
+@_file
+def revoke(name: str, file: Path | None) -> None:
+    """Take the key NAME out of the file."""
+    from service.commands.key import KeyCommandError  # noqa: PLC0415 - see above
+    from service.commands.key import revoke as take_out  # noqa: PLC0415 - the same
+
+    try:
+        click.echo(take_out(_keys_file(file), name))
+    except KeyCommandError as error:
+        _end(str(error), FAILED)
+
+
+def _keys_file(given: Path | None) -> Path:
+    """Return the file of keys: the one that is given, or API_KEYS_FILE."""
+    from service.settings.environment import (  # noqa: PLC0415 - see above
+        load_service_settings,
+        read_dotenv,
+    )
+    from service.settings.errors import SettingsError  # noqa: PLC0415 - the same
+
+    if given is not None:
+        return given
+    try:
+        read_dotenv()
+        file = load_service_settings().api_keys_file
+    except SettingsError as error:
+        _end(str(error), WRONG_SETTING)
+    if not file:
+        _end("set API_KEYS_FILE, or say which file by --file", WRONG_SETTING)
+    return Path(file)
+
+
 def _call_service(method: str, body: dict[str, str] | None, model: str) -> NoReturn:
     """Call `pin` of the service that these settings start; print what it says, and end."""
     from service.commands.remote import ServiceUnreachableError, call_pin  # noqa: PLC0415 - see above

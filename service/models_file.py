@@ -7,6 +7,7 @@ import anyio
 import anyio.to_thread
 import structlog
 
+from service.settings.changed_file import Signature, signature_of
 from service.settings.errors import SettingsError
 from service.settings.models import read_models_file
 from service.settings.settings import Settings
@@ -15,8 +16,6 @@ LOOK_S = 1.0
 """Seconds between two looks at the file."""
 
 _log = structlog.get_logger("models-file")
-
-Signature = tuple[int, int, int] | None
 
 
 class ModelsFile:
@@ -44,7 +43,7 @@ class ModelsFile:
         while True:
             asked, self._is_asked = self._is_asked, False
             # Before it is read: what is written meanwhile is seen at the next look.
-            signature = await anyio.to_thread.run_sync(_signature, self._file)
+            signature = await anyio.to_thread.run_sync(signature_of, self._file)
             if asked or signature != self._seen:
                 self._seen = signature
                 await self._read(in_force(), apply, asked=asked)
@@ -67,12 +66,3 @@ class ModelsFile:
             _log.info("MODELS_FILE was read", models=list(deployments))
         self.trouble = ""
         await apply(settings)
-
-
-def _signature(file: Path) -> Signature:
-    """Return what changes with a file, None where it can't be seen. A link counts as its target."""
-    try:
-        found = file.stat()
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_size, found.st_ino

@@ -34,8 +34,8 @@ class Said(msgspec.Struct, frozen=True):
 def call_pin(settings: Settings, method: str, body: dict[str, str] | None, model: str) -> Said:
     """Call `pin` of a model, '' for the default one, in the service at HOST and PORT.
 
-    With ADMIN_TOKEN where there is one. Raise ServiceUnreachableError where it can't be reached,
-    and SettingsError where the certificate that it should have can't be read.
+    With HOTSWAP_KEY or ADMIN_TOKEN where there is one. Raise ServiceUnreachableError where it can't
+    be reached, and SettingsError where the certificate that it should have can't be read.
     """
     path = f"/models/{quote(model, safe='')}/pin" if model else "/model/pin"
     service = settings.service
@@ -96,8 +96,9 @@ def tls_of_service(service: ServiceSettings) -> ssl.SSLContext | None:
 
 
 def authorization(service: ServiceSettings) -> dict[str, str]:
-    """Return the header with ADMIN_TOKEN, none where there is no token."""
-    return {"authorization": f"Bearer {service.admin_token}"} if service.admin_token else {}
+    """Return the header with HOTSWAP_KEY, or else ADMIN_TOKEN; none where there is neither."""
+    key = service.hotswap_key or service.admin_token
+    return {"authorization": f"Bearer {key}"} if key else {}
 
 
 def _limit_s(settings: Settings, model: str) -> float:

@@ -110,15 +110,32 @@ class NotAcceptableError(ServiceError):
 
 
 class UnauthorizedError(ServiceError):
-    """A guarded call without the token it wants."""
+    """A call without the key that it wants."""
 
     code = "unauthorized"
+
+
+class UnknownKeyError(UnauthorizedError):
+    """A call with credentials that nobody knows."""
 
 
 class ForbiddenError(ServiceError):
     """A call that a web page may have made: under a name that is not ours, or from elsewhere."""
 
     code = "forbidden"
+
+
+class PermissionDeniedError(ServiceError):
+    """A call with a key that is known, and has no scope for the call, or not for the model.
+
+    `scope` is one that gives the permission, '' where it is about the model.
+    """
+
+    code = "permission-denied"
+
+    def __init__(self, message: str, scope: str = "") -> None:
+        super().__init__(message)
+        self.scope = scope
 
 
 class UnsignedWebhookError(ServiceError):

@@ -40,10 +40,11 @@ _BEARER = re.compile(r"(?P<key>\bbearer\s+)[\w.~+/=-]{16,}", re.IGNORECASE)
 _PRIVATE_KEY = re.compile(
     r"(?P<key>-----BEGIN (?:[A-Z]{1,16} ){0,3}PRIVATE KEY-----)(?:[^-]|-(?!----))+"
 )
-# Tokens that can be told by how they begin: of JWT, Databricks, GitHub, GitLab and Hugging Face.
+# Tokens that can be told by how they begin: of JWT, Databricks, GitHub, GitLab, Hugging Face, and
+# our own keys.
 _TOKEN = re.compile(
     r"(?P<key>)(?<![\w-])(?:eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]{8,}|dapi[0-9a-f]{32}|"
-    r"gh[pousr]_\w{30,}|github_pat_\w{20,}|glpat-[\w-]{20,}|hf_\w{30,})"
+    r"gh[pousr]_\w{30,}|github_pat_\w{20,}|glpat-[\w-]{20,}|hf_\w{30,}|hsk_[\w-]{43})"
 )
 _HIDDEN_BEHIND = rf"\g<key>{HIDDEN}"
 

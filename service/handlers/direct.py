@@ -16,6 +16,8 @@ from litestar.enums import ScopeType
 from litestar.middleware import ASGIMiddleware
 from litestar.types import ASGIApp, HTTPResponseStartEvent, Receive, Scope, Send
 
+from service.access.gate import AUTHORIZATION, Gate
+from service.access.principal import Permission
 from service.core.errors import MalformedHeaderError, OverloadedError
 from service.core.protocols import WireProtocol
 from service.deployment import Deployment
@@ -36,7 +38,7 @@ MOST_DIGITS = 15
 """A number of more digits is none that a body could have."""
 _ERROR = "direct_error"
 _HOST, _LENGTH, _ENCODING = b"host", b"content-length", b"content-encoding"
-_READ = frozenset({_HOST, _LENGTH, _ENCODING, TIMEOUT, REQUEST_ID})
+_READ = frozenset({_HOST, _LENGTH, _ENCODING, AUTHORIZATION, TIMEOUT, REQUEST_ID})
 
 Headers = Sequence[tuple[bytes, bytes]]
 Head = Mapping[bytes, bytes]
@@ -99,8 +101,11 @@ class DirectAnswers:
         compression: Compression,
         max_body_bytes: int,
         may_call: Callable[[bytes], bool],
+        gate: Gate,
     ) -> None:
         self._app = app
+        self._wants_keys = gate.wants_keys
+        self._known = gate.known
         self._paths = PredictPaths(protocols)
         self._read = _READ.union(*(protocol.headers for protocol in protocols))
         self._find = find
@@ -129,6 +134,9 @@ class DirectAnswers:
             return self._app(scope, receive, send)
         headers: Headers = scope["headers"]  # type: ignore[assignment]
         head = dict(headers)
+        if self._wants_keys and not self._is_permitted(head, deployment):
+            # The handler's guard asks for the key, and says what is wrong with it.
+            return self._app(scope, receive, send)
         length = head.get(_LENGTH, b"")
         is_told = length.isdigit() and len(length) <= MOST_DIGITS
         body_bytes = int(length) if is_told else 0
@@ -203,6 +211,15 @@ class DirectAnswers:
         """Tell whether one that is looked at is there twice."""
         names = [name for name, _ in headers if name in self._read]
         return len(names) > len(set(names))
+
+    def _is_permitted(self, head: Head, deployment: Deployment) -> bool:
+        """Tell whether a caller is remembered that may ask this model for predictions."""
+        principal = self._known(head.get(AUTHORIZATION))
+        return (
+            principal is not None
+            and principal.may(Permission.PREDICT)
+            and principal.may_use(deployment.name)
+        )
 
     def _may_have(self, host: bytes | None) -> bool:
         if host is None or host == self._usual_host:

@@ -1,14 +1,18 @@
-"""Who may change what is served, and under which names the service may be called."""
+"""Who may make which call, and under which names the service may be called."""
 
-import hmac
 from typing import Any
 
+import structlog
+from litestar import HttpMethod
 from litestar.connection import ASGIConnection
 from litestar.handlers.base import BaseRouteHandler
 
+from service.access.gate import AUTHORIZATION, Gate
+from service.access.principal import Permission
 from service.core.errors import ForbiddenError, UnauthorizedError, UnsupportedContentTypeError
 from service.handlers.host_names import HostNames, is_loopback
 from service.handlers.media import Media, check_encoding
+from service.handlers.permissions import PERMISSION, bind_principal
 from service.settings.service import ServiceSettings
 
 ANY_HOST = "any_host"
@@ -35,35 +39,36 @@ _FORWARDED_BEGIN = (
 )
 """Headers that proxies add: a request that has one may have begun on another machine."""
 _OWN_FETCHES = frozenset({b"none", b"same-origin"})
-_BEARER = b"bearer "
+
+_log = structlog.get_logger("access")
 
 Connection = ASGIConnection[Any, Any, Any, Any]
 
 
-def administrators(connection: Connection, _: BaseRouteHandler) -> None:
-    """Let in the bearer of the ADMIN_TOKEN; where none is set, programs on this machine.
+async def permitted(connection: Connection, handler: BaseRouteHandler) -> None:
+    """Let in a caller that has what the call wants, and have `principal_in` return it.
 
-    With ADMIN_OPEN programs anywhere. A web page is none: it can't send a token, and a browser
-    tells on it by `Origin`, `Sec-Fetch-Site` or `Host`. Raise UnauthorizedError where a token is
-    wanted, and ForbiddenError where a web page may have made the call.
+    What changes what is served wants a key wherever there is one, if only the ADMIN_TOKEN; where
+    there is none it is for programs on this machine, or with ADMIN_OPEN anywhere. Raise
+    UnauthorizedError, PermissionDeniedError, and ForbiddenError where a web page may have called.
     """
-    settings: ServiceSettings = connection.app.state.settings
-    if settings.admin_token:
-        if not _has_token(connection, settings.admin_token):
-            raise UnauthorizedError("'Authorization: Bearer ...' with the ADMIN_TOKEN is wanted")
-        return
-    if not settings.admin_open and not _on_loopback(connection):
-        raise UnauthorizedError(
-            "this call is open on loopback only: set ADMIN_TOKEN and send it as "
-            "'Authorization: Bearer ...', or set ADMIN_OPEN=true"
-        )
-    _refuse_web_pages(connection, connection.app.state.host_names, anywhere=settings.admin_open)
+    gate: Gate = connection.app.state.gate
+    permission = handler.opt.get(PERMISSION, Permission.ADMIN)
+    if connection.scope.get("method") == HttpMethod.OPTIONS:
+        # The framework's own handlers say which methods there are; a browser asks without a key.
+        permission = Permission.OPEN
+    if permission is Permission.ADMIN and not gate.has_sources:
+        _refuse_strangers(connection)
+    principal = await gate.admit(values(connection, AUTHORIZATION), permission)
+    bind_principal(connection.scope, principal)
+    if permission is Permission.ADMIN and gate.has_sources:
+        _log.info("an operator calls", key=principal.name, path=connection.scope["path"])
 
 
-def known_names(connection: Connection, handler: BaseRouteHandler) -> None:
+async def known_names(connection: Connection, handler: BaseRouteHandler) -> None:
     """Refuse a call under a name that is not this service's own, where it is on loopback alone.
 
-    With the ADMIN_TOKEN it may be called by any name. Raise ForbiddenError.
+    With a key it may be called by any name: a web page has none. Raise ForbiddenError.
     """
     names: HostNames = connection.app.state.host_names
     if handler.opt.get(ANY_HOST) or not names.only_loopback or not _came_by_loopback(connection):
@@ -71,8 +76,8 @@ def known_names(connection: Connection, handler: BaseRouteHandler) -> None:
     hosts = values(connection, b"host")
     if all(names.may_call(host) for host in hosts):
         return
-    settings: ServiceSettings = connection.app.state.settings
-    if settings.admin_token and _has_token(connection, settings.admin_token):
+    gate: Gate = connection.app.state.gate
+    if await gate.recognized(values(connection, AUTHORIZATION)):
         return
     raise ForbiddenError(
         f"the service listens on loopback alone and is not known as {_told(hosts)}: call it by "
@@ -122,11 +127,15 @@ def _refuse_web_pages(connection: Connection, names: HostNames, *, anywhere: boo
             raise ForbiddenError("this call comes from a page of another origin")
 
 
-def _has_token(connection: Connection, token: str) -> bool:
-    given = values(connection, b"authorization")
-    if len(given) != 1 or given[0][: len(_BEARER)].lower() != _BEARER:
-        return False
-    return hmac.compare_digest(given[0][len(_BEARER) :].strip(), token.encode())
+def _refuse_strangers(connection: Connection) -> None:
+    """Raise UnauthorizedError from afar, and ForbiddenError where a web page may have called."""
+    settings: ServiceSettings = connection.app.state.settings
+    if not settings.admin_open and not _on_loopback(connection):
+        raise UnauthorizedError(
+            "this call is open on loopback only: set ADMIN_TOKEN and send it as "
+            "'Authorization: Bearer ...', or set ADMIN_OPEN=true"
+        )
+    _refuse_web_pages(connection, connection.app.state.host_names, anywhere=settings.admin_open)
 
 
 def _on_loopback(connection: Connection) -> bool:

@@ -23,7 +23,9 @@ STATUS_BY_ERROR: dict[type[ServiceError], HTTPStatus] = {
     errors.MalformedHeaderError: HTTPStatus.BAD_REQUEST,
     errors.ContractViolationError: HTTPStatus.BAD_REQUEST,
     errors.UnauthorizedError: HTTPStatus.UNAUTHORIZED,
+    errors.UnknownKeyError: HTTPStatus.UNAUTHORIZED,
     errors.ForbiddenError: HTTPStatus.FORBIDDEN,
+    errors.PermissionDeniedError: HTTPStatus.FORBIDDEN,
     errors.UnsignedWebhookError: HTTPStatus.UNAUTHORIZED,
     errors.SpentWebhookError: HTTPStatus.BAD_REQUEST,
     errors.BodyTooLargeError: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
@@ -59,7 +61,9 @@ _TITLES: dict[type[ServiceError], str] = {
     errors.MalformedHeaderError: "A header can't be read",
     errors.ContractViolationError: "The request breaks the model's contract",
     errors.NotAcceptableError: "No kind of answer that is accepted can be given",
-    errors.UnauthorizedError: "A token is wanted",
+    errors.UnauthorizedError: "A key is wanted",
+    errors.UnknownKeyError: "The key is not known",
+    errors.PermissionDeniedError: "The key is not for this",
     errors.ForbiddenError: "A web page may have made this call",
     errors.UnsignedWebhookError: "The delivery is not signed as MLflow signs",
     errors.SpentWebhookError: "The delivery comes too late, or again",
@@ -106,9 +110,6 @@ def answer_of(error: ServiceError) -> Answer:
     status = status_of(error)
     note(error, status)
     headers = headers_of(error, status)
-    if status is HTTPStatus.UNAUTHORIZED:
-        signed = isinstance(error, errors.UnsignedWebhookError)
-        headers["www-authenticate"] = "X-MLflow-Signature" if signed else "Bearer"
     title = _TITLES.get(type(error), "The service failed")
     return problem(status, TYPE_PREFIX + error.code, title, str(error), error.extras(), headers)
 
@@ -134,14 +135,29 @@ def note(error: ServiceError, status: HTTPStatus) -> None:
 
 
 def headers_of(error: ServiceError, status: HTTPStatus) -> dict[str, str]:
-    """Return what says which version an error is of, and after which seconds to try again."""
+    """Return which version an error is of, when to try again, and what credentials are wanted."""
     version = error.answered_by
     headers = dict(VersionNames.of(version).headers) if version else {}
     if isinstance(error, errors.OverloadedError):
         headers["retry-after"] = _retry_after(error)
     elif status is HTTPStatus.SERVICE_UNAVAILABLE:
         headers["retry-after"] = "1"
+    if challenge := _challenge(error, status):
+        headers["www-authenticate"] = challenge
     return headers
+
+
+def _challenge(error: ServiceError, status: HTTPStatus) -> str:
+    """Return what credentials are wanted (RFC 6750, section 3); '' where none are."""
+    if isinstance(error, errors.UnsignedWebhookError):
+        return "X-MLflow-Signature"
+    if isinstance(error, errors.PermissionDeniedError):
+        scope = f', scope="{error.scope}"' if error.scope else ""
+        return f'Bearer error="insufficient_scope"{scope}'
+    if status is HTTPStatus.UNAUTHORIZED:
+        unknown = isinstance(error, errors.UnknownKeyError)
+        return 'Bearer error="invalid_token"' if unknown else "Bearer"
+    return ""
 
 
 def too_large(request: Request[Any, Any, Any]) -> errors.BodyTooLargeError:

@@ -7,6 +7,9 @@ import msgspec
 from service.deployment import Deployment
 from service.deployments import Deployments
 
+NOT_TOLD = "the service can't answer for every model that it has to"
+"""What is said of the reason to a caller that may not know of each model."""
+
 
 class Readiness(msgspec.Struct, frozen=True):
     """`error` is '' where it can answer, `degraded` '' where all is as it should be."""

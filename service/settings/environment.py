@@ -71,8 +71,11 @@ def load_service_settings(environ: Mapping[str, str] | None = None) -> ServiceSe
     """
     env = os.environ if environ is None else environ
     service = ServiceSettings(**_values(ServiceSettings, env))
-    if service.admin_open and service.admin_token:
-        raise SettingsError("ADMIN_OPEN=true and ADMIN_TOKEN disagree: allowed is one of them")
+    for name in ("admin_token", "api_keys_file"):
+        if service.admin_open and getattr(service, name):
+            raise SettingsError(
+                f"ADMIN_OPEN=true and {name.upper()} disagree: allowed is one of them"
+            )
     if service.ssl_keyfile and not service.ssl_certfile:
         raise SettingsError("SSL_KEYFILE is set without SSL_CERTFILE: allowed are both, or neither")
     return service

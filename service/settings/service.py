@@ -106,9 +106,18 @@ class ServiceSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Origins, separated by commas, whose web pages may read what this service answers and ask for
     predictions; `*` for any. Never do they change what is served."""
 
+    api_keys_file: str = ""
+    """A file of keys, which `hotswap key new` makes: with it every call but a probe wants one, as
+    `Authorization: Bearer ...`. It is read again when it changes."""
+
     admin_token: Annotated[str, Meta(pattern=TOKEN)] = ""
-    """The bearer token that `/reload-model` and `/model/pin` want, wherever the call comes from;
-    without one they are open on loopback alone."""
+    """The bearer token that `/reload-model` and `/model/pin` want, wherever the call comes from:
+    the short form of one key with the scope `admin`. Without it, and without API_KEYS_FILE, they
+    are open on loopback alone."""
+
+    hotswap_key: Annotated[str, Meta(pattern=TOKEN)] = ""
+    """The key that `hotswap status`, `pin` and `unpin` send; the ADMIN_TOKEN where it is not set.
+    The service itself has no use for it."""
 
     admin_open: bool = False
     """Whether `/reload-model` and `/model/pin` are open to all, web pages apart."""

@@ -12,7 +12,7 @@ from service.core.text import printable
 from service.settings.errors import SettingsError
 from service.settings.written import read_bool, read_float, read_int, without_quotes, without_unit
 
-SECRETS = frozenset({"admin_token", "webhook_secret"})
+SECRETS = frozenset({"admin_token", "hotswap_key", "webhook_secret"})
 """Settings whose values are never shown."""
 TOKEN = r"^[!-~]*\Z"  # noqa: S105 - what one looks like
 HOSTS = r"^[A-Za-z0-9*.,:_\[\] -]*\Z"

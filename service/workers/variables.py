@@ -14,7 +14,7 @@ from service.workers.secret_names import holds_a_secret
 TRACKING_URI = "MLFLOW_TRACKING_URI"
 REGISTRY_URI = "MLFLOW_REGISTRY_URI"
 
-OURS = ("ADMIN_TOKEN", "WEBHOOK_SECRET")
+OURS = ("ADMIN_TOKEN", "HOTSWAP_KEY", "WEBHOOK_SECRET")
 """Known to the server process alone."""
 
 REGISTRY_CREDENTIALS = (

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any, cast
 
+from service.access.gate import Gate
 from service.handlers.compression import Compression
 from service.handlers.direct import DirectAnswers
 from service.handlers.inference.direct import DirectInference
@@ -16,6 +17,7 @@ def direct_answers(
     find: Callable[[str], Any],
     max_body_bytes: int,
     may_call: Callable[[bytes], bool] = lambda _: True,
+    gate: Gate | None = None,
 ) -> DirectAnswers:
     """Return what answers requests, and passes others on to `framework`."""
     return DirectAnswers(
@@ -26,4 +28,5 @@ def direct_answers(
         Compression(max_body_bytes),
         max_body_bytes,
         may_call,
+        gate or Gate((), wants_keys=False),
     )

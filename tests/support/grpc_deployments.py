@@ -6,6 +6,7 @@ from typing import Any
 
 import grpc
 
+from service.access.gate import Gate
 from service.core.errors import UnknownModelError
 from service.handlers.grpc.server import GrpcServer
 from service.settings.service import ServiceSettings
@@ -58,12 +59,14 @@ class OneDeployment(Mapping[str, Any]):
 
 @asynccontextmanager
 async def grpc_serving(
-    deployed: Deployed, access: AccessLog | None = None, **settings: Any
+    deployed: Deployed, access: AccessLog | None = None, gate: Gate | None = None, **settings: Any
 ) -> AsyncIterator[tuple[GrpcServer, grpc.aio.Channel]]:
     """Serve it on loopback; give the server, and a channel to it."""
     service = ServiceSettings(grpc_port=free_port(), **settings)
     deployments: Any = OneDeployment(deployed, service)
-    server = GrpcServer(deployments, deployed.plane, service, access)
+    server = GrpcServer(
+        deployments, deployed.plane, service, gate or Gate((), wants_keys=False), access
+    )
     address = f"127.0.0.1:{service.grpc_port}"
     async with server.running(5.0):
         options = [("grpc.enable_http_proxy", 0)]

@@ -27,8 +27,16 @@ _MOST_BYTES = 16_777_216
 T = TypeVar("T")
 
 
+class _Problem(msgspec.Struct):
+    detail: str
+
+
 class _WrongAnswerError(Exception):
     """Something answers, and not as this service does."""
+
+
+class _RefusedError(Exception):
+    """The service wants a key, or another one."""
 
 
 class _GoneError(Exception):
@@ -68,6 +76,13 @@ def look(service: ServiceSettings) -> ServiceStatus:
         return ServiceStatus(
             url=url, answers=False, error=f"{why}: is it running, with this HOST and PORT?"
         )
+    except _RefusedError as error:
+        return ServiceStatus(
+            url=url,
+            answers=False,
+            error=f"the service at {url} wants a key with the scope read, or admin, in "
+            f"HOTSWAP_KEY: {error}",
+        )
     except _WrongAnswerError as error:
         return ServiceStatus(
             url=url, answers=False, error=f"what answers at {url} is not this service: {error}"
@@ -91,6 +106,8 @@ def _ask(
         status = answer.status
     if status == HTTPStatus.NOT_FOUND and kind is Info:
         raise _GoneError
+    if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
+        raise _RefusedError(_detail(body, status))
     if len(body) > _MOST_BYTES:
         raise _WrongAnswerError(f"{path} has over {_MOST_BYTES} bytes")
     # `/health` is red with 503.
@@ -102,3 +119,10 @@ def _ask(
         return msgspec.json.decode(body, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise _WrongAnswerError(f"{path} can't be read: {error}") from None
+
+
+def _detail(body: bytes, status: int) -> str:
+    """Return the sentence of a problem."""
+    with contextlib.suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return msgspec.json.decode(body, type=_Problem).detail
+    return f"it answers with status {status}"

@@ -8,6 +8,7 @@ from litestar import HttpMethod, Request, Response, delete, post, route
 from litestar.di import NamedDependency
 from litestar.params import RawBody
 
+from service.access.principal import Permission
 from service.control.desired import ChangeRequest
 from service.core.errors import (
     ContractViolationError,
@@ -16,7 +17,8 @@ from service.core.errors import (
 )
 from service.core.versions import ModelVersion
 from service.deployment import Deployment
-from service.handlers.guards import administrators, plain_body, require_json
+from service.handlers.guards import plain_body, require_json
+from service.handlers.permissions import PERMISSION
 
 PIN_PATHS = ["/model/pin", "/models/{name:str}/pin"]
 
@@ -33,7 +35,7 @@ class ReloadReply(msgspec.Struct):
 @post(
     ["/reload-model", "/models/{name:str}/reload"],
     status_code=200,
-    guards=[administrators],
+    opt={PERMISSION: Permission.ADMIN},
 )
 async def reload_model(deployment: NamedDependency[Deployment]) -> ReloadReply:
     """Look at the registry now, and answer once what it promotes serves or was refused.
@@ -48,7 +50,7 @@ async def reload_model(deployment: NamedDependency[Deployment]) -> ReloadReply:
     )
 
 
-@route(PIN_PATHS, http_method=[HttpMethod.OPTIONS])
+@route(PIN_PATHS, http_method=[HttpMethod.OPTIONS], opt={PERMISSION: Permission.OPEN})
 async def pin_methods() -> Response[None]:
     """Answer with both methods of these paths: the framework's own answer has the first alone.
 
@@ -60,7 +62,8 @@ async def pin_methods() -> Response[None]:
 @post(
     PIN_PATHS,
     status_code=200,
-    guards=[administrators, plain_body],
+    guards=[plain_body],
+    opt={PERMISSION: Permission.ADMIN},
 )
 async def pin(
     request: Request[Any, Any, Any],
@@ -81,7 +84,7 @@ async def pin(
 @delete(
     PIN_PATHS,
     status_code=200,
-    guards=[administrators],
+    opt={PERMISSION: Permission.ADMIN},
 )
 async def unpin(deployment: NamedDependency[Deployment]) -> ReloadReply:
     """Take the pin away, and answer once what the registry promotes serves or was refused."""

@@ -4,14 +4,16 @@ from collections.abc import Iterator, Sequence
 from http import HTTPStatus
 from typing import Any, Protocol
 
-from litestar import Response, get
+from litestar import Request, Response, get
 from litestar.di import NamedDependency
 
+from service.access.principal import Permission
 from service.core.redaction import redact
 from service.deployment import Deployment
 from service.deployments import Deployments
 from service.handlers.guards import ANY_HOST
-from service.handlers.readiness import Readiness, readiness_of, why_not_ready
+from service.handlers.permissions import PERMISSION, principal_in, visible
+from service.handlers.readiness import NOT_TOLD, Readiness, readiness_of, why_not_ready
 
 
 class Troubled(Protocol):
@@ -33,7 +35,7 @@ class Troubles:
         return (part.trouble for part in self._parts if part.trouble)
 
 
-@get("/health/live", opt={ANY_HOST: True})
+@get("/health/live", opt={ANY_HOST: True, PERMISSION: Permission.OPEN})
 async def live() -> dict[str, str]:
     """Answer: whatever reads this has an answer."""
     return {"status": "alive"}
@@ -41,19 +43,31 @@ async def live() -> dict[str, str]:
 
 @get(
     ["/health", "/health/ready"],
-    opt={ANY_HOST: True},
+    opt={ANY_HOST: True, PERMISSION: Permission.HEALTH},
 )
 async def health(
-    deployments: NamedDependency[Deployments], troubles: NamedDependency[Troubles]
+    request: Request[Any, Any, Any],
+    deployments: NamedDependency[Deployments],
+    troubles: NamedDependency[Troubles],
 ) -> Response[dict[str, Any]]:
     """Answer 200 while the default model can answer, else 503 with the reason.
 
-    Without a default any model will do; READY_WHEN=all wants every one. Each model is in `models`.
+    Without a default any model will do; READY_WHEN=all wants every one. Each model is in `models`,
+    as far as the caller may know of it.
     """
     all_of_them = {name: readiness_of(one) for name, one in deployments.items()}
-    default = deployments.find("")
-    told = _told(default, all_of_them[default.name]) if default is not None else {}
     error = why_not_ready(deployments, all_of_them)
+    principal = principal_in(request.scope)
+    shown = visible(deployments, principal)
+    if len(shown) < len(all_of_them):
+        # The reason may name others.
+        error = error and NOT_TOLD
+    if not principal.may(Permission.READ):
+        return _answer(_status(error), error)
+    default = deployments.find("")
+    told = {}
+    if default is not None and default.name in shown:
+        told = _told(default, all_of_them[default.name])
     wrong = filter(None, (told.get("degraded"), deployments.trouble, *troubles))
     body = {
         **told,
@@ -63,6 +77,7 @@ async def health(
             name: {**_status(known.error), "model_version": known.version}
             | ({"degraded": known.degraded} if known.degraded else {})
             for name, known in all_of_them.items()
+            if name in shown
         },
     }
     return _answer(body, error)
@@ -70,7 +85,7 @@ async def health(
 
 @get(
     "/models/{name:str}/health",
-    opt={ANY_HOST: True},
+    opt={ANY_HOST: True, PERMISSION: Permission.ANY},
 )
 async def model_health(
     deployment: NamedDependency[Deployment], deployments: NamedDependency[Deployments]

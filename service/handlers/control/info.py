@@ -6,11 +6,13 @@ import msgspec
 from litestar import get
 from litestar.di import NamedDependency
 
+from service.access.principal import Permission
 from service.core.redaction import redact
 from service.core.text import LISTED_CHARACTERS, bounded
 from service.core.versions import ModelVersion
 from service.deployment import Deployment
 from service.handlers.control.journal import told
+from service.handlers.permissions import PERMISSION
 from service.serving.model import LoadedModel
 
 _SHOWN_PROMOTIONS = 20
@@ -21,6 +23,7 @@ _SIGNATURE_BYTES = 262_144
 
 @get(
     ["/model/info", "/models/{name:str}/info"],
+    opt={PERMISSION: Permission.READ},
 )
 async def info(deployment: NamedDependency[Deployment]) -> dict[str, Any]:
     """Answer with all that is known of what serves, what is promoted, and what was tried."""

@@ -7,12 +7,14 @@ from litestar import get
 from litestar.di import NamedDependency
 from litestar.params import QueryParameter
 
+from service.access.principal import Permission
 from service.control.journal import KEPT_PROMOTIONS
 from service.core.events import Promotion
 from service.core.redaction import redact
 from service.core.text import LISTED_CHARACTERS, presentable
 from service.core.verdicts import Verdict
 from service.deployment import Deployment
+from service.handlers.permissions import PERMISSION
 
 Limit = Annotated[
     int, QueryParameter(ge=1, le=KEPT_PROMOTIONS, description="How many promotions at most")
@@ -21,6 +23,7 @@ Limit = Annotated[
 
 @get(
     ["/model/journal", "/models/{name:str}/journal"],
+    opt={PERMISSION: Permission.READ},
 )
 async def journal_entries(
     deployment: NamedDependency[Deployment], limit: Limit = 50

@@ -7,7 +7,9 @@ from anyio import CapacityLimiter
 from litestar import Request, Response, get
 from litestar.di import NamedDependency
 
+from service.access.principal import Permission
 from service.handlers.compression import qualities_of
+from service.handlers.permissions import PERMISSION, principal_in, require_every_model
 from service.telemetry.metrics.compat import Compat
 from service.telemetry.metrics.exposition import exposition
 from service.telemetry.metrics.metrics import Metrics
@@ -42,11 +44,15 @@ class Scrapes:
         return Response(written.body, headers=headers)
 
 
-@get("/metrics")
+@get("/metrics", opt={PERMISSION: Permission.READ})
 async def metrics(
     request: Request[Any, Any, Any], scrapes: NamedDependency[Scrapes]
 ) -> Response[bytes]:
-    """Answer with the metrics of every model, in the format that is asked for by `Accept`."""
+    """Answer with the metrics of every model, in the format that is asked for by `Accept`.
+
+    A key that is for some models is not for this.
+    """
+    require_every_model(principal_in(request.scope))
     return await scrapes.answer(
         request.headers.get("accept", ""), request.headers.get("accept-encoding", "")
     )

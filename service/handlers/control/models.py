@@ -5,8 +5,10 @@ from typing import Any
 from litestar import Request, get
 from litestar.di import NamedDependency
 
+from service.access.principal import Permission
 from service.deployment import Deployment
 from service.deployments import Deployments
+from service.handlers.permissions import PERMISSION, chosen, principal_in, visible
 from service.handlers.readiness import readiness_of
 
 
@@ -15,19 +17,21 @@ def chosen_deployment(
 ) -> Deployment:
     """Return the deployment that a path names, or else the default one.
 
-    Raise UnknownModelError or NoDefaultModelError.
+    Raise PermissionDeniedError, UnknownModelError or NoDefaultModelError.
     """
-    name = request.path_params.get("name")
-    return deployments.default if name is None else deployments.named(name)
+    return chosen(deployments, principal_in(request.scope), request.path_params.get("name"))
 
 
-@get("/models")
-async def models(deployments: NamedDependency[Deployments]) -> dict[str, Any]:
-    """Answer with each model under the name that its paths have."""
+@get("/models", opt={PERMISSION: Permission.ANY})
+async def models(
+    request: Request[Any, Any, Any], deployments: NamedDependency[Deployments]
+) -> dict[str, Any]:
+    """Answer with each model that the caller may use, under the name that its paths have."""
+    shown = visible(deployments, principal_in(request.scope))
     default = deployments.find("")
     return {
-        "default": default.name if default is not None else None,
-        "models": [_listed(one) for one in deployments.values()],
+        "default": default.name if default is not None and default.name in shown else None,
+        "models": [_listed(one) for one in shown.values()],
     }
 
 

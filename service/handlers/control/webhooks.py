@@ -7,9 +7,11 @@ from litestar import Request, post
 from litestar.di import NamedDependency
 from litestar.params import RawBody
 
+from service.access.principal import Permission
 from service.core.events import Trigger
 from service.deployments import Deployments
 from service.handlers.guards import ANY_HOST, plain_body
+from service.handlers.permissions import PERMISSION
 from service.registry.webhook import Deliveries, is_of_another_model
 
 _MAX_BODY_BYTES = 1_048_576
@@ -25,7 +27,7 @@ class WebhookReply(msgspec.Struct):
 @post(
     "/webhooks/mlflow",
     status_code=200,
-    opt={ANY_HOST: True},
+    opt={ANY_HOST: True, PERMISSION: Permission.OPEN},
     guards=[plain_body],
     request_max_body_size=_MAX_BODY_BYTES,
 )

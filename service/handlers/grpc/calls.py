@@ -4,6 +4,7 @@ from typing import Any
 
 import grpc
 
+from service.access.principal import Principal
 from service.codecs.inference.datatypes import TensorSpec, input_tensors, output_tensors
 from service.deployment import Deployment
 from service.deployments import Deployments
@@ -20,44 +21,47 @@ from service.handlers.inference.server import (
     SERVER,
     index_of,
 )
+from service.handlers.permissions import chosen, visible
 from service.handlers.readiness import readiness_of, why_not_ready
 from service.serving.model import LoadedModel
 
 
 class Calls:
-    """One method a call; each answers a message, or raises an error of the service's."""
+    """One method a call; each answers a caller's message, or raises an error of the service's."""
 
     def __init__(self, deployments: Deployments) -> None:
         self._deployments = deployments
 
-    def server_live(self, _: Any, __: Context) -> messages.ServerLiveResponse:
+    def server_live(self, _: Any, __: Context, ___: Principal) -> messages.ServerLiveResponse:
         """Answer: whatever reads this has an answer."""
         return messages.ServerLiveResponse(live=True)
 
-    def server_ready(self, _: Any, __: Context) -> messages.ServerReadyResponse:
+    def server_ready(self, _: Any, __: Context, ___: Principal) -> messages.ServerReadyResponse:
         """Answer whether `/health` is green."""
         known = {name: readiness_of(one) for name, one in self._deployments.items()}
         return messages.ServerReadyResponse(ready=not why_not_ready(self._deployments, known))
 
     def model_ready(
-        self, request: messages.ModelReadyRequest, _: Context
+        self, request: messages.ModelReadyRequest, _: Context, caller: Principal
     ) -> messages.ModelReadyResponse:
         """Answer whether a model can answer."""
-        deployment = self._named(request.name)
+        deployment = chosen(self._deployments, caller, request.name)
         error = why_not_answering(self._deployments, deployment, request.version or None)
         return messages.ModelReadyResponse(ready=not error)
 
-    def server_metadata(self, _: Any, __: Context) -> messages.ServerMetadataResponse:
+    def server_metadata(
+        self, _: Any, __: Context, ___: Principal
+    ) -> messages.ServerMetadataResponse:
         """Answer with the server's name and what it speaks."""
         return messages.ServerMetadataResponse(
             name=SERVER, version=PROTOCOL, extensions=list(EXTENSIONS)
         )
 
     def model_metadata(
-        self, request: messages.ModelMetadataRequest, context: Context
+        self, request: messages.ModelMetadataRequest, context: Context, caller: Principal
     ) -> messages.ModelMetadataResponse:
         """Answer with the tensors of the version that serves."""
-        deployment, model = self._served(request, context)
+        deployment, model = self._served(request, context, caller)
         return messages.ModelMetadataResponse(
             name=deployment.name,
             versions=[model.version.version],
@@ -67,10 +71,10 @@ class Calls:
         )
 
     def model_config(
-        self, request: messages.ModelConfigRequest, context: Context
+        self, request: messages.ModelConfigRequest, context: Context, caller: Principal
     ) -> messages.ModelConfigResponse:
         """Answer with the same tensors in Triton's words."""
-        deployment, model = self._served(request, context)
+        deployment, model = self._served(request, context, caller)
         # Triton's versions are numbers, and so are a registry's; a run's are not.
         version = model.version.version
         specific = messages.ModelVersionPolicy.Specific(
@@ -94,43 +98,45 @@ class Calls:
         return messages.ModelConfigResponse(config=config)
 
     def model_statistics(
-        self, request: messages.ModelStatisticsRequest, context: Context
+        self, request: messages.ModelStatisticsRequest, context: Context, caller: Principal
     ) -> messages.ModelStatisticsResponse:
-        """Answer with counts of the version that serves; of every model where none is named."""
+        """Answer with counts of the version that serves.
+
+        Of every model that the caller may use, where none is named.
+        """
         if request.name:
-            chosen = [self._served(request, context)]
+            counted = [self._served(request, context, caller)]
         else:
-            every = self._deployments.values()
-            chosen = [(one, one.routes.current) for one in every if one.routes.current is not None]
-        return messages.ModelStatisticsResponse(model_stats=[_counted(*pair) for pair in chosen])
+            every = visible(self._deployments, caller).values()
+            counted = [(one, one.routes.current) for one in every if one.routes.current is not None]
+        return messages.ModelStatisticsResponse(model_stats=[_counted(*pair) for pair in counted])
 
     def repository_index(
-        self, request: messages.RepositoryIndexRequest, _: Context
+        self, request: messages.RepositoryIndexRequest, _: Context, caller: Principal
     ) -> messages.RepositoryIndexResponse:
-        """Answer with each model, or with each that can answer."""
-        index = index_of(self._deployments, only_ready=request.ready)
+        """Answer with each model that the caller may use, or with each of them that can answer."""
+        index = index_of(visible(self._deployments, caller), only_ready=request.ready)
         kind = messages.RepositoryIndexResponse.ModelIndex
         return messages.RepositoryIndexResponse(models=[kind(**one) for one in index])
 
     def repository_model_load(
-        self, _: Any, context: Context
+        self, _: Any, context: Context, __: Principal
     ) -> messages.RepositoryModelLoadResponse:
         """Refuse: what is promoted in the registry is served, and nothing else."""
         end(context, grpc.StatusCode.INVALID_ARGUMENT, NOT_BY_CALLS)
         return messages.RepositoryModelLoadResponse()
 
     def repository_model_unload(
-        self, _: Any, context: Context
+        self, _: Any, context: Context, __: Principal
     ) -> messages.RepositoryModelUnloadResponse:
         """Refuse the same."""
         end(context, grpc.StatusCode.INVALID_ARGUMENT, NOT_BY_CALLS)
         return messages.RepositoryModelUnloadResponse()
 
-    def _named(self, name: str) -> Deployment:
-        return self._deployments.named(name) if name else self._deployments.default
-
-    def _served(self, request: Any, context: Context) -> tuple[Deployment, LoadedModel]:
-        deployment = self._named(request.name)
+    def _served(
+        self, request: Any, context: Context, caller: Principal
+    ) -> tuple[Deployment, LoadedModel]:
+        deployment = chosen(self._deployments, caller, request.name)
         model = served(deployment, request.version or None)
         end_with(context, model.interface.names.trailers)
         return deployment, model

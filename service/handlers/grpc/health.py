@@ -7,8 +7,11 @@ import anyio
 import grpc
 from grpc_health.v1 import health_pb2
 
+from service.access.gate import no_key
+from service.access.principal import Permission, Principal
 from service.deployments import Deployments
 from service.handlers.grpc.context import Context
+from service.handlers.permissions import require_model
 from service.handlers.readiness import readiness_of, why_not_ready
 
 SERVICE = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
@@ -31,9 +34,13 @@ class Health:
         self._ending.set()
 
     def check(
-        self, request: health_pb2.HealthCheckRequest, context: Context
+        self, request: health_pb2.HealthCheckRequest, context: Context, caller: Principal
     ) -> health_pb2.HealthCheckResponse:
-        """Answer how it stands now; NOT_FOUND for a name that there is not."""
+        """Answer how it stands now; NOT_FOUND for a name that there is not.
+
+        Raise UnauthorizedError or PermissionDeniedError for a model that the caller may not use.
+        """
+        self._require(request.service, caller)
         status = self._status_of(request.service)
         if status == _Status.SERVICE_UNKNOWN:
             context.set_code(grpc.StatusCode.NOT_FOUND)
@@ -41,9 +48,10 @@ class Health:
         return health_pb2.HealthCheckResponse(status=status)
 
     async def watch(
-        self, request: health_pb2.HealthCheckRequest, _: Context
+        self, request: health_pb2.HealthCheckRequest, _: Context, caller: Principal
     ) -> AsyncIterator[health_pb2.HealthCheckResponse]:
         """Answer how it stands, and again whenever that has changed, until the service ends."""
+        self._require(request.service, caller)
         told = None
         while True:
             ends = self._ending.is_set()
@@ -55,6 +63,13 @@ class Health:
                 return
             with anyio.move_on_after(_LOOK_S):
                 await self._ending.wait()
+
+    def _require(self, name: str, caller: Principal) -> None:
+        """Let anything ask for the service as a whole, and those with a key for their models."""
+        if name not in self._whole:
+            if not caller.may(Permission.ANY):
+                raise no_key()
+            require_model(caller, name)
 
     def _status_of(self, name: str) -> Any:
         """Return one of the statuses."""

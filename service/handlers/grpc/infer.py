@@ -4,6 +4,7 @@ import asyncio
 
 import grpc
 
+from service.access.principal import Permission, Principal
 from service.codecs.catalog import INFERENCE_MESSAGES
 from service.codecs.inference.message import read_head
 from service.codecs.inference.timeout import timeout_s_of
@@ -12,12 +13,16 @@ from service.core.protocols import WireProtocol
 from service.deployments import Deployments
 from service.handlers.deadline import deadline_in
 from service.handlers.grpc.arrivals import Arrivals, LateMessageError
+from service.handlers.grpc.callers import Callers
 from service.handlers.grpc.context import Context
 from service.handlers.grpc.faults import end, fail
 from service.handlers.grpc.trailers import bind_call, end_with
 from service.handlers.inference.addressed import served
+from service.handlers.permissions import chosen
 from service.serving.dataplane import DataPlane
 from service.serving.interface import EncodedRequest
+
+PERMISSION = Permission.PREDICT
 
 
 class Infer:
@@ -28,11 +33,17 @@ class Infer:
     """
 
     def __init__(
-        self, deployments: Deployments, dataplane: DataPlane, arrivals: Arrivals, most_bytes: int
+        self,
+        deployments: Deployments,
+        dataplane: DataPlane,
+        callers: Callers,
+        arrivals: Arrivals,
+        most_bytes: int,
     ) -> None:
         """Answer with `most_bytes` at most, as many as a message may have."""
         self._deployments = deployments
         self._dataplane = dataplane
+        self._callers = callers
         self._arrivals = arrivals
         self._most_bytes = most_bytes
         self._open = 0
@@ -53,10 +64,12 @@ class Infer:
             return fail(context, ShuttingDownError("the service is ending"))
         self._open += 1
         try:
+            # Before the message, which may be large, or slow to come.
+            caller = await self._callers.admit(context, PERMISSION)
             message = await self._arrivals.message_of(context)
             if message is None:
                 return end(context, grpc.StatusCode.INVALID_ARGUMENT, "the call has no message")
-            return await self._answer(message, context)
+            return await self._answer(message, caller, context)
         except LateMessageError as late:
             return end(context, grpc.StatusCode.DEADLINE_EXCEEDED, str(late))
         except Exception as error:  # noqa: BLE001 - whatever it is, it is answered in one place
@@ -66,10 +79,9 @@ class Infer:
             if not self._open:
                 self._answered.set()
 
-    async def _answer(self, message: bytes, context: Context) -> bytes:
+    async def _answer(self, message: bytes, caller: Principal, context: Context) -> bytes:
         head = read_head(message)
-        deployments = self._deployments
-        deployment = deployments.named(head.model) if head.model else deployments.default
+        deployment = chosen(self._deployments, caller, head.model)
         dataplane, wire, wanted = self._dataplane, WireProtocol.GRPC, head.version
         try:
             model = served(deployment, wanted)

@@ -3,28 +3,29 @@
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Callable
-from contextlib import aclosing, asynccontextmanager, suppress
-from typing import Any
+from contextlib import asynccontextmanager, suppress
+from typing import Any, Final
 
 import anyio
 import grpc
 import structlog
-from google.protobuf.message import DecodeError
 from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 
+from service.access.gate import Gate
+from service.access.principal import Permission, Principal
 from service.deployments import Deployments
 from service.handlers.grpc import open_inference_pb2 as messages
 from service.handlers.grpc.access import noted
 from service.handlers.grpc.arrivals import Arrivals
+from service.handlers.grpc.callers import Callers
 from service.handlers.grpc.calls import Calls
 from service.handlers.grpc.certificates import credentials_of
 from service.handlers.grpc.context import Context
-from service.handlers.grpc.faults import end, fail
 from service.handlers.grpc.health import SERVICE as HEALTH
 from service.handlers.grpc.health import Health
+from service.handlers.grpc.infer import PERMISSION as INFER
 from service.handlers.grpc.infer import Infer
-from service.handlers.grpc.trailers import bind_call
 from service.serving.dataplane import DataPlane
 from service.settings.service import ServiceSettings
 from service.telemetry.access_log import AccessLog
@@ -42,6 +43,24 @@ _IDLE_S = 600
 _REFUSED_S = 0.2
 """So long calls are refused with UNAVAILABLE before the listener closes: callers go elsewhere."""
 
+PERMISSIONS: Final[dict[str, Permission]] = {
+    "ServerLive": Permission.OPEN,
+    "ServerReady": Permission.OPEN,
+    "ServerMetadata": Permission.ANY,
+    "ModelReady": Permission.ANY,
+    "ModelMetadata": Permission.ANY,
+    "ModelConfig": Permission.ANY,
+    "ModelStatistics": Permission.ANY,
+    "ModelInfer": INFER,
+    "RepositoryIndex": Permission.ANY,
+    "RepositoryModelLoad": Permission.ANY,
+    "RepositoryModelUnload": Permission.ANY,
+    "Check": Permission.HEALTH,
+    "Watch": Permission.HEALTH,
+    "ServerReflectionInfo": Permission.ANY,
+}
+"""What each call wants of its caller, as the same call by REST does. A call has to be here."""
+
 _log = structlog.get_logger("grpc")
 
 
@@ -53,6 +72,7 @@ class GrpcServer:
         deployments: Deployments,
         dataplane: DataPlane,
         service: ServiceSettings,
+        gate: Gate,
         access: AccessLog | None = None,
         certificates: Certificates | None = None,
     ) -> None:
@@ -62,7 +82,8 @@ class GrpcServer:
         self._most_bytes = min(service.max_body_bytes, _MOST_MESSAGE_BYTES)
         most_slow = max(1, service.max_bodies_bytes // self._most_bytes)
         self._arrivals = Arrivals(service.body_timeout_s, most_slow)
-        self._infer = Infer(deployments, dataplane, self._arrivals, self._most_bytes)
+        self._callers = Callers(gate)
+        self._infer = Infer(deployments, dataplane, self._callers, self._arrivals, self._most_bytes)
         self._calls = Calls(deployments)
         self._health = Health(deployments, frozenset({"", _PROTOCOL.full_name}))
         self._server: grpc.aio.Server | None = None
@@ -127,8 +148,8 @@ class GrpcServer:
         ]
 
     def _register(self, server: grpc.aio.Server) -> None:
-        calls, health = self._calls, self._health
-        answers: dict[str, Callable[[Any, Context], Any]] = {
+        calls, health, callers = self._calls, self._health, self._callers
+        answers: dict[str, Callable[[Any, Context, Principal], Any]] = {
             "ServerLive": calls.server_live,
             "ServerReady": calls.server_ready,
             "ModelReady": calls.model_ready,
@@ -142,27 +163,23 @@ class GrpcServer:
         }
         inputs = {method.name: method.input_type.name for method in _PROTOCOL.methods}
         handlers = {
-            name: _handler(getattr(messages, inputs[name]), answer)
+            name: callers.unary(getattr(messages, inputs[name]), answer, PERMISSIONS[name])
             for name, answer in answers.items()
         }
         handlers["ModelInfer"] = grpc.stream_unary_rpc_method_handler(self._infer.answer)
         self._add(server, _PROTOCOL.full_name, handlers)
         request = health_pb2.HealthCheckRequest
         checks = {
-            "Check": _handler(request, health.check),
-            "Watch": grpc.unary_stream_rpc_method_handler(
-                _stream(health.watch), _or_empty(request), _serialized
-            ),
+            "Check": callers.unary(request, health.check, PERMISSIONS["Check"]),
+            "Watch": callers.streaming(request, health.watch, PERMISSIONS["Watch"]),
         }
         self._add(server, HEALTH, checks)
         names = (_PROTOCOL.full_name, HEALTH, reflection.SERVICE_NAME)
-        reflected = reflection.aio.ReflectionServicer(names)
-        shown = grpc.stream_stream_rpc_method_handler(
-            _stream(reflected.ServerReflectionInfo),
-            _or_empty(reflection_pb2.ServerReflectionRequest),
-            _serialized,
-        )
-        self._add(server, reflection.SERVICE_NAME, {"ServerReflectionInfo": shown})
+        reflected = reflection.aio.ReflectionServicer(names).ServerReflectionInfo
+        name = "ServerReflectionInfo"
+        kind = reflection_pb2.ServerReflectionRequest
+        shown = callers.both_streaming(kind, reflected, PERMISSIONS[name])
+        self._add(server, reflection.SERVICE_NAME, {name: shown})
 
     def _add(self, server: grpc.aio.Server, service: str, handlers: dict[str, Any]) -> None:
         if self._access is not None:
@@ -173,54 +190,6 @@ class GrpcServer:
         # Not registered, as generated code has it: each such method is one more task that the
         # library waits for anew at each call.
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, handlers),))
-
-
-def _handler(kind: Any, answer: Callable[[Any, Context], Any]) -> Any:
-    """Return what answers a call that has nothing to wait for, by a message of this kind.
-
-    It gets bytes: what gRPC itself answers where it can't read a message tells of a defect.
-    """
-
-    async def answered(message: bytes, context: Context) -> bytes:
-        bind_call(context)
-        try:
-            return _serialized(answer(kind.FromString(message), context))
-        except DecodeError:
-            sentence = f"the message is no {kind.DESCRIPTOR.full_name}"
-            return end(context, grpc.StatusCode.INVALID_ARGUMENT, sentence)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is answered in one place
-            return fail(context, error)
-
-    return grpc.unary_unary_rpc_method_handler(answered)
-
-
-def _stream(answer: Callable[[Any, Context], AsyncIterator[Any]]) -> Any:
-    """Return what answers a call by several messages; each call has its id."""
-
-    async def answered(request: Any, context: Context) -> AsyncIterator[Any]:
-        bind_call(context)
-        async with aclosing(answer(request, context)) as told:  # type: ignore[type-var]
-            async for message in told:
-                yield message
-
-    return answered
-
-
-def _or_empty(kind: Any) -> Callable[[bytes], Any]:
-    """Return what reads a message of this kind, an empty one where it is malformed."""
-
-    def read(message: bytes) -> Any:
-        try:
-            return kind.FromString(message)
-        except DecodeError:
-            return kind()
-
-    return read
-
-
-def _serialized(message: Any) -> bytes:
-    written: bytes = message.SerializeToString()
-    return written
 
 
 def _address(host: str, port: int) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 from litestar import Request, Response, post
 from litestar.di import NamedDependency
 
+from service.access.principal import Permission
 from service.core.protocols import WireProtocol
 from service.deployment import Deployment
 from service.deployments import Deployments
@@ -18,6 +19,7 @@ from service.handlers.direct import RaiseAgain
 from service.handlers.inference.addressed import served, wanted_version
 from service.handlers.inference.direct import DirectInference
 from service.handlers.inference.faults import FAULTS
+from service.handlers.permissions import PERMISSION
 from service.serving.dataplane import DataPlane
 
 _DIRECT = DirectInference()
@@ -26,6 +28,7 @@ _DIRECT = DirectInference()
 @post(
     list(_DIRECT.paths),
     status_code=200,
+    opt={PERMISSION: Permission.PREDICT},
     exception_handlers=FAULTS,
     middleware=[RaiseAgain()],
 )

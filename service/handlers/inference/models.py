@@ -5,12 +5,14 @@ from typing import Any
 from litestar import Request, Response, get
 from litestar.di import NamedDependency
 
+from service.access.principal import Permission
 from service.codecs.inference.datatypes import TensorSpec, input_tensors, output_tensors
 from service.core.errors import NoVersionError
 from service.deployment import Deployment
 from service.deployments import Deployments
 from service.handlers.inference.addressed import paths, served, wanted_version
 from service.handlers.inference.faults import FAULTS
+from service.handlers.permissions import PERMISSION
 from service.handlers.readiness import readiness_of
 from service.serving.model import LoadedModel
 from service.serving.named_version import check_version
@@ -21,6 +23,7 @@ PLATFORM = "mlflow"
 @get(
     paths(""),
     exception_handlers=FAULTS,
+    opt={PERMISSION: Permission.ANY},
 )
 async def model_metadata(
     request: Request[Any, Any, Any], deployment: NamedDependency[Deployment]
@@ -43,6 +46,7 @@ async def model_metadata(
 @get(
     paths("/ready"),
     exception_handlers=FAULTS,
+    opt={PERMISSION: Permission.ANY},
 )
 async def model_ready(
     request: Request[Any, Any, Any],
@@ -59,6 +63,7 @@ async def model_ready(
 @get(
     paths("/config"),
     exception_handlers=FAULTS,
+    opt={PERMISSION: Permission.ANY},
 )
 async def model_config(
     request: Request[Any, Any, Any], deployment: NamedDependency[Deployment]
@@ -83,6 +88,7 @@ async def model_config(
 @get(
     paths("/stats"),
     exception_handlers=FAULTS,
+    opt={PERMISSION: Permission.ANY},
 )
 async def model_statistics(
     request: Request[Any, Any, Any], deployment: NamedDependency[Deployment]

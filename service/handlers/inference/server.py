@@ -1,5 +1,6 @@
 """What the protocol says of the server: its name, its health, its models."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -7,11 +8,14 @@ from litestar import Request, Response, get, post
 from litestar.di import NamedDependency
 from litestar.exceptions import ClientException
 
+from service.access.principal import Permission
 from service.contracts.faults import decode
+from service.deployment import Deployment
 from service.deployments import Deployments
 from service.handlers.guards import ANY_HOST, plain_body
 from service.handlers.inference.faults import FAULTS
-from service.handlers.readiness import readiness_of, why_not_ready
+from service.handlers.permissions import PERMISSION, principal_in, visible
+from service.handlers.readiness import NOT_TOLD, readiness_of, why_not_ready
 
 EXTENSIONS = ("binary_tensor_data", "model_configuration", "model_repository", "statistics")
 """Triton's names of what is spoken beyond the protocol; its `perf_analyzer` wants a list."""
@@ -31,7 +35,7 @@ class _Filter(msgspec.Struct):
 _FILTER = msgspec.json.Decoder(_Filter)
 
 
-@get("/v2", exception_handlers=FAULTS)
+@get("/v2", exception_handlers=FAULTS, opt={PERMISSION: Permission.ANY})
 async def server_metadata() -> dict[str, Any]:
     """Answer with the server's name and the extensions of the protocol that it speaks."""
     return {"name": SERVER, "version": PROTOCOL, "extensions": list(EXTENSIONS)}
@@ -39,7 +43,7 @@ async def server_metadata() -> dict[str, Any]:
 
 @get(
     "/v2/health/live",
-    opt={ANY_HOST: True},
+    opt={ANY_HOST: True, PERMISSION: Permission.OPEN},
     exception_handlers=FAULTS,
 )
 async def server_live() -> dict[str, bool]:
@@ -49,22 +53,27 @@ async def server_live() -> dict[str, bool]:
 
 @get(
     "/v2/health/ready",
-    opt={ANY_HOST: True},
+    opt={ANY_HOST: True, PERMISSION: Permission.HEALTH},
     exception_handlers=FAULTS,
 )
-async def server_ready(deployments: NamedDependency[Deployments]) -> Response[dict[str, Any]]:
+async def server_ready(
+    request: Request[Any, Any, Any], deployments: NamedDependency[Deployments]
+) -> Response[dict[str, Any]]:
     """Answer 200 where `/health` does, else 503; `live` beside `ready`, as the protocol's text."""
     error = why_not_ready(
         deployments, {name: readiness_of(one) for name, one in deployments.items()}
     )
     if not error:
         return Response({"live": True, "ready": True})
+    if len(visible(deployments, principal_in(request.scope))) < len(deployments):
+        error = NOT_TOLD
     return Response({"live": True, "ready": False, "error": error}, status_code=503)
 
 
 @post(
     "/v2/repository/index",
     status_code=200,
+    opt={PERMISSION: Permission.ANY},
     guards=[plain_body],
     exception_handlers=FAULTS,
 )
@@ -77,12 +86,14 @@ async def repository_index(
     """
     body = await request.body()
     only_ready = decode(_FILTER, body).ready if body.strip() else False
-    return index_of(deployments, only_ready=only_ready)
+    shown = visible(deployments, principal_in(request.scope))
+    return index_of(shown, only_ready=only_ready)
 
 
 @post(
     ["/v2/repository/models/{name:str}/load", "/v2/repository/models/{name:str}/unload"],
     status_code=400,
+    opt={PERMISSION: Permission.ANY},
     guards=[plain_body],
     exception_handlers=FAULTS,
 )
@@ -91,7 +102,7 @@ async def repository_change() -> None:
     raise ClientException(NOT_BY_CALLS)
 
 
-def index_of(deployments: Deployments, *, only_ready: bool) -> list[dict[str, str]]:
+def index_of(deployments: Mapping[str, Deployment], *, only_ready: bool) -> list[dict[str, str]]:
     """Return each model, or each that can answer, with its version where one serves."""
     found = []
     for name, one in deployments.items():

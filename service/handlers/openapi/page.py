@@ -10,13 +10,16 @@ from litestar.di import NamedDependency
 from litestar.exceptions import NotFoundException
 from litestar.params import FromPath
 
+from service.access.principal import Permission
 from service.handlers.answer import Answer
 from service.handlers.openapi.document import Documents
+from service.handlers.permissions import PERMISSION
 
 DOCUMENT_PATH = "/schema/openapi.json"
 PAGE_PATH = "/docs"
 FOLDER = Path(__file__).parent / "swagger_ui"
 _PAGE = "docs.html"
+_READS = [HttpMethod.GET, HttpMethod.HEAD]
 _KINDS = {
     "docs.html": "text/html",
     "docs.css": "text/css",
@@ -56,7 +59,11 @@ class PageFiles:
         return known
 
 
-@route(DOCUMENT_PATH, http_method=[HttpMethod.GET, HttpMethod.HEAD])
+@route(
+    DOCUMENT_PATH,
+    http_method=_READS,
+    opt={PERMISSION: Permission.ANY},
+)
 async def openapi_document(
     request: Request[Any, Any, Any], documents: NamedDependency[Documents]
 ) -> Response[Any]:
@@ -65,7 +72,7 @@ async def openapi_document(
     return _answer(request, written.body, written.etag, "application/json", dict(written.headers))
 
 
-@route(PAGE_PATH, http_method=[HttpMethod.GET, HttpMethod.HEAD])
+@route(PAGE_PATH, http_method=_READS, opt={PERMISSION: Permission.OPEN})
 async def docs(
     request: Request[Any, Any, Any], page_files: NamedDependency[PageFiles]
 ) -> Response[Any]:
@@ -73,7 +80,7 @@ async def docs(
     return await _file(request, page_files, _PAGE)
 
 
-@route(f"{PAGE_PATH}/{{name:str}}", http_method=[HttpMethod.GET, HttpMethod.HEAD])
+@route(f"{PAGE_PATH}/{{name:str}}", http_method=_READS, opt={PERMISSION: Permission.OPEN})
 async def docs_file(
     request: Request[Any, Any, Any], name: FromPath[str], page_files: NamedDependency[PageFiles]
 ) -> Response[Any]:

@@ -9,6 +9,7 @@ from litestar import Request, Response, post
 from litestar.di import NamedDependency
 from litestar.params import RawBody
 
+from service.access.principal import Permission
 from service.core.protocols import WireProtocol
 from service.deployment import Deployment
 from service.deployments import Deployments
@@ -17,6 +18,7 @@ from service.handlers.deadline import deadline_of
 from service.handlers.direct import RaiseAgain
 from service.handlers.guards import plain_body
 from service.handlers.media import CODECS, kind_of_answer, kind_of_body
+from service.handlers.permissions import PERMISSION
 from service.handlers.predictions.direct import PATHS
 from service.serving.dataplane import DataPlane
 from service.serving.interface import EncodedRequest
@@ -25,6 +27,7 @@ from service.serving.interface import EncodedRequest
 @post(
     list(PATHS),
     status_code=200,
+    opt={PERMISSION: Permission.PREDICT},
     guards=[plain_body],
     middleware=[RaiseAgain()],
 )

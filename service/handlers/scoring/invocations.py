@@ -5,6 +5,7 @@ from typing import Any
 from litestar import Request, Response, post
 from litestar.di import NamedDependency
 
+from service.access.principal import Permission
 from service.codecs.catalog import SCORING
 from service.core.errors import UnsupportedContentTypeError
 from service.core.protocols import WireProtocol
@@ -15,6 +16,7 @@ from service.handlers.caller import caller_of
 from service.handlers.deadline import deadline_of
 from service.handlers.direct import RaiseAgain
 from service.handlers.guards import plain_body
+from service.handlers.permissions import PERMISSION
 from service.handlers.scoring.direct import PATHS, DirectScoring
 from service.handlers.scoring.faults import FAULTS
 from service.serving.dataplane import DataPlane
@@ -28,6 +30,7 @@ _UTF_8 = frozenset({"utf-8", "utf8"})
 @post(
     list(PATHS),
     status_code=200,
+    opt={PERMISSION: Permission.PREDICT},
     guards=[plain_body],
     exception_handlers=FAULTS,
     middleware=[RaiseAgain()],

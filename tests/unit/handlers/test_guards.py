@@ -9,12 +9,15 @@ import pytest
 from litestar import Litestar, get, post
 from litestar.routes import HTTPRoute
 
+from service.access.principal import Permission
+from service.access.sources import open_gate
 from service.app import create_app
 from service.core.errors import ServiceError
 from service.deployments import Deployments
 from service.handlers import problems
-from service.handlers.guards import ANY_HOST, administrators, known_names
+from service.handlers.guards import ANY_HOST, known_names, permitted
 from service.handlers.host_names import HostNames
+from service.handlers.permissions import PERMISSION
 from service.settings.environment import load_settings
 
 TOKEN = "let-me-in-0123456789"  # noqa: S105 - of this test alone
@@ -22,19 +25,19 @@ LOCAL, AFAR = ("127.0.0.1", 50_000), ("192.0.2.7", 50_000)
 HOME = "127.0.0.1:8000"
 
 
-@post("/change", guards=[administrators], status_code=200)
+@post("/change", opt={PERMISSION: Permission.ADMIN}, status_code=200)
 async def change() -> str:
     """Stand for what changes what is served."""
     return "changed"
 
 
-@get("/read")
+@get("/read", opt={PERMISSION: Permission.READ})
 async def read() -> str:
     """Stand for what is read."""
     return "read"
 
 
-@get("/health", opt={ANY_HOST: True})
+@get("/health", opt={ANY_HOST: True, PERMISSION: Permission.OPEN})
 async def health() -> str:
     """Stand for what probes ask."""
     return "healthy"
@@ -56,12 +59,13 @@ async def ask(
     settings = load_settings(given_settings).service
     app = Litestar(
         [change, read, health],
-        guards=[known_names],
+        guards=[permitted, known_names],
         exception_handlers={ServiceError: problems.answer_service_error},
         logging_config=None,
         openapi_config=None,
     )
     app.state.settings = settings
+    app.state.gate = open_gate(settings)
     app.state.host_names = HostNames(settings.host, settings.allowed_hosts)
     given = [*headers, *([("host", host)] if host is not None else [])]
 

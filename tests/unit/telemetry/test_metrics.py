@@ -263,7 +263,7 @@ def test_every_error_that_a_request_can_meet_has_an_outcome() -> None:
         # Any other exception is a defect of ours.
         "internal",
         # Met before or beside a request to a model.
-        *("unauthorized", "forbidden", "webhook-unsigned", "webhook-spent"),
+        *("unauthorized", "permission-denied", "forbidden", "webhook-unsigned", "webhook-spent"),
         *("unknown-model", "no-default-model"),
         # Of promotions.
         *("child-not-started", "registry-unavailable", "fetch-failed", "store-corrupt"),
