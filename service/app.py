@@ -39,6 +39,7 @@ from service.handlers.request_id import RequestIds
 from service.handlers.scoring import faults as scoring_faults
 from service.handlers.scoring import invocations, probes
 from service.handlers.scoring.direct import DirectScoring
+from service.handlers.tracing import TracedRequests
 from service.handlers.unrouted import Unrouted
 from service.processes.own_memory import hide_memory
 from service.processes.single_process import hold_listener
@@ -46,10 +47,13 @@ from service.registry.webhook import Deliveries
 from service.serving.dataplane import DataPlane
 from service.settings.environment import load_settings, read_dotenv
 from service.settings.errors import SettingsError
+from service.settings.exported import read_exported
 from service.settings.service import ServiceSettings
 from service.settings.texts import shown_setting
 from service.telemetry.access_log import AccessLog
+from service.telemetry.exports import open_exports
 from service.telemetry.logging import configure_logging, json_writer
+from service.telemetry.tracing.request_trace import RequestTracer
 from service.wire.certificates import CertificateError, Certificates
 from service.workers.variables import WorkerVariables
 
@@ -88,9 +92,10 @@ def create_app(deployments: Deployments | None = None) -> Litestar:
     compression = Compression(service.max_body_bytes)
     access = _access_log() if service.access_log else None
     certificates, gate = open_certificates(service), open_gate(service)
+    tracer = None if deployments.exports is None else deployments.exports.requests
     calls = None
     if service.grpc_port:
-        calls = _grpc_server(deployments, dataplane, gate, access, certificates)
+        calls = _grpc_server(deployments, dataplane, gate, access, certificates, tracer)
 
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
@@ -181,7 +186,11 @@ def create_app(deployments: Deployments | None = None) -> Litestar:
     outer: ASGIApp = direct
     if service.cors_origins:
         outer = CrossOrigin(outer, service.cors_origins, direct.route_of)
-    app.asgi_handler = AccessLogged(outer, access, direct.route_of) if access else outer
+    if access is not None:
+        outer = AccessLogged(outer, access, direct.route_of)
+    if tracer is not None:
+        outer = TracedRequests(outer, tracer, direct.route_of)
+    app.asgi_handler = outer
     app.state.gate = gate
     app.state.host_names = host_names
     app.state.settings = service
@@ -223,17 +232,19 @@ def _grpc_server(
     gate: Gate,
     access: AccessLog | None,
     certificates: Certificates | None,
+    tracer: RequestTracer | None,
 ) -> OtherTransport:
     from service.handlers.grpc.server import GrpcServer  # noqa: PLC0415 - an extra, which few want
 
     service = deployments.settings.service
-    return GrpcServer(deployments, dataplane, service, gate, access, certificates)
+    return GrpcServer(deployments, dataplane, service, gate, access, certificates, tracer)
 
 
 def _deployments_or_exit() -> Deployments:
     try:
         read_dotenv()
         settings = load_settings()
+        exported = read_exported()
         require_writable(settings.service.cache_dir)
         open_certificates(settings.service)
         open_gate(settings.service)
@@ -245,9 +256,13 @@ def _deployments_or_exit() -> Deployments:
     def withhold() -> dict[str, str]:
         # Not before it starts: a factory may be called twice.
         hide_memory()
-        return WorkerVariables(settings.service.worker_env).withhold()
+        variables = WorkerVariables(settings.service.worker_env)
+        variables.withhold_for_exporters()
+        return variables.withhold()
 
-    return Deployments(settings, credentials=withhold)
+    # Nothing is taken out of the environment yet.
+    exports = open_exports(exported, {})
+    return Deployments(settings, credentials=withhold, exports=exports)
 
 
 def _given(value: Any) -> Provide:

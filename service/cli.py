@@ -34,6 +34,7 @@ def serve(ssl_certfile: str | None, ssl_keyfile: str | None) -> None:
         read_dotenv,
     )
     from service.settings.errors import SettingsError  # noqa: PLC0415 - the same
+    from service.settings.exported import read_exported  # noqa: PLC0415 - the same
     from service.store.formats import may_need_skops  # noqa: PLC0415 - the same
     from service.wire.listening import (  # noqa: PLC0415 - see the module's docstring
         ListenError,
@@ -51,7 +52,9 @@ def serve(ssl_certfile: str | None, ssl_keyfile: str | None) -> None:
         service = settings.service
         # Before any other process is started: none of them is to have what is taken here.
         hide_memory()
-        credentials = WorkerVariables(service.worker_env).withhold()
+        variables = WorkerVariables(service.worker_env)
+        exported, for_exporters = read_exported(), variables.withhold_for_exporters()
+        credentials = variables.withhold()
         with listen(service.host, service.port) as listener:
             if service.grpc_port:
                 # gRPC takes it once it runs; that it can is to be known before all else.
@@ -61,12 +64,14 @@ def serve(ssl_certfile: str | None, ssl_keyfile: str | None) -> None:
             temp.use()
             # What it imports takes seconds, which go by while all that follows is imported here.
             start_fork_server(preloaded(skops=may_need_skops(service.cache_dir)))
+            from service.telemetry.exports import open_exports  # noqa: PLC0415 - the same
             from service.telemetry.logging import configure_logging  # noqa: PLC0415 - the same
 
             configure_logging(service.log_level, service.log_format)
             from service.server import serve as run  # noqa: PLC0415 - the same
 
-            status = run(settings, listener, temp, credentials)
+            exports = open_exports(exported, for_exporters)
+            status = run(settings, listener, temp, credentials, exports)
     except SettingsError as error:
         _end(str(error), WRONG_SETTING)
     except ListenError as error:

@@ -86,7 +86,7 @@ class Deployment:
         # A run or a logged model has no version in the registry to write on.
         writes_back = settings.write_back and self.ref.name
         self._write_back = WriteBack(self._registry.tag, machine.node()) if writes_back else None
-        observers = [LogObserver(name), *platform.observe(name)]
+        observers = [*platform.observe(name), LogObserver(name)]
         if self._write_back is not None:
             observers.append(self._write_back)
         self.observer = fan_out(observers)

@@ -1,7 +1,7 @@
 """The deployments of a service by name: what HTTP, another host and the tests receive."""
 
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from service.platform import Observe, Platform, no_more_observers, open_platform
 from service.processes.temp import TempFolder
 from service.settings.deployment import DeploymentSettings
 from service.settings.settings import Settings
+from service.telemetry.exports import Exports
 from service.telemetry.metrics.gauges import ModelGauges
 from service.telemetry.metrics.loop_lag import watch_lag
 from service.telemetry.metrics.metrics import Metrics
@@ -43,6 +44,7 @@ class Deployments(Mapping[str, Deployment]):
         temp: TempFolder | None = None,
         credentials: Callable[[], Mapping[str, str]] = dict,
         observe: Observe = no_more_observers,
+        exports: Exports | None = None,
     ) -> None:
         self.settings = settings
         self.draining = False
@@ -52,6 +54,8 @@ class Deployments(Mapping[str, Deployment]):
         self._temp = temp
         self._credentials = credentials
         self._observe = observe
+        self.exports = exports
+        """Where traces and metrics go beside `/metrics`; None for nowhere."""
         self.metrics = Metrics(self._look)
         """What was counted of all of them, of those before them too."""
         self._keepers: dict[str, Keeper] = {}
@@ -115,7 +119,9 @@ class Deployments(Mapping[str, Deployment]):
     async def running(self) -> AsyncIterator[None]:
         """Follow every pointer meanwhile; then let accepted requests finish, and end all of it."""
         service = self.settings.service
+        exporting = self.exports.running(self.metrics) if self.exports else nullcontext()
         async with (
+            exporting,
             open_platform(
                 service, self._temp, self._credentials(), self._observers
             ) as self._platform,
@@ -140,7 +146,9 @@ class Deployments(Mapping[str, Deployment]):
 
     def _observers(self, name: str) -> Sequence[Observer]:
         """Return what is told of a deployment besides the log."""
-        return [self.metrics.observer(name), *self._observe(name)]
+        # What traces first: lines that are logged of a promotion name its trace.
+        traces = self.exports.observers(name) if self.exports is not None else ()
+        return [*traces, self.metrics.observer(name), *self._observe(name)]
 
     def _look(self) -> list[ModelGauges]:
         """Look at each deployment; what only a successor has of a model counts as live, too."""

@@ -20,6 +20,7 @@ from service.processes.exit_limit import end_within, limit_of_end
 from service.processes.ignored_signals import tell_ignored_signals
 from service.processes.temp import TempFolder
 from service.settings.settings import Settings
+from service.telemetry.exports import Exports
 from service.wire.accepting import Accepting
 from service.wire.descriptors import connections_for, raise_descriptor_limit
 from service.wire.limits import WireLimits
@@ -84,11 +85,16 @@ class _Server(uvicorn.Server):
 
 
 def serve(
-    settings: Settings, listener: socket.socket, temp: TempFolder, credentials: Mapping[str, str]
+    settings: Settings,
+    listener: socket.socket,
+    temp: TempFolder,
+    credentials: Mapping[str, str],
+    exports: Exports | None = None,
 ) -> int:
     """Serve on a socket that listens until a signal ends it. Return the exit status.
 
-    `credentials` are for the processes that ask the registry. Raise SettingsError where a
+    `credentials` are for the processes that ask the registry, `exports` is where traces and
+    metrics go. Raise SettingsError where a
     setting does not fit the others.
     """
     service = settings.service
@@ -99,7 +105,7 @@ def serve(
     tell_ignored_signals(_tell_ignored)
     descriptors = raise_descriptor_limit()
     # First: a start that a setting forbids says so in one line, and nothing else.
-    deployments = Deployments(settings, temp, lambda: credentials)
+    deployments = Deployments(settings, temp, lambda: credentials, exports=exports)
     app = create_app(deployments)
     if service.models_file and hasattr(signal, "SIGHUP"):
         signal.signal(signal.SIGHUP, lambda *_: deployments.read_again())

@@ -42,6 +42,10 @@ class PromotionRecorder:
         self._add(step, seconds)
         self._observer.step_ended(self._promotion.version, step, seconds)
 
+    def settled(self, seconds: float) -> None:
+        """Tell how long it was watched once it served, which is no part of the promotion."""
+        self._observer.step_ended(self._promotion.version, "settle", seconds)
+
     def judged(self, verdict: Verdict) -> None:
         """Record a gate's verdict, and the time that it took."""
         self._judged(verdict, _GATES)

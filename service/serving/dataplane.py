@@ -35,6 +35,7 @@ from service.serving.model import LoadedModel
 from service.serving.named_version import check_version
 from service.serving.routes import Routes
 from service.telemetry.observer import Observer
+from service.telemetry.tracing.request_trace import CURRENT, DECODE, ENCODE, QUEUE, RequestTrace
 from service.workers.messages import RawReply
 
 _LIST_VALUE_BYTES = 8
@@ -120,6 +121,10 @@ class DataPlane:
         refusal = model.batcher.refusal(body_bytes, is_body=is_body, deadline_s=deadline_s)
         if refusal is not None:
             refusal.answered_by = model.version
+            trace = CURRENT.get()
+            if trace is not None:
+                trace.version = model.version
+                trace.failed(refusal.code)
             refusal.is_observed = True
             deployment.observer.request_failed(model.version, protocol, refusal, 0.0)
         return refusal
@@ -131,6 +136,10 @@ class DataPlane:
             model = deployment.routes.current
             is_named = isinstance(error, UnknownVersionError)
             version = None if model is None or is_named else model.version
+            trace = CURRENT.get()
+            if trace is not None:
+                trace.version = version
+                trace.failed(error.code)
             deployment.observer.request_failed(version, protocol, error, 0.0)
 
     @contextmanager
@@ -187,22 +196,29 @@ class DataPlane:
         """
         began_s = time.perf_counter()
         version: ModelVersion | None = None
+        trace = CURRENT.get()
         try:
             with deployment.routes.lease() as model:
                 if wanted_version:
                     check_version(deployment.name, wanted_version, model.version)
                 version = model.version
+                if trace is not None:
+                    trace.version = version
                 if deadline_s is not None:
                     _check_deadline(deadline_s)
                 answer = await (
-                    self._answer_body(model, request, caller, deadline_s)
+                    self._answer_body(model, request, caller, deadline_s, trace)
                     if isinstance(request, EncodedRequest)
-                    else self._answer_call(model, request, caller, deadline_s)
+                    else self._answer_call(model, request, caller, deadline_s, trace)
                 )
                 model.answered += 1
+                if trace is not None:
+                    trace.answered(answer.rows)
         except (Exception, asyncio.CancelledError) as error:
             told = _told(error)
             told.answered_by = version
+            if trace is not None:
+                trace.failed(told.code)
             told.is_observed = True
             took_s = time.perf_counter() - began_s
             deployment.observer.request_failed(version, protocol, told, took_s)
@@ -217,19 +233,24 @@ class DataPlane:
         request: EncodedRequest,
         caller: Caller | None,
         deadline_s: float | None,
+        trace: RequestTrace | None,
     ) -> EncodedAnswer:
         interface = model.interface
         body_bytes = len(request.body)
         try:
+            if trace is not None:
+                trace.step(DECODE)
             payload, wanted = interface.payload(request, self._limits)
+            if trace is not None:
+                trace.step(QUEUE)
             try:
-                answer = await model.batcher.submit(payload, body_bytes, caller, deadline_s)
+                answer = await model.batcher.submit(payload, body_bytes, caller, deadline_s, trace)
             except (ModelFailedError, NonFinitePredictionError):
                 if not isinstance(payload, Call) or request.codec not in SCORING:
                     raise
                 # What then is answered, and whose fault it is, is for MLflow's own code to say.
                 raw = interface.raw(request, self._limits)
-                answer = await model.batcher.submit(raw, body_bytes, caller, deadline_s)
+                answer = await model.batcher.submit(raw, body_bytes, caller, deadline_s, trace)
             called = wanted.client_request_id
             if isinstance(answer, RawReply):
                 rows, body, called = answer.rows, answer.body, answer.client_request_id
@@ -237,6 +258,8 @@ class DataPlane:
                     model.interface = interface.scored_as(answer.scored_as)
             else:
                 rows = answer.stop - answer.start
+                if trace is not None:
+                    trace.step(ENCODE)
                 codec = interface.codecs[request.answer]
                 if not answer.is_wide:
                     body = codec.encode(
@@ -257,10 +280,15 @@ class DataPlane:
         request: TypedRequest,
         caller: Caller | None,
         deadline_s: float | None,
+        trace: RequestTrace | None,
     ) -> TypedAnswer:
+        if trace is not None:
+            trace.step(DECODE)
         call = request(model.contract)
+        if trace is not None:
+            trace.step(QUEUE)
         try:
-            answer = await model.batcher.submit(call, _size_bytes(call), caller, deadline_s)
+            answer = await model.batcher.submit(call, _size_bytes(call), caller, deadline_s, trace)
         except MODEL_FAULTS as error:
             model.note_failure(FailedRequest(request, error, self._limits, call))
             raise

@@ -84,7 +84,9 @@ class Settling:
         def is_current() -> bool:
             return self._versions.current is model and self._settled.get(model) is settled
 
+        started = time.monotonic()
         failure = await settled.probation.serve(is_current, previous)
+        settled.recorder.settled(time.monotonic() - started)
         if failure and previous is not None and previous.can_answer:
             await self._roll_back(model, settled, previous, failure)
             return

@@ -14,6 +14,7 @@ from service.serving.model import LoadedModel, ModelHost
 from service.serving.routes import Routes
 from service.store.version_store import HeldVersion, VersionStore
 from service.telemetry.observer import NULL_OBSERVER, Observer
+from service.telemetry.tracing.request_trace import leave_trace
 
 
 class LoadedVersions:
@@ -81,6 +82,8 @@ class LoadedVersions:
         return opened
 
     async def _host_held(self, held: HeldVersion, *, task_status: TaskStatus[LoadedModel]) -> None:
+        # It lives on for long after the promotion that this task was started for.
+        leave_trace()
         try:
             await self._host.run(held.stored, task_status=task_status)
         finally:

@@ -20,6 +20,7 @@ from service.workers.messages import (
     BodyChunk,
     RawReply,
     RawRequest,
+    TracedCall,
 )
 from service.workers.occupancy import Occupancy
 
@@ -63,7 +64,8 @@ class WorkerHandle:
 
         A child whose answer does not fit together is lost, too.
         """
-        predictions = await self.child.call("predict", call, Predictions, timeout_s=timeout_s)
+        op = "predict_traced" if isinstance(call, TracedCall) else "predict"
+        predictions = await self.child.call(op, call, Predictions, timeout_s=timeout_s)
         if wrong := misfit(predictions, None if self._any_rows else call.rows):
             raise self.child.give_up_on(f"its answer does not fit together: {wrong}")
         return predictions

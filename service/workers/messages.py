@@ -7,7 +7,9 @@ from msgspec import Meta
 
 from service.codecs.catalog import ROWS_AND_COLUMNS
 from service.codecs.codec import AnswerForm
+from service.contracts.contract import Call
 from service.core.text import Sentence
+from service.core.trace_context import TraceContext
 from service.core.version_names import VersionNames
 from service.predictors.answer_rules import AnswerRules
 from service.predictors.examples import SHOWN_BYTES
@@ -120,13 +122,25 @@ class SpeedReply(msgspec.Struct, frozen=True):
     timings: tuple[Timing, ...]
 
 
+class TracedCall(Call, frozen=True, array_like=True):
+    """A call of which some request is traced. Others say nothing of it, which costs nothing."""
+
+    trace: TraceContext | None = None
+    """What the model's own spans are children of."""
+
+
+def traced(call: Call, trace: TraceContext) -> TracedCall:
+    """Return a call with the context of a trace."""
+    return TracedCall(call.rows, call.columns, call.params, call.filled, trace)
+
+
 class RawRequest(msgspec.Struct, frozen=True, array_like=True):
     """Answer an undecoded body of one codec by an answer of one codec.
 
     It may have so many bytes once it is decoded; `names` goes into the answer. `chunked` is for
     one between whose chunks other calls are answered. With `wants_form` the worker is to find out
-    how MLflow writes this model's answers, unless it has tried. The body stands last: see
-    `protocol.encode_request`.
+    how MLflow writes this model's answers, unless it has tried. `trace` is what the model's own
+    spans are children of. The body stands last: see `protocol.encode_request`.
     """
 
     codec: str = ROWS_AND_COLUMNS
@@ -135,6 +149,7 @@ class RawRequest(msgspec.Struct, frozen=True, array_like=True):
     names: VersionNames = VersionNames()
     chunked: bool = False
     wants_form: bool = False
+    trace: TraceContext | None = None
     body: bytes = b""
 
 

@@ -39,6 +39,17 @@ So is whatever else holds a secret: those of object stores, from which versions 
 """
 
 
+EXPORTER_CREDENTIALS = tuple(
+    f"OTEL_EXPORTER_OTLP_{signal}{name}"
+    for signal in ("", "TRACES_", "METRICS_", "LOGS_")
+    for name in ("HEADERS", "CLIENT_KEY")
+)
+"""Known to the server process alone, unless WORKER_ENV passes them to a model that exports, too."""
+_OF_EXPORTERS = "OTEL_"
+
+_KEPT_FROM_MODELS = (*REGISTRY_CREDENTIALS, *EXPORTER_CREDENTIALS)
+
+
 class WorkerVariables:
     """Tells which variables model code gets: all but secrets, and as WORKER_ENV says."""
 
@@ -53,7 +64,7 @@ class WorkerVariables:
             return False
         if _is_among(name, self._passed):
             return True
-        return not (_is_among(name, REGISTRY_CREDENTIALS) or holds_a_secret(name, value))
+        return not (_is_among(name, _KEPT_FROM_MODELS) or holds_a_secret(name, value))
 
     def without_credentials(self, environment: Mapping[str, str]) -> dict[str, str]:
         """Return what the registry processes are given as model code may have it.
@@ -67,6 +78,19 @@ class WorkerVariables:
             if self.may_see(name, value) or name in {TRACKING_URI, REGISTRY_URI}
         }
 
+    def withhold_for_exporters(
+        self, environ: MutableMapping[str, str] = os.environ
+    ) -> dict[str, str]:
+        """Take out of the environment what exporters need and model code must not see; return it.
+
+        To be called before `withhold`, which gives it to nobody.
+        """
+        return {
+            name: environ.pop(name)
+            for name, value in list(environ.items())
+            if name.upper().startswith(_OF_EXPORTERS) and not self.may_see(name, value)
+        }
+
     def withhold(self, environ: MutableMapping[str, str] = os.environ) -> dict[str, str]:
         """Take out of the environment what model code must not see.
 
@@ -78,7 +102,8 @@ class WorkerVariables:
             for name, value in list(environ.items())
             if not self.may_see(name, value)
         }
-        return {name: value for name, value in taken.items() if not _is_among(name, OURS)}
+        nobodys = (*OURS, *EXPORTER_CREDENTIALS)
+        return {name: value for name, value in taken.items() if not _is_among(name, nobodys)}
 
 
 def _is_among(name: str, patterns: Iterable[str]) -> bool:

@@ -26,9 +26,11 @@ from service.handlers.grpc.health import SERVICE as HEALTH
 from service.handlers.grpc.health import Health
 from service.handlers.grpc.infer import PERMISSION as INFER
 from service.handlers.grpc.infer import Infer
+from service.handlers.grpc.tracing import traced
 from service.serving.dataplane import DataPlane
 from service.settings.service import ServiceSettings
 from service.telemetry.access_log import AccessLog
+from service.telemetry.tracing.request_trace import RequestTracer
 from service.wire.certificates import Certificates
 
 _PROTOCOL = messages.DESCRIPTOR.services_by_name["GRPCInferenceService"]
@@ -37,6 +39,8 @@ _MOST_CALLS = 10_000
 _MOST_MESSAGE_BYTES = 8_388_608
 """gRPC's library copies a message three times on the event loop, and holds it 1 ms a megabyte."""
 _MILLISECONDS = 1_000
+_UNTRACED = frozenset({"ServerLive", "ServerReady"})
+"""What asks for these comes again and again, and nobody looks for it."""
 _IDLE_S = 600
 """A connection without calls is closed after so long; libraries open it again by themselves."""
 
@@ -75,10 +79,12 @@ class GrpcServer:
         gate: Gate,
         access: AccessLog | None = None,
         certificates: Certificates | None = None,
+        tracer: RequestTracer | None = None,
     ) -> None:
         self._service = service
         self._certificates = certificates
         self._access = access
+        self._tracer = tracer
         self._most_bytes = min(service.max_body_bytes, _MOST_MESSAGE_BYTES)
         most_slow = max(1, service.max_bodies_bytes // self._most_bytes)
         self._arrivals = Arrivals(service.body_timeout_s, most_slow)
@@ -185,6 +191,13 @@ class GrpcServer:
         if self._access is not None:
             handlers = {
                 name: noted(handler, f"/{service}/{name}", self._access)
+                for name, handler in handlers.items()
+            }
+        if self._tracer is not None and service == _PROTOCOL.full_name:
+            handlers = {
+                name: handler
+                if name in _UNTRACED
+                else traced(handler, f"{service}/{name}", self._tracer)
                 for name, handler in handlers.items()
             }
         # Not registered, as generated code has it: each such method is one more task that the

@@ -27,7 +27,9 @@ from service.core.errors import (
 from service.serving.batching.batch_cost import BatchCost
 from service.serving.batching.request_queue import QueuedRequest, RequestQueue, Share
 from service.serving.batching.run import Run, W
-from service.workers.messages import RawReply
+from service.telemetry.tracing.batch_trace import BatchTrace
+from service.telemetry.tracing.request_trace import QUEUE
+from service.workers.messages import RawReply, traced
 from service.workers.occupancy import BODIES, Work
 
 BATCH_TIMEOUT_SHARE = 1 / 3
@@ -53,6 +55,8 @@ class BatchRuns(Generic[W]):
         self._queue = queue
         self._cost = cost
         self._request_timeout_s = request_timeout_s
+        self.has_traces = False
+        """Whether any request was traced so far."""
         self._running: dict[W, list[Run[W]]] = {}
         """The runs of each worker, in the order in which it got them."""
 
@@ -69,6 +73,9 @@ class BatchRuns(Generic[W]):
 
     def add(self, run: Run[W]) -> None:
         """Count a run as under way, in this step of the event loop; `answer` is to follow."""
+        if self.has_traces:
+            traces = [item.trace for item in run.items if item.trace is not None]
+            run.trace = BatchTrace(traces, len(run.items), run.rows) if traces else None
         runs = self._running.setdefault(run.worker, [])
         runs.append(run)
         if runs[0] is run or runs[0].work is Work.CHUNKED_BODY:
@@ -90,6 +97,8 @@ class BatchRuns(Generic[W]):
             for item in items:
                 item.fail(ServiceError("the batch could not be run"))
         finally:
+            if run.trace is not None:
+                run.trace.end()
             runs = self._running[worker]
             runs.remove(run)
             if not runs:
@@ -106,7 +115,7 @@ class BatchRuns(Generic[W]):
         follows = self._follows(run)
         started_s = asyncio.get_running_loop().time()
         try:
-            predictions = await run.worker.predict(merge(calls), limit_s)
+            predictions = await run.worker.predict(_traced(merge(calls), run), limit_s)
         except Exception as error:  # noqa: BLE001 - whatever it is, it may be one request's alone
             if not isinstance(error, ServiceError):
                 _log.exception("batch failed", requests=len(items))
@@ -141,14 +150,15 @@ class BatchRuns(Generic[W]):
         started_s = loop.time()
         try:
             if isinstance(item.payload, Call):
-                predictions = await run.worker.predict(item.payload, limit_s)
+                predictions = await run.worker.predict(_traced(item.payload, run), limit_s)
                 self._note(run, predictions, item.rows, started_s, follows=follows)
                 # All of its rows: with ROWS_OUT=any there may be more than it sent, or fewer.
                 rows = predictions.rows
                 _answer_share(item, predictions, 0, rows, wide=is_wide(predictions, 0, rows))
             else:
                 is_chunked = run.work is Work.CHUNKED_BODY
-                body = msgspec.structs.replace(item.payload, chunked=is_chunked)
+                context = None if run.trace is None else run.trace.context
+                body = msgspec.structs.replace(item.payload, chunked=is_chunked, trace=context)
                 reply = await run.worker.predict_raw(body, limit_s)
                 now_s = loop.time()
                 run.took_s = now_s - started_s
@@ -212,6 +222,8 @@ class BatchRuns(Generic[W]):
     ) -> None:
         now_s = asyncio.get_running_loop().time()
         run.took_s = predictions.took_s
+        if run.trace is not None:
+            run.trace.took(predictions.took_s)
         # What it waited for the run before it is no part of what it took.
         self._cost.note(predictions.took_s if follows else now_s - started_s)
         self._cost.note_rows(rows, predictions.took_s, now_s)
@@ -220,6 +232,8 @@ class BatchRuns(Generic[W]):
         # Its worker is done with the run in a moment, which hands out what waits.
         item.again = True
         item.began_s = None
+        if item.trace is not None:
+            item.trace.step(QUEUE)
         item.waits_since_s = asyncio.get_running_loop().time()
         self._queue.add(item)
 
@@ -241,6 +255,11 @@ class BatchRuns(Generic[W]):
                 )
             )
             run.worker.kill()
+
+
+def _traced(call: Call, run: Run[W]) -> Call:
+    """Return what the worker gets: with the trace's context where some request is traced."""
+    return call if run.trace is None else traced(call, run.trace.context)
 
 
 async def _answer_wide(items: Sequence[QueuedRequest], predictions: Predictions) -> None:

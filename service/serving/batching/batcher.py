@@ -31,6 +31,7 @@ from service.serving.batching.open_requests import OpenRequests
 from service.serving.batching.request_queue import Answer, Caller, QueuedRequest, RequestQueue
 from service.serving.batching.run import Run, W
 from service.telemetry.observer import NULL_OBSERVER, Observer
+from service.telemetry.tracing.request_trace import RequestTrace
 from service.workers.members import Members
 from service.workers.messages import RawRequest, Timing
 from service.workers.occupancy import State, Work
@@ -159,16 +160,17 @@ class Batcher(Generic[W]):
         body_bytes: int = 0,
         caller: Caller | None = None,
         deadline_s: float | None = None,
+        trace: RequestTrace | None = None,
     ) -> Answer:
         """Wait for the answer to a validated call, or to a body that the worker will decode.
 
         `body_bytes` is the size of what it came in; a `caller` that has gone is not answered, nor
-        one whose `deadline_s` has passed, by the loop's time. Raise OverloadedError where there
-        would be no answer in time; DeadlineExceededError past the caller's deadline; past the
-        request's time limit RequestTimeoutError where the model took most of it, else
-        QueueTimeoutError; ModelFailedError, NonFinitePredictionError, ChildLostError where the
-        request cost its worker twice, for a body what decoding raises, and ShuttingDownError where
-        `run` has ended.
+        one whose `deadline_s` has passed, by the loop's time. `trace` is told what becomes of it,
+        from its step QUEUE on. Raise OverloadedError where there would be no answer in time;
+        DeadlineExceededError past the caller's deadline; past the request's time limit
+        RequestTimeoutError where the model took most of it, else QueueTimeoutError;
+        ModelFailedError, NonFinitePredictionError, ChildLostError where the request cost its worker
+        twice, for a body what decoding raises, and ShuttingDownError where `run` has ended.
         """
         if self._ended:
             raise ShuttingDownError("this version has ended")
@@ -179,7 +181,8 @@ class Batcher(Generic[W]):
             refusal = self.refusal(body_bytes, rows, is_body=is_body, deadline_s=deadline_s)
             if refusal is not None:
                 raise refusal
-        item = QueuedRequest(payload, loop.create_future(), loop.time(), body_bytes, caller)
+        item = QueuedRequest(payload, loop.create_future(), loop.time(), body_bytes, caller, trace)
+        self._runs.has_traces |= trace is not None
         if isinstance(payload, RawRequest):
             item.cost_s = self._cost.bytes[payload.codec].predict_s(body_bytes)
         else:

@@ -8,6 +8,7 @@ import msgspec
 
 from service.contracts.contract import Call, Predictions
 from service.core.errors import CallerGoneError, ServiceError
+from service.telemetry.tracing.request_trace import RequestTrace
 from service.workers.messages import RawReply, RawRequest
 
 
@@ -53,6 +54,7 @@ class QueuedRequest:
         "queued",
         "rows",
         "since",
+        "trace",
         "waits_since_s",
     )
 
@@ -63,6 +65,7 @@ class QueuedRequest:
         since: float,
         body_bytes: int = 0,
         caller: Caller | None = None,
+        trace: RequestTrace | None = None,
     ) -> None:
         self.payload = payload
         self.answer = answer
@@ -83,6 +86,8 @@ class QueuedRequest:
         """What fails it at its caller's own deadline; None where there is none."""
         self.again = False
         """Whether a run of it has failed: it is run alone then."""
+        self.trace = trace
+        """Its trace, None where it has none."""
         self.losses = 0
         """How many workers were lost while they had it."""
         if isinstance(payload, RawRequest):

@@ -6,6 +6,7 @@ from typing import Generic, Protocol, TypeVar
 
 from service.contracts.contract import Call, Predictions
 from service.serving.batching.request_queue import QueuedRequest
+from service.telemetry.tracing.batch_trace import BatchTrace
 from service.workers.members import Member
 from service.workers.messages import RawReply, RawRequest
 from service.workers.occupancy import Work
@@ -50,6 +51,7 @@ class Run(Generic[W]):
         "items",
         "soft_timeout",
         "took_s",
+        "trace",
         "waits_since_s",
         "work",
         "worker",
@@ -69,6 +71,8 @@ class Run(Generic[W]):
         """What it took there; 0 until it was answered."""
         self.began_s: float | None = None
         """The loop's time at which its worker began with it; None while it lies in the pipe."""
+        self.trace: BatchTrace | None = None
+        """Where some of its requests are traced."""
         self.soft_timeout: asyncio.TimerHandle | None = None
         """When it is ended for others that wait; None for a run of several requests."""
 
@@ -83,3 +87,5 @@ class Run(Generic[W]):
         self.began_s = asyncio.get_running_loop().time()
         for item in self.items:
             item.began_s = self.began_s
+        if self.trace is not None:
+            self.trace.begin()

@@ -37,6 +37,7 @@ from service.workers.inside.bodies import Bodies, Steps
 from service.workers.inside.loading import load_model
 from service.workers.inside.model_folder import ModelFolder, told
 from service.workers.inside.scoring import JSON, Scoring
+from service.workers.inside.trace_parent import as_parent, stepwise_under
 from service.workers.messages import (
     ActivateReply,
     ActivateRequest,
@@ -50,6 +51,7 @@ from service.workers.messages import (
     SpeedReply,
     SpeedRequest,
     Timing,
+    TracedCall,
     Writes,
 )
 
@@ -159,6 +161,11 @@ class Worker:
         self._bodies.chunk_size.note_call(predictions.took_s)
         return with_written_cells(predictions)
 
+    def predict_traced(self, call: TracedCall) -> Predictions:
+        """Answer a call as `predict_small` does, with its trace for what the model traces."""
+        with as_parent(call.trace):
+            return self.predict_small(call)
+
     def predict(self, call: Call) -> Predictions:
         """Answer a call. Raise ModelFailedError for whatever the model raises."""
         started = time.perf_counter()
@@ -201,11 +208,11 @@ class Worker:
             body = b"".join((*self._chunks, request.body))
             self._chunks.clear()
             request = msgspec.structs.replace(request, body=body)
-        if request.codec in SCORING:
-            return self._score(request)
-        if request.chunked:
-            return self._bodies.answer_chunked(request)
-        return self._bodies.answer(request)
+        if request.chunked and request.codec not in SCORING:
+            return stepwise_under(request.trace, self._bodies.answer_chunked(request))
+        answer = self._score if request.codec in SCORING else self._bodies.answer
+        with as_parent(request.trace):
+            return answer(request)
 
     def _score(self, request: RawRequest) -> RawReply:
         """Have MLflow's own code answer a body of its protocol."""
@@ -231,6 +238,7 @@ def operations(_: bytes) -> CountingOperations:
         "speed": (SpeedRequest, worker.speed),
         "activate": (ActivateRequest, worker.activate),
         "predict": (Call, worker.predict_small),
+        "predict_traced": (TracedCall, worker.predict_traced),
         "take_chunk": (BodyChunk, worker.take_chunk),
         "predict_raw": (RawRequest, worker.predict_raw),
     }

@@ -50,6 +50,7 @@ async def test_a_promotion_is_told_step_by_step(observer: Recording) -> None:
         ("serving_changed", "1", None),
         ("step_ended", "1", "swap"),
         ("promotion_ended", "1", PromotionOutcome.SERVING, "it serves"),
+        ("step_ended", "1", "settle"),
     ]
 
 

@@ -85,6 +85,22 @@ def test_what_is_no_secret_stays(name: str, value: str) -> None:
     assert WorkerVariables().may_see(name, value)
 
 
+def test_what_exporters_need_goes_to_them_alone() -> None:
+    """Credentials, and what WORKER_ENV keeps back; the address stays for a model that exports."""
+    endpoint = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318"}
+    secret = {"OTEL_EXPORTER_OTLP_HEADERS": "k=h", "OTEL_EXPORTER_OTLP_TRACES_CLIENT_KEY": "/key"}
+    environ = {**endpoint, **secret}
+    assert WorkerVariables().withhold(environ) == {}
+    assert environ == endpoint
+    environ = {**endpoint, **secret}
+    assert WorkerVariables().withhold_for_exporters(environ) == secret
+    assert environ == endpoint
+    environ = {**endpoint, **secret}
+    passed = WorkerVariables("OTEL_EXPORTER_OTLP_HEADERS,-OTEL_EXPORTER_OTLP_ENDPOINT")
+    assert set(passed.withhold_for_exporters(environ)) == {*endpoint, *secret} - set(environ)
+    assert set(environ) == {"OTEL_EXPORTER_OTLP_HEADERS"}
+
+
 @pytest.mark.parametrize(
     ("worker_env", "more", "less"),
     [

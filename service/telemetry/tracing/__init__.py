@@ -1,0 +1,1 @@
+"""What is traced of requests, whatever exports it; it knows no library of tracing."""
