@@ -39,15 +39,8 @@ So is whatever else holds a secret: those of object stores, from which versions 
 """
 
 
-EXPORTER_CREDENTIALS = tuple(
-    f"OTEL_EXPORTER_OTLP_{signal}{name}"
-    for signal in ("", "TRACES_", "METRICS_", "LOGS_")
-    for name in ("HEADERS", "CLIENT_KEY")
-)
-"""Known to the server process alone, unless WORKER_ENV passes them to a model that exports, too."""
-_OF_EXPORTERS = "OTEL_"
-
-_KEPT_FROM_MODELS = (*REGISTRY_CREDENTIALS, *EXPORTER_CREDENTIALS)
+OF_EXPORTERS = ("OTEL_*",)
+"""What of these holds a secret is known to the exporters alone, in the server process."""
 
 
 class WorkerVariables:
@@ -64,7 +57,7 @@ class WorkerVariables:
             return False
         if _is_among(name, self._passed):
             return True
-        return not (_is_among(name, _KEPT_FROM_MODELS) or holds_a_secret(name, value))
+        return not (_is_among(name, REGISTRY_CREDENTIALS) or holds_a_secret(name, value))
 
     def without_credentials(self, environment: Mapping[str, str]) -> dict[str, str]:
         """Return what the registry processes are given as model code may have it.
@@ -88,7 +81,7 @@ class WorkerVariables:
         return {
             name: environ.pop(name)
             for name, value in list(environ.items())
-            if name.upper().startswith(_OF_EXPORTERS) and not self.may_see(name, value)
+            if _is_among(name, OF_EXPORTERS) and not self.may_see(name, value)
         }
 
     def withhold(self, environ: MutableMapping[str, str] = os.environ) -> dict[str, str]:
@@ -102,7 +95,7 @@ class WorkerVariables:
             for name, value in list(environ.items())
             if not self.may_see(name, value)
         }
-        nobodys = (*OURS, *EXPORTER_CREDENTIALS)
+        nobodys = (*OURS, *OF_EXPORTERS)
         return {name: value for name, value in taken.items() if not _is_among(name, nobodys)}
 
 

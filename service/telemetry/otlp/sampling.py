@@ -25,10 +25,17 @@ _MOST_STATE_BYTES = 512
 
 
 class SampledRequests:
-    """Begins traces, and passes on those that have ended."""
+    """Begins traces, and passes on those that have ended.
+
+    A sampler that does as the caller's does, as all that are called `parentbased` do, is not asked:
+    it would take four times as long.
+    """
 
     def __init__(self, sampler: Sampler, put: Callable[[RequestTrace], None]) -> None:
         self._should_sample = sampler.should_sample
+        told = sampler.get_description()
+        self._keeps_sampled = "remoteParentSampled:AlwaysOnSampler" in told
+        self._drops_unsampled = "remoteParentNotSampled:AlwaysOffSampler" in told
         self._put = put
 
     def begin(self, parent: bytes, state: bytes) -> RequestTrace | None:
@@ -40,6 +47,10 @@ class SampledRequests:
             if result.decision is not Decision.RECORD_AND_SAMPLE:
                 return None
             return RequestTrace(trace_id, 0, _header(result.trace_state))
+        if found.is_sampled and self._keeps_sampled:
+            return RequestTrace(found.trace_id, found.span_id, _header(_states(state)))
+        if not found.is_sampled and self._drops_unsampled:
+            return None
         states = _states(state)
         context = _context(found, states)
         result = self._should_sample(context, found.trace_id, _NAME, SpanKind.SERVER)
