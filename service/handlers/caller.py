@@ -7,8 +7,8 @@ from litestar.types import Receive, Send
 from service.serving.batching.request_queue import Caller
 
 
-class Connected(Caller, Protocol):
-    """uvicorn's request as this service has it: see `service.wire.cycle.Cycle`."""
+class Connected(Protocol):
+    """What takes and answers a request whole: see `service.wire.cycle.Cycle`."""
 
     def take_body(self) -> bytes | None:
         """Return the whole body where it is there, None where it is to be received."""
@@ -32,9 +32,9 @@ def caller_of(receive: Receive) -> Caller | None:
 
 
 def connected(send: Send) -> Connected | None:
-    """Return the request where this service's own protocol sends for it, None otherwise.
+    """Return what answers whole where this service's own protocol sends, None otherwise.
 
-    What stands between, and looks at what is sent, is not passed by.
+    What stands between, and looks at what is sent, is not passed by: it may offer the same.
     """
     cycle = getattr(send, "__self__", None)
     return cycle if hasattr(cycle, "try_answer") else None

@@ -192,7 +192,7 @@ class DirectAnswers:
                 deployment,
                 asked.protocol.wire,
                 request,
-                own or caller_of(receive),
+                caller_of(receive),
                 deadline_s,
                 asked.version,
             )

@@ -1,11 +1,13 @@
 """A line in the log for each request, whatever protocol it came by (ACCESS_LOG).
 
 It has the shape of every other line. Where those are JSON it is written without structlog, whose
-processors would take as long as the request itself, and together with others, a moment later.
+processors would take as long as the request itself: a request is noted in a list, and the writer's
+thread makes its line, together with others, a moment later.
 """
 
 import logging
 import time
+from collections import deque
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
@@ -21,9 +23,13 @@ _LOGGER = "access"
 _EVENT = "request"
 _LINE = (
     b'{"event":"' + _EVENT.encode() + b'","logger":"' + _LOGGER.encode() + b'","level":"info",'
-    b'"timestamp":"%b.%06dZ","request_id":"%b",%b,"ms":%.3f,"bytes":%d}\n'
+    b'"timestamp":"%b.%06dZ","request_id":"%b",%b,"ms":%d.%03d,"bytes":%d}\n'
 )
 _KEPT = 4_096
+_MOST_NOTED = 16_384
+"""The more requests are noted while the log's reader stands still; those beyond it are lost."""
+_Common = tuple[str, str | None, int | str, bytes | None, bytes | None]
+_Noted = tuple[float, _Common, bytes, float, int]
 
 
 def _fields(
@@ -60,6 +66,11 @@ class AccessLog:
         self._clock = clock
         self._second = -1
         self._date = b""
+        self._noted: deque[_Noted] = deque()
+        self._is_told = False
+        """Whether the writer knows that there is something to write."""
+        if writer is not None:
+            writer.add_source(self._lines)
         self._log = structlog.get_logger(_LOGGER)
         self.is_on = logging.getLogger(_LOGGER).isEnabledFor(logging.INFO)
         """Whether LOG_LEVEL leaves these lines in."""
@@ -90,17 +101,39 @@ class AccessLog:
                 bytes=answer_bytes,
             )
             return
-        now_s = self._clock()
-        second = int(now_s)
-        if second != self._second:
-            self._second = second
-            self._date = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second)).encode()
-        line = _LINE % (
-            self._date,
-            (now_s - second) * 1e6,
-            request_id,
-            _written(method, path, status, model, version),
-            duration_s * 1e3,
-            answer_bytes,
+        noted = self._noted
+        if len(noted) >= _MOST_NOTED:
+            self._writer.note_lost()
+            return
+        noted.append(
+            (
+                self._clock(),
+                (method, path, status, model, version),
+                request_id,
+                duration_s,
+                answer_bytes,
+            )
         )
-        self._writer.write_soon(line)
+        if not self._is_told:
+            self._is_told = True
+            self._writer.wake()
+
+    def _lines(self) -> bytes:
+        """Take the lines of what was noted; in the writer's thread."""
+        # First: what is noted from now on wakes the writer again.
+        self._is_told = False
+        take, second, date = self._noted.popleft, self._second, self._date
+        lines, written, last = [], b"", None
+        for _ in range(len(self._noted)):
+            now_s, common, request_id, duration_s, answer_bytes = take()
+            if int(now_s) != second:
+                second = int(now_s)
+                date = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second)).encode()
+            # A fraction is written faster by two whole numbers.
+            ms, us = divmod(int(duration_s * 1e6), 1000)
+            fraction_us = (now_s - second) * 1e6
+            if common != last:
+                written, last = _written(*common), common
+            lines.append(_LINE % (date, fraction_us, request_id, written, ms, us, answer_bytes))
+        self._second, self._date = second, date
+        return b"".join(lines)

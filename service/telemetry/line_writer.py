@@ -3,6 +3,7 @@
 A collector that stands still leaves a full pipe, and a write into it would hold up every request.
 """
 
+import logging
 import os
 import select
 import threading
@@ -38,6 +39,7 @@ class LineWriter:
         self._pending: list[bytes] = []
         self._pending_bytes = 0
         self._lost = 0
+        self._sources: list[Callable[[], bytes]] = []
         self._is_awake = False
         self._wake = threading.Event()
         self._hurry = threading.Event()
@@ -73,6 +75,22 @@ class LineWriter:
             if not self._is_awake:
                 self._wake_thread()
 
+    def add_source(self, take: Callable[[], bytes]) -> None:
+        """Write what this returns, too, each time that the thread writes; see `wake`."""
+        self._sources.append(take)
+
+    def wake(self) -> None:
+        """Have the thread write within a moment."""
+        with self._adding:
+            self._wake_thread()
+
+    def note_lost(self) -> None:
+        """Count a line that a source had no room for."""
+        with self._adding:
+            self._lost += 1
+            if not self._is_awake:
+                self._wake_thread()
+
     def flush(self, limit_s: float) -> bool:
         """Wait until all is written, but no longer than that. Return whether it is."""
         self._hurry.set()
@@ -93,12 +111,13 @@ class LineWriter:
             self._wake.wait()
             self._hurry.wait(_SOON_S)
             self._wake.clear()
+            # Once, and what comes meanwhile the next time: under load a line always comes, and each
+            # round takes the GIL from the event loop.
             with self._writing:
-                while data := self._taken():
-                    self._write_all(data)
+                self._write_all(self._taken())
             with self._adding:
                 # What came since was not told to wake anything.
-                if not self._pending and not self._rest:
+                if not (self._pending or self._lost or self._rest or self._wake.is_set()):
                     self._is_awake = False
                     self._done.set()
                 else:
@@ -110,7 +129,15 @@ class LineWriter:
             lines, self._pending, self._pending_bytes = self._pending, [], 0
             lost, self._lost = self._lost, 0
         rest, self._rest = self._rest, b""
-        return b"".join([rest, *lines, self._lost_line(lost) if lost else b""])
+        return b"".join([rest, *lines, *self._told(), self._lost_line(lost) if lost else b""])
+
+    def _told(self) -> list[bytes]:
+        """Return what the sources have."""
+        try:
+            return [source() for source in self._sources]
+        except Exception:  # a crash barrier: every other line needs this thread
+            logging.getLogger(__name__).exception("lines could not be made")
+            return []
 
     def _write_now(self, line: bytes) -> bytes:
         """Write what there is room for; return the rest."""

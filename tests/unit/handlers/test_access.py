@@ -1,6 +1,6 @@
 """Requests over HTTP in the access log, whichever way they are answered."""
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import structlog
@@ -69,3 +69,46 @@ async def test_what_a_caller_writes_into_a_path_is_in_no_line(path: str) -> None
     [line] = await lines_of(("GET", path))
     assert line["path"] in {None, "/things/{name}"}
     assert "geheim" not in str(line)
+
+
+class Connection:
+    """Takes answers whole where it can, else by messages."""
+
+    def __init__(self, *, is_whole: bool) -> None:
+        self._is_whole = is_whole
+        self.sent = 0
+
+    def take_body(self) -> bytes:
+        """Return a body."""
+        return b"{}"
+
+    def try_answer(self, *_: object) -> bool:
+        """Take it, or leave it to messages."""
+        self.sent += self._is_whole
+        return self._is_whole
+
+    async def send(self, _message: object) -> None:
+        """Take a part."""
+        self.sent += 1
+
+
+@pytest.mark.parametrize(("is_whole", "sent"), [(True, 1), (False, 2)])
+async def test_an_answer_that_is_sent_whole_is_noted_once(is_whole: bool, sent: int) -> None:  # noqa: FBT001
+    """Also where the connection leaves it to messages, because its reader is slow."""
+    connection = Connection(is_whole=is_whole)
+    direct = direct_answers(Any, Full(), found, BODY_BYTES)
+    app = AccessLogged(direct, AccessLog(None), direct.route_of)
+    scope = {
+        "type": "http",
+        "path": "/predict",
+        "method": "POST",
+        "state": {},
+        "headers": [(b"content-length", b"2"), (b"x-request-id", b"a-1")],
+    }
+    with structlog.testing.capture_logs() as lines:
+        await app(scope, cast("Any", None), connection.send)
+    [line] = noted(lines)
+    assert connection.sent == sent
+    assert (line["status"], line["path"], line["request_id"]) == (503, "/predict", "a-1")
+    assert (line["model"], line["version"]) == ("m", "7")
+    assert line["bytes"] > 0
