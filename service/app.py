@@ -11,6 +11,7 @@ import structlog
 from litestar import Litestar
 from litestar.di import Provide
 from litestar.exceptions import HTTPException
+from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp
 
 from service.access.gate import Gate
@@ -33,6 +34,7 @@ from service.handlers.inference import server as inference_server
 from service.handlers.inference.direct import DirectInference
 from service.handlers.openapi import page
 from service.handlers.openapi.document import Documents
+from service.handlers.permissions import permissions_of
 from service.handlers.predictions import predict
 from service.handlers.predictions.direct import DirectPredictions
 from service.handlers.request_id import RequestIds
@@ -113,38 +115,40 @@ def create_app(deployments: Deployments | None = None) -> Litestar:
             gc.set_threshold(*_COLLECT_AFTER)
             yield
 
+    route_handlers: list[HTTPRouteHandler] = [
+        predict.predict,
+        invocations.invocations,
+        probes.ping,
+        probes.version,
+        inference_server.server_metadata,
+        inference_server.server_live,
+        inference_server.server_ready,
+        inference_server.repository_index,
+        inference_server.repository_change,
+        inference_models.model_metadata,
+        inference_models.model_ready,
+        inference_models.model_config,
+        inference_models.model_statistics,
+        infer.infer,
+        health.live,
+        health.health,
+        health.model_health,
+        metrics.metrics,
+        models.models,
+        info.info,
+        changes.reload_model,
+        changes.pin_methods,
+        changes.pin,
+        changes.unpin,
+        journal.journal_entries,
+        page.openapi_document,
+        page.docs,
+        page.docs_file,
+        *([webhooks.mlflow_webhook] if service.webhook_secret else []),
+    ]
+    permission_of = permissions_of(route_handlers) if gate.wants_keys else None
     app = Litestar(
-        route_handlers=[
-            predict.predict,
-            invocations.invocations,
-            probes.ping,
-            probes.version,
-            inference_server.server_metadata,
-            inference_server.server_live,
-            inference_server.server_ready,
-            inference_server.repository_index,
-            inference_server.repository_change,
-            inference_models.model_metadata,
-            inference_models.model_ready,
-            inference_models.model_config,
-            inference_models.model_statistics,
-            infer.infer,
-            health.live,
-            health.health,
-            health.model_health,
-            metrics.metrics,
-            models.models,
-            info.info,
-            changes.reload_model,
-            changes.pin_methods,
-            changes.pin,
-            changes.unpin,
-            journal.journal_entries,
-            page.openapi_document,
-            page.docs,
-            page.docs_file,
-            *([webhooks.mlflow_webhook] if service.webhook_secret else []),
-        ],
+        route_handlers=route_handlers,
         lifespan=[lifespan],
         dependencies={
             "dataplane": _given(dataplane),
@@ -154,7 +158,7 @@ def create_app(deployments: Deployments | None = None) -> Litestar:
             "deployment": Provide(models.chosen_deployment, sync_to_thread=False),
             "compression": _given(compression),
             "deliveries": _given(Deliveries(service.webhook_secret)),
-            "documents": _given(Documents(deployments)),
+            "documents": _given(Documents(deployments, permission_of)),
             "page_files": _given(page.PageFiles()),
         },
         exception_handlers={

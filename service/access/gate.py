@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from hashlib import sha256
 from time import time
 
 from service.access.authenticator import Authenticator
@@ -14,7 +13,7 @@ AUTHORIZATION = b"authorization"
 _BEARER = b"bearer "
 _LONGEST_BYTES = 16_384
 """Longer credentials are not looked at."""
-_REMEMBERED = 4_096
+_REMEMBERED = 1_024
 """So many bearers are remembered; only those whom a source knows, so that no flood fills it."""
 _HOW = "send a key as 'Authorization: Bearer ...'"
 
@@ -33,7 +32,11 @@ class Gate:
         self._sources = sources
         self._failed = FailedAttempts()
         self._known: dict[bytes, Principal] = {}
-        """Bearers by the digest of what they send: neither it nor its time tells of a key."""
+        """Bearers by what they send.
+
+        A dictionary compares it with a key only where all 64 bits of a hash are the same, which is
+        keyed anew in each process: the time of a look-up tells nothing of what is in it.
+        """
         self._forgotten = 0
 
     @property
@@ -87,7 +90,7 @@ class Gate:
         """
         if credentials is None or len(credentials) > _LONGEST_BYTES:
             return None
-        found = self._known.get(sha256(credentials).digest())
+        found = self._known.get(credentials)
         if found is None or found.expires_at is None or time() < found.expires_at:
             return found
         return None
@@ -119,14 +122,14 @@ class Gate:
                 return None
             # What a source said before it changed may be wrong by now.
             if forgotten == self._forgotten:
-                self._remember(sha256(credentials).digest(), found)
+                self._remember(credentials, found)
             return found
         return None
 
-    def _remember(self, digest: bytes, principal: Principal) -> None:
+    def _remember(self, credentials: bytes, principal: Principal) -> None:
         if len(self._known) >= _REMEMBERED:
             del self._known[next(iter(self._known))]
-        self._known[digest] = principal
+        self._known[credentials] = principal
 
 
 def no_key() -> UnauthorizedError:

@@ -1,13 +1,14 @@
 """What each protocol adds its calls to: an OpenAPI document, and the models that it is about."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import msgspec
 
+from service.access.principal import Permission
 from service.contracts.contract import Contract
 from service.contracts.json_schema import Schema
 from service.handlers.deadline import HEADER
@@ -69,6 +70,12 @@ BINARY: dict[str, Any] = {}
 VERSION_HEADERS = headers("x-model-name", "x-model-version")
 
 
+NO_KEY = "Without a key, or with one that is not known"
+OTHER_KEY = "With a key that has no scope for the call, or is not for the model"
+PermissionOf = Callable[[str, str], Permission]
+"""Returns what a call wants of its caller, by its path and its method."""
+
+
 class Serving(NamedTuple):
     """What a version is, as far as its callers see it.
 
@@ -119,7 +126,16 @@ class Description:
     and no part holds the interpreter for long.
     """
 
-    def __init__(self, *, token_wanted: bool = False, takes_webhooks: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        token_wanted: bool = False,
+        takes_webhooks: bool = False,
+        permission_of: PermissionOf | None = None,
+    ) -> None:
+        self._permission_of = permission_of
+        self.keys_wanted = permission_of is not None
+        """Whether calls want a key, but for those that are open."""
         self.token_wanted = token_wanted
         """Whether the calls of operators want the ADMIN_TOKEN."""
         self.takes_webhooks = takes_webhooks
@@ -129,7 +145,9 @@ class Description:
         self.examples: dict[str, msgspec.Raw] = {}
 
     def add(self, path: str, method: str, operation: Operation) -> None:
-        """Add a call."""
+        """Add a call, with the key that it wants where keys are wanted."""
+        if self._permission_of is not None:
+            operation = _keyed(operation, self._permission_of(path, method))
         self.paths.setdefault(path, {})[method] = _written(operation)
 
     def schema(self, name: str, schema: Schema) -> Schema:
@@ -173,6 +191,20 @@ class Description:
 
 def _written(part: dict[str, Any]) -> msgspec.Raw:
     return msgspec.Raw(msgspec.json.encode(part))
+
+
+def _keyed(operation: Operation, permission: Permission) -> Operation:
+    """Return a call with the key that it wants, and what it answers without one."""
+    if permission is Permission.OPEN:
+        return operation
+    if permission is Permission.HEALTH:
+        return {**operation, "security": [{}, {"token": []}]}
+    denied = {
+        "401": {"description": NO_KEY, "headers": headers("www-authenticate")},
+        "403": {"description": OTHER_KEY, "headers": headers("www-authenticate")},
+    }
+    responses = {**denied, **operation.get("responses", {})}
+    return {**operation, "security": [{"token": []}], "responses": responses}
 
 
 def headers_of_fault(status: HTTPStatus) -> dict[str, Any]:

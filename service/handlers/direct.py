@@ -180,8 +180,9 @@ class DirectAnswers:
         chunks = await _read(receive) if whole is None else [whole]
         if chunks is None:
             return
-        # The body may have taken long: another deployment may have this name by now.
-        deployment = self._find(asked.name) or deployment
+        # The body may have taken long: another deployment may have this name by now. Not another
+        # name, should the default be another one: the caller may not use that.
+        deployment = self._find(deployment.name) or deployment
         named = bind_request_id(scope, head)
         try:
             request, timeout_s = asked.protocol.request(head, chunks, deployment)

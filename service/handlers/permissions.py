@@ -1,9 +1,12 @@
 """What each call wants of its caller, in whichever protocol, and which models its caller sees."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
-from service.access.principal import NOBODY, Principal
+from litestar.handlers import HTTPRouteHandler
+
+from service.access.principal import NOBODY, Permission, Principal
 from service.core.errors import NoDefaultModelError, PermissionDeniedError, UnknownModelError
 from service.core.text import NAME_CHARACTERS, presentable
 from service.deployment import Deployment
@@ -12,6 +15,28 @@ from service.deployments import Deployments
 PERMISSION: Final = "permission"
 """The option of a route that says what it wants; one without it wants the scope `admin`."""
 _STATE = "principal"
+
+
+def permissions_of(handlers: Iterable[HTTPRouteHandler]) -> Callable[[str, str], Permission]:
+    """Return what tells by path and method what a call of these handlers wants.
+
+    A path may have the name of a model where the route has a parameter.
+    """
+    known = [
+        (re.compile("[^/]+".join(map(re.escape, re.split(r"{[^}]*}", path)))), handler)
+        for handler in handlers
+        for path in handler.paths
+    ]
+
+    def permission_of(path: str, method: str) -> Permission:
+        found: Permission = next(
+            handler.opt.get(PERMISSION, Permission.ADMIN)
+            for pattern, handler in known
+            if method.upper() in handler.http_methods and pattern.fullmatch(path)
+        )
+        return found
+
+    return permission_of
 
 
 def bind_principal(scope: Any, principal: Principal) -> None:

@@ -9,6 +9,7 @@ import anyio
 import anyio.to_thread
 import msgspec
 
+from service.access.principal import EVERYONE, Principal
 from service.core.version_names import VersionNames
 from service.deployment import Deployment
 from service.deployments import Deployments
@@ -18,11 +19,13 @@ from service.handlers.description import (
     PARAMETERS,
     Described,
     Description,
+    PermissionOf,
     Serving,
     words_for,
 )
 from service.handlers.inference import described as inference
 from service.handlers.openapi import described as own
+from service.handlers.permissions import visible
 from service.handlers.predictions import described as predictions
 from service.handlers.scoring import described as scoring
 
@@ -35,6 +38,8 @@ PARTS: tuple[Callable[[Description, Sequence[Described]], None], ...] = (
 )
 """What adds each protocol's calls: a new one is named here."""
 
+_MOST_KEPT = 16
+"""So many documents are kept, each for the keys of some models."""
 _TITLE = "mlflow-hotswap"
 _ABOUT = """Serves what the MLflow registry promotes.
 
@@ -67,41 +72,61 @@ class Documents:
     time, and nothing else waits for it.
     """
 
-    def __init__(self, deployments: Deployments) -> None:
+    def __init__(self, deployments: Deployments, permission_of: PermissionOf | None = None) -> None:
+        """`permission_of` is there where keys are wanted."""
         self._deployments = deployments
-        self._about: tuple[Described, ...] | None = None
-        self._written = Written(b"", "", {})
+        self._permission_of = permission_of
+        self._kept: dict[frozenset[str] | None, tuple[tuple[Described, ...], Written]] = {}
+        """What was written last, by the models that a caller may use, and what it was about."""
         self._one_at_a_time = anyio.Lock()
 
-    async def current(self) -> Written:
-        """Return the document of what serves now."""
-        about = self._look()
-        if about == self._about:
-            return self._written
+    async def current(self, caller: Principal = EVERYONE) -> Written:
+        """Return the document of what serves now, as far as a caller may use it."""
+        kept = self._kept.get(caller.models)
+        if kept is not None and kept[0] == self._look(caller):
+            return kept[1]
         async with self._one_at_a_time:
-            about = self._look()
-            if about != self._about:
-                token_wanted = bool(self._deployments.settings.service.admin_token)
-                hooks = bool(self._deployments.settings.service.webhook_secret)
-                self._written = await anyio.to_thread.run_sync(
-                    lambda: write(about, token_wanted=token_wanted, hooks=hooks)
+            about = self._look(caller)
+            kept = self._kept.get(caller.models)
+            if kept is not None and kept[0] == about:
+                return kept[1]
+            service = self._deployments.settings.service
+            written = await anyio.to_thread.run_sync(
+                lambda: write(
+                    about,
+                    token_wanted=bool(service.admin_token),
+                    hooks=bool(service.webhook_secret),
+                    permission_of=self._permission_of,
                 )
-                self._about = about
-        return self._written
+            )
+            self._kept.pop(caller.models, None)
+            if len(self._kept) >= _MOST_KEPT:
+                del self._kept[next(iter(self._kept))]
+            self._kept[caller.models] = about, written
+        return written
 
-    def _look(self) -> tuple[Described, ...]:
+    def _look(self, caller: Principal) -> tuple[Described, ...]:
         """Return what serves now, in one step of the event loop."""
         default = self._deployments.find("")
-        words = words_for(self._deployments)
+        shown = visible(self._deployments, caller)
+        words = words_for(shown)
         return tuple(
             Described(name, words[name], one is default, _serving(one))
-            for name, one in self._deployments.items()
+            for name, one in shown.items()
         )
 
 
-def write(models: Sequence[Described], *, token_wanted: bool, hooks: bool) -> Written:
+def write(
+    models: Sequence[Described],
+    *,
+    token_wanted: bool,
+    hooks: bool,
+    permission_of: PermissionOf | None = None,
+) -> Written:
     """Return the document about these models."""
-    document = Description(token_wanted=token_wanted, takes_webhooks=hooks)
+    document = Description(
+        token_wanted=token_wanted, takes_webhooks=hooks, permission_of=permission_of
+    )
     for describe in PARTS:
         describe(document, models)
     body = b"".join(_written(_head(models), document))
@@ -160,8 +185,9 @@ def _written(head: dict[str, Any], document: Description) -> Iterator[bytes]:
     yield b',"parameters":' + msgspec.json.encode(PARAMETERS)
     yield b',"examples":'
     yield from _object(document.examples)
-    schemes = {"token": {"type": "http", "scheme": "bearer", "description": "The ADMIN_TOKEN"}}
-    if document.token_wanted:
+    told = "A key of this service" if document.keys_wanted else "The ADMIN_TOKEN"
+    schemes = {"token": {"type": "http", "scheme": "bearer", "description": told}}
+    if document.keys_wanted or document.token_wanted:
         yield b',"securitySchemes":' + msgspec.json.encode(schemes)
     yield b"}}"
 

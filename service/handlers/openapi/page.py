@@ -13,7 +13,7 @@ from litestar.params import FromPath
 from service.access.principal import Permission
 from service.handlers.answer import Answer
 from service.handlers.openapi.document import Documents
-from service.handlers.permissions import PERMISSION
+from service.handlers.permissions import PERMISSION, principal_in
 
 DOCUMENT_PATH = "/schema/openapi.json"
 PAGE_PATH = "/docs"
@@ -68,7 +68,7 @@ async def openapi_document(
     request: Request[Any, Any, Any], documents: NamedDependency[Documents]
 ) -> Response[Any]:
     """Answer with the OpenAPI document of what serves now."""
-    written = await documents.current()
+    written = await documents.current(principal_in(request.scope))
     return _answer(request, written.body, written.etag, "application/json", dict(written.headers))
 
 

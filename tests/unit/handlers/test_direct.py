@@ -5,6 +5,8 @@ from typing import Any, cast
 
 import pytest
 
+from service.access.gate import Gate
+from service.access.principal import Principal, Scope
 from service.core.errors import OverloadedError
 from service.core.versions import ModelVersion
 from service.serving.routes import Routes
@@ -33,6 +35,8 @@ class Full:
 
 class Deployed:
     """A deployment with nothing behind it."""
+
+    name = "m"
 
     def __init__(self) -> None:
         self.routes = Routes()
@@ -120,3 +124,40 @@ async def test_a_host_that_may_not_call_is_left_to_the_guard(host: bytes) -> Non
             # A direct answer was tried, and its error is for the framework to answer. What comes
             # twice is never usual.
             assert ("direct_error" in passed[-1]) is (is_direct and headers is hosts)
+
+
+async def test_a_key_for_the_default_model_is_not_for_the_next_default() -> None:
+    """Which model is the default may change while a body arrives; the one that was asked answers."""
+    known = Principal(name="k", scopes=frozenset({Scope.PREDICT}), models=frozenset({"m"}))
+    gate = Gate((), wants_keys=True)
+    gate._remember(b"Bearer k", known)
+    other = Deployed()
+    other.name = "other"
+    deployments = {"": Deployed(), "m": Deployed(), "other": other}
+    asked: list[str] = []
+
+    class Noting(Free):
+        async def infer(self, deployment: Any, *_: object) -> Any:
+            asked.append(deployment.name)
+            raise LookupError
+
+    async def receive() -> Any:
+        deployments[""] = other
+        return {"type": "http.request", "body": b"{}", "more_body": False}
+
+    async def framework(*_: Any) -> None:
+        pass
+
+    app = direct_answers(framework, Noting(), deployments.get, BODY_BYTES, gate=gate)
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"2")]
+    for _ in range(2):
+        scope = {
+            "type": "http",
+            "path": "/predict",
+            "method": "POST",
+            "headers": [*headers, (b"authorization", b"Bearer k")],
+            "state": {},
+        }
+        await app(cast("Any", scope), receive, cast("Any", not_called))
+    # The second one is for a model that the key is not for.
+    assert asked == ["m"]

@@ -11,11 +11,14 @@ from service.deployments import Deployments
 from service.handlers.description import Described
 from service.handlers.openapi.document import write
 from service.handlers.openapi.page import PAGE_PATH
+from service.handlers.permissions import permissions_of
 from service.settings.environment import load_settings
 from tests.unit.handlers.openapi.test_document import serving
 
 NOT_DESCRIBED = {f"{PAGE_PATH}/{{}}"}
 """What the page loads is nobody's to call."""
+NONE, MAYBE, ONE = '"none"', '[{}, {"token": []}]', '[{"token": []}]'
+"""What a call says of the key that it wants."""
 
 
 def test_every_route_is_described(tmp_path: Path) -> None:
@@ -37,3 +40,32 @@ def test_every_route_is_described(tmp_path: Path) -> None:
         for method in item
     }
     assert {call for call in routes if call[0] not in NOT_DESCRIBED} == described
+
+
+def test_each_call_says_which_key_it_wants(tmp_path: Path) -> None:
+    """Where keys are wanted: none for what is open, none or any for health, else one."""
+    settings = load_settings({"CACHE_DIR": str(tmp_path), "WEBHOOK_SECRET": "s" * 32})
+    routes = [
+        route for route in create_app(Deployments(settings)).routes if isinstance(route, HTTPRoute)
+    ]
+    permission_of = permissions_of(handler for route in routes for handler in route.route_handlers)
+    model = Described("a b/{", "m", is_default=True, serving=serving())
+    written = write([model], token_wanted=False, hooks=True, permission_of=permission_of)
+    document = json.loads(written.body)
+    assert "token" in document["components"]["securitySchemes"]
+    wanting: dict[str, set[str]] = {}
+    for path, item in document["paths"].items():
+        for operation in item.values():
+            wants = json.dumps(operation.get("security", "none"))
+            wanting.setdefault(wants, set()).add(path)
+            if wants == ONE:
+                assert {"401", "403"} <= set(operation["responses"])
+    assert wanting[NONE] == {
+        "/docs",
+        "/health/live",
+        "/ping",
+        "/v2/health/live",
+        "/webhooks/mlflow",
+    }
+    assert wanting[MAYBE] == {"/health", "/health/ready", "/v2/health/ready"}
+    assert {"/predict", "/invocations", "/metrics", "/models", "/model/pin"} <= wanting[ONE]
