@@ -127,7 +127,7 @@ async def test_a_host_that_may_not_call_is_left_to_the_guard(host: bytes) -> Non
 
 
 async def test_a_key_for_the_default_model_is_not_for_the_next_default() -> None:
-    """Which model is the default may change while a body arrives; the one that was asked answers."""
+    """The default may change while a body arrives: the model that was asked answers."""
     known = Principal(name="k", scopes=frozenset({Scope.PREDICT}), models=frozenset({"m"}))
     gate = Gate((), wants_keys=True)
     gate._remember(b"Bearer k", known)
@@ -137,8 +137,8 @@ async def test_a_key_for_the_default_model_is_not_for_the_next_default() -> None
     asked: list[str] = []
 
     class Noting(Free):
-        async def infer(self, deployment: Any, *_: object) -> Any:
-            asked.append(deployment.name)
+        async def infer(self, *request: object) -> Any:
+            asked.append(cast("Any", request[0]).name)
             raise LookupError
 
     async def receive() -> Any:
