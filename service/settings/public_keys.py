@@ -97,9 +97,9 @@ def read_public_key(content: bytes, name: str) -> PublicKey:
 def _read(file: Path) -> PublicKey:
     if file.exists() and not file.is_file():
         # A pipe would be waited for, for ever.
-        raise SettingsError(f"{show(str(file))} is no regular file")
+        raise SettingsError(f"{show(file.name)} is no regular file")
     with file.open("rb") as opened:
         content = opened.read(_MOST_BYTES + 1)
     if len(content) > _MOST_BYTES:
-        raise SettingsError(f"{show(str(file))} is no key: it has more than {_MOST_BYTES} bytes")
+        raise SettingsError(f"{show(file.name)} is no key: it has more than {_MOST_BYTES} bytes")
     return read_public_key(content, file.name)

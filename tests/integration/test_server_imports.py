@@ -10,13 +10,16 @@ HEAVY = (
     "grpc",
     "llvmlite",
     "mlflow",
+    "model_signing",
     "onnxruntime",
     "pandas",
     "pyarrow",
     "scipy",
+    "sigstore",
     "skops",
     "sklearn",
     "treelite",
+    "tuf",
 )
 MAKE = """
 import sys

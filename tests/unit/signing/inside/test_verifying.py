@@ -315,6 +315,20 @@ def test_what_the_signer_saw_of_such_a_note_need_not_be_there(
     assert verdict(root, signer.trusted).signed_by
 
 
+def test_a_signature_hides_no_code(signed: Path, signer: Signer, tmp_path: Path) -> None:
+    """What lies there unsigned as `model.sig` is a signature, if not the one that is good."""
+    good = tmp_path / "good.sig"
+    shutil.copy(signed / "model.sig", good)
+    copied = shutil.copytree(signed, tmp_path / "second" / "fetched")
+    (signed / "model.sig").write_text("import os")
+    version = stored(signed, signed.parent / "version")
+    refusal = verify(request_for(version, signer.trusted, good)).refusal
+    assert refusal.startswith("model.sig is not signed, and is not what the name says")
+    rewrite(copied / "model.sig", _another_payload)
+    version = stored(copied, copied.parent / "version")
+    assert verify(request_for(version, signer.trusted, good)).signed_by
+
+
 def test_the_first_good_one_of_several_signatures_counts(
     signed: Path, signer: Signer, other: Signer, tmp_path: Path
 ) -> None:
