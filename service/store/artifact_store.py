@@ -5,6 +5,7 @@ Below the cache folder:
     versions/<key>/model/         the artifacts, read-only
     versions/<key>/manifest.json  every file of them
     versions/<key>/version.json   the ModelVersion, and the manifest's digest
+    versions/<key>/model.sig      its signature, where it was fetched after the artifacts
     compiled/<key>/               what was compiled of it, which goes when it does
     tmp/<key>...                  what is being fetched or removed
     locks/<key>.lock              held while that version's folders are changed

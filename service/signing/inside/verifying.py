@@ -90,7 +90,7 @@ def _verify_one(
         is_clients_note=lambda: _is_clients_note(root / CLIENTS_NOTE, request),
     )
     if differs:
-        raise _NotSignedError(f"{differs} (by {key.shown})")
+        raise _NotSignedError(f"{differs}; the signature is of {key.shown}")
     return key
 
 
