@@ -327,3 +327,25 @@ async def test_an_rpc_for_predictions_wants_the_model_and_has_metrics_and_a_dead
             found = await status_of(rpc.call(channel, message, service.keys["predicts"]))
             assert found == "DEADLINE_EXCEEDED"
             assert await count(service, "refused") == 1
+
+
+async def test_no_metadata_lets_a_wrong_key_in(rpcs: list[Rpc], tmp_path: Path) -> None:
+    """Twice, beside a right one, under another name, as bytes, without its scheme."""
+    async with keyed(tmp_path) as service, calling(service) as channel:
+        infer = channel.unary_unary(f"/{rpcs[0].service}/ModelInfer")
+        message = infer_message({"a": [1.0]}, raw=True, model_name=MODEL)
+        right = service.bearer("predicts")["authorization"]
+        for metadata in (
+            (("authorization", right), ("authorization", right)),
+            (("authorization", "Bearer wrong"), ("authorization", right)),
+            (("authorization", right), ("authorization", "Bearer wrong")),
+            (("authorization-bin", right.encode()),),
+            (("x-authorization", right),),
+            (("authorization", service.keys["predicts"]),),
+            (("authorization", f"{right},"),),
+            (("authorization", ""),),
+        ):
+            found = await status_of(infer(message, metadata=metadata, timeout=10))
+            assert (metadata, found) == (metadata, "UNAUTHENTICATED")
+        lower = (("authorization", right.replace("Bearer", "bearer")),)
+        assert await status_of(infer(message, metadata=lower, timeout=10)) == "OK"
