@@ -211,7 +211,8 @@ async def test_every_way_to_a_prediction_has_metrics_and_a_deadline(
                 authorization=header,
                 x_request_timeout_ms=str(LIMIT_MS),
             )
-            assert answer.status_code == 504, f"{route} has no deadline"
+            # 503 where it is told from its head that it would come too late.
+            assert answer.status_code in {503, 504}, f"{route} has no deadline: {answer.text}"
             assert await count(service, "refused") == before + 1, f"{route} is not counted"
 
 
@@ -325,7 +326,7 @@ async def test_an_rpc_for_predictions_wants_the_model_and_has_metrics_and_a_dead
             late.parameters["timeout"].int64_param = LIMIT_MS * 1_000
             message = late.SerializeToString()
             found = await status_of(rpc.call(channel, message, service.keys["predicts"]))
-            assert found == "DEADLINE_EXCEEDED"
+            assert found in {"DEADLINE_EXCEEDED", "UNAVAILABLE"}
             assert await count(service, "refused") == 1
 
 
