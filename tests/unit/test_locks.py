@@ -13,6 +13,10 @@ GROUPS = PROJECT["dependency-groups"]
 RUNS = PROJECT["project"]["dependencies"] + PROJECT["project"]["optional-dependencies"]["compiled"]
 WANTED = {
     "requirements.lock": RUNS + GROUPS["build"],
+    # What the Dockerfile installs has every extra.
+    "requirements-image.lock": RUNS
+    + GROUPS["build"]
+    + [entry for extra in PROJECT["project"]["optional-dependencies"].values() for entry in extra],
     "requirements-dev.lock": RUNS
     + GROUPS["build"]
     + [entry for entry in GROUPS["dev"] if isinstance(entry, str)],
@@ -46,10 +50,11 @@ def test_the_build_backend_is_a_requirement_that_is_locked() -> None:
     assert set(PROJECT["build-system"]["requires"]) <= set(GROUPS["build"])
 
 
-def test_both_locks_agree() -> None:
-    """Developing changes no version that runs."""
-    developed = pins("requirements-dev.lock")
-    assert {name: developed.get(name) for name in pins("requirements.lock")} == pins(
+@pytest.mark.parametrize("lock", sorted(WANTED.keys() - {"requirements.lock"}))
+def test_all_locks_agree(lock: str) -> None:
+    """Neither developing nor an image changes a version that runs."""
+    larger = pins(lock)
+    assert {name: larger.get(name) for name in pins("requirements.lock")} == pins(
         "requirements.lock"
     )
 
