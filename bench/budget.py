@@ -38,6 +38,7 @@ from service.processes.launch import preload
 from service.serving.batching.batcher import Batcher, BatchSettings
 from service.serving.dataplane import DataPlane, EncodedAnswer
 from service.serving.routes import Routes
+from service.serving.turns import Turns
 from service.settings.service import ServiceSettings
 from service.store.mlmodel import read_mlmodel
 from service.telemetry.observer import NULL_OBSERVER, Observer
@@ -154,6 +155,7 @@ async def _route_ms(body: bytes) -> float:
         2**20,
         HostNames("127.0.0.1").may_call,
         Gate((), wants_keys=False),
+        Turns(),
     )
     headers = [
         *((b"host", b"127.0.0.1:8000"), (b"content-type", b"application/json")),

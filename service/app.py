@@ -47,6 +47,7 @@ from service.processes.own_memory import hide_memory
 from service.processes.single_process import hold_listener
 from service.registry.webhook import Deliveries
 from service.serving.dataplane import DataPlane
+from service.serving.turns import Turns
 from service.settings.environment import load_settings, read_dotenv
 from service.settings.errors import SettingsError
 from service.settings.exported import read_exported
@@ -65,6 +66,9 @@ _COLLECT_AFTER = (20_000, 20, 100)
 
 class OtherTransport(Protocol):
     """What serves the same deployments beside HTTP."""
+
+    most_connections: int
+    """How many may be open, 0 for any number; to be set before it runs."""
 
     def running(self, grace_s: float) -> AbstractAsyncContextManager[None]:
         """Serve meanwhile, and then let calls under way be answered, for so long."""
@@ -91,13 +95,14 @@ def create_app(deployments: Deployments | None = None) -> Litestar:
     if caution := require_writable(service.cache_dir):
         structlog.get_logger(__name__).warning("CACHE_DIR is not safe", reason=caution)
     dataplane = DataPlane(service.raw_body_bytes, service.max_body_bytes)
+    turns = Turns()
     compression = Compression(service.max_body_bytes)
     access = _access_log() if service.access_log else None
     certificates, gate = open_certificates(service), open_gate(service)
     tracer = None if deployments.exports is None else deployments.exports.requests
     calls = None
     if service.grpc_port:
-        calls = _grpc_server(deployments, dataplane, gate, access, certificates, tracer)
+        calls = _grpc_server(deployments, dataplane, turns, gate, access, certificates, tracer)
 
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
@@ -186,6 +191,7 @@ def create_app(deployments: Deployments | None = None) -> Litestar:
         service.max_body_bytes,
         host_names.may_call,
         gate,
+        turns,
     )
     outer: ASGIApp = direct
     if service.cors_origins:
@@ -233,6 +239,7 @@ def open_certificates(service: ServiceSettings) -> Certificates | None:
 def _grpc_server(
     deployments: Deployments,
     dataplane: DataPlane,
+    turns: Turns,
     gate: Gate,
     access: AccessLog | None,
     certificates: Certificates | None,
@@ -241,7 +248,7 @@ def _grpc_server(
     from service.handlers.grpc.server import GrpcServer  # noqa: PLC0415 - an extra, which few want
 
     service = deployments.settings.service
-    return GrpcServer(deployments, dataplane, service, gate, access, certificates, tracer)
+    return GrpcServer(deployments, dataplane, turns, service, gate, access, certificates, tracer)
 
 
 def _deployments_or_exit() -> Deployments:

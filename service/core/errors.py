@@ -23,6 +23,8 @@ class ServiceError(Exception):
 
     answered_by: ModelVersion | None = None
     """The version that was to answer the request which failed, where one was."""
+    is_ours: ClassVar[bool] = False
+    """Whether its sentence is made of our own words and numbers alone, and shown as it is."""
     is_observed = False
     """Whether a deployment's observer was told of the request which met it."""
 
@@ -288,6 +290,7 @@ class OverloadedError(ServiceError):
     """
 
     code = "overloaded"
+    is_ours = True
 
     def __init__(
         self, message: str, retry_after_s: float = 1.0, reason: str = "overloaded"

@@ -33,6 +33,8 @@ from service.handlers.security_headers import EVERY_ANSWER
 from service.serving.dataplane import DataPlane, EncodedAnswer
 from service.serving.interface import EncodedRequest
 from service.serving.named_version import is_served
+from service.serving.refusal_pace import RefusalPace
+from service.serving.turns import Turns
 
 MOST_DIGITS = 15
 """A number of more digits is none that a body could have."""
@@ -102,10 +104,13 @@ class DirectAnswers:
         max_body_bytes: int,
         may_call: Callable[[bytes], bool],
         gate: Gate,
+        turns: Turns,
     ) -> None:
         self._app = app
         self._wants_keys = gate.wants_keys
         self._known = gate.known
+        self._turns = turns
+        self._refusals = RefusalPace()
         self._paths = PredictPaths(protocols)
         self._read = _READ.union(*(protocol.headers for protocol in protocols))
         self._find = find
@@ -132,6 +137,32 @@ class DirectAnswers:
         if asked is None or deployment is None:
             # The handler says which models there are.
             return self._app(scope, receive, send)
+        if not self._turns.has_turn(asked.name):
+            return self._in_turn(asked, deployment, scope, receive, send)
+        return self._begin(asked, deployment, scope, receive, send)
+
+    async def _in_turn(
+        self,
+        asked: Asked[DirectProtocol],
+        deployment: Deployment,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+    ) -> None:
+        """Begin behind those for other models that came later."""
+        await self._turns.turn(asked.name)
+        deployment = self._find(asked.name) or deployment
+        await self._begin(asked, deployment, scope, receive, send)
+
+    def _begin(
+        self,
+        asked: Asked[DirectProtocol],
+        deployment: Deployment,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+    ) -> Awaitable[None]:
+        """Answer a request for a model, or pass it on, with the error that it met if any."""
         headers: Headers = scope["headers"]  # type: ignore[assignment]
         head = dict(headers)
         if self._wants_keys and not self._is_permitted(head, deployment):
@@ -234,6 +265,7 @@ class DirectAnswers:
         self, asked: Asked[DirectProtocol], error: OverloadedError, scope: Scope, send: Send
     ) -> None:
         """Answer a request that is one too many, for less than the framework takes."""
+        await self._refusals.wait(asked.name)
         await _send(asked.protocol.refusal(error), bind_request_id(scope), send)
 
     async def _pass_on(

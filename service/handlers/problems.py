@@ -111,7 +111,10 @@ def answer_of(error: ServiceError) -> Answer:
     note(error, status)
     headers = headers_of(error, status)
     title = _TITLES.get(type(error), "The service failed")
-    return problem(status, TYPE_PREFIX + error.code, title, str(error), error.extras(), headers)
+    return problem(
+        *(status, TYPE_PREFIX + error.code, title, str(error), error.extras(), headers),
+        is_ours=error.is_ours,
+    )
 
 
 def status_of(error: ServiceError) -> HTTPStatus:
@@ -122,14 +125,15 @@ def status_of(error: ServiceError) -> HTTPStatus:
 def note(error: ServiceError, status: HTTPStatus) -> None:
     """Log what an error has that its caller must not see."""
     version = error.answered_by
+    if isinstance(error, _NOT_LOGGED):
+        # Thousands of them come in a second where a line for each would be the next overload.
+        _log.debug("request refused", reason=str(error), version=version and version.version)
+        return
     log = _log.bind(model=version.name, version=version.version) if version else _log
     if isinstance(error, errors.ModelFailedError):
         log.error("model raised", reason=str(error), exception=error.detail)
     elif isinstance(error, errors.ChildLostError):
         log.error("request lost its workers", last_lines=error.last_lines)
-    elif isinstance(error, _NOT_LOGGED):
-        # Thousands of them come in a second where a line for each would be the next overload.
-        log.debug("request refused", reason=str(error))
     elif status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         log.warning("request failed", code=error.code, reason=str(error))
 
@@ -218,14 +222,19 @@ def problem(
     detail: str,
     extras: dict[str, Any],
     headers: dict[str, str],
+    *,
+    is_ours: bool = False,
 ) -> Answer:
     """Build a problem details answer (RFC 9457, section 3).
 
-    Its texts may be those of a model or of the caller: they are cut, and hold no credentials.
+    Unless they are ours alone, its texts may be a model's or the caller's: they are cut, and hold
+    no credentials.
     """
-    shown = {
-        key: presentable(value, ANSWER_CHARACTERS) if isinstance(value, str) else value
-        for key, value in {"detail": detail, **extras}.items()
-    }
+    shown: dict[str, Any] = {"detail": detail, **extras}
+    if not is_ours:
+        shown = {
+            key: presentable(value, ANSWER_CHARACTERS) if isinstance(value, str) else value
+            for key, value in shown.items()
+        }
     document = {"type": kind, "title": title, "status": int(status), **shown}
     return Answer.of(int(status), MEDIA_TYPE, msgspec.json.encode(document), headers)

@@ -9,6 +9,7 @@ from service.handlers.direct import DirectAnswers
 from service.handlers.inference.direct import DirectInference
 from service.handlers.predictions.direct import DirectPredictions
 from service.handlers.scoring.direct import DirectScoring
+from service.serving.turns import Turns
 
 
 def direct_answers(
@@ -29,4 +30,5 @@ def direct_answers(
         max_body_bytes,
         may_call,
         gate or Gate((), wants_keys=False),
+        Turns(),
     )

@@ -9,6 +9,7 @@ import grpc
 from service.access.gate import Gate
 from service.core.errors import UnknownModelError
 from service.handlers.grpc.server import GrpcServer
+from service.serving.turns import Turns
 from service.settings.service import ServiceSettings
 from service.telemetry.access_log import AccessLog
 from tests.support.served_version import Deployed
@@ -65,7 +66,7 @@ async def grpc_serving(
     service = ServiceSettings(grpc_port=free_port(), **settings)
     deployments: Any = OneDeployment(deployed, service)
     server = GrpcServer(
-        deployments, deployed.plane, service, gate or Gate((), wants_keys=False), access
+        deployments, deployed.plane, Turns(), service, gate or Gate((), wants_keys=False), access
     )
     address = f"127.0.0.1:{service.grpc_port}"
     async with server.running(5.0):

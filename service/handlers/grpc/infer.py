@@ -8,7 +8,12 @@ from service.access.principal import Permission, Principal
 from service.codecs.catalog import INFERENCE_MESSAGES
 from service.codecs.inference.message import read_head
 from service.codecs.inference.timeout import timeout_s_of
-from service.core.errors import AnswerTooLargeError, ServiceError, ShuttingDownError
+from service.core.errors import (
+    AnswerTooLargeError,
+    OverloadedError,
+    ServiceError,
+    ShuttingDownError,
+)
 from service.core.protocols import WireProtocol
 from service.deployments import Deployments
 from service.handlers.deadline import deadline_in
@@ -21,6 +26,8 @@ from service.handlers.inference.addressed import served
 from service.handlers.permissions import chosen
 from service.serving.dataplane import DataPlane
 from service.serving.interface import EncodedRequest
+from service.serving.refusal_pace import RefusalPace
+from service.serving.turns import Turns
 
 PERMISSION = Permission.PREDICT
 
@@ -37,6 +44,7 @@ class Infer:
         deployments: Deployments,
         dataplane: DataPlane,
         callers: Callers,
+        turns: Turns,
         arrivals: Arrivals,
         most_bytes: int,
     ) -> None:
@@ -44,6 +52,8 @@ class Infer:
         self._deployments = deployments
         self._dataplane = dataplane
         self._callers = callers
+        self._turns = turns
+        self._refusals = RefusalPace()
         self._arrivals = arrivals
         self._most_bytes = most_bytes
         self._open = 0
@@ -82,6 +92,8 @@ class Infer:
     async def _answer(self, message: bytes, caller: Principal, context: Context) -> bytes:
         head = read_head(message)
         deployment = chosen(self._deployments, caller, head.model)
+        if not self._turns.has_turn(deployment.name):
+            await self._turns.turn(deployment.name)
         dataplane, wire, wanted = self._dataplane, WireProtocol.GRPC, head.version
         try:
             model = served(deployment, wanted)
@@ -93,6 +105,8 @@ class Infer:
             answer = await dataplane.infer(deployment, wire, request, None, deadline_s, wanted)
         except ServiceError as error:
             dataplane.note_failed(deployment, wire, error)
+            if isinstance(error, OverloadedError):
+                await self._refusals.wait(deployment.name)
             raise
         if len(answer.body) > self._most_bytes:
             raise AnswerTooLargeError(

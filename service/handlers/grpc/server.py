@@ -28,6 +28,7 @@ from service.handlers.grpc.infer import PERMISSION as INFER
 from service.handlers.grpc.infer import Infer
 from service.handlers.grpc.tracing import traced
 from service.serving.dataplane import DataPlane
+from service.serving.turns import Turns
 from service.settings.service import ServiceSettings
 from service.telemetry.access_log import AccessLog
 from service.telemetry.tracing.request_trace import RequestTracer
@@ -75,12 +76,14 @@ class GrpcServer:
         self,
         deployments: Deployments,
         dataplane: DataPlane,
+        turns: Turns,
         service: ServiceSettings,
         gate: Gate,
         access: AccessLog | None = None,
         certificates: Certificates | None = None,
         tracer: RequestTracer | None = None,
     ) -> None:
+        self.most_connections = 0
         self._service = service
         self._certificates = certificates
         self._access = access
@@ -89,7 +92,9 @@ class GrpcServer:
         most_slow = max(1, service.max_bodies_bytes // self._most_bytes)
         self._arrivals = Arrivals(service.body_timeout_s, most_slow)
         self._callers = Callers(gate)
-        self._infer = Infer(deployments, dataplane, self._callers, self._arrivals, self._most_bytes)
+        self._infer = Infer(
+            deployments, dataplane, self._callers, turns, self._arrivals, self._most_bytes
+        )
         self._calls = Calls(deployments)
         self._health = Health(deployments, frozenset({"", _PROTOCOL.full_name}))
         self._server: grpc.aio.Server | None = None
@@ -143,7 +148,7 @@ class GrpcServer:
 
     def _options(self) -> list[tuple[str, Any]]:
         service = self._service
-        return [
+        options: list[tuple[str, Any]] = [
             # Another program's port is an error, not one to share.
             ("grpc.so_reuseport", 0),
             ("grpc.max_receive_message_length", self._most_bytes),
@@ -152,6 +157,10 @@ class GrpcServer:
             ("grpc.server_handshake_timeout_ms", int(service.head_timeout_s * _MILLISECONDS)),
             ("grpc.max_connection_idle_ms", _IDLE_S * _MILLISECONDS),
         ]
+        if self.most_connections:
+            # What is beyond is closed as soon as it is accepted.
+            options.append(("grpc.max_allowed_incoming_connections", self.most_connections))
+        return options
 
     def _register(self, server: grpc.aio.Server) -> None:
         calls, health, callers = self._calls, self._health, self._callers

@@ -47,7 +47,7 @@ def answer_of(error: ServiceError) -> Answer:
     """Return the answer to one of our own errors; what no caller must see goes into the log."""
     status = status_of(error)
     note(error, status)
-    return _fault(status, str(error), headers_of(error, status))
+    return _fault(status, str(error), headers_of(error, status), is_ours=error.is_ours)
 
 
 def answer_http_error(request: Request[Any, Any, Any], error: HTTPException) -> Response[Any]:
@@ -75,8 +75,11 @@ FAULTS: dict[int | type[Exception], Any] = {
 """What answers the errors of each call of the protocol."""
 
 
-def _fault(status: HTTPStatus, message: str, headers: dict[str, str]) -> Answer:
-    """Build an error's answer; its sentence may have a model's texts, or the caller's."""
-    body = msgspec.json.encode(InferenceFault(presentable(message, ANSWER_CHARACTERS)))
+def _fault(
+    status: HTTPStatus, message: str, headers: dict[str, str], *, is_ours: bool = False
+) -> Answer:
+    """Build an error's answer; unless it is ours, its sentence may be a model's or the caller's."""
+    shown = message if is_ours else presentable(message, ANSWER_CHARACTERS)
+    body = msgspec.json.encode(InferenceFault(shown))
     # Clients read `error` only if the content type is exactly this.
     return Answer.of(int(status), "application/json", body, headers)

@@ -56,7 +56,7 @@ def answer_of(error: ServiceError) -> Answer:
     """Return the answer to one of our own errors; what no caller must see goes into the log."""
     status, code, message = _as_mlflow(error)
     note(error, STATUS_BY_ERROR.get(type(error), status))
-    return _fault(status, code, message, headers_of(error, status))
+    return _fault(status, code, message, headers_of(error, status), is_ours=error.is_ours)
 
 
 def answer_http_error(request: Request[Any, Any, Any], error: HTTPException) -> Response[Any]:
@@ -101,8 +101,11 @@ def _as_mlflow(error: ServiceError) -> tuple[HTTPStatus, str, str]:
     return status, _CODES.get(status, _OTHER), message
 
 
-def _fault(status: HTTPStatus, code: str, message: str, headers: dict[str, str]) -> Answer:
-    message = presentable(message, ANSWER_CHARACTERS)
+def _fault(
+    status: HTTPStatus, code: str, message: str, headers: dict[str, str], *, is_ours: bool = False
+) -> Answer:
+    if not is_ours:
+        message = presentable(message, ANSWER_CHARACTERS)
     if status is HTTPStatus.UNSUPPORTED_MEDIA_TYPE:
         return Answer.of(int(status), "text/plain", message.encode(), headers)
     body = msgspec.json.encode(ScoringFault(code, message))

@@ -1,5 +1,6 @@
 """What is refused for overload is answered from its head."""
 
+import asyncio
 import json
 from typing import Any, cast
 
@@ -10,6 +11,7 @@ from service.access.principal import Principal, Scope
 from service.core.errors import OverloadedError
 from service.core.versions import ModelVersion
 from service.serving.routes import Routes
+from service.serving.turns import TOGETHER
 from service.telemetry.observer import NULL_OBSERVER, Observer
 from tests.support.direct_answers import direct_answers
 
@@ -36,11 +38,36 @@ class Full:
 class Deployed:
     """A deployment with nothing behind it."""
 
-    name = "m"
-
-    def __init__(self) -> None:
+    def __init__(self, name: str = "m") -> None:
+        self.name = name
         self.routes = Routes()
         self.observer: Observer = NULL_OBSERVER
+
+
+class Free:
+    """A data plane that takes everything, and is not to be asked for an answer."""
+
+    def refusal(self, *_: object) -> None:
+        """Let it in."""
+
+    async def infer(self, *request: object) -> Any:
+        """Tell that it was asked."""
+        raise LookupError(request)
+
+    def note_failed(self, *_: object) -> None:
+        """Note nothing."""
+
+
+class Noting(Free):
+    """A data plane that takes everything, and notes which model was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    async def infer(self, *request: Any) -> Any:
+        """Note it."""
+        self.asked.append(request[0].name)
+        raise LookupError
 
 
 def found(_name: str) -> Deployed:
@@ -79,20 +106,6 @@ async def test_a_refused_body_is_never_read(kind: bytes) -> None:
     assert problem["type"] == "urn:mlflow-hotswap:overloaded"
     assert problem["retry_after_s"] == 2.2
     assert full.asked == [(BODY_BYTES, None)]
-
-
-class Free:
-    """A data plane that takes everything, and is not to be asked for an answer."""
-
-    def refusal(self, *_: object) -> None:
-        """Let it in."""
-
-    async def infer(self, *request: object) -> Any:
-        """Tell that it was asked."""
-        raise LookupError(request)
-
-    def note_failed(self, *_: object) -> None:
-        """Note nothing."""
 
 
 @pytest.mark.parametrize("host", [b"", b"evil.example", b"localhost, evil.example"])
@@ -161,3 +174,38 @@ async def test_a_key_for_the_default_model_is_not_for_the_next_default() -> None
         await app(cast("Any", scope), receive, cast("Any", not_called))
     # The second one is for a model that the key is not for.
     assert asked == ["m"]
+
+
+async def test_a_model_that_is_flooded_lets_another_ones_requests_pass() -> None:
+    """A thousand of its own wait, and what comes for the other one is behind a few of them."""
+    noting = Noting()
+
+    async def framework(*_: Any) -> None:
+        """Answer what the direct way met."""
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": b"{}", "more_body": False}
+
+    app = direct_answers(framework, noting, Deployed, BODY_BYTES)
+
+    async def ask(name: str) -> None:
+        scope = {
+            "type": "http",
+            "path": f"/models/{name}/predict",
+            "method": "POST",
+            "headers": [(b"content-type", b"application/json"), (b"content-length", b"2")],
+            "state": {},
+        }
+        await app(cast("Any", scope), receive, cast("Any", not_called))
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(ask("calm"))
+        for _ in range(1_000):
+            group.create_task(ask("flooded"))
+        await asyncio.sleep(0)
+        for _ in range(10):
+            before = len(noting.asked)
+            await group.create_task(ask("calm"))
+            assert noting.asked[before:].index("calm") <= 2 * TOGETHER
+        assert len(noting.asked) < 1_000
+    assert noting.asked.count("flooded") == 1_000
