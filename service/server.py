@@ -111,6 +111,8 @@ def serve(
         signal.signal(signal.SIGHUP, lambda *_: deployments.read_again())
     limits, backlog = _limits(settings, descriptors)
     certificates = app.state.certificates
+    if app.state.grpc:
+        app.state.grpc.most_connections = limits.max_connections
     # Callers can connect already; they are answered as soon as the loop runs.
     structlog.get_logger(__name__).info(
         "listening",
@@ -155,7 +157,9 @@ def _limits(settings: Settings, descriptors: int | None) -> tuple[WireLimits, in
     """Return what connections may take, and how many may wait to be accepted."""
     service = settings.service
     workers = sum(workers or MOST_OWN_WORKERS for workers in settings.workers)
-    connections, backlog = connections_for(descriptors, workers, service.max_connections)
+    connections, backlog = connections_for(
+        descriptors, workers, service.max_connections, transports=2 if service.grpc_port else 1
+    )
     if connections < service.max_connections:
         structlog.get_logger(__name__).warning(
             "MAX_CONNECTIONS is more than the limit of descriptors allows",

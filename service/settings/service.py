@@ -69,8 +69,8 @@ class ServiceSettings(msgspec.Struct, frozen=True, kw_only=True):
     are then refused (503). At least MAX_BODY_BYTES."""
 
     max_connections: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
-    """Connections that are kept open; 0 for 10,000 at most, and never more than the limit of
-    descriptors allows."""
+    """Connections that are kept open, by HTTP and as many by gRPC; 0 for 10,000 at most, and never
+    more than the limit of descriptors allows."""
 
     head_timeout_s: Seconds = 10.0
     """Seconds that the head of a request may take to arrive; then 408."""

@@ -38,15 +38,18 @@ def raise_descriptor_limit() -> int | None:
     return _MOST_RAISED if soft == resource.RLIM_INFINITY else soft
 
 
-def connections_for(descriptors: int | None, workers: int, wanted: int) -> tuple[int, int]:
+def connections_for(
+    descriptors: int | None, workers: int, wanted: int, *, transports: int = 1
+) -> tuple[int, int]:
     """Return how many connections there may be, and how many may wait to be accepted.
 
-    `wanted` is MAX_CONNECTIONS, 0 where it is not set. What children need is never given away.
+    `wanted` is MAX_CONNECTIONS, 0 where it is not set. What children need is never given away. Of
+    several transports each may have so many.
     """
     if descriptors is None:
         return wanted or _MOST_CONNECTIONS, _MOST_BACKLOG
     kept = _FOR_SERVICE + _FOR_WORKER * workers * _LOADED_VERSIONS + SPARE_CONNECTIONS
     room = max(descriptors - kept, _LEAST_CONNECTIONS)
     backlog = min(_MOST_BACKLOG, max(room // _BACKLOG_SHARE, 4))
-    room = max(room - backlog, _LEAST_CONNECTIONS)
+    room = max((room - backlog) // transports, _LEAST_CONNECTIONS)
     return min(wanted or _MOST_CONNECTIONS, room), backlog

@@ -4,6 +4,7 @@ import contextlib
 import json
 import socket
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import BinaryIO
 
@@ -12,7 +13,7 @@ import pytest
 
 from tests.support import followed
 from tests.support.followed import ALIAS
-from tools.mlflow_server import MlflowServer
+from tools.mlflow_server import MlflowServer, free_port
 from tools.running_service import RunningService
 
 BODY_BYTES = 33_554_432
@@ -20,6 +21,7 @@ BODIES = 50
 MAX_BODIES_BYTES = 100_000_000
 DESCRIPTORS = 128
 WAITING = 3
+IDLE, CALLERS = 1_000, 8
 HEAD = b"POST /predict HTTP/1.1\r\nhost: t\r\ncontent-type: %b\r\ncontent-length: %d\r\n\r\n"
 JSON, PLAIN = b"application/json", b"application/json; charset=utf-8"
 
@@ -172,14 +174,35 @@ def answer(answers: BinaryIO) -> tuple[int, bytes]:
     return status, answers.read(length)
 
 
+def test_a_thousand_idle_connections(service: RunningService) -> None:
+    """Half of them have asked before: no request beside them fails, and none of them is ended."""
+    with contextlib.ExitStack() as idle:
+        held = []
+        for number in range(IDLE):
+            held.append(idle.enter_context(connect(service, NEXT if number % 2 else b"")))
+            if number % 2:
+                assert held[-1].recv(65_536).startswith(b"HTTP/1.1 200")
+        with ThreadPoolExecutor(CALLERS) as callers:
+            answers = callers.map(lambda _: service.predict({"a": 1.0}).status_code, range(500))
+            assert set(answers) == {200}
+        for one in held:
+            one.setblocking(False)  # noqa: FBT003 - its only form
+            with pytest.raises(BlockingIOError):
+                one.recv(1)
+
+
 def test_few_descriptors(promoted: str, mlflow_server: MlflowServer, tmp_path: Path) -> None:
-    """Idle connections take none of those that a new worker and a promotion need."""
+    """Idle connections, by HTTP and gRPC, take none that a new worker and a promotion need."""
     mlflow_server.set_alias(promoted, ALIAS, 1)
-    limited = ("-c", _LIMITED)
+    limited, port = ("-c", _LIMITED), free_port()
     with (
-        followed.serving(tmp_path, mlflow_server.uri, promoted, command=limited) as service,
+        followed.serving(
+            tmp_path, mlflow_server.uri, promoted, command=limited, grpc_port=port
+        ) as service,
         contextlib.ExitStack() as idle,
     ):
+        for _ in range(2 * DESCRIPTORS):
+            idle.enter_context(socket.create_connection(("127.0.0.1", port), 20))
         open_idle(service, idle, 2 * DESCRIPTORS)
         assert service.get("/health").status_code == 200
         first = service.worker_pids()
