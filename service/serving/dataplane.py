@@ -2,9 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
-from typing import Protocol, cast, overload
+from typing import Any, Protocol, cast, overload
 
 import anyio.to_thread
 import msgspec
@@ -40,6 +40,8 @@ from service.workers.messages import RawReply
 
 _LIST_VALUE_BYTES = 8
 """What a value of a list counts for in a queue's bytes."""
+_UNCOUNTED_BYTES = 8_192
+"""Smaller bodies are let in however much is held, as connections let them in."""
 EXPANSION = 8
 """How many times MAX_BODY_BYTES a body may have once it is decoded."""
 
@@ -98,8 +100,14 @@ class TypedAnswer(msgspec.Struct, frozen=True):
 class DataPlane:
     """What every protocol calls, for whichever deployment's versions."""
 
-    def __init__(self, raw_body_bytes: int, max_body_bytes: int) -> None:
+    def __init__(
+        self, raw_body_bytes: int, max_body_bytes: int, max_bodies_bytes: int = 2**28
+    ) -> None:
+        """Hold `max_bodies_bytes` of bodies together at most, whichever models and protocols."""
         self._limits = BodyLimits(raw_body_bytes, EXPANSION * max_body_bytes)
+        self._most_bytes = max(max_bodies_bytes, max_body_bytes)
+        self.held_bytes = 0
+        """The bytes of all bodies that are answered now, small ones apart."""
         self._encoding = CapacityLimiter(2)
 
     def refusal(
@@ -118,7 +126,9 @@ class DataPlane:
         if model is None:
             return None
         is_body = body_bytes > self._limits.raw_body_bytes
-        refusal = model.batcher.refusal(body_bytes, is_body=is_body, deadline_s=deadline_s)
+        refusal = self._too_much(body_bytes) if body_bytes > _UNCOUNTED_BYTES else None
+        if refusal is None:
+            refusal = model.batcher.refusal(body_bytes, is_body=is_body, deadline_s=deadline_s)
         if refusal is not None:
             refusal.answered_by = model.version
             trace = CURRENT.get()
@@ -207,7 +217,7 @@ class DataPlane:
                 if deadline_s is not None:
                     _check_deadline(deadline_s)
                 answer = await (
-                    self._answer_body(model, request, caller, deadline_s, trace)
+                    self._answer_encoded(model, request, caller, deadline_s, trace)
                     if isinstance(request, EncodedRequest)
                     else self._answer_call(model, request, caller, deadline_s, trace)
                 )
@@ -226,6 +236,39 @@ class DataPlane:
         took_s = time.perf_counter() - began_s
         deployment.observer.request_answered(version, protocol, answer.rows, took_s)
         return answer
+
+    def _too_much(self, body_bytes: int) -> OverloadedError | None:
+        """Say why no further body of this size may be held, None where it may."""
+        if self.held_bytes + body_bytes <= self._most_bytes:
+            return None
+        held = f"{self.held_bytes} bytes of bodies are held (MAX_BODIES_BYTES)"
+        return OverloadedError(f"too much is asked: {held}", 1.0, "service-bytes")
+
+    def _answer_encoded(
+        self,
+        model: LoadedModel,
+        request: EncodedRequest,
+        caller: Caller | None,
+        deadline_s: float | None,
+        trace: RequestTrace | None,
+    ) -> Coroutine[Any, Any, EncodedAnswer]:
+        """Return what answers a body: a small one is not counted in what is held."""
+        answer = self._answer_held if len(request.body) > _UNCOUNTED_BYTES else self._answer_body
+        return answer(model, request, caller, deadline_s, trace)
+
+    async def _answer_held(
+        self, model: LoadedModel, request: EncodedRequest, *how: Any
+    ) -> EncodedAnswer:
+        """Answer a body that counts."""
+        body_bytes = len(request.body)
+        refusal = self._too_much(body_bytes)
+        if refusal is not None:
+            raise refusal
+        self.held_bytes += body_bytes
+        try:
+            return await self._answer_body(model, request, *how)
+        finally:
+            self.held_bytes -= body_bytes
 
     async def _answer_body(
         self,

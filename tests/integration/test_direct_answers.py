@@ -1,11 +1,15 @@
 """The usual request's way and the handler's give the same, whatever is asked and goes wrong."""
 
+import contextlib
+import socket
+import time
 from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import pytest
 
+from tests.support.scrapes import read, total
 from tools import running_service
 from tools.mlflow_server import MlflowServer, unique_name
 from tools.running_service import RunningService
@@ -141,6 +145,35 @@ def test_a_request_that_gives_itself_no_time_is_told_so(service: RunningService)
         enough = service.post(path, body, headers={"x-request-timeout-ms": "60000"})
         assert enough.status_code == 200
         assert service.post(path, body, headers={"x-request-timeout-ms": "?"}).status_code == 400
+
+
+def test_a_body_that_comes_too_late_for_its_requests_own_time(service: RunningService) -> None:
+    """By each protocol: what is sent to its end after that is 504, and no worker is asked."""
+    before = _batches(service)
+    port = int(service.url.rpartition(":")[2])
+    bodies = {
+        "/predict": BODIES["one row"],
+        "/invocations": SPLIT % (b"3.5", b""),
+        "/v2/models/tiny/infer": TENSOR % (b"2.5", b""),
+    }
+    with contextlib.ExitStack() as open_ones:
+        slow = []
+        for path, body in bodies.items():
+            raw = open_ones.enter_context(socket.create_connection(("127.0.0.1", port), 20))
+            head = f"POST {path} HTTP/1.1\r\nhost: t\r\ncontent-type: application/json\r\n"
+            head += f"x-request-timeout-ms: 100\r\ncontent-length: {len(body)}\r\n\r\n"
+            raw.sendall(head.encode() + body[:5])
+            slow.append((raw, body))
+        # Their time is over then, whatever else happens.
+        time.sleep(0.15)
+        for raw, body in slow:
+            raw.sendall(body[5:])
+            assert raw.recv(65_536).startswith(b"HTTP/1.1 504")
+    assert _batches(service) == before
+
+
+def _batches(service: RunningService) -> float:
+    return total(read(service.get("/metrics").text), "hotswap_batches_total")
 
 
 @pytest.mark.parametrize(
