@@ -18,18 +18,20 @@ import structlog
 
 from service.core.text import NAME_CHARACTERS, presentable
 from service.telemetry.line_writer import LineWriter
+from service.telemetry.tracing.request_trace import CURRENT, RequestTrace
 
 _LOGGER = "access"
 _EVENT = "request"
 _LINE = (
     b'{"event":"' + _EVENT.encode() + b'","logger":"' + _LOGGER.encode() + b'","level":"info",'
-    b'"timestamp":"%b.%06dZ","request_id":"%b",%b,"ms":%d.%03d,"bytes":%d}\n'
+    b'"timestamp":"%b.%06dZ","request_id":"%b",%b,"ms":%d.%03d,"bytes":%d%b}\n'
 )
+_SPAN = b',"trace_id":"%032x","span_id":"%016x"'
 _KEPT = 4_096
 _MOST_NOTED = 16_384
 """The more requests are noted while the log's reader stands still; those beyond it are lost."""
 _Common = tuple[str, str | None, int | str, bytes | None, bytes | None]
-_Noted = tuple[float, _Common, bytes, float, int]
+_Noted = tuple[float, _Common, bytes, float, int, RequestTrace | None]
 
 
 def _fields(
@@ -89,7 +91,8 @@ class AccessLog:
         """Write a request's line.
 
         `path` is its route's, None where it has none; model and version are as in the answer's
-        headers; the id is one of letters, digits, `_`, `.` and `-`.
+        headers; the id is one of letters, digits, `_`, `.` and `-`. A request that is traced has
+        its span's ids, too.
         """
         if self._writer is None:
             fields = _fields(method, path, status, model, version)
@@ -112,6 +115,7 @@ class AccessLog:
                 request_id,
                 duration_s,
                 answer_bytes,
+                CURRENT.get(),
             )
         )
         if not self._is_told:
@@ -125,7 +129,7 @@ class AccessLog:
         take, second, date = self._noted.popleft, self._second, self._date
         lines, written, last = [], b"", None
         for _ in range(len(self._noted)):
-            now_s, common, request_id, duration_s, answer_bytes = take()
+            now_s, common, request_id, duration_s, answer_bytes, trace = take()
             if int(now_s) != second:
                 second = int(now_s)
                 date = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second)).encode()
@@ -134,6 +138,9 @@ class AccessLog:
             fraction_us = (now_s - second) * 1e6
             if common != last:
                 written, last = _written(*common), common
-            lines.append(_LINE % (date, fraction_us, request_id, written, ms, us, answer_bytes))
+            span = b"" if trace is None else _SPAN % (trace.trace_id, trace.span_id)
+            lines.append(
+                _LINE % (date, fraction_us, request_id, written, ms, us, answer_bytes, span)
+            )
         self._second, self._date = second, date
         return b"".join(lines)

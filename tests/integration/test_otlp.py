@@ -293,9 +293,16 @@ def test_lines_of_a_traced_request_name_its_trace(traced: Traced) -> None:
     body = {"instances": [{"a": -VALUE}]}
     assert traced.service.post("/predict", body, headers=traced.parent()).status_code == 500
     own = traced.spans(4)["POST /predict"]
-    lines = [line for line in traced.service.events() if line.get("trace_id") == own.trace]
-    assert lines
-    assert {line["span_id"] for line in lines} == {own.id}
+
+    def lines() -> list[dict[str, Any]]:
+        return [line for line in traced.service.events() if line.get("trace_id") == own.trace]
+
+    # The access log's comes a moment later.
+    traced.service.wait_until(
+        lambda: "request" in {line["event"] for line in lines()}, "the request's line is there"
+    )
+    assert len(lines()) > 1
+    assert {line["span_id"] for line in lines()} == {own.id}
 
 
 def test_the_metrics_are_those_of_a_scrape(traced: Traced) -> None:

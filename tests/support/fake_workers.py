@@ -76,6 +76,7 @@ class FakeWorker:
         async with self._one_after_the_other():
             self._workers.seen.append(rows)
             self._workers.params.append(call.params)
+            self._workers.calls.append(call)
             if KILLING in rows:
                 raise self._lost()
             took_s = await self._work(len(rows), timeout_s, hang=HANGING in rows)
@@ -189,6 +190,7 @@ class FakeWorkers:
         self._reload_s = reload_s
         self._make = make
         self.seen: list[list[float]] = []
+        self.calls: list[Call] = []
         """The rows of each call."""
         self.params: list[dict[str, Any] | None] = []
         """The params of each call."""

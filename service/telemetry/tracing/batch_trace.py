@@ -48,7 +48,7 @@ class BatchTrace:
             if trace.ended_s:
                 # It was not waited for.
                 continue
-            trace.ended()
+            trace.ended(now_s)
             step.began_s = now_s
             trace.steps.append(step)
 

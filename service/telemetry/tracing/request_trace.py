@@ -86,14 +86,13 @@ class RequestTrace:
     def step(self, name: str) -> None:
         """Note that a step begins, and that the one before ended."""
         now_s = time.perf_counter()
-        if self.steps and not self.steps[-1].ended_s:
-            self.steps[-1].ended_s = now_s
+        self.ended(now_s)
         self.steps.append(Step(name, now_s))
 
-    def ended(self) -> None:
-        """Note that the last step has ended, unless it had."""
+    def ended(self, at_s: float = 0.0) -> None:
+        """Note that the last step has ended, now unless said, and unless it had."""
         if self.steps and not self.steps[-1].ended_s:
-            self.steps[-1].ended_s = time.perf_counter()
+            self.steps[-1].ended_s = at_s or time.perf_counter()
 
     def answered(self, rows: int) -> None:
         """Note that its answer is made, and how many rows it has."""

@@ -12,6 +12,7 @@ import structlog
 
 from service.telemetry.access_log import AccessLog
 from service.telemetry.line_writer import LineWriter
+from service.telemetry.tracing.request_trace import CURRENT, RequestTrace
 
 REQUEST: dict[str, Any] = {
     "method": "POST",
@@ -111,3 +112,16 @@ def test_the_level_that_is_logged_counts(monkeypatch: pytest.MonkeyPatch) -> Non
     """It is of level info, as LOG_LEVEL has it."""
     monkeypatch.setattr(logging.getLogger("access"), "level", logging.WARNING)
     assert not AccessLog(None).is_on
+
+
+def test_a_request_that_is_traced_names_its_span(noted: Noted) -> None:
+    """As every other line of it does."""
+    bare = json.loads(noted())
+    trace = RequestTrace(7, 0, "")
+    token = CURRENT.set(trace)
+    try:
+        line = json.loads(noted())
+    finally:
+        CURRENT.reset(token)
+    ids = {"trace_id": f"{7:032x}", "span_id": f"{trace.span_id:016x}"}
+    assert line == {**bare, **ids}
