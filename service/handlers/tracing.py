@@ -16,6 +16,8 @@ _UNTRACED = frozenset(
 )
 """What asks there comes again and again, and nobody looks for it."""
 _FAILED = 500
+_OTHER = "HTTP"
+"""The name of a request without a route: its caller may have made its method up."""
 
 
 class TracedRequests:
@@ -63,7 +65,7 @@ class TracedRequests:
         route: str | None = scope.get("path_template")
         if route is None:
             route = self._route_of(path)
-        trace.name = f"{method} {route}" if route else method
+        trace.name = f"{method} {route}" if route else _OTHER
         trace.attributes = attributes = {
             "http.request.method": method,
             "url.path": path,

@@ -1,6 +1,7 @@
 """The spans of one traced request. They are made beside the event loop, in the export's thread."""
 
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
 
 from opentelemetry.sdk.resources import Resource
@@ -15,6 +16,9 @@ from service.telemetry.tracing.request_trace import RequestTrace, Step, new_span
 
 MODEL_NAME, MODEL_VERSION = "mlflow.model.name", "mlflow.model.version"
 ROWS, CODE = "hotswap.rows", "hotswap.code"
+_CALLERS = ("http.request.method", "url.path")
+"""What a caller may have written as it likes, a credential too."""
+_KEPT = 1_024
 _SAMPLED = TraceFlags(TraceFlags.SAMPLED)
 _UNSET, _ERROR = Status(StatusCode.UNSET), Status(StatusCode.ERROR)
 _NS = 1_000_000_000
@@ -94,13 +98,12 @@ class RequestSpans:
 
 
 def _attributes(trace: RequestTrace) -> dict[str, Any]:
-    # A path may be anything, a credential too.
-    attributes = {
-        name: presentable(value, NAME_CHARACTERS) if isinstance(value, str) else value
-        for name, value in trace.attributes.items()
-    }
+    attributes = dict(trace.attributes)
+    for name in _CALLERS:
+        if name in attributes:
+            attributes[name] = _shown(attributes[name])
     if trace.version is not None:
-        attributes[MODEL_NAME] = presentable(trace.version.name, NAME_CHARACTERS)
+        attributes[MODEL_NAME] = _shown(trace.version.name)
         attributes[MODEL_VERSION] = trace.version.version
     if trace.rows:
         attributes[ROWS] = trace.rows
@@ -109,6 +112,12 @@ def _attributes(trace: RequestTrace) -> dict[str, Any]:
     if trace.is_failed and ERROR_TYPE not in attributes:
         attributes[ERROR_TYPE] = trace.error
     return attributes
+
+
+@lru_cache(_KEPT)
+def _shown(text: str) -> str:
+    """Return a text cut and without credentials. To look for them takes as long as a span."""
+    return presentable(text, NAME_CHARACTERS)
 
 
 def _span_context(trace_id: int, span_id: int, states: TraceState | None) -> SpanContext:
