@@ -110,15 +110,15 @@ def test_what_mlflow_itself_fails_over_is_the_callers_fault(doubling: Any, body:
 @pytest.mark.parametrize(
     "body",
     [
-        {"dataframe_records": [{f"a{n}": 1} for n in range(20_000)]},
-        {"dataframe_split": {"index": [0] * 20_000, "columns": [0] * 20_000, "data": 1}},
-        {"dataframe_split": {"data": [[0] * 20_000, *([[]] * 20_000)]}},
-        {"dataframe_split": {"data": [{f"a{n}": 1} for n in range(20_000)]}},
-        {"dataframe_records": [[0] * 20_000, *([[]] * 20_000)]},
-        {"inputs": [{f"a{n}": 1} for n in range(20_000)]},
-        {"inputs": {"a": [0] * 20_000, **{f"a{n}": 1 for n in range(20_000)}}},
-        {"inputs": {f"a{n}": {f"b{n}": 1} for n in range(20_000)}},
-        {"instances": [{f"a{n}": 1} for n in range(20_000)]},
+        {"dataframe_records": [{f"a{n}": 1} for n in range(4_000)]},
+        {"dataframe_split": {"index": [0] * 4_000, "columns": [0] * 4_000, "data": 1}},
+        {"dataframe_split": {"data": [[0] * 4_000, *([[]] * 4_000)]}},
+        {"dataframe_split": {"data": [{f"a{n}": 1} for n in range(4_000)]}},
+        {"dataframe_records": [[0] * 4_000, *([[]] * 4_000)]},
+        {"inputs": [{f"a{n}": 1} for n in range(4_000)]},
+        {"inputs": {"a": [0] * 4_000, **{f"a{n}": 1 for n in range(4_000)}}},
+        {"inputs": {f"a{n}": {f"b{n}": 1} for n in range(4_000)}},
+        {"instances": [{f"a{n}": 1} for n in range(4_000)]},
     ],
 )
 def test_a_frame_that_is_much_larger_than_its_body_is_refused(doubling: Any, body: Any) -> None:
@@ -130,17 +130,40 @@ def test_a_frame_that_is_much_larger_than_its_body_is_refused(doubling: Any, bod
 @pytest.mark.parametrize(
     "table",
     [
-        ",".join(["a"] * 20_000) + "\n1" * 20_000,
-        '"a\n",' + ",".join(["a"] * 20_000) + "\n1" * 20_000,
-        "\r \r" + ",".join(["a"] * 20_000) + "\r1" * 20_000,
-        "a\n" + ",".join(["1"] * 20_000) + "\n1" * 20_000,
-        '"' + "x" * 200_000 + '"' + ",a" * 20_000 + "\n1" * 20_000,
+        ",".join(["a"] * 4_000) + "\n1" * 4_000,
+        '"a\n",' + ",".join(["a"] * 4_000) + "\n1" * 4_000,
+        "\r \r" + ",".join(["a"] * 4_000) + "\r1" * 4_000,
+        "a\n" + ",".join(["1"] * 4_000) + "\n1" * 4_000,
+        '"' + "x" * 200_000 + '"' + ",a" * 4_000 + "\n1" * 4_000,
     ],
 )
 def test_a_table_whose_lines_lack_most_columns_is_refused(doubling: Any, table: str) -> None:
     """Each would be filled up."""
     with pytest.raises(BodyTooLargeError):
         scored(doubling, table.encode(), CSV)
+
+
+WIDE = [f"a{n}" for n in range(5_000)]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"dataframe_records": [dict.fromkeys(WIDE, 1)]},
+        {"instances": [dict.fromkeys(WIDE, 1)]},
+        {"instances": [{name: 1} for name in WIDE]},
+        {"inputs": {name: [1] for name in WIDE}},
+        {"dataframe_split": {"columns": WIDE, "data": [[1] * len(WIDE)]}},
+        {"dataframe_split": {"data": [dict.fromkeys(WIDE, 1)]}},
+        ",".join(WIDE) + "\n" + ",".join(["1"] * len(WIDE)),
+    ],
+)
+def test_a_frame_that_is_far_too_wide_is_refused(doubling: Any, body: Any) -> None:
+    """Each column costs so much that a body of some megabytes would hold a worker for minutes."""
+    kind = CSV if isinstance(body, str) else JSON
+    sent = body.encode() if isinstance(body, str) else body
+    with pytest.raises(BodyTooLargeError, match="the body has 5000 columns, and 4098 may be read"):
+        scored(doubling, sent, kind)
 
 
 def test_a_usual_table_is_not_refused_for_its_size(doubling: Any) -> None:
