@@ -20,6 +20,8 @@ class Answer:
         self.silent = threading.Event()
         """Set to say nothing at all, until the server ends."""
         self.seen: list[str] = []
+        self.heard: list[dict[str, str]] = []
+        """The headers of each request, with names in lower case."""
         self.choose: Callable[[str], tuple[int, bytes] | None] = lambda _: None
         """May give another status and body for a path."""
 
@@ -33,6 +35,7 @@ def serving(answer: Answer) -> Iterator[str]:
         def do_GET(self) -> None:
             """Answer any GET."""
             answer.seen.append(self.path)
+            answer.heard.append({name.lower(): value for name, value in self.headers.items()})
             if answer.silent.is_set():
                 ended.wait()
                 return
