@@ -17,7 +17,15 @@ def open_gate(service: ServiceSettings) -> Gate:
     sources: list[Authenticator] = []
     if service.api_keys_file:
         sources.append(ApiKeys(Path(service.api_keys_file)))
+    if service.oidc_issuer or service.oidc_jwks_file:
+        sources.append(_identity_provider(service))
     wants_keys = bool(sources)
     if service.admin_token:
         sources.append(AdminToken(service.admin_token))
     return Gate(sources, wants_keys=wants_keys)
+
+
+def _identity_provider(service: ServiceSettings) -> Authenticator:
+    from service.access.identity_provider import IdentityProvider  # noqa: PLC0415 - an extra
+
+    return IdentityProvider(service)

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 from dotenv import load_dotenv
 
+from service.settings.addresses import is_issuer
 from service.settings.deployment import POINTER, DeploymentSettings, disagreement
 from service.settings.errors import SettingsError
 from service.settings.models import read_models, read_models_file
@@ -71,14 +72,37 @@ def load_service_settings(environ: Mapping[str, str] | None = None) -> ServiceSe
     """
     env = os.environ if environ is None else environ
     service = ServiceSettings(**_values(ServiceSettings, env))
-    for name in ("admin_token", "api_keys_file"):
+    for name in ("admin_token", "api_keys_file", "oidc_issuer", "oidc_jwks_file"):
         if service.admin_open and getattr(service, name):
             raise SettingsError(
                 f"ADMIN_OPEN=true and {name.upper()} disagree: allowed is one of them"
             )
+    _check_oidc(service)
     if service.ssl_keyfile and not service.ssl_certfile:
         raise SettingsError("SSL_KEYFILE is set without SSL_CERTFILE: allowed are both, or neither")
     return service
+
+
+def _check_oidc(service: ServiceSettings) -> None:
+    """Look whether the settings of an identity provider fit each other. Raise SettingsError."""
+    if not service.oidc_issuer and not service.oidc_jwks_file:
+        for name in ("oidc_audience", "oidc_models_claim"):
+            if getattr(service, name):
+                raise SettingsError(
+                    f"{name.upper()} is set without OIDC_ISSUER or OIDC_JWKS_FILE: allowed is "
+                    "neither, or one of these as well"
+                )
+        return
+    if not service.oidc_audience.strip(", "):
+        raise SettingsError(
+            "OIDC_AUDIENCE is wanted with OIDC_ISSUER or OIDC_JWKS_FILE: without it a token for "
+            "any other service of the identity provider would do here"
+        )
+    if service.oidc_issuer and not is_issuer(service.oidc_issuer):
+        raise SettingsError(
+            f"{shown_setting('oidc_issuer', service.oidc_issuer)} is wrong: allowed is an https "
+            "address without a query, such as https://login.example.com/realm; http on loopback"
+        )
 
 
 def _followed(values: dict[str, Any]) -> DeploymentSettings:

@@ -14,6 +14,8 @@ from service.settings.texts import COMPAT, HOSTS, ORIGINS, SECRETS, TOKEN, VARIA
 
 _OF_GRPC = ("grpc", "grpc_health", "grpc_reflection")
 """Packages of the extra `grpc`."""
+_OF_OIDC = ("jwt", "cryptography")
+"""Packages of the extra `oidc`."""
 
 
 class ServiceSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -110,6 +112,25 @@ class ServiceSettings(msgspec.Struct, frozen=True, kw_only=True):
     """A file of keys, which `hotswap key new` makes: with it every call but a probe wants one, as
     `Authorization: Bearer ...`. It is read again when it changes."""
 
+    oidc_issuer: str = ""
+    """The identity provider whose tokens callers may send as keys, as its tokens name it (`iss`):
+    an https address. Its keys are fetched from there. It needs the extra `oidc`."""
+
+    oidc_jwks_file: str = ""
+    """The identity provider's public keys as a JSON Web Key Set, where they are not to be fetched;
+    it is read again when it changes. Without OIDC_ISSUER as well any `iss` will do."""
+
+    oidc_audience: str = ""
+    """What tokens have to be for (`aud`): one of these, separated by commas."""
+
+    oidc_scope_claim: str = "scope"
+    """The claim that has a token's scopes: `predict`, `read` and `admin`, each also as
+    `hotswap:predict`; `a.b` is the claim `b` in `a`."""
+
+    oidc_models_claim: str = ""
+    """The claim that has the names of the models a token may use, `*` for all; a token without it
+    may use none. Where this is not set every token may use every model."""
+
     admin_token: Annotated[str, Meta(pattern=TOKEN)] = ""
     """The bearer token that `/reload-model` and `/model/pin` want, wherever the call comes from:
     the short form of one key with the scope `admin`. Without it, and without API_KEYS_FILE, they
@@ -166,6 +187,12 @@ class ServiceSettings(msgspec.Struct, frozen=True, kw_only=True):
             raise SettingsError(
                 f"{shown_setting('worker_env', self.worker_env)} is wrong: allowed is any "
                 f"variable but {' and '.join(sorted(never))}, known to the server process alone"
+            )
+        if (self.oidc_issuer or self.oidc_jwks_file) and not all(map(find_spec, _OF_OIDC)):
+            name = "oidc_issuer" if self.oidc_issuer else "oidc_jwks_file"
+            raise SettingsError(
+                f"{shown_setting(name, getattr(self, name))} wants an extra that is not installed: "
+                "pip install 'mlflow-hotswap[oidc]'"
             )
         if self.grpc_port and not all(map(find_spec, _OF_GRPC)):
             raise SettingsError(
