@@ -95,9 +95,9 @@ def test_the_example_file_lists_every_variable_with_its_default() -> None:
     assert text.split("\n\n", 1)[1] == "\n\n".join(blocks) + "\n"
 
 
-def test_the_readme_table_has_every_setting() -> None:
-    """The README's table has a row for each variable: its name, default and meaning."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+def test_the_table_of_settings_has_every_setting() -> None:
+    """The table of docs/settings.md has a row for each variable: its name, default and meaning."""
+    text = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
     rows = [
         f"| `{name}` | {f'`{default}`' if default else ''} | {meaning} |"
         for name, (default, meaning) in documented().items()

@@ -13,9 +13,12 @@ from tools import running_service
 from tools.mlflow_server import MlflowServer, unique_name
 from tools.running_service import RunningService
 
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-CALLS = re.findall(r"<!-- test: (\d+) (.+?) -->\n```bash\n(.+?)\n```", README, re.DOTALL)
-SCRIPTS = re.findall(r"<!-- run: (.+?) -->\n```python\n(.+?)\n```", README, re.DOTALL)
+ROOT = Path(__file__).parents[2]
+PAGES = "\n".join(
+    page.read_text(encoding="utf-8") for page in (ROOT / "README.md", *ROOT.glob("docs/*.md"))
+)
+CALLS = re.findall(r"<!-- test: (\d+) (.+?) -->\n```bash\n(.+?)\n```", PAGES, re.DOTALL)
+SCRIPTS = re.findall(r"<!-- run: (.+?) -->\n```python\n(.+?)\n```", PAGES, re.DOTALL)
 ADDRESS = "http://127.0.0.1:8080"
 
 
@@ -23,7 +26,7 @@ ADDRESS = "http://127.0.0.1:8080"
 def service(
     mlflow_server: MlflowServer, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[RunningService]:
-    """Serve the demo's model, as the README has it."""
+    """Serve the demo's model, as the documents have it."""
     name = unique_name("readme")
     pipeline, inputs, _ = train(months=13, n_trees=5)
     with mlflow_server.active():
@@ -43,7 +46,7 @@ def service(
     CALLS,
     ids=[f"{status}-{index}" for index, (status, *_) in enumerate(CALLS)],
 )
-def test_the_readmes_curl_calls_answer_as_it_says(
+def test_the_documents_curl_calls_answer_as_it_says(
     service: RunningService, status: str, part: str, command: str
 ) -> None:
     """Each call gets the status and the part of an answer that stand above it."""
@@ -62,7 +65,7 @@ def test_the_readmes_curl_calls_answer_as_it_says(
 
 
 @pytest.mark.parametrize(("part", "script"), SCRIPTS)
-def test_the_readmes_scripts_print_what_they_say(
+def test_the_documents_scripts_print_what_they_say(
     service: RunningService, part: str, script: str
 ) -> None:
     """Each ends well, and prints the part that stands above it."""
@@ -79,16 +82,17 @@ def test_the_readmes_scripts_print_what_they_say(
     assert part in ended.stdout
 
 
-def test_the_readme_has_calls_to_test() -> None:
-    """The marks above its calls are still read."""
+def test_the_documents_have_calls_to_test() -> None:
+    """The marks above their calls are still read."""
     assert len(SCRIPTS) >= 1
     assert len(CALLS) >= 5
-    assert README.count("```bash\ncurl") == len(CALLS)
+    assert PAGES.count("```bash\ncurl") == len(CALLS)
 
 
 def test_the_readmes_answer_has_the_shape_of_a_real_one(service: RunningService) -> None:
     """The example of an answer has the fields that an answer has."""
-    [shown] = re.findall(r"```json\n(.+?)\n```", README, re.DOTALL)
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    [shown] = re.findall(r"```json\n(.+?)\n```", readme, re.DOTALL)
     command = CALLS[0][2].replace(ADDRESS, service.url)
     answer = subprocess.run(
         ["bash", "-c", command + " --noproxy '*'"],  # noqa: S607 - as above
