@@ -1,0 +1,42 @@
+"""Make pages of the documentation's site from what stands outside of docs/: a hook of mkdocs.
+
+The README is the first page, the changelog and CONTRIBUTING have pages too, and the decisions a
+list.
+"""
+
+import re
+from pathlib import Path
+from typing import Any
+
+from mkdocs.structure.files import File, Files
+
+_ROOT = Path(__file__).resolve().parents[1]
+_PAGES = {
+    "README.md": "index.md",
+    "CHANGELOG.md": "changelog.md",
+    "CONTRIBUTING.md": "contributing.md",
+}
+
+
+def on_files(files: Files, config: Any) -> Files:
+    """Add the pages, with links as the site has them."""
+    for source, page in _PAGES.items():
+        text = (_ROOT / source).read_text("utf-8")
+        files.append(File.generated(config, page, content=_with_links_of_the_site(text)))
+    titles = [_title(path) for path in sorted((_ROOT / "docs" / "decisions").glob("*.md"))]
+    listed = "\n".join(f"- [{title}]({name})" for name, title in titles)
+    text = f"# Decisions\n\nEach choice that may be undone one day, and why it is so.\n\n{listed}\n"
+    files.append(File.generated(config, "decisions/index.md", content=text))
+    return files
+
+
+def _with_links_of_the_site(text: str) -> str:
+    text = text.replace("](docs/decisions)", "](decisions/index.md)").replace("](docs/", "](")
+    for source, page in _PAGES.items():
+        text = text.replace(f"]({source})", f"]({page})")
+    return text
+
+
+def _title(path: Path) -> tuple[str, str]:
+    found = re.match(r"# (.+)", path.read_text("utf-8"))
+    return path.name, found[1] if found else path.stem
