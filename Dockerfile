@@ -6,7 +6,7 @@ WORKDIR /build
 RUN python -m venv --without-pip /opt/hotswap
 # Apart from the source: this layer stays as long as the lock does.
 COPY requirements-image.lock ./
-RUN python -m pip --python /opt/hotswap install --no-cache-dir --require-hashes -r requirements-image.lock
+RUN python -m pip --python /opt/hotswap install --no-cache-dir --no-deps --require-hashes -r requirements-image.lock
 COPY pyproject.toml README.md LICENSE ./
 COPY service ./service
 RUN python -m pip --python /opt/hotswap install --no-cache-dir --no-deps --no-build-isolation .
