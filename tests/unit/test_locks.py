@@ -6,8 +6,6 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from tools.lock_extras import with_extras
-
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 GROUPS = PROJECT["dependency-groups"]
@@ -71,12 +69,3 @@ def test_every_pin_has_hashes_and_no_address(lock: str) -> None:
         r"^(?=\w)", re.sub(r"^#.*\n", "", text, flags=re.MULTILINE), flags=re.MULTILINE
     )
     assert all("--hash=sha256:" in block for block in blocks if block.strip())
-
-
-def test_extras_that_packages_ask_each_other_for_are_pinned_beside_the_package() -> None:
-    """The same version and hashes, once more: pip asks for both."""
-    pin = "==2 ; x \\\n    --hash=sha256:1 \\\n    --hash=sha256:2\n"
-    lock = f"a==1 \\\n    --hash=sha256:0\nb{pin}c==3\n"
-    assert with_extras(lock, "b", "d,e") == lock.replace(f"b{pin}", f"b{pin}b[d,e]{pin}")
-    with pytest.raises(LookupError, match="f is not locked"):
-        with_extras(lock, "f", "g")
