@@ -178,6 +178,56 @@ def sign(uri: str, key: Path) -> None:
 
 
 @cli.command()
+@click.argument("uri")
+@click.argument("folder", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
+@click.option(
+    "--manifest",
+    "manifest_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Where to write the size and sha256 of every file, as JSON.",
+)
+def fetch(uri: str, folder: Path, manifest_file: Path | None) -> None:
+    """Bring the version that URI means now into DIR, for any server to load.
+
+    Its files are complete by the artifact store's listing, are signed where REQUIRE_SIGNED wants
+    it, and have not changed since. DIR is to be empty, or to have files of this version alone.
+    """
+    import anyio  # noqa: PLC0415 - see the module's docstring
+
+    from service.commands.fetch import fetch_version  # noqa: PLC0415 - the same
+    from service.core.errors import ServiceError  # noqa: PLC0415 - the same
+    from service.processes.own_memory import hide_memory  # noqa: PLC0415 - the same
+    from service.settings.environment import (  # noqa: PLC0415 - the same
+        load_settings,
+        read_dotenv,
+    )
+    from service.settings.errors import SettingsError  # noqa: PLC0415 - the same
+    from service.telemetry.logging import configure_logging  # noqa: PLC0415 - the same
+    from service.workers.variables import WorkerVariables  # noqa: PLC0415 - the same
+
+    try:
+        read_dotenv()
+        settings = load_settings()
+        configure_logging("error", settings.service.log_format)
+        hide_memory()
+        credentials = WorkerVariables(settings.service.worker_env).withhold()
+        said = anyio.run(
+            fetch_version,
+            settings.service,
+            settings.defaults,
+            uri,
+            folder.absolute(),
+            manifest_file,
+            credentials,
+        )
+    except SettingsError as error:
+        _end(str(error), WRONG_SETTING)
+    except ServiceError as error:
+        _end(f"not fetched: {error}", FAILED)
+    click.echo(said)
+
+
+@cli.command()
 @click.argument("version")
 @_model
 def pin(version: str, model: str) -> None:
