@@ -29,7 +29,7 @@ ENV PATH=/opt/hotswap/bin:$PATH \
     TMPDIR=/var/lib/hotswap \
     HOST=0.0.0.0 \
     PORT=8080 \
-    CACHE_DIR=/var/lib/hotswap \
+    CACHE_DIR=/var/lib/hotswap/cache \
     LOG_FORMAT=json
 
 USER 10001:10001
