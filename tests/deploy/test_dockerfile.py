@@ -5,18 +5,13 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from rich_click import Group
 
-from service.cli import cli
-from service.settings.settings import FIELDS
 from tests.support.dockerfile import context, instructions, stages, variables
+from tests.support.own_names import commands, unknown
 
 ROOT = Path(__file__).parents[2]
 FOUND = instructions((ROOT / "Dockerfile").read_text("utf-8"))
 BUILD, IMAGE = stages(FOUND)
-SETTINGS = {field.name.upper() for field in FIELDS}
-OTHERS = {"PATH", "PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED", "HOME", "TMPDIR"}
-"""Variables of the system and of Python."""
 
 
 def one(name: str) -> str:
@@ -85,13 +80,12 @@ def test_no_shell_stands_between_the_service_and_its_signals() -> None:
 
 def test_what_it_sets_and_runs_exists() -> None:
     """Each variable is a setting, each command one of the service's."""
-    assert isinstance(cli, Group)
-    assert variables(IMAGE).keys() <= SETTINGS | OTHERS
+    assert unknown(set(variables(IMAGE))) == set()
     [command] = [each.words for each in IMAGE if each.name == "CMD"]
     assert command == ["serve"]
     health = one("HEALTHCHECK").partition("CMD ")[2]
     assert health == '["hotswap", "status"]'
-    assert {"serve", "status"} <= cli.commands.keys()
+    assert {"serve", "status"} <= commands()
     assert one("EXPOSE") == variables(IMAGE)["PORT"]
 
 
