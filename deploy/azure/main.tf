@@ -58,9 +58,9 @@ locals {
     MODEL_URI                   = var.model_uri
     DRAIN_TIMEOUT_S             = tostring(var.drain_timeout_s)
     OTEL_EXPORTER_OTLP_ENDPOINT = "http://127.0.0.1:4318"
-    # By which identity artifacts are read; model code gets no token of it.
+    # By which identity artifacts are read. Model code gets no token of it: IDENTITY_HEADER, which
+    # the endpoint of tokens wants, is kept from it.
     AZURE_CLIENT_ID = azurerm_user_assigned_identity.this.client_id
-    WORKER_ENV      = "-IDENTITY_HEADER,-IDENTITY_ENDPOINT"
   }
   secrets = {
     ADMIN_TOKEN           = "admin-token"

@@ -7,7 +7,7 @@ from service.core.redaction import redact
 _WORDS = frozenset(
     {
         *("APIKEY", "AUTH", "AUTHORIZATION", "BEARER", "CREDENTIAL", "CREDENTIALS", "CREDS"),
-        *("COOKIE", "COOKIES", "DSN", "HEADERS", "JWT", "KEY", "KEYS", "PASS"),
+        *("COOKIE", "COOKIES", "DSN", "HEADER", "HEADERS", "JWT", "KEY", "KEYS", "PASS"),
         *("PASSPHRASE", "PASSWD", "PASSWORD", "PASSWORDS", "PAT", "SAS", "SECRET", "SECRETS"),
         # Not TOKENS, which are counted: MAX_TOKENS.
         "TOKEN",

@@ -40,6 +40,8 @@ def test_model_code_gets_all_but_secrets() -> None:
         *("GOOGLE_APPLICATION_CREDENTIALS", "SENTRY_DSN", "SSH_AUTH_SOCK", "TLS_PRIVATE_KEY"),
         *("API_KEYS_FILE", "OIDC_CLIENT_SECRET", "OTEL_EXPORTER_OTLP_HEADERS", "SSL_KEY_FILE"),
         *("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "UV_INDEX_PRIVATE_PASSWORD", "UV_PUBLISH_TOKEN"),
+        # What the token endpoint of a managed identity of Azure's wants.
+        *("IDENTITY_HEADER", "MSI_SECRET"),
     ],
 )
 def test_a_name_that_means_a_secret_is_kept_back(name: str) -> None:
