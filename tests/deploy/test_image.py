@@ -99,6 +99,8 @@ def made(steps: list[Instruction], folder: Path, others: dict[str, Stage]) -> St
     """Run the steps of a stage, one by one."""
     stage, workdir = Stage.begun(folder), "/"
     environment: dict[str, str] = {}
+    # As the base image has done for its own Python.
+    stage.run("ldconfig", workdir, environment)
     for step in steps:
         if step.name == "RUN":
             stage.run(step.text, workdir, environment)
