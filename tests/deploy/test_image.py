@@ -118,10 +118,13 @@ def made(steps: list[Instruction], folder: Path, others: dict[str, Stage]) -> St
 def image() -> Iterator[Stage]:
     """Make the image in a folder on a disk: an overlay can't lie on some file systems."""
     folder = Path(os.environ.get("HOTSWAP_IMAGE_DIR", "/var/tmp")) / unique_name("hotswap-image")  # noqa: S108 - a name of its own
+    # A builder's own: what ran in this process before may have set another.
+    before = os.umask(0o022)
     try:
         built = made(BUILD, folder / "build", {})
         yield made(IMAGE, folder / "image", {"build": built})
     finally:
+        os.umask(before)
         shutil.rmtree(folder, ignore_errors=True)
 
 
