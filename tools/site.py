@@ -1,7 +1,7 @@
 """Make pages of the documentation's site from what stands outside of docs/: a hook of mkdocs.
 
-The README is the first page, the changelog and CONTRIBUTING have pages too, and the decisions a
-list.
+The README is the first page; the changelog, CONTRIBUTING and what stands beside the files of
+deploy/ have pages too, and the decisions a list.
 """
 
 import re
@@ -15,6 +15,10 @@ _PAGES = {
     "README.md": "index.md",
     "CHANGELOG.md": "changelog.md",
     "CONTRIBUTING.md": "contributing.md",
+    **{
+        f"deploy/{folder}/README.md": f"deploy/{folder}.md"
+        for folder in ("compose", "kubernetes", "kserve", "azure", "systemd")
+    },
 }
 
 
@@ -28,6 +32,13 @@ def on_files(files: Files, config: Any) -> Files:
     text = f"# Decisions\n\nEach choice that may be undone one day, and why it is so.\n\n{listed}\n"
     files.append(File.generated(config, "decisions/index.md", content=text))
     return files
+
+
+def on_page_markdown(markdown: str, **_: Any) -> str:
+    """Have pages of docs/ name those of what stands outside of it."""
+    for source, page in _PAGES.items():
+        markdown = markdown.replace(f"](../{source})", f"]({page})")
+    return markdown
 
 
 def _with_links_of_the_site(text: str) -> str:
