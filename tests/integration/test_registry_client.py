@@ -392,4 +392,6 @@ def test_a_registry_process_serves_its_operations() -> None:
         [sys.executable, "-Wignore", "-c", _OPERATIONS], capture_output=True, text=True, check=False
     )
     assert (ran.returncode, ran.stderr) == (0, "")
-    assert ran.stdout.split() == ["describe", "download", "resolve", "search", "tag"]
+    assert ran.stdout.split() == [
+        *("add_signature", "describe", "download", "find_signatures", "resolve", "search", "tag"),
+    ]
