@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -23,6 +24,7 @@ from service.access.principal import Principal, Scope
 from service.core.text import presentable
 from service.settings.changed_file import Signature, signature_of
 from service.settings.errors import SettingsError
+from service.settings.followed import followed
 from service.settings.service import ServiceSettings
 from service.settings.texts import shown_setting
 
@@ -32,8 +34,6 @@ _REFRESH_S = 300.0
 """Seconds between two fetches of keys where nothing asks for one."""
 _LEAST_GAP_S = 10.0
 """Seconds from the beginning of a fetch to the next one, whatever names of keys callers make up."""
-_LOOK_S = 1.0
-"""Seconds between two looks at a file of keys."""
 _MOST_WAITING = 64
 """Callers with an unknown key that wait for a fetch; further ones are not known meanwhile."""
 _NAME_CHARACTERS = 64
@@ -106,11 +106,12 @@ class IdentityProvider:
     async def running(self, forget: Callable[[], None]) -> AsyncIterator[None]:
         """Follow the keys meanwhile; a key that is gone has all bearers asked for again."""
         self._forget = forget
+        if self._file is not None:
+            async with followed("OIDC_JWKS_FILE", partial(self._look_at_file, self._file)):
+                yield
+            return
         async with anyio.create_task_group() as tasks:
-            if self._file is None:
-                tasks.start_soon(self._follow_issuer)
-            else:
-                tasks.start_soon(self._follow_file, self._file)
+            tasks.start_soon(self._follow_issuer)
             yield
             tasks.cancel_scope.cancel()
 
@@ -122,13 +123,11 @@ class IdentityProvider:
                     await self._renew(fetch, self._issuer)
             await anyio.sleep(_LEAST_GAP_S if self.trouble else _REFRESH_S)
 
-    async def _follow_file(self, file: Path) -> None:
-        while True:
-            await anyio.sleep(_LOOK_S)
-            signature = await anyio.to_thread.run_sync(signature_of, file)
-            if signature != self._seen:
-                self._seen = signature
-                await self._renew(read_file, file)
+    async def _look_at_file(self, file: Path) -> None:
+        signature = await anyio.to_thread.run_sync(signature_of, file)
+        if signature != self._seen:
+            self._seen = signature
+            await self._renew(read_file, file)
 
     async def _fetch_for_unknown(self, kid: object) -> None:
         """Have the keys fetched, unless that was tried just now, or many wait for it already."""

@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import anyio
 import anyio.to_thread
 import structlog
 
@@ -12,10 +11,8 @@ from service.access.keys_file import KeysFileError, digest_of, read_keys
 from service.access.principal import Principal
 from service.settings.changed_file import Signature, signature_of
 from service.settings.errors import SettingsError
+from service.settings.followed import followed
 from service.settings.texts import shown_setting
-
-LOOK_S = 1.0
-"""Seconds between two looks at the file."""
 
 _log = structlog.get_logger("access")
 
@@ -50,18 +47,15 @@ class ApiKeys:
     @asynccontextmanager
     async def running(self, forget: Callable[[], None]) -> AsyncIterator[None]:
         """Look at the file each second meanwhile."""
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._follow, forget)
-            yield
-            tasks.cancel_scope.cancel()
 
-    async def _follow(self, forget: Callable[[], None]) -> None:
-        while True:
+        async def look() -> None:
             signature = await anyio.to_thread.run_sync(signature_of, self._file)
             # Again and again where it could not be read: what was wrong may be the disk.
             if signature != self._seen or self.trouble:
                 await self._read(signature, forget)
-            await anyio.sleep(LOOK_S)
+
+        async with followed("API_KEYS_FILE", look):
+            yield
 
     async def _read(self, signature: Signature, forget: Callable[[], None]) -> None:
         try:

@@ -7,18 +7,16 @@ hands with one whole pair, the one before or the one after.
 import hashlib
 import ssl
 import stat
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import NoReturn
 
-import anyio
 import anyio.to_thread
 import msgspec
 import structlog
 
-LOOK_S = 1.0
-"""Seconds between two looks at the files."""
+from service.settings.followed import followed
+
 _LARGEST_FILE_BYTES = 1_048_576
 _NOT_PEM = "no certificate and its key stand in them as PEM"
 
@@ -58,22 +56,9 @@ class Certificates:
         self.trouble = ""
         """Why what the files have now is not in use; '' where it is."""
 
-    @asynccontextmanager
-    async def followed(self) -> AsyncIterator[None]:
+    def followed(self) -> AbstractAsyncContextManager[None]:
         """Look at the files meanwhile."""
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._follow)
-            yield
-            tasks.cancel_scope.cancel()
-
-    async def _follow(self) -> None:
-        while True:
-            await anyio.sleep(LOOK_S)
-            try:
-                await self.look()
-            except Exception:  # noqa: BLE001 - a watcher can't die
-                # Whatever it is: what is in use stays, and the next look comes.
-                _log.exception("certificate can't be looked at")
+        return followed("SSL_CERTFILE", self.look)
 
     async def look(self) -> None:
         """Take what the files have now, where that is another pair and a whole one."""

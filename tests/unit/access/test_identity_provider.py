@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives import serialization
 from service.access import identity_provider, issuer_keys
 from service.access.identity_provider import IdentityProvider
 from service.access.principal import Scope
+from service.settings import followed
 from service.settings.environment import load_settings
 from service.settings.errors import SettingsError
 from service.settings.service import ServiceSettings
@@ -318,7 +319,7 @@ async def test_a_discovery_document_leads_nowhere_else(issuer: Issuer) -> None:
 
 async def test_keys_of_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """They are read again when it changes; a broken file leaves those before."""
-    monkeypatch.setattr(identity_provider, "_LOOK_S", 0.01)
+    monkeypatch.setattr(followed, "LOOK_S", 0.01)
     file = tmp_path / "keys.json"
     file.write_text(json.dumps({"keys": [KEY.jwk]}))
     claims = claims_of("https://login.example.com")

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from service.access import keys
 from service.access.keys import ApiKeys
 from service.access.keys_file import KeysFileError, add_key, digest_of, read_keys, revoke_key
 from service.access.principal import Scope
+from service.settings import followed
 from service.settings.errors import SettingsError
 from tests.support.waiting import until
 
@@ -137,7 +137,7 @@ async def test_a_changed_file_is_read_again_and_a_broken_one_changes_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its trouble is told; what was known before stays known until it can be read again."""
-    monkeypatch.setattr(keys, "LOOK_S", 0.01)
+    monkeypatch.setattr(followed, "LOOK_S", 0.01)
     file = tmp_path / "keys.json"
     app = add_key(file, "app", PREDICT, ("a",))
     source = ApiKeys(file)
