@@ -131,26 +131,16 @@ class DataPlane:
             refusal = model.batcher.refusal(body_bytes, is_body=is_body, deadline_s=deadline_s)
         if refusal is not None:
             refusal.answered_by = model.version
-            trace = CURRENT.get()
-            if trace is not None:
-                trace.version = model.version
-                trace.failed(refusal.code)
-            refusal.is_observed = True
-            deployment.observer.request_failed(model.version, protocol, refusal, 0.0)
+            _tell_failed(deployment, model.version, protocol, refusal)
         return refusal
 
     def note_failed(self, deployment: Served, protocol: WireProtocol, error: Exception) -> None:
         """Tell the observer of what a request met before `infer`, unless it was told of it."""
         if isinstance(error, ServiceError) and not error.is_observed:
-            error.is_observed = True
             model = deployment.routes.current
             is_named = isinstance(error, UnknownVersionError)
             version = None if model is None or is_named else model.version
-            trace = CURRENT.get()
-            if trace is not None:
-                trace.version = version
-                trace.failed(error.code)
-            deployment.observer.request_failed(version, protocol, error, 0.0)
+            _tell_failed(deployment, version, protocol, error)
 
     @contextmanager
     def noting(self, deployment: Served, protocol: WireProtocol) -> Iterator[None]:
@@ -227,11 +217,7 @@ class DataPlane:
         except (Exception, asyncio.CancelledError) as error:
             told = _told(error)
             told.answered_by = version
-            if trace is not None:
-                trace.failed(told.code)
-            told.is_observed = True
-            took_s = time.perf_counter() - began_s
-            deployment.observer.request_failed(version, protocol, told, took_s)
+            _tell_failed(deployment, version, protocol, told, time.perf_counter() - began_s)
             raise
         took_s = time.perf_counter() - began_s
         deployment.observer.request_answered(version, protocol, answer.rows, took_s)
@@ -338,6 +324,22 @@ class DataPlane:
         share = cast("Share", answer)
         predictions = cut(share.predictions, share.start, share.stop)
         return TypedAnswer(predictions, model.version, model.interface.names)
+
+
+def _tell_failed(
+    deployment: Served,
+    version: ModelVersion | None,
+    protocol: WireProtocol,
+    error: ServiceError,
+    took_s: float = 0.0,
+) -> None:
+    """Tell the observer, and the request's trace if it has one, what a request met: this once."""
+    error.is_observed = True
+    trace = CURRENT.get()
+    if trace is not None:
+        trace.version = version
+        trace.failed(error.code)
+    deployment.observer.request_failed(version, protocol, error, took_s)
 
 
 def _told(error: BaseException) -> ServiceError:
