@@ -2,10 +2,16 @@
 
 import os
 import sys
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 import rich_click as click
+
+if TYPE_CHECKING:
+    from service.settings.settings import Settings
+
+Answer = TypeVar("Answer")
 
 WRONG_SETTING = 2
 FAILED = 1
@@ -106,17 +112,7 @@ def check(model: str) -> None:
 
     Of every model, where several are served and none is named.
     """
-    import anyio  # noqa: PLC0415 - see the module's docstring
-
-    from service.commands.check import check_promoted  # noqa: PLC0415 - the same
-    from service.processes.own_memory import hide_memory  # noqa: PLC0415 - the same
-    from service.settings.environment import (  # noqa: PLC0415 - the same
-        load_settings,
-        read_dotenv,
-    )
-    from service.settings.errors import SettingsError  # noqa: PLC0415 - the same
-    from service.telemetry.logging import configure_logging  # noqa: PLC0415 - the same
-    from service.workers.variables import WorkerVariables  # noqa: PLC0415 - the same
+    from service.commands.check import check_promoted  # noqa: PLC0415 - see the module's docstring
 
     colours = {"pass": "green", "skip": "yellow"}
 
@@ -124,16 +120,10 @@ def check(model: str) -> None:
         told = click.style(f"{outcome:8}", fg=colours.get(outcome, "red"))
         click.echo(f"{what:12}{told}{sentence}")
 
-    try:
-        read_dotenv()
-        settings = load_settings()
-        configure_logging("error", settings.service.log_format)
-        hide_memory()
-        credentials = WorkerVariables(settings.service.worker_env).withhold()
-        status = anyio.run(check_promoted, settings, say, credentials, model)
-    except SettingsError as error:
-        _end(str(error), WRONG_SETTING)
-    sys.exit(status)
+    def run(settings: "Settings", credentials: Mapping[str, str]) -> Awaitable[int]:
+        return check_promoted(settings, say, credentials, model)
+
+    sys.exit(_beside_the_service(run))
 
 
 @cli.command()
@@ -150,31 +140,16 @@ def sign(uri: str, key: Path) -> None:
     They are signed as the registry has them now, in the OpenSSF model-signing format; the signature
     is put beside them, or below SIGNATURES_URI where that is set.
     """
-    import anyio  # noqa: PLC0415 - see the module's docstring
-
-    from service.commands.sign import sign_version  # noqa: PLC0415 - the same
+    from service.commands.sign import sign_version  # noqa: PLC0415 - see the module's docstring
     from service.core.errors import ServiceError  # noqa: PLC0415 - the same
-    from service.processes.own_memory import hide_memory  # noqa: PLC0415 - the same
-    from service.settings.environment import (  # noqa: PLC0415 - the same
-        load_settings,
-        read_dotenv,
-    )
-    from service.settings.errors import SettingsError  # noqa: PLC0415 - the same
-    from service.telemetry.logging import configure_logging  # noqa: PLC0415 - the same
-    from service.workers.variables import WorkerVariables  # noqa: PLC0415 - the same
+
+    def run(settings: "Settings", credentials: Mapping[str, str]) -> Awaitable[str]:
+        return sign_version(settings.service, settings.defaults, uri, key, credentials)
 
     try:
-        read_dotenv()
-        settings = load_settings()
-        configure_logging("error", settings.service.log_format)
-        hide_memory()
-        credentials = WorkerVariables(settings.service.worker_env).withhold()
-        said = anyio.run(sign_version, settings.service, settings.defaults, uri, key, credentials)
-    except SettingsError as error:
-        _end(str(error), WRONG_SETTING)
+        click.echo(_beside_the_service(run))
     except ServiceError as error:
         _end(f"not signed: {error}", FAILED)
-    click.echo(said)
 
 
 @cli.command()
@@ -192,27 +167,11 @@ def fetch(uri: str, folder: Path, manifest_file: Path | None) -> None:
     Its files are complete by the artifact store's listing, are signed where REQUIRE_SIGNED wants
     it, and have not changed since. DIR is to be empty, or to have files of this version alone.
     """
-    import anyio  # noqa: PLC0415 - see the module's docstring
-
-    from service.commands.fetch import fetch_version  # noqa: PLC0415 - the same
+    from service.commands.fetch import fetch_version  # noqa: PLC0415 - see the module's docstring
     from service.core.errors import ServiceError  # noqa: PLC0415 - the same
-    from service.processes.own_memory import hide_memory  # noqa: PLC0415 - the same
-    from service.settings.environment import (  # noqa: PLC0415 - the same
-        load_settings,
-        read_dotenv,
-    )
-    from service.settings.errors import SettingsError  # noqa: PLC0415 - the same
-    from service.telemetry.logging import configure_logging  # noqa: PLC0415 - the same
-    from service.workers.variables import WorkerVariables  # noqa: PLC0415 - the same
 
-    try:
-        read_dotenv()
-        settings = load_settings()
-        configure_logging("error", settings.service.log_format)
-        hide_memory()
-        credentials = WorkerVariables(settings.service.worker_env).withhold()
-        said = anyio.run(
-            fetch_version,
+    def run(settings: "Settings", credentials: Mapping[str, str]) -> Awaitable[str]:
+        return fetch_version(
             settings.service,
             settings.defaults,
             uri,
@@ -220,11 +179,11 @@ def fetch(uri: str, folder: Path, manifest_file: Path | None) -> None:
             manifest_file,
             credentials,
         )
-    except SettingsError as error:
-        _end(str(error), WRONG_SETTING)
+
+    try:
+        click.echo(_beside_the_service(run))
     except ServiceError as error:
         _end(f"not fetched: {error}", FAILED)
-    click.echo(said)
 
 
 @cli.command()
@@ -333,6 +292,35 @@ def revoke(name: str, file: Path | None) -> None:
         click.echo(take_out(_keys_file(file), name))
     except KeyCommandError as error:
         _end(str(error), FAILED)
+
+
+def _beside_the_service(
+    run: Callable[["Settings", Mapping[str, str]], Awaitable[Answer]],
+) -> Answer:
+    """Run what asks the registry without serving; it gets the settings, and the credentials.
+
+    Those are then nowhere in the environment. A wrong setting ends the process.
+    """
+    import anyio  # noqa: PLC0415 - see the module's docstring
+
+    from service.processes.own_memory import hide_memory  # noqa: PLC0415 - the same
+    from service.settings.environment import (  # noqa: PLC0415 - the same
+        load_settings,
+        read_dotenv,
+    )
+    from service.settings.errors import SettingsError  # noqa: PLC0415 - the same
+    from service.telemetry.logging import configure_logging  # noqa: PLC0415 - the same
+    from service.workers.variables import WorkerVariables  # noqa: PLC0415 - the same
+
+    try:
+        read_dotenv()
+        settings = load_settings()
+        configure_logging("error", settings.service.log_format)
+        hide_memory()
+        credentials = WorkerVariables(settings.service.worker_env).withhold()
+        return anyio.run(run, settings, credentials)
+    except SettingsError as error:
+        _end(str(error), WRONG_SETTING)
 
 
 def _keys_file(given: Path | None) -> Path:
