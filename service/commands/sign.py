@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from service.cache_dir import require_writable
+from service.core.artifact_names import CLIENTS_NOTE, SIGNATURE
 from service.core.errors import ServiceError
 from service.core.versions import InvalidModelUriError, ModelRef
 from service.platform import open_platform
@@ -31,8 +32,7 @@ from service.settings.public_keys import PublicKey, read_public_key
 from service.settings.service import ServiceSettings
 from service.settings.texts import show
 
-_SIGNATURE = "model.sig"
-_NOT_SIGNED = (_SIGNATURE, "registered_model_meta")
+_NOT_SIGNED = (SIGNATURE, CLIENTS_NOTE)
 """The signature itself, and what MLflow's client adds to some downloads."""
 
 
@@ -69,7 +69,7 @@ async def sign_version(
         try:
             timeout_s = deployment.fetch_timeout_s
             root = await registry.fetch(version, folder / "model", timeout_s)
-            signature = folder / _SIGNATURE
+            signature = folder / SIGNATURE
             await anyio.to_thread.run_sync(_sign, root, key_file, signature)
             request = AddSignatureRequest(version, deployment.signatures_place, str(signature))
             reply = await registry.add_signature(request, timeout_s)

@@ -15,6 +15,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     import mlflow
 
+from service.core.artifact_names import CLIENTS_NOTE
 from service.core.errors import FetchFailedError
 from service.core.redaction import redact
 from service.core.versions import ModelVersion
@@ -25,7 +26,7 @@ from service.registry.inside.numbers import milliseconds
 from service.registry.messages import DownloadReply, DownloadRequest
 from service.store.mlmodel import MLMODEL, DocumentLimitError, read_mlmodel
 
-_WRITTEN_HERE = frozenset({"registered_model_meta"})
+_WRITTEN_HERE = frozenset({CLIENTS_NOTE})
 """MLflow's client adds these to a download, and no listing names them."""
 
 _WRITTEN_HERE_BYTES = 1_000_000

@@ -18,6 +18,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
+from service.core.artifact_names import SIGNATURE
 from service.core.errors import FetchFailedError
 from service.core.redaction import redact
 from service.core.versions import ModelVersion
@@ -31,7 +32,6 @@ from service.registry.messages import (
     FindSignaturesRequest,
 )
 
-SIGNATURE = "model.sig"
 _LARGEST_BYTES = 16_000_000
 """No larger file is fetched: none is read."""
 _DIGITS = 16

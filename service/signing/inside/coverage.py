@@ -2,12 +2,8 @@
 
 from collections.abc import Callable, Mapping
 
+from service.core.artifact_names import CLIENTS_NOTE, SIGNATURE
 from service.core.text import NAME_CHARACTERS, presentable
-
-SIGNATURE = "model.sig"
-"""A version's signature, beside its artifacts."""
-CLIENTS_NOTE = "registered_model_meta"
-"""MLflow's client adds a file of this name to what it downloads by name and version."""
 
 
 def difference(

@@ -17,13 +17,14 @@ from cryptography.exceptions import InvalidSignature
 from model_signing._signing.sign_ec_key import Verifier
 from model_signing._signing.sign_sigstore_pb import Signature
 
+from service.core.artifact_names import CLIENTS_NOTE, SIGNATURE
 from service.core.errors import FetchFailedError, StoreCorruptError
 from service.core.text import presentable
 from service.registry.inside.limits import limit_memory
 from service.settings.errors import SettingsError
 from service.settings.public_keys import PublicKey, read_public_keys
 from service.signing.inside.bundle import Bundle, UnreadableSignatureError, read_bundle
-from service.signing.inside.coverage import CLIENTS_NOTE, SIGNATURE, difference
+from service.signing.inside.coverage import difference
 from service.signing.messages import VERIFY, VerifyReply, VerifyRequest
 from service.store import manifest
 from service.store.files import read_small

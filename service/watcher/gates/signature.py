@@ -9,14 +9,13 @@ from pathlib import Path
 import anyio
 import anyio.to_thread
 
+from service.core.artifact_names import SIGNATURE
 from service.core.verdicts import Outcome
 from service.core.versions import ModelVersion, StoredVersion
 from service.registry.messages import FindSignaturesReply
 from service.signing.messages import VerifyReply, VerifyRequest
 from service.store import files
 from service.watcher.gates.gate import Finding
-
-_SIGNATURE = "model.sig"
 
 Find = Callable[[ModelVersion, Path], Awaitable[FindSignaturesReply]]
 """Brings a version's signatures into a folder."""
@@ -45,8 +44,8 @@ class SignatureGate:
 
         Raise FetchFailedError where signatures can't be fetched now, or keys can't be read.
         """
-        kept = stored.path.parent / _SIGNATURE
-        reply = await self._verified(stored, (stored.path / _SIGNATURE, kept))
+        kept = stored.path.parent / SIGNATURE
+        reply = await self._verified(stored, (stored.path / SIGNATURE, kept))
         if reply.signed_by:
             return _passed(reply)
         async with self._folder() as folder:
