@@ -14,10 +14,10 @@ import structlog
 from anyio import CapacityLimiter
 
 from service.control.quarantine import MOST_REFUSALS
-from service.core.errors import LaterStateError, StateUnreadableError
+from service.core.errors import StateUnreadableError
 from service.core.versions import ModelVersion
 from service.store.pointer_file import Memory, Refusal, file_of
-from service.store.state_file import LOCK_S, Signature
+from service.store.state_file import LOCK_S, LaterStateError, Signature
 
 _MOST_LIFTED = 1000
 """More versions than these are let out only while nothing can be written for long."""

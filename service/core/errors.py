@@ -128,10 +128,7 @@ class ForbiddenError(ServiceError):
 
 
 class PermissionDeniedError(ServiceError):
-    """A call with a key that is known, and has no scope for the call, or not for the model.
-
-    `scope` is one that gives the permission, '' where it is about the model.
-    """
+    """A call by a known key that has no scope for it, such as `scope`; '': not for the model."""
 
     code = "permission-denied"
 
@@ -328,6 +325,18 @@ class FetchFailedError(ServiceError):
     code = "fetch-failed"
 
 
+class EnvironmentRefusedError(ServiceError):
+    """A version's environment can't be built, whenever it is tried; with the builder's lines."""
+
+    code = "environment-refused"
+
+
+class EnvironmentNotBuiltError(ServiceError):
+    """A version's environment could not be built for now; worth another try."""
+
+    code = "environment-not-built"
+
+
 class StoreCorruptError(ServiceError):
     """Files in the store are not those that were fetched."""
 
@@ -338,10 +347,6 @@ class StateUnreadableError(ServiceError):
     """A state file that is there and can't be read: what it said is unknown."""
 
     code = "state-unreadable"
-
-
-class LaterStateError(StateUnreadableError):
-    """A state file that a later service wrote, in a layout that is not known here."""
 
 
 class PinUnknownError(ServiceError):

@@ -6,11 +6,13 @@ from service.core.text_enum import TextEnum
 class State(TextEnum):
     """Where a version stands.
 
-    NEW > FETCHING > LOADING > PROVING > READY > DRAINING > UNLOADED; any but the last > FAILED.
+    NEW > FETCHING > (BUILDING >) LOADING > PROVING > READY > DRAINING > UNLOADED; any but the last
+    > FAILED. A version that runs in the service's own environment has none to be built.
     """
 
     NEW = "new"
     FETCHING = "fetching"
+    BUILDING = "building"
     LOADING = "loading"
     PROVING = "proving"
     READY = "ready"
@@ -21,7 +23,8 @@ class State(TextEnum):
 
 _NEXT: dict[State, frozenset[State]] = {
     State.NEW: frozenset({State.FETCHING, State.FAILED}),
-    State.FETCHING: frozenset({State.LOADING, State.FAILED}),
+    State.FETCHING: frozenset({State.BUILDING, State.LOADING, State.FAILED}),
+    State.BUILDING: frozenset({State.LOADING, State.FAILED}),
     State.LOADING: frozenset({State.PROVING, State.FAILED}),
     State.PROVING: frozenset({State.READY, State.FAILED}),
     State.READY: frozenset({State.DRAINING, State.FAILED}),

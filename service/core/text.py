@@ -3,6 +3,7 @@
 Every function here takes time in proportion to its text.
 """
 
+from collections.abc import Iterable
 from typing import Annotated
 
 import msgspec
@@ -93,6 +94,14 @@ def presentable(text: str, limit: int = SENTENCE_CHARACTERS, *, unread: int = 0)
     # is cut first, as it takes time and is cut anyway.
     read = text[: _READ_TIMES * limit]
     return bounded(printable(redact(read)), limit, unread=unread + len(text) - len(read))
+
+
+def quoting(sentence: str, lines: Iterable[str], most: int = 10) -> str:
+    """Return a sentence with the last lines that a program printed, made presentable, behind it."""
+    quoted = [presentable(line.strip(), LISTED_CHARACTERS) for line in lines if line.strip()]
+    return bounded(
+        ": ".join(filter(None, (sentence, " | ".join(quoted[-most:])))), SENTENCE_CHARACTERS
+    )
 
 
 _READ_TIMES = 16

@@ -13,11 +13,11 @@ from pathlib import Path
 import msgspec
 import structlog
 
-from service.core.errors import LaterStateError, StateUnreadableError
+from service.core.errors import StateUnreadableError
 from service.store import files
 from service.store.pointer_file import FOLDER as PINS_FOLDER
 from service.store.pointer_file import memory_file, pointer_name
-from service.store.state_file import MOST_BYTES, StateFile
+from service.store.state_file import MOST_BYTES, LaterStateError, StateFile
 
 FOLDER = "needs"
 OLD_GOOD = "good.json"

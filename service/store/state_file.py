@@ -17,7 +17,7 @@ import filelock
 import msgspec
 
 from service import windows
-from service.core.errors import LaterStateError, StateUnreadableError
+from service.core.errors import StateUnreadableError
 from service.store import files
 
 T = TypeVar("T")
@@ -31,6 +31,10 @@ LOCK_S = 2.0
 """Another service that changes the file is waited for up to this time; it needs milliseconds."""
 _KEPT_COPIES = 5
 _NOT_READABLE = (msgspec.MsgspecError, RecursionError, ValueError, OverflowError)
+
+
+class LaterStateError(StateUnreadableError):
+    """A state file that a later service wrote, in a layout that is not known here."""
 
 
 class _Head(msgspec.Struct):

@@ -22,6 +22,7 @@ from service.core.errors import ContractViolationError, ServiceError
 from service.core.redaction import redact
 from service.core.text import bounded, bounded_between, presentable, presentable_lines, printable
 from service.core.versions import InvalidModelUriError, ModelRef
+from service.environments.comparison import compare
 from service.handlers.media import kind_of_answer, kind_of_body
 from service.handlers.problems import problem
 from service.processes.output import LineSplitter
@@ -29,7 +30,6 @@ from service.processes.protocol import Fault, to_error
 from service.registry.inside.describing import requirement_lines
 from service.registry.inside.faults import explain
 from service.telemetry.logging import make_presentable
-from service.watcher.gates.environment import compare
 from service.workers.errors import WORKER_ERRORS
 
 LONG = os.environ.get("HOTSWAP_LONG_FAULTS") == "1"

@@ -7,13 +7,20 @@ from service.core.states import IllegalTransitionError, State, advance
 LIFE = [
     State.NEW,
     State.FETCHING,
+    State.BUILDING,
     State.LOADING,
     State.PROVING,
     State.READY,
     State.DRAINING,
     State.UNLOADED,
 ]
-LEGAL = {*itertools.pairwise(LIFE), *((state, State.FAILED) for state in LIFE[:-1])}
+SHARING = (State.FETCHING, State.LOADING)
+"""The step of a version that runs in the service's own environment: none is built for it."""
+LEGAL = {
+    *itertools.pairwise(LIFE),
+    SHARING,
+    *((state, State.FAILED) for state in LIFE[:-1]),
+}
 
 
 @pytest.mark.parametrize(("current", "wanted"), sorted(LEGAL))

@@ -1,6 +1,6 @@
 import pytest
 
-from service.core.text import bounded, bounded_between, presentable, printable
+from service.core.text import bounded, bounded_between, presentable, printable, quoting
 
 
 @pytest.mark.parametrize("limit", [40, 41, 99, 100, 101, 1000])
@@ -55,3 +55,13 @@ def test_a_presentable_text_is_one_line_without_credentials() -> None:
     assert shown.startswith(r"http://***@h failed\nxxx")
     assert len(shown) <= 100
     assert 99_000 < int(shown.split("(")[1].split()[0]) < 100_100
+
+
+def test_a_programs_last_lines_are_quoted_behind_a_sentence() -> None:
+    """Ten at most, each one made presentable; the sentence alone where it printed nothing."""
+    told = quoting(
+        "it failed", ["first", *(f"line {number}\x1b[0m\n" for number in range(10)), " "]
+    )
+    lines = [rf"line {number}\x1b[0m" for number in range(10)]
+    assert told == f"it failed: {' | '.join(lines)}"
+    assert quoting("it failed", []) == "it failed"

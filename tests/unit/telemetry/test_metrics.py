@@ -269,6 +269,7 @@ def test_every_error_that_a_request_can_meet_has_an_outcome() -> None:
         *("child-not-started", "registry-unavailable", "fetch-failed", "store-corrupt"),
         *("state-unreadable", "pin-unknown", "signature", "version-refused"),
         *("nothing-promoted", "superseded", "reload-timeout"),
+        *("environment-refused", "environment-not-built"),
     }
 
 

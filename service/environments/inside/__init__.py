@@ -1,0 +1,1 @@
+"""What runs in processes that read the files which say what an environment consists of."""
