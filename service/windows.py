@@ -53,6 +53,11 @@ def starts_other_interpreters() -> bool:
     return sys.platform != "win32"
 
 
+def python_of_venv() -> str:
+    """Return the path of the Python of a virtual environment, below its folder."""
+    return "Scripts/python.exe" if sys.platform == "win32" else "bin/python"
+
+
 def syncs_folders() -> bool:
     """Tell whether a folder can be opened, to have a name in it written durably."""
     return sys.platform != "win32"

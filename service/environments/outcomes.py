@@ -1,0 +1,61 @@
+"""What it means that uv has failed: another try may mend it, or nothing but another version will.
+
+uv ends with 1 where what it was asked for can't be had, and with 2 where it met an error.
+"""
+
+import re
+
+from service.core.errors import EnvironmentNotBuiltError, EnvironmentRefusedError
+from service.core.text import quoting
+from service.environments.program import Ended
+
+MOST_LINES = 10
+"""So many of uv's lines are quoted."""
+_CANT_BE_HAD = 1
+
+_UNANSWERED = re.compile(
+    r"Request failed after|error sending request|tcp connect error|dns error|timed out|"
+    r"Connection (?:refused|reset)|connection closed|error decoding response body|"
+    r"unexpected (?:EOF|end of file)|incomplete message|tls handshake|invalid peer certificate|"
+    r"HTTP status server error|authentication credentials|Failed to extract archive|"
+    r"\b(?:401 Unauthorized|403 Forbidden|407 Proxy|408 Request|429 Too Many)",
+    re.IGNORECASE,
+)
+"""An index gave no answer, half of one, or none for the credentials that it got."""
+_OF_THE_MACHINE = re.compile(
+    r"No space left on device|\(os error (?:5|12|13|23|24|28|30|122)\)|Cannot allocate memory|"
+    r"Read-only file system|Disk quota exceeded|Permission denied|Too many open files",
+    re.IGNORECASE,
+)
+_FINAL = re.compile(
+    r"Hash mismatch|HTTP status client error|No solution found|yanked|incompatible with|"
+    r"no (?:usable|compatible) wheels|has no wheels|is disabled|needs to be updated|Invalid |"
+    r"not a valid|Failed to (?:parse|build)|does not match|missing a hash|to have hashes",
+    re.IGNORECASE,
+)
+"""What uv ends with 2 for, and would end with again."""
+_NOISE = re.compile(
+    r"\s*(?:Resolved|Prepared|Installed|Uninstalled|Downloading|Downloaded|Building|Built|"
+    r"Using|Creating|Activate|Audited|Updated)\b|\s*[+~-] \S+(?:==| @)|\s*$"
+)
+
+
+def error_of(what: str, ended: Ended) -> EnvironmentNotBuiltError | EnvironmentRefusedError:
+    """Return the error for a uv that has failed: `what` says in words what it could not do."""
+    told = quoting(what, lines_that_matter(ended.lines), MOST_LINES)
+    if ended.status < 0:
+        return EnvironmentNotBuiltError(f"{told} (it was killed by signal {-ended.status})")
+    text = "\n".join(ended.lines)
+    # Where an index did not answer, what can't be had may be there all the same.
+    may_pass = _UNANSWERED.search(text) or _OF_THE_MACHINE.search(text)
+    is_final = ended.status == _CANT_BE_HAD or _FINAL.search(text)
+    if may_pass or not is_final:
+        return EnvironmentNotBuiltError(told)
+    return EnvironmentRefusedError(told)
+
+
+def lines_that_matter(lines: tuple[str, ...]) -> list[str]:
+    """Return uv's lines from its error on, without what it says of its progress."""
+    told = [line for line in lines if not _NOISE.match(line)]
+    begin = next((at for at, line in enumerate(told) if line.startswith("error:")), 0)
+    return told[begin : begin + MOST_LINES]
