@@ -10,6 +10,7 @@ from service.settings.errors import SettingsError
 
 _FOLDERS = (
     "compiled",
+    "environments",
     "locks",
     "locks/in-use",
     "needs",

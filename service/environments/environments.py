@@ -1,0 +1,280 @@
+"""The environments of all versions of a service: found, locked, built, held and pruned."""
+
+import time
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+
+import anyio
+import msgspec
+import structlog
+from anyio import CapacityLimiter
+
+from service.core.environments import (
+    SHARED,
+    BuildProgress,
+    BuildReport,
+    Environment,
+    EnvironmentSettings,
+)
+from service.core.errors import EnvironmentNotBuiltError, EnvironmentRefusedError
+from service.core.versions import StoredVersion
+from service.environments.building import Builder, Built
+from service.environments.differences import differences, requirements_of
+from service.environments.files import EnvironmentFiles, environment_files
+from service.environments.importing import IMPORT_S
+from service.environments.indexes import trusted_urls
+from service.environments.kept import MANIFEST, VENV, About, Held, KeptEnvironments
+from service.environments.locking import Lock, Locks, key_of
+from service.environments.messages import UV_LOCK, Needs, ReadRequest
+from service.environments.pythons import Python, Pythons
+from service.environments.uv import Progress, Uv
+from service.processes.child_threads import ChildThreads
+from service.processes.temp import remove_folder
+
+_THREADS = 4
+_PROJECT = "project"
+
+_log = structlog.get_logger("environments")
+
+
+class HeldEnvironment:
+    """The environment of a version, which nobody removes until it is released."""
+
+    def __init__(
+        self, environment: Environment, report: BuildReport, held: Held | None = None
+    ) -> None:
+        self.environment = environment
+        self.report = report
+        self._held = held
+
+    async def release(self) -> None:
+        """Let the environment be removed; may be called twice."""
+        if self._held is not None:
+            await self._held.release()
+
+
+class Environments:
+    """Gives each version its environment; a service has one of these.
+
+    One build is under way at a time. A version whose environment is there waits for none.
+    """
+
+    def __init__(
+        self,
+        cache_dir: Path,
+        temp_dir: Path,
+        threads: ChildThreads,
+        variables: Mapping[str, str],
+        start_timeout_s: float = 60.0,
+        import_s: float = IMPORT_S,
+    ) -> None:
+        """`variables` are uv's, as `variables.py` selects them; workers get none of them."""
+        limiter = CapacityLimiter(_THREADS)
+        self.kept = KeptEnvironments(cache_dir, limiter)
+        self.uv = Uv(self.kept.root, temp_dir, variables, limiter)
+        self.import_s = import_s
+        self.pythons = Pythons(self.uv)
+        self.locks = Locks(self.uv, self.kept)
+        self.turn = anyio.Lock()
+        self.read_whole: set[str] = set()
+        """The environments that were read whole since this service has started."""
+        self._temp_dir = temp_dir
+        self._threads = threads
+        self._start_timeout_s = start_timeout_s
+
+    async def open(self) -> None:
+        """Make the folders, and remove what dead processes left half done."""
+        await self.kept.open()
+
+    async def ensure(
+        self, stored: StoredVersion, wanted: EnvironmentSettings, progress: Progress
+    ) -> HeldEnvironment:
+        """Return what a version runs in, built where it is missing.
+
+        Cancelling ends a build and leaves nothing of it. Raise EnvironmentRefusedError for what
+        no other try can mend, EnvironmentNotBuiltError for what one may.
+        """
+        if wanted.mode == "shared":
+            return HeldEnvironment(SHARED, BuildReport())
+        began = time.monotonic()
+        folder = self._temp_dir / f"environment-{uuid.uuid4().hex}"
+        try:
+            await self.kept.run(folder.mkdir)
+            async with environment_files(
+                self._temp_dir, self._threads, self._start_timeout_s
+            ) as files:
+                search = _Search(self, stored, wanted, progress, files, folder)
+                found = await search.ensure()
+        finally:
+            await remove_folder(folder)
+        seconds = time.monotonic() - began
+        found.report = msgspec.structs.replace(found.report, seconds=seconds)
+        return found
+
+    async def prune(self, most_bytes: int) -> list[str]:
+        """Remove environments that nothing uses, while all of them hold more than this.
+
+        The least recently used go first. Where what is left and uv's cache hold more, the cache
+        goes too: it saves time, and nothing else. Return the keys of what went.
+        """
+        gone = await self.kept.prune(most_bytes)
+        for key in gone:
+            _log.info("environment removed", key=key, setting="ENV_CACHE_BYTES")
+        known = await self.kept.known()
+        if sum(one.about.bytes for one in known) + await self.kept.size(self.uv.cache) > most_bytes:
+            async with self.turn:
+                await self.uv.clean()
+        return gone
+
+
+class _Search:
+    """One version's way to its environment."""
+
+    def __init__(
+        self,
+        environments: Environments,
+        stored: StoredVersion,
+        wanted: EnvironmentSettings,
+        progress: Progress,
+        files: EnvironmentFiles,
+        folder: Path,
+    ) -> None:
+        self._all = environments
+        self._kept = environments.kept
+        self._stored = stored
+        self._wanted = wanted
+        self._progress = progress
+        self._files = files
+        self._folder = folder
+        self._needs = Needs()
+        self._python = Python("", "")
+        self._differs: tuple[str, ...] = ()
+
+    async def ensure(self) -> HeldEnvironment:
+        """Return the environment, held."""
+        request = ReadRequest(
+            str(self._stored.path),
+            str(self._folder / _PROJECT),
+            self._wanted.allow_urls,
+            trusted_urls(self._all.uv.variables),
+        )
+        self._needs = await self._files.read(request)
+        if self._needs.refusal:
+            raise EnvironmentRefusedError(self._needs.refusal)
+        # What a project's lock says of this machine, uv has to say.
+        if self._needs.found_by != UV_LOCK and await self._shares(self._needs.requirements):
+            return self._shared()
+        if not self._needs.found_by:
+            raise EnvironmentRefusedError(
+                "the version names no packages that an environment could be made of"
+            )
+        timeout_s = self._wanted.timeout_s
+        self._python = await self._all.pythons.find(self._needs.python, timeout_s, self._progress)
+        lock = await self._all.locks.known(
+            self._stored.version, self._needs, self._python, self._wanted
+        )
+        if lock is not None and (held := await self._there(lock)) is not None:
+            return held
+        if self._all.turn.locked():
+            self._progress(BuildProgress("wait", "another environment is being built"))
+        async with self._all.turn:
+            try:
+                with anyio.fail_after(timeout_s):
+                    return await self._made(lock)
+            except TimeoutError:
+                raise EnvironmentNotBuiltError(
+                    f"its environment was not built within {timeout_s:g} s (ENV_TIMEOUT_S)"
+                ) from None
+
+    async def _made(self, lock: Lock | None) -> HeldEnvironment:
+        """Lock what is not locked yet, and build what is not there."""
+        if lock is None:
+            lock = await self._all.locks.make(
+                self._stored.version,
+                self._needs,
+                self._python,
+                self._wanted,
+                self._folder,
+                self._progress,
+            )
+            if (there := await self._there(lock)) is not None:
+                return there
+        builder = Builder(
+            self._all.uv,
+            self._kept,
+            self._files,
+            self._wanted,
+            self._progress,
+            self._all.import_s,
+        )
+        key = key_of(lock, self._needs.found_by, self._python)
+        built: Built | None = None
+        async with self._kept.locked(key, self._wanted.timeout_s):
+            # Another service may have built it while this one waited.
+            about = await self._intact(key)
+            if about is None:
+                project = str(self._folder / _PROJECT) if self._needs.found_by == UV_LOCK else ""
+                given = msgspec.structs.replace(lock, project=project)
+                built = await builder.build(key, self._stored, self._needs, self._python, given)
+                about = built.about
+                self._all.read_whole.add(key)
+            held = await self._kept.hold(about)
+        return self._held(held, built)
+
+    async def _there(self, lock: Lock) -> HeldEnvironment | None:
+        """Return what a lock asks for, if that is the service's own or was built before."""
+        if self._needs.found_by == UV_LOCK and await self._shares(requirements_of(lock.text)):
+            return self._shared()
+        key = key_of(lock, self._needs.found_by, self._python)
+        async with self._kept.locked(key, self._wanted.timeout_s):
+            about = await self._intact(key)
+            if about is None:
+                return None
+            return self._held(await self._kept.hold(about))
+
+    async def _shares(self, requirements: tuple[str, ...]) -> bool:
+        """Tell whether the service's own environment has all that the version needs."""
+        if self._wanted.mode != "auto":
+            return False
+        self._differs = await differences(self._needs.python, requirements)
+        return not self._differs
+
+    async def _intact(self, key: str) -> About | None:
+        """Return an environment that is as it was built; the caller holds its lock.
+
+        It is read whole once after each start of the service. One that is damaged stays where it
+        is until another one takes its place, since workers may be running in it.
+        """
+        about = await self._kept.about(key)
+        if about is None:
+            return None
+        folder = self._kept.folder(key)
+        fully = key not in self._all.read_whole
+        difference = await self._files.difference(
+            folder / VENV, folder / MANIFEST, about.manifest_digest, fully=fully
+        )
+        if difference:
+            _log.warning("environment is damaged and is built again", key=key, reason=difference)
+            return None
+        self._all.read_whole.add(key)
+        return about
+
+    def _shared(self) -> HeldEnvironment:
+        return HeldEnvironment(SHARED, BuildReport(found_by=self._needs.found_by))
+
+    def _held(self, held: Held, built: Built | None = None) -> HeldEnvironment:
+        about = held.about
+        report = BuildReport(
+            found_by=about.found_by,
+            lock_digest=about.lock_digest,
+            packages=about.packages,
+            differs=self._differs,
+            was_there=built is None,
+            download_s=built.download_s if built else 0.0,
+            install_s=built.install_s if built else 0.0,
+            downloaded_bytes=built.downloaded_bytes if built else 0,
+            bytes=about.bytes,
+            notes=about.notes,
+        )
+        return HeldEnvironment(held.environment, report, held)
