@@ -15,6 +15,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp
 
 from service.access.gate import Gate
+from service.access.sessions import Sessions
 from service.access.sources import open_gate
 from service.cache_dir import require_writable
 from service.core.errors import ServiceError
@@ -22,7 +23,16 @@ from service.deployments import Deployments
 from service.handlers import problems
 from service.handlers.access import AccessLogged
 from service.handlers.compression import Compression
-from service.handlers.control import changes, health, info, journal, metrics, models, webhooks
+from service.handlers.control import (
+    changes,
+    health,
+    info,
+    journal,
+    metrics,
+    models,
+    sign_in,
+    webhooks,
+)
 from service.handlers.cors import CrossOrigin
 from service.handlers.direct import DirectAnswers
 from service.handlers.guards import known_names, permitted
@@ -41,6 +51,7 @@ from service.handlers.request_id import RequestIds
 from service.handlers.scoring import faults as scoring_faults
 from service.handlers.scoring import invocations, probes
 from service.handlers.scoring.direct import DirectScoring
+from service.handlers.session_cookie import SessionCookie
 from service.handlers.tracing import TracedRequests
 from service.handlers.unrouted import Unrouted
 from service.processes.own_memory import hide_memory
@@ -98,7 +109,8 @@ def create_app(deployments: Deployments | None = None) -> Litestar:
     turns = Turns()
     compression = Compression(service.max_body_bytes)
     access = _access_log() if service.access_log else None
-    certificates, gate = open_certificates(service), open_gate(service)
+    certificates = open_certificates(service)
+    gate, session_cookie = open_gate(service), SessionCookie(Sessions())
     tracer = None if deployments.exports is None else deployments.exports.requests
     calls = None
     if service.grpc_port:
@@ -145,6 +157,8 @@ def create_app(deployments: Deployments | None = None) -> Litestar:
         changes.pin_methods,
         changes.pin,
         changes.unpin,
+        sign_in.sign_in,
+        sign_in.sign_out,
         journal.journal_entries,
         page.openapi_document,
         page.docs,
@@ -162,6 +176,8 @@ def create_app(deployments: Deployments | None = None) -> Litestar:
             "scrapes": _given(metrics.Scrapes(deployments.metrics, service.metrics_compat)),
             "deployment": Provide(models.chosen_deployment, sync_to_thread=False),
             "compression": _given(compression),
+            "gate": _given(gate),
+            "session_cookie": _given(session_cookie),
             "deliveries": _given(Deliveries(service.webhook_secret)),
             "documents": _given(Documents(deployments, permission_of)),
             "page_files": _given(page.PageFiles()),
@@ -201,7 +217,7 @@ def create_app(deployments: Deployments | None = None) -> Litestar:
     if tracer is not None:
         outer = TracedRequests(outer, tracer, direct.route_of)
     app.asgi_handler = outer
-    app.state.gate = gate
+    app.state.gate, app.state.session_cookie = gate, session_cookie
     app.state.host_names = host_names
     app.state.settings = service
     app.state.grpc = calls

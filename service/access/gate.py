@@ -103,11 +103,27 @@ class Gate:
         if not given:
             return None
         if len(given) == 1:
-            found = self.known(given[0]) or await self._ask(given[0])
+            found = await self.find(given[0])
             if found is not None:
                 return found
         await self._failed.delayed()
         raise UnknownKeyError(f"what is sent in 'Authorization' is no key of this service: {_HOW}")
+
+    async def entered(self, key: str) -> tuple[bytes, Principal]:
+        """Return what stands for a key that somebody has entered on the page, and its bearer.
+
+        Raise UnknownKeyError where no source knows it: after a delay, always in the same words.
+        """
+        credentials = b"Bearer " + key.encode("utf-8", "surrogatepass")
+        found = await self.find(credentials)
+        if found is None:
+            await self._failed.delayed()
+            raise UnknownKeyError("this is no key of this service")
+        return credentials, found
+
+    async def find(self, credentials: bytes) -> Principal | None:
+        """Return the bearer of what was sent once, None where no source knows it now."""
+        return self.known(credentials) or await self._ask(credentials)
 
     async def _ask(self, credentials: bytes) -> Principal | None:
         token = _token_in(credentials)

@@ -1,18 +1,28 @@
 """Who may make which call, and under which names the service may be called."""
 
-from typing import Any
-
 import structlog
 from litestar import HttpMethod
-from litestar.connection import ASGIConnection
 from litestar.handlers.base import BaseRouteHandler
 
 from service.access.gate import AUTHORIZATION, Gate
-from service.access.principal import Permission
-from service.core.errors import ForbiddenError, UnauthorizedError, UnsupportedContentTypeError
+from service.access.principal import EVERYONE, NOBODY, Permission, Principal
+from service.core.errors import (
+    ForbiddenError,
+    ServiceError,
+    UnauthorizedError,
+    UnsupportedContentTypeError,
+)
 from service.handlers.host_names import HostNames, is_loopback
 from service.handlers.media import Media, check_encoding
 from service.handlers.permissions import PERMISSION, bind_principal
+from service.handlers.session_cookie import (
+    Connection,
+    SessionCookie,
+    bind_session,
+    require_own_page,
+    session_in,
+    values,
+)
 from service.settings.service import ServiceSettings
 
 ANY_HOST = "any_host"
@@ -42,8 +52,6 @@ _OWN_FETCHES = frozenset({b"none", b"same-origin"})
 
 _log = structlog.get_logger("access")
 
-Connection = ASGIConnection[Any, Any, Any, Any]
-
 
 async def permitted(connection: Connection, handler: BaseRouteHandler) -> None:
     """Let in a caller that has what the call wants, and have `principal_in` return it.
@@ -59,7 +67,10 @@ async def permitted(connection: Connection, handler: BaseRouteHandler) -> None:
         permission = Permission.OPEN
     if permission is Permission.ADMIN and not gate.has_sources:
         _refuse_strangers(connection)
-    principal = await gate.admit(values(connection, AUTHORIZATION), permission)
+    given = values(connection, AUTHORIZATION)
+    if not given and permission is not Permission.OPEN:
+        given = await _of_session(connection)
+    principal = await gate.admit(given, permission)
     bind_principal(connection.scope, principal)
     if permission is Permission.ADMIN and gate.has_sources:
         _log.info("an operator calls", key=principal.name, path=connection.scope["path"])
@@ -85,6 +96,46 @@ async def known_names(connection: Connection, handler: BaseRouteHandler) -> None
     )
 
 
+async def own_page(connection: Connection, _: BaseRouteHandler) -> None:
+    """Refuse a call that this service's own page does not make, before its body is read."""
+    require_own_page(connection)
+
+
+async def caller_now(connection: Connection, permission: Permission) -> Principal | None:
+    """Return the caller of a call that was let in, as it is now; for an answer that has no end.
+
+    None once it would be let in no more: its key was revoked, or its session has ended.
+    """
+    gate: Gate = connection.app.state.gate
+    session = session_in(connection.scope)
+    given = values(connection, AUTHORIZATION)
+    if session is not None:
+        cookie: SessionCookie = connection.app.state.session_cookie
+        if not cookie.sessions.is_open(session):
+            return None
+        given = [session.credentials]
+    if not gate.wants_keys:
+        return EVERYONE
+    principal = await gate.find(given[0]) if given else NOBODY
+    return principal if principal is not None and principal.may(permission) else None
+
+
+async def who_may_change(connection: Connection) -> Principal | None:
+    """Return by which key a caller may change what is served, None where it may not.
+
+    It refuses nothing, and is for what shows such calls.
+    """
+    gate: Gate = connection.app.state.gate
+    session = session_in(connection.scope)
+    given = values(connection, AUTHORIZATION) or ([session.credentials] if session else [])
+    try:
+        if not gate.has_sources:
+            _refuse_strangers(connection)
+        return await gate.admit(given, Permission.ADMIN)
+    except ServiceError:
+        return None
+
+
 def plain_body(connection: Connection, _: BaseRouteHandler) -> None:
     """Refuse a body with a Content-Encoding, before it is read; for each call that takes a body."""
     check_encoding(b", ".join(values(connection, b"content-encoding")).decode("latin-1"))
@@ -105,9 +156,23 @@ def require_json(connection: Connection) -> None:
         )
 
 
-def values(connection: Connection, name: bytes) -> list[bytes]:
-    """Return every value that a header has."""
-    return [value for header, value in connection.scope["headers"] if header == name]
+async def _of_session(connection: Connection) -> list[bytes]:
+    """Return the credentials that a call's session stands for, if it has one and may use it.
+
+    Raise ForbiddenError where a page of another origin makes the call.
+    """
+    cookie: SessionCookie = connection.app.state.session_cookie
+    session = cookie.find(connection)
+    if session is None:
+        return []
+    require_own_page(connection)
+    gate: Gate = connection.app.state.gate
+    if await gate.find(session.credentials) is None:
+        # Its key was revoked, or has expired.
+        cookie.sessions.close(session)
+        return []
+    bind_session(connection.scope, session)
+    return [session.credentials]
 
 
 def _refuse_web_pages(connection: Connection, names: HostNames, *, anywhere: bool) -> None:

@@ -19,8 +19,10 @@ from service.core.versions import ModelVersion
 from service.deployment import Deployment
 from service.handlers.guards import plain_body, require_json
 from service.handlers.permissions import PERMISSION
+from service.handlers.session_cookie import PAGE
 
-PIN_PATHS = ["/model/pin", "/models/{name:str}/pin"]
+RELOAD_PATHS = ["/reload-model", "/models/{name:str}/reload", f"{PAGE}/{{name:str}}/reload"]
+PIN_PATHS = ["/model/pin", "/models/{name:str}/pin", f"{PAGE}/{{name:str}}/pin"]
 
 
 class ReloadReply(msgspec.Struct):
@@ -32,11 +34,7 @@ class ReloadReply(msgspec.Struct):
     model_version: str
 
 
-@post(
-    ["/reload-model", "/models/{name:str}/reload"],
-    status_code=200,
-    opt={PERMISSION: Permission.ADMIN},
-)
+@post(RELOAD_PATHS, status_code=200, opt={PERMISSION: Permission.ADMIN})
 async def reload_model(deployment: NamedDependency[Deployment]) -> ReloadReply:
     """Look at the registry now, and answer once what it promotes serves or was refused.
 

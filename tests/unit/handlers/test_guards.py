@@ -10,6 +10,7 @@ from litestar import Litestar, get, post
 from litestar.routes import HTTPRoute
 
 from service.access.principal import Permission
+from service.access.sessions import Sessions
 from service.access.sources import open_gate
 from service.app import create_app
 from service.core.errors import ServiceError
@@ -18,6 +19,7 @@ from service.handlers import problems
 from service.handlers.guards import ANY_HOST, known_names, permitted
 from service.handlers.host_names import HostNames
 from service.handlers.permissions import PERMISSION
+from service.handlers.session_cookie import SessionCookie
 from service.settings.environment import load_settings
 
 TOKEN = "let-me-in-0123456789"  # noqa: S105 - of this test alone
@@ -66,6 +68,7 @@ async def ask(
     )
     app.state.settings = settings
     app.state.gate = open_gate(settings)
+    app.state.session_cookie = SessionCookie(Sessions())
     app.state.host_names = HostNames(settings.host, settings.allowed_hosts)
     given = [*headers, *([("host", host)] if host is not None else [])]
 
@@ -271,7 +274,7 @@ async def test_every_call_that_takes_a_body_refuses_an_encoded_one(tmp_path: Pat
         for handler in route.route_handlers
         if "body" in handler.parsed_fn_signature.parameters
     ]
-    assert len(taking) == 5
+    assert len(taking) == 6
     kind = {"content-type": "application/json"}
     transport = httpx.ASGITransport(app, client=LOCAL)  # type: ignore[arg-type]
     async with httpx.AsyncClient(transport=transport, base_url=f"http://{HOME}") as client:
