@@ -274,7 +274,7 @@ async def test_every_call_that_takes_a_body_refuses_an_encoded_one(tmp_path: Pat
         for handler in route.route_handlers
         if "body" in handler.parsed_fn_signature.parameters
     ]
-    assert len(taking) == 6
+    assert len(taking) == 8
     kind = {"content-type": "application/json"}
     transport = httpx.ASGITransport(app, client=LOCAL)  # type: ignore[arg-type]
     async with httpx.AsyncClient(transport=transport, base_url=f"http://{HOME}") as client:
