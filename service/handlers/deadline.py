@@ -29,8 +29,15 @@ def bind_deadline(scope: Scope, given: bytes) -> float:
 
 
 def deadline_of(scope: Scope) -> float | None:
-    """Return when the time is over that a request's head gives it."""
+    """Return when the time is over that a request's head gives it.
+
+    It begins now where the request did not come by the direct way, as those of the page do not.
+    Raise MalformedHeaderError.
+    """
     deadline_s: float | None = scope["state"].get(_STATE)
+    if deadline_s is None:
+        given = next((value for name, value in scope["headers"] if name == HEADER), None)
+        deadline_s = None if given is None else bind_deadline(scope, given)
     return deadline_s
 
 
