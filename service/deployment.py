@@ -162,7 +162,7 @@ class Deployment:
                 platform.settings.cache_dir / "compiled", platform.temp_dir, settings.compiled_rtol
             )
             compiler = Compiler(
-                files, pool, platform.threads, platform.describe, platform.compile_turns
+                files, pool, platform.workers, platform.describe, platform.compile_turns
             )
         batching = BatchSettings(
             max_rows=settings.max_batch_rows,

@@ -141,10 +141,10 @@ class Platform:
 
     def process_settings(self, address: RegistryAddress, limits: WorkerLimits) -> ProcessSettings:
         """Return what a worker gets whose model comes from a registry: no credential."""
-        environment = registry_environment(address, self._credentials)
+        variables = registry_environment(address, self._credentials)
         return ProcessSettings(
             temp_dir=self.temp_dir,
-            environment=self._variables.without_credentials(environment),
+            variables=self._variables.without_credentials(variables),
             start_timeout_s=self.settings.start_timeout_s,
             heartbeat_interval_s=self.settings.heartbeat_interval_s,
             busy_poll_s=self.cpus.polling_s(self.settings.worker_spin_us / 1e6),

@@ -13,16 +13,17 @@ from anyio import CapacityLimiter
 from service.compiling.files import CompiledFiles
 from service.compiling.messages import CompileReply, CompileRequest
 from service.core.described import Described
+from service.core.environments import SHARED, Environment
 from service.core.errors import ServiceError
 from service.core.versions import StoredVersion
 from service.predictors.flavours import may_be_unwrapped
 from service.predictors.report import Report
 from service.processes.child import Child, start_child
 from service.processes.child_spec import ChildSpec
-from service.processes.child_threads import ChildThreads
 from service.processes.progress import end_if_it_stands_still
 from service.processes.temp import remove_folder
 from service.workers.errors import WORKER_ERRORS
+from service.workers.factory import WorkerFactory
 from service.workers.messages import LoadRequest
 from service.workers.pool_settings import PoolSettings
 
@@ -64,24 +65,24 @@ class Compiler:
         self,
         files: CompiledFiles,
         pool: PoolSettings,
-        threads: ChildThreads,
+        factory: WorkerFactory,
         describe: Callable[[StoredVersion], Awaitable[Described]],
         turns: CompileTurns,
     ) -> None:
         self._files = files
         self._describe = describe
         self._pool = pool
-        self._threads = threads
+        self._factory = factory
         self._turns = turns
 
-    async def kept(self, stored: StoredVersion) -> str:
-        """Return the folder of a version that was compiled before, '' where there is none.
+    async def kept(self, stored: StoredVersion, environment: Environment = SHARED) -> str:
+        """Return the folder of a version that was compiled before in this environment, or ''.
 
         The first that was ready, where the rest never was.
         """
 
         def find() -> str:
-            places = (self._files.place(stored, self._pool.threads, first=x) for x in (False, True))
+            places = (self._place(stored, environment, first=first) for first in (False, True))
             return next((str(place) for place in places if place.is_dir()), "")
 
         return await self._run(find)
@@ -95,28 +96,33 @@ class Compiler:
 
     @asynccontextmanager
     async def compiled(
-        self, stored: StoredVersion, *, first: bool = False
+        self, stored: StoredVersion, environment: Environment = SHARED, *, first: bool = False
     ) -> AsyncIterator[Compiled]:
         """Compile a version and keep the files; then there is time to use them.
 
-        `first` is for the engines that are ready within a second or so. Raise ServiceError where it
-        fails. What compiled ends last, which takes longer than to use what it made. Cancelling ends
-        it, too, and leaves nothing behind.
+        `environment` is what it runs in, and `first` is for the engines that are ready within a
+        second or so. Raise ServiceError where it fails. What compiled ends last, which takes
+        longer than to use what it made. Cancelling ends it, too, and leaves nothing behind.
         """
         one = self._turns.first if first else self._turns.rest
         own = self._pool.process.new_folder()
-        async with one, self._child(stored, own) as child:
-            yield await self._kept(stored, child, own, first=first)
+        async with one, self._child(stored, environment, own) as child:
+            place = partial(self._place, stored, environment, first=first)
+            yield await self._kept(stored, child, own, place, first=first)
 
     async def _kept(
-        self, stored: StoredVersion, child: Child, own: Path, *, first: bool
+        self,
+        stored: StoredVersion,
+        child: Child,
+        own: Path,
+        find_place: Callable[[], Path],
+        *,
+        first: bool,
     ) -> Compiled:
         filled = self._files.new()
         try:
             report = await self._filled(stored, child, filled, own, first=first)
-            place = await self._run(
-                partial(self._files.place, stored, self._pool.threads, first=first)
-            )
+            place = await self._run(find_place)
             await self._run(self._files.keep, filled, place)
         except BaseException as error:
             # One that was killed may still be writing there.
@@ -130,7 +136,9 @@ class Compiler:
         return Compiled(str(place), report)
 
     @asynccontextmanager
-    async def _child(self, stored: StoredVersion, own: Path) -> AsyncIterator[Child]:
+    async def _child(
+        self, stored: StoredVersion, environment: Environment, own: Path
+    ) -> AsyncIterator[Child]:
         """Start a compiler, whose model gets its files in a folder of its own."""
         version, settings = stored.version, self._pool.process
         spec = ChildSpec(
@@ -138,12 +146,13 @@ class Compiler:
             name=f"compiler-{version.version}",
             arguments=b"",
             temp_dir=settings.temp_dir,
-            environment=settings.environment,
+            variables=settings.variables,
             log_fields={"model": version.name, "version": version.version},
             errors=WORKER_ERRORS,
+            forked_by=self._factory.fork_servers.of(environment),
             limits=settings.limits,
         )
-        child = await start_child(spec, self._threads, settings.start_timeout_s)
+        child = await start_child(spec, self._factory.threads, settings.start_timeout_s)
         try:
             yield child
         finally:
@@ -177,6 +186,9 @@ class Compiler:
         if failure is not None:
             raise failure
         return reply.report
+
+    def _place(self, stored: StoredVersion, environment: Environment, *, first: bool) -> Path:
+        return self._files.place(stored, self._pool.threads, environment, first=first)
 
     async def _run(self, function: Callable[..., T], *arguments: object) -> T:
         return await anyio.to_thread.run_sync(

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import msgspec
 
+from service.core.environments import SHARED, Environment
 from service.core.errors import StoreCorruptError
 from service.core.versions import StoredVersion
 from service.store.compiled_files import verified
@@ -55,12 +56,20 @@ class CompiledFiles:
         self.rtol = rtol
         self._machine = functools.cache(machine)
 
-    def place(self, stored: StoredVersion, threads: int, *, first: bool = False) -> Path:
+    def place(
+        self,
+        stored: StoredVersion,
+        threads: int,
+        environment: Environment = SHARED,
+        *,
+        first: bool = False,
+    ) -> Path:
         """Return where a version's compiled predictors are, or would be, on this machine.
 
         Beside it is where the `first` of them are, those that are ready immediately.
         """
-        key = fingerprint(self._machine(), stored.digest, threads, self.rtol)
+        here = _with_libraries_of(environment, self._machine())
+        key = fingerprint(here, stored.digest, threads, self.rtol)
         return self._root / stored.version.key / (key + _FIRST * first)
 
     def new(self) -> Path:
@@ -131,6 +140,17 @@ def machine(
         cpu(),
         tuple((name, installed(name)) for name in _LIBRARIES),
     )
+
+
+def _with_libraries_of(environment: Environment, here: Machine) -> Machine:
+    """Return what a compiled file depends on that was made in this environment.
+
+    Its key stands for all of its libraries, and those of ours mean nothing there.
+    """
+    if environment == SHARED:
+        return here
+    _, *others, _ = here
+    return (environment.python, *others, environment.key)
 
 
 def fingerprint(here: Machine, digest: str, threads: int, rtol: float) -> str:

@@ -84,7 +84,9 @@ class CompileSteps:
             await self._pool.loading.wait()
             if not await self._compiler.may_succeed(stored):
                 return
-            async with self._compiler.compiled(stored, first=True) as self._first:
+            async with self._compiler.compiled(
+                stored, self._pool.environment, first=True
+            ) as self._first:
                 self._first_is_over.set()
         except ServiceError as error:
             self._log.warning("first predictors not compiled", reason=str(error))
@@ -114,7 +116,8 @@ class CompileSteps:
             compiling.settled.set()
             await compiling.may_go_on.wait()
             compiling.began()
-            async with self._compiler.compiled(self._pool.stored) as compiled:
+            stored = self._pool.stored
+            async with self._compiler.compiled(stored, self._pool.environment) as compiled:
                 await self._activate(compiled, compiling)
         except ServiceError as error:
             compiling.failed(str(error))

@@ -10,42 +10,36 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Mapping
-from functools import partial
-from multiprocessing.process import BaseProcess
 from typing import TypeVar
 
 import anyio.to_thread
-import msgspec
 import structlog
 
-from service import windows
-from service.core.errors import ChildLostError, ChildStartError, ChildTimeoutError
+from service.core.errors import ChildLostError, ChildStartError, ChildTimeoutError, ServiceError
 from service.core.text import presentable
 from service.processes.child_spec import ChildSpec
 from service.processes.child_threads import ChildThreads
-from service.processes.command import CommandProcess, launch_command
+from service.processes.failed_start import read_warm, start_error
 from service.processes.in_flight import InFlightCalls, SentCall
-from service.processes.launch import guard, launch
+from service.processes.launch import guard
 from service.processes.output import OutputReader
 from service.processes.pipe import ChildPipe
+from service.processes.process_start import encoded_start, start_process
 from service.processes.protocol import (
     PING,
     WARM_ID,
+    CountedReply,
     Nothing,
-    Reply,
-    Start,
     UnreadableError,
     encode_request,
     read_reply,
     read_result,
 )
-from service.processes.start_thread import run_start
-from service.processes.started import StartedProcess
+from service.processes.started import Process, StartedProcess
 
 T = TypeVar("T")
 
 END_TIMEOUT_S = 5.0
-_TOLD_LINES = 3
 _MIB = 2**20
 _SIGKILL = 9
 
@@ -62,6 +56,8 @@ class Child:
     def __init__(self, spec: ChildSpec, threads: ChildThreads) -> None:
         self.name = spec.name
         self.pid = 0
+        self.python = ""
+        """The version of the Python that runs it, once it is warm."""
         self.last_seen = time.monotonic()
         """Monotonic seconds at which it last gave a sign of life."""
         self.lost = asyncio.Event()
@@ -108,28 +104,33 @@ class Child:
         """Start the process and wait until it is warm.
 
         Raise ChildStartError where it can't be started, ends before that, or takes longer; the
-        time that starting the fork server takes does not count.
+        time that starting the fork server takes does not count. Raise EnvironmentRefusedError where
+        another environment has not what it needs.
         """
+        ends = (self._pipe.child_end, self._output.end)
         try:
-            async with self._threads.starting:
-                await run_start(partial(self._launch, start_timeout_s), f"{self.name}-start")
+            await start_process(
+                self._spec, self._mark, start_timeout_s, self._threads, ends, self._take
+            )
         except (OSError, EOFError) as error:
             raise ChildStartError(f"{self.name} could not be started: {error}") from error
         finally:
             # Also where the start was cancelled: its end is to be seen.
             if self._process is not None:
                 self._open()
-                if self._spec.interpreter is not None:
-                    self._pipe.send([self._start()], follows=False)
+                if self._spec.is_of_own_environment:
+                    self._pipe.send([encoded_start(self._spec, self._mark)], follows=False)
         warm = SentCall(WARM_ID, "start", start_timeout_s, self._loop.create_future())
         self._calls.add(warm)
         try:
-            await self._answer(warm)
-        except (ChildLostError, ChildTimeoutError) as error:
+            self.python = read_warm(await self._answer(warm)).python
+        except (ServiceError, UnreadableError) as error:
             # What it printed last is known then.
             await self.end()
-            lines = "; ".join(self.last_lines[-_TOLD_LINES:])
-            raise ChildStartError(f"{self.name} did not start: {error} {lines}") from error
+            raise start_error(
+                *(self.name, error, self.exit_code, self.last_lines),
+                of_own_environment=self._spec.is_of_own_environment,
+            ) from error
 
     async def call(
         self,
@@ -220,34 +221,13 @@ class Child:
         """Whether somebody else killed it; known once it has ended."""
         return not self.killed and self.exit_code == -_SIGKILL
 
-    def _launch(self, timeout_s: float, given_up: threading.Event) -> None:
-        windows.hold_children()
-        ends = (self._pipe.child_end, self._output.end)
-
-        def is_given_up() -> bool:
-            return given_up.is_set() or self._threads.given_up.is_set()
-
-        process: CommandProcess | BaseProcess
-        if self._spec.interpreter is None:
-            process = launch(self._start(), self._spec.name, *ends, timeout_s, is_given_up)
-            self._threads.has_started_one = True
-        else:
-            process = launch_command(self._spec.interpreter, *ends, self._mark, is_given_up)
+    def _take(self, process: Process) -> None:
+        """Be the child that this process is."""
         self.pid = process.pid or 0
         self._process = StartedProcess(process, self.pid, self._mark)
         # Ours must be the child's last copies, or their closing would not be seen here.
         self._pipe.child_end.close()
         self._output.end.close()
-
-    def _start(self) -> bytes:
-        spec = self._spec
-        environment = {**spec.environment, "TMPDIR": str(spec.temp_dir)}
-        return msgspec.msgpack.encode(
-            Start(
-                *(spec.target, spec.arguments, environment, spec.busy_poll_s, self._mark),
-                spec.limits,
-            )
-        )
 
     def _close_unstarted(self) -> None:
         """Close all pipes: it could not be started, or its start was given up before it began."""
@@ -258,7 +238,7 @@ class Child:
         self._output.close()
         self.ended.set()
 
-    async def _answer(self, call: SentCall) -> Reply:
+    async def _answer(self, call: SentCall) -> CountedReply:
         """Wait for the reply; kill the child where it does not come or is not waited for."""
         try:
             return await call.answer

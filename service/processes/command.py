@@ -2,7 +2,7 @@
 
 import os
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -56,12 +56,18 @@ def launch_command(
     output: OutputEnd,
     mark: int,
     is_given_up: Callable[[], bool],
+    *,
+    variables: Mapping[str, str] | None = None,
+    descriptors: Sequence[int] = (),
 ) -> CommandProcess:
     """Start `interpreter` with the program of a child, which then waits for what it is to run.
 
     That is the first frame it gets, and never part of its command line or first environment, which
-    anybody may read. Raise OSError where the system will not start it, ConnectionAbortedError once
-    the start is given up.
+    anybody may read. `variables` are that environment, None for this process's own; `descriptors`
+    are kept open in it.
+
+    Raise OSError where the system will not start it, ConnectionAbortedError once the start is given
+    up.
     """
     if not windows.starts_other_interpreters():
         raise OSError("on this system a child can't be started in another interpreter")
@@ -77,7 +83,8 @@ def launch_command(
                 stdin=subprocess.DEVNULL,
                 stdout=output.fileno(),
                 stderr=output.fileno(),
-                pass_fds=(connection.fileno(), ours_is_alive),
+                env=variables,
+                pass_fds=(connection.fileno(), ours_is_alive, *descriptors),
                 # What is sent to the server process's group is not for it.
                 process_group=0,
             )

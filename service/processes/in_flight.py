@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from service.processes.protocol import Reply
+from service.processes.protocol import CountedReply
 
 STOOD_STILL_S = 1.0
 """A timer that is later than this belongs to a process that was stopped, and went on."""
@@ -19,7 +19,7 @@ class SentCall(msgspec.Struct, frozen=True, eq=False):
     id: int
     op: str
     timeout_s: float
-    answer: "asyncio.Future[Reply]"
+    answer: "asyncio.Future[CountedReply]"
 
 
 class InFlightCalls:
@@ -53,7 +53,7 @@ class InFlightCalls:
         if self.calls[0] is call:
             self._begin()
 
-    def answer(self, reply: Reply) -> bool:
+    def answer(self, reply: CountedReply) -> bool:
         """Give the first call its answer, if that is whose it is."""
         if not self.calls or self.calls[0].id != reply.id:
             return False

@@ -20,23 +20,38 @@ T = TypeVar("T")
 
 PING = "ping"
 WARM_ID = 0
-"""The id of the frame that a child sends of itself, once all that it imports is imported."""
+"""The id of the frame with a Warm that a child sends of itself."""
 
 
 class Start(msgspec.Struct, frozen=True, array_like=True):
     """What a child is to run, which is the first that it is told.
 
-    `target` is `module:function`, called with `arguments`; `environment` is set before that;
+    `protocol` is the version of all messages; it stands first in every version of this one.
+    `target` is `module:function`, called with `arguments`; `variables` are set before that;
     `mark` is what all that it starts is found by, and `limits` what it gives up before it imports
     the target.
     """
 
+    protocol: int
     target: str
     arguments: bytes
-    environment: dict[str, str]
+    variables: dict[str, str]
     busy_poll_s: float
     mark: int
     limits: WorkerLimits = NO_LIMITS
+
+
+class Spoken(msgspec.Struct, frozen=True, array_like=True):
+    """What can be read of a Start of any version: the version."""
+
+    protocol: int
+
+
+class Warm(msgspec.Struct, frozen=True):
+    """What a child says of itself, once all that it imports is imported: it can be called."""
+
+    protocol: int
+    python: Annotated[str, msgspec.Meta(max_length=NAME_CHARACTERS)]
 
 
 class Request(msgspec.Struct, frozen=True, array_like=True):

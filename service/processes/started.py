@@ -17,6 +17,10 @@ class Process(Protocol):
     """What starts a child returns this: multiprocessing's, or one of our own."""
 
     @property
+    def pid(self) -> int | None:
+        """Its number."""
+
+    @property
     def exitcode(self) -> int | None:
         """How it ended: a status, or the negative number of a signal; None where nobody knows."""
 

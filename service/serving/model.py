@@ -16,6 +16,7 @@ from service.compiling.compilation import Compiler
 from service.compiling.steps import CompileSteps, Compiling
 from service.contracts.choose import contract_for
 from service.contracts.contract import Contract
+from service.core.environments import SHARED, Environment
 from service.core.errors import ServiceError
 from service.core.versions import ModelVersion, StoredVersion
 from service.serving.batching.batcher import Batcher, BatchSettings
@@ -167,21 +168,40 @@ class ModelHost(msgspec.Struct, frozen=True):
     label: str = ""
     """The pointer that is followed, as its answers name it."""
 
-    async def run(self, stored: StoredVersion, *, task_status: TaskStatus[LoadedModel]) -> None:
-        """Load a version, report it, and host it until it is closed.
+    async def run(
+        self,
+        stored: StoredVersion,
+        environment: Environment = SHARED,
+        *,
+        task_status: TaskStatus[LoadedModel],
+    ) -> None:
+        """Load a version in an environment, report it, and host it until it is closed.
 
         Raise, before anything is reported, what `Pool.run` and `contract_for` raise. Afterwards
         nothing is raised: what fails then must not take down what else serves.
         """
-        kept = await self.compiler.kept(stored) if self.compiler is not None else ""
+        async with self.factory.fork_servers.using(environment, self.pool.process.temp_dir):
+            await self._host(stored, environment, task_status)
+
+    async def _host(
+        self,
+        stored: StoredVersion,
+        environment: Environment,
+        task_status: TaskStatus[LoadedModel],
+    ) -> None:
+        compiler = self.compiler
+        kept = await compiler.kept(stored, environment) if compiler is not None else ""
         opened: list[LoadedModel] = []
         # The pool's workers are free for the queue once there is one.
         on_free = partial(_dispatch, opened)
-        pool = Pool(stored, self.factory, self.pool, kept, self.restore, on_free, self.observer)
+        pool = Pool(
+            *(stored, self.factory, self.pool, kept, self.restore, on_free, self.observer),
+            environment=environment,
+        )
         failure: ServiceError | None = None
         try:
             async with anyio.create_task_group() as parts:
-                steps = CompileSteps(self.compiler, pool) if self.compiler is not None else None
+                steps = CompileSteps(compiler, pool) if compiler is not None else None
                 if steps is not None and not kept:
                     parts.start_soon(steps.compile_first)
                 try:

@@ -1,9 +1,11 @@
 """Start a worker of a version and have it load that: with its compiled predictors if there are."""
 
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 
 import anyio
 
+from service.core.environments import SHARED, Environment
 from service.core.errors import ChildLostError, StoreCorruptError
 from service.core.versions import StoredVersion
 from service.workers.activation import Activation
@@ -30,6 +32,7 @@ class WorkerLoader:
         activation: Activation,
         on_faults: Callable[[Mapping[str, int]], None],
         on_over_limit: Callable[[str], None],
+        environment: Environment = SHARED,
     ) -> None:
         self._stored = stored
         self._files = files
@@ -38,6 +41,7 @@ class WorkerLoader:
         self._activation = activation
         self._on_faults = on_faults
         self._on_over_limit = on_over_limit
+        self._environment = environment
         self._started = 0
         self.loading = anyio.Event()
         """Set once the first worker has begun to load."""
@@ -49,7 +53,9 @@ class WorkerLoader:
         ChildRaisedError, ChildTimeoutError, ChildLostError, ChildStartError, StoreCorruptError,
         SignatureError.
         """
-        with self._factory.standby.loading(self._settings.process):
+        is_shared = self._environment == SHARED
+        standby = self._factory.standby
+        with standby.loading(self._settings.process) if is_shared else nullcontext():
             compiled = self._activation.folder
             try:
                 return await self._load_with(compiled)
@@ -70,6 +76,7 @@ class WorkerLoader:
             f"worker-{version.version}-{self._started}",
             {"model": version.name, "version": version.version},
             settings.process,
+            self._environment,
         )
         child.on_over_limit = self._on_over_limit
         self.loading.set()

@@ -12,6 +12,7 @@ import anyio
 import structlog
 from anyio.abc import TaskStatus
 
+from service.core.environments import SHARED, Environment
 from service.core.errors import ChildLostError, ChildTimeoutError, ServiceError
 from service.core.text import presentable
 from service.core.versions import StoredVersion
@@ -70,8 +71,11 @@ class Pool:
         restore: Restore | None = None,
         on_free: Callable[[], None] = _nothing,
         observer: Observer = NULL_OBSERVER,
+        environment: Environment = SHARED,
     ) -> None:
         self.stored = stored
+        self.environment = environment
+        """What its workers run in; the factory's fork server for it is to be held."""
         self.settings = settings
         self.members: Members[WorkerHandle] = Members(settings.workers, on_free)
         self._log = structlog.get_logger("pool").bind(
@@ -83,7 +87,7 @@ class Pool:
         on_faults = partial(observer.engine_faults, stored.version)
         self._loader = WorkerLoader(
             *(stored, self._files, factory, settings, self.activation),
-            *(on_faults, self._note_over_limit),
+            *(on_faults, self._note_over_limit, environment),
         )
         self.loading = self._loader.loading
         """Set once its first worker has begun to load."""

@@ -14,13 +14,13 @@ _HEARTBEATS_OWED = 10
 class ProcessSettings(msgspec.Struct, frozen=True):
     """What a worker or compiler process needs before it knows of a version; durations in seconds.
 
-    `environment` is what it gets beside the server process's own variables. `busy_poll_s` is how
+    `variables` are what it gets beside the server process's own variables. `busy_poll_s` is how
     long a worker may poll for its next call before it sleeps, and `limits` is what model code may
     take and do at most.
     """
 
     temp_dir: Path
-    environment: dict[str, str]
+    variables: dict[str, str]
     start_timeout_s: float
     heartbeat_interval_s: float
     busy_poll_s: float = 0.0

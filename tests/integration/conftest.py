@@ -66,7 +66,7 @@ def pool_settings(tmp_path: Path) -> PoolSettings:
         load_timeout_s=60,
         process=ProcessSettings(
             temp_dir=tmp_path,
-            environment={CONTROL: str(tmp_path)},
+            variables={CONTROL: str(tmp_path)},
             start_timeout_s=60,
             heartbeat_interval_s=0.1,
         ),

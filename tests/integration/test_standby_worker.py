@@ -111,7 +111,7 @@ async def test_one_with_other_settings_is_replaced_by_one_with_these(
 ) -> None:
     """A model of another registry gets that one's variables."""
     process = pool_settings.process
-    other = msgspec.structs.replace(process, environment={"MLFLOW_TRACKING_URI": "http://other"})
+    other = msgspec.structs.replace(process, variables={"MLFLOW_TRACKING_URI": "http://other"})
     others = msgspec.structs.replace(pool_settings, process=other)
     async with keeping() as factory:
         await (await load(factory, pool_settings)).end()

@@ -55,7 +55,7 @@ async def a_child(
         name,
         arguments,
         temp_dir,
-        environment={"SET_FOR_IT": "yes"},
+        variables={"SET_FOR_IT": "yes"},
         log_fields={"version": "7"},
         errors=ERRORS,
         most_calls=2,

@@ -12,6 +12,7 @@ from anyio.abc import TaskStatus
 from service.contracts.choose import contract_for
 from service.contracts.contract import Call, Predictions
 from service.core.described import Described
+from service.core.environments import SHARED, Environment
 from service.core.errors import ChildTimeoutError, ModelFailedError, ServiceError
 from service.core.versions import ModelVersion, StoredVersion
 from service.processes.child_threads import ChildThreads
@@ -32,7 +33,7 @@ POOL = PoolSettings(
     load_timeout_s=300,
     refuse_unknown=False,
     process=ProcessSettings(
-        temp_dir=Path("nowhere"), environment={}, start_timeout_s=60, heartbeat_interval_s=1
+        temp_dir=Path("nowhere"), variables={}, start_timeout_s=60, heartbeat_interval_s=1
     ),
 )
 BATCHING = BatchSettings(100, 0.002, 30)
@@ -248,8 +249,15 @@ class FakeHost(ModelHost, frozen=True):
     opening: list[ModelVersion] = msgspec.field(default_factory=list)
     """The models that load, or have loaded and are not closed."""
 
-    async def run(self, stored: StoredVersion, *, task_status: TaskStatus[LoadedModel]) -> None:
+    async def run(
+        self,
+        stored: StoredVersion,
+        environment: Environment = SHARED,
+        *,
+        task_status: TaskStatus[LoadedModel],
+    ) -> None:
         """Take the time that loading takes, and host until it is closed or collapses."""
+        assert environment == SHARED
         fate = self.fates.of(stored.version)
         self.opening.append(stored.version)
         try:

@@ -1,6 +1,7 @@
 """A server process without a service: starts children, tells their ids, makes one busy, waits."""
 
 import sys
+from functools import partial
 from multiprocessing import forkserver
 from pathlib import Path
 
@@ -9,13 +10,17 @@ import anyio
 from service.processes.child import start_child
 from service.processes.child_spec import ChildSpec
 from service.processes.child_threads import ChildThreads
+from service.processes.fork_server import ForkServer
 from service.processes.protocol import Nothing
 from tests.support.child_targets import Number
 
 
-async def main(temp_dir: Path, interpreter: Path | None) -> None:
+async def main(temp_dir: Path, interpreter: Path | None, *, is_forked: bool) -> None:
     """Start an idle child and one that holds its GIL for a minute."""
     threads = ChildThreads()
+    own = None
+    if interpreter is not None and is_forked:
+        own = ForkServer("fork-server", interpreter, (), temp_dir, threads)
     children = [
         await start_child(
             ChildSpec(
@@ -23,7 +28,8 @@ async def main(temp_dir: Path, interpreter: Path | None) -> None:
                 name,
                 b"",
                 temp_dir,
-                interpreter=interpreter,
+                interpreter=None if own else interpreter,
+                forked_by=own,
             ),
             threads,
             60,
@@ -37,11 +43,12 @@ async def main(temp_dir: Path, interpreter: Path | None) -> None:
 
         calls.start_soon(be_busy)
         await anyio.sleep(0.3)
-        server = forkserver._forkserver._forkserver_pid  # type: ignore[attr-defined]
+        server = own.pid if own else forkserver._forkserver._forkserver_pid  # type: ignore[attr-defined]
         pids = [pid for pid in (server, children[0].pid, children[1].pid) if pid is not None]
         sys.stdout.write(f"pids {' '.join(map(str, pids))}\n")
         sys.stdout.flush()
 
 
 if __name__ == "__main__":
-    anyio.run(main, Path(sys.argv[1]), Path(sys.argv[2]) if len(sys.argv) > 2 else None)
+    own_interpreter = Path(sys.argv[2]) if len(sys.argv) > 2 else None
+    anyio.run(partial(main, Path(sys.argv[1]), own_interpreter, is_forked="forked" in sys.argv))

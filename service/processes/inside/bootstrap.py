@@ -7,6 +7,7 @@ here.
 import contextlib
 import importlib
 import os
+import platform
 import signal
 import sys
 import tempfile
@@ -20,6 +21,7 @@ import msgspec
 
 from service import windows
 from service.confinement import confine
+from service.core.child_needs import CHILD_PROTOCOL
 from service.processes import guardian
 from service.processes.inside.busy_polling import PollingReceiver
 from service.processes.inside.model_processes import GROUP_SIGNALS, allow_processes
@@ -31,7 +33,9 @@ from service.processes.protocol import (
     Nothing,
     Reply,
     Request,
+    Spoken,
     Start,
+    Warm,
     to_fault,
 )
 
@@ -63,23 +67,44 @@ def run(start: bytes, connection: Connection, output: OutputEnd) -> None:
     serve(start, connection, output)
 
 
+def serve_as_told(connection: Connection, output: OutputEnd) -> None:
+    """Wait for what is to be run, which comes first, and do as `serve` does."""
+    try:
+        start = connection.recv_bytes()
+    except EOFError:
+        sys.exit("nobody says what to run")
+    serve(start, connection, output)
+
+
 def serve(start: bytes, connection: Connection, output: OutputEnd) -> None:
     """Import the target of `start`, a `Start`, call it for its operations, and serve them.
 
     Ends when the server process closes the connection.
     """
+    spoken = msgspec.msgpack.decode(start, type=Spoken).protocol
+    if spoken != CHILD_PROTOCOL:
+        sys.exit(
+            f"the service speaks version {spoken} of the protocol of its processes, and what is "
+            f"installed speaks version {CHILD_PROTOCOL}: restart the service"
+        )
     told = msgspec.msgpack.decode(start, type=Start)
     guardian.take_mark(told.mark)
     allow_processes(connection)
     output.take_over()
     sys.dont_write_bytecode = True
-    os.environ.update(told.environment, PYTHONDONTWRITEBYTECODE="1")
-    tempfile.tempdir = told.environment.get("TMPDIR")
+    os.environ.update(told.variables, PYTHONDONTWRITEBYTECODE="1")
+    tempfile.tempdir = told.variables.get("TMPDIR")
     # Before anything of a model's is imported. What raises here ends the child: it never starts.
     confine(told.limits)
     module, _, function = told.target.partition(":")
-    operations: Operations = getattr(importlib.import_module(module), function)(told.arguments)
-    connection.send_bytes(_reply(WARM_ID, Nothing()))
+    try:
+        imported = importlib.import_module(module)
+    except ImportError as error:
+        # Not a reply like others: what it is about is not the version, but what it runs in.
+        connection.send_bytes(_reply(WARM_ID, to_fault(error), ok=False))
+        return
+    operations: Operations = getattr(imported, function)(told.arguments)
+    connection.send_bytes(_reply(WARM_ID, Warm(CHILD_PROTOCOL, platform.python_version())))
     # Bound now: a model may bring modules of the same names as ours, and imports come from it then.
     _Answers(connection, operations, told.busy_poll_s).serve()
 

@@ -11,15 +11,17 @@ import importlib.util
 import os
 import sys
 
-_OLDEST = (3, 10)
-
 
 def main(pipe: int, alive: int) -> None:
     """Be the child until the server process closes the pipe, or ends."""
-    if sys.version_info < _OLDEST:
-        version = ".".join(map(str, sys.version_info[:3]))
-        sys.exit("{} is Python {}, and 3.10 or later is needed".format(sys.executable, version))  # noqa: UP032
     _provide_service()
+    from service.core.child_needs import UNFIT_STATUS  # noqa: PLC0415 - see the module's docstring
+
+    unfit = _why_unfit()
+    if unfit:
+        sys.stderr.write(unfit + "\n")
+        sys.stderr.flush()
+        os._exit(UNFIT_STATUS)
     from multiprocessing.connection import Connection  # noqa: PLC0415 - see the module's docstring
 
     from service.processes.inside import bootstrap  # noqa: PLC0415 - the same
@@ -30,12 +32,33 @@ def main(pipe: int, alive: int) -> None:
     hide_memory()
     # Before anything waits: the process that is to say what to run may have ended.
     bootstrap.end_with(alive)
-    connection = Connection(pipe)
+    bootstrap.serve_as_told(Connection(pipe), InheritedOutput())
+
+
+def _why_unfit() -> str:
+    """Say why our part of a child can't run here, '' where it can. In words of Python 3.6."""
+    from service.core.child_needs import (  # noqa: PLC0415 - see the module's docstring
+        OLDEST_MSGSPEC,
+        OLDEST_PYTHON,
+    )
+
+    if sys.version_info < OLDEST_PYTHON:
+        version, oldest = (
+            ".".join(map(str, numbers)) for numbers in (sys.version_info[:3], OLDEST_PYTHON)
+        )
+        return f"{sys.executable} is Python {version}, and {oldest} or later is needed"
     try:
-        start = connection.recv_bytes()
-    except EOFError:
-        sys.exit("nobody says what to run")
-    bootstrap.serve(start, connection, InheritedOutput())
+        import msgspec  # noqa: PLC0415 - looked for
+    except Exception as error:  # noqa: BLE001 - a package that is broken may raise anything
+        return f"msgspec can't be imported by {sys.executable}: {error}"
+    found = msgspec.__version__
+    if _numbers(found) < _numbers(OLDEST_MSGSPEC):
+        return f"{sys.executable} has msgspec {found}, and {OLDEST_MSGSPEC} or later is needed"
+    return ""
+
+
+def _numbers(version: str) -> "list[int]":
+    return [int(part) for part in version.split(".")[:3] if part.isdigit()]
 
 
 def _provide_service() -> None:

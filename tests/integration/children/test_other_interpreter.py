@@ -6,9 +6,7 @@ import msgspec
 import psutil
 import pytest
 
-from service.core.errors import (
-    ChildStartError,
-)
+from service.core.errors import ChildStartError, EnvironmentRefusedError, ServiceError
 from service.processes.child import start_child
 from service.processes.child_spec import ChildSpec
 from service.processes.child_threads import ChildThreads
@@ -77,7 +75,7 @@ async def test_another_interpreter_gets_our_code_and_nothing_else_of_ours(
         "elsewhere",
         b"given",
         tmp_path,
-        environment={"TOLD_IN_SECRET": "s3cret"},
+        variables={"TOLD_IN_SECRET": "s3cret"},
         interpreter=another_interpreter,
     )
     child = await start_child(spec, ChildThreads(), START_S)
@@ -99,12 +97,18 @@ async def test_another_interpreter_gets_our_code_and_nothing_else_of_ours(
 @by_command
 @posix_only
 @pytest.mark.parametrize(
-    ("interpreter", "target", "told"),
+    ("interpreter", "target", "error", "told"),
     [
-        ("nowhere/python", "operations", "could not be started: .*No such file.*nowhere/python"),
-        ("broken/bin/python", "operations", "did not start: .*No module named 'msgspec'"),
-        ("", "no_such_function", "did not start: .*no attribute 'no_such_function'"),
-        ("text", "operations", "could not be started: .*text"),
+        (
+            *("nowhere/python", "operations", ChildStartError),
+            "could not be started: .*No such file.*nowhere/python",
+        ),
+        (
+            *("broken/bin/python", "operations", EnvironmentRefusedError),
+            "msgspec can't be imported by .*No module named 'msgspec'",
+        ),
+        ("", "no_such_function", ChildStartError, "not start: .*no attribute 'no_such_function'"),
+        ("text", "operations", ChildStartError, "could not be started: .*text"),
     ],
 )
 async def test_a_start_elsewhere_that_fails_says_why(
@@ -113,6 +117,7 @@ async def test_a_start_elsewhere_that_fails_says_why(
     another_interpreter: Path,
     interpreter: str,
     target: str,
+    error: type[ServiceError],
     told: str,
 ) -> None:
     """No such interpreter, one without what is needed, or nothing to run there; nothing is left."""
@@ -125,7 +130,7 @@ async def test_a_start_elsewhere_that_fails_says_why(
     files = psutil.Process().num_fds()
     chosen = tmp_path / interpreter if interpreter else another_interpreter
     monkeypatch.setattr(Interpreter, "chosen", chosen)
-    with pytest.raises(ChildStartError, match=told):
+    with pytest.raises(error, match=told):
         async with a_child(tmp_path, target):
             pass
     assert psutil.Process().num_fds() <= files

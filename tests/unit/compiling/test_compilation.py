@@ -12,6 +12,7 @@ import pytest
 
 from service.compiling.compilation import CompilationError, Compiled, Compiler, CompileTurns
 from service.compiling.files import CompiledFiles
+from service.core.environments import SHARED, Environment
 from service.core.errors import ChildLostError
 from service.core.versions import StoredVersion
 from service.predictors.report import Report
@@ -20,6 +21,7 @@ from service.processes.child_spec import ChildSpec
 from service.processes.child_threads import ChildThreads
 from service.store import manifest
 from service.store.compiled_files import FILES, verified
+from service.workers.factory import WorkerFactory
 from tests.support.fake_models import POOL, no_description
 from tests.support.fake_source import a_version
 
@@ -46,15 +48,18 @@ class FakeCompiler(Compiler):
     def __init__(self, folder: Path, error: Exception | None = None) -> None:
         (folder / "aside").mkdir()
         self.files = CompiledFiles(folder / "compiled", folder / "aside", 1e-12)
-        super().__init__(self.files, POOL, ChildThreads(), no_description, CompileTurns())
+        factory = WorkerFactory(ChildThreads())
+        super().__init__(self.files, POOL, factory, no_description, CompileTurns())
         self.error = error
         self.hangs = False
         self.at_work = 0
         self.most_at_work = 0
 
     @asynccontextmanager
-    async def _child(self, stored: StoredVersion, own: Path) -> AsyncIterator[Child]:
-        assert stored == STORED
+    async def _child(
+        self, stored: StoredVersion, environment: Environment, own: Path
+    ) -> AsyncIterator[Child]:
+        assert (stored, environment) == (STORED, SHARED)
         del own
         spec = ChildSpec("nowhere:nothing", "compiler", b"", Path("nowhere"))
         child = LingeringChild(spec, ChildThreads())

@@ -12,6 +12,7 @@ from structlog.testing import capture_logs
 from service.compiling.compilation import Compiled, Compiler, CompileTurns
 from service.compiling.files import CompiledFiles
 from service.compiling.steps import CompileSteps, Compiling
+from service.core.environments import SHARED, Environment
 from service.core.errors import ChildLostError, ServiceError
 from service.core.versions import StoredVersion
 from service.predictors.report import Report
@@ -40,7 +41,7 @@ class FakeCompiler(Compiler):
         super().__init__(
             CompiledFiles(Path("a"), Path("b"), 0.0),
             POOL,
-            ChildThreads(),
+            WorkerFactory(ChildThreads()),
             no_description,
             CompileTurns(),
         )
@@ -56,10 +57,10 @@ class FakeCompiler(Compiler):
 
     @asynccontextmanager
     async def compiled(
-        self, stored: StoredVersion, *, first: bool = False
+        self, stored: StoredVersion, environment: Environment = SHARED, *, first: bool = False
     ) -> AsyncIterator[Compiled]:
         """Answer immediately; what fails is the whole."""
-        assert stored == STORED
+        assert (stored, environment) == (STORED, SHARED)
         self.asked.append("first" if first else "all")
         if self.error is not None and not first:
             raise self.error

@@ -1,0 +1,64 @@
+"""The fork servers of the environments that are in use beside the service's own: one for each."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from service.core.environments import Environment
+from service.processes.child_threads import ChildThreads
+from service.processes.fork_server import ForkServer
+
+_KEY_CHARACTERS = 12
+
+
+class ForkServers:
+    """Keeps the fork server of an environment as long as something uses that."""
+
+    def __init__(self, modules: Sequence[str], threads: ChildThreads) -> None:
+        """`modules` are imported in each of them, as far as its environment has them."""
+        self._modules = modules
+        self._threads = threads
+        self._servers: dict[str, ForkServer] = {}
+        self._uses: dict[str, int] = {}
+
+    @property
+    def pids(self) -> list[int]:
+        """The processes of those that run."""
+        return [server.pid for server in self._servers.values() if server.pid is not None]
+
+    def of(self, environment: Environment) -> ForkServer | None:
+        """Return the fork server of an environment; None for the service's own environment.
+
+        Raise RuntimeError for one that nothing uses.
+        """
+        if not environment.key:
+            return None
+        server = self._servers.get(environment.key)
+        if server is None:
+            raise RuntimeError(f"environment {environment.key} is not in use")
+        return server
+
+    @asynccontextmanager
+    async def using(self, environment: Environment, temp_dir: Path) -> AsyncIterator[None]:
+        """Keep its fork server meanwhile, which its first child starts."""
+        key = environment.key
+        if not key:
+            yield
+            return
+        if key not in self._servers:
+            self._servers[key] = ForkServer(
+                f"fork-server-{key[:_KEY_CHARACTERS]}",
+                Path(environment.interpreter),
+                self._modules,
+                temp_dir,
+                self._threads,
+            )
+        self._uses[key] = self._uses.get(key, 0) + 1
+        try:
+            yield
+        finally:
+            self._uses[key] -= 1
+            if not self._uses[key]:
+                # First, so that what uses it from now on gets another one.
+                del self._uses[key]
+                await self._servers.pop(key).end()
