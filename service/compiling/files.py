@@ -147,7 +147,7 @@ def _with_libraries_of(environment: Environment, here: Machine) -> Machine:
 
     Its key stands for all of its libraries, and those of ours mean nothing there.
     """
-    if environment == SHARED:
+    if environment.is_shared:
         return here
     _, *others, _ = here
     return (environment.python, *others, environment.key)

@@ -31,7 +31,7 @@ class ForkServers:
 
         Raise RuntimeError for one that nothing uses.
         """
-        if not environment.key:
+        if environment.is_shared:
             return None
         server = self._servers.get(environment.key)
         if server is None:
@@ -41,10 +41,10 @@ class ForkServers:
     @asynccontextmanager
     async def using(self, environment: Environment, temp_dir: Path) -> AsyncIterator[None]:
         """Keep its fork server meanwhile, which its first child starts."""
-        key = environment.key
-        if not key:
+        if environment.is_shared:
             yield
             return
+        key = environment.key
         if key not in self._servers:
             self._servers[key] = ForkServer(
                 f"fork-server-{key[:_KEY_CHARACTERS]}",

@@ -44,7 +44,7 @@ class WorkerFactory:
         Another environment has none, and `fork_servers.using` it is to be held. Raise as
         `start_child` does.
         """
-        child = await self.standby.take(settings) if environment == SHARED else None
+        child = await self.standby.take(settings) if environment.is_shared else None
         if child is None:
             return await self._started(name, log_fields, settings, environment=environment)
         child.rename(name, log_fields)

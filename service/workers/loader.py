@@ -53,7 +53,7 @@ class WorkerLoader:
         ChildRaisedError, ChildTimeoutError, ChildLostError, ChildStartError, StoreCorruptError,
         SignatureError.
         """
-        is_shared = self._environment == SHARED
+        is_shared = self._environment.is_shared
         standby = self._factory.standby
         with standby.loading(self._settings.process) if is_shared else nullcontext():
             compiled = self._activation.folder
