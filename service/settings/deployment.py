@@ -1,6 +1,7 @@
 """What can be set for each model that is served: its pointer, its workers, batches and gates."""
 
 import re
+import shutil
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Literal
@@ -9,6 +10,7 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Meta
 
+from service.core.environments import EnvironmentMode
 from service.core.versions import InvalidModelUriError, ModelRef, is_model_name
 from service.core.worker_limits import WorkerLimits
 from service.settings.errors import SettingsError
@@ -128,7 +130,25 @@ class DeploymentSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What becomes of the served version when nothing is promoted any more."""
 
     on_mismatch: Literal["warn", "refuse"] = "warn"
-    """What becomes of a version that wants another Python or other packages than are installed."""
+    """What becomes of a version that wants another Python or other packages than are installed,
+    where it shares these (ENVIRONMENT=shared)."""
+
+    environment: EnvironmentMode = "shared"
+    """Which Python packages a version runs with: `shared` with what is installed for the service,
+    `auto` with these where it needs no others, and else with its own, `own` always with its own.
+    Its own are installed beside those of the service. It needs the extra `environments`."""
+
+    env_timeout_s: Seconds = 1800.0
+    """Seconds that a version's environment may take to be built, downloads included; then it is
+    tried again."""
+
+    allow_sdist: bool = False
+    """Whether a version's environment may be built from source packages, which run their own code
+    meanwhile, with the network on."""
+
+    env_allow_urls: bool = False
+    """Whether what a version says of its packages may name URLs, paths, git sources and indexes of
+    its own. Else a version that does is refused."""
 
     on_contract_change: Literal["refuse", "allow"] = "refuse"
     """What becomes of a version that does not take what callers send, or give what they read."""
@@ -185,10 +205,15 @@ class DeploymentSettings(msgspec.Struct, frozen=True, kw_only=True):
         """Look at what no type says.
 
         Raises:
-            SettingsError: an address has no host, a limit of workers is wrong, or signatures are
-                required that can't be verified here.
+            SettingsError: an address has no host, a limit of workers is wrong, signatures are
+                required that can't be verified here, or environments that can't be built here.
         """
         _ = self.limits
+        if self.environment != "shared" and not _has_uv():
+            raise SettingsError(
+                f"{shown_setting('environment', self.environment)} wants uv, which is not "
+                "installed: pip install 'mlflow-hotswap[environments]'"
+            )
         for name in ("mlflow_tracking_uri", "mlflow_registry_uri"):
             _check_uri(name, getattr(self, name))
         if self.trusted_keys is not None:
@@ -206,6 +231,11 @@ class DeploymentSettings(msgspec.Struct, frozen=True, kw_only=True):
         # `mlflow-artifacts:/signatures` has one slash.
         is_folder = bool(place) and ":/" not in place
         return str(Path(place).absolute()) if is_folder else place
+
+
+def _has_uv() -> bool:
+    """Whether what builds environments is there, as a package or on PATH."""
+    return find_spec("uv") is not None or shutil.which("uv") is not None
 
 
 def _check_keys(setting: str, keys: Path) -> None:

@@ -84,6 +84,10 @@ class ServiceSettings(msgspec.Struct, frozen=True, kw_only=True):
     keep_versions: Annotated[int, Meta(ge=1, le=10_000)] = 3
     """Versions of each model to keep on disk; what some service needs is never removed."""
 
+    env_cache_bytes: Bytes = 21_474_836_480
+    """What versions' own environments may take on the disk together; beyond it those are removed
+    that were not used for longest, and none that is in use."""
+
     cache_dir: Path = Path(".hotswap")
     """The folder for fetched versions and temporary files."""
 

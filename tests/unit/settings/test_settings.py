@@ -394,3 +394,31 @@ def test_a_port_of_grpc_wants_its_extra(monkeypatch: pytest.MonkeyPatch) -> None
     assert load_settings({"MODEL_NAME": "m"}).service.grpc_port == 0
     with pytest.raises(SettingsError, match=r"^GRPC_PORT=50051 is wrong: .*hotswap\[grpc\]"):
         load_settings({"MODEL_NAME": "m", "GRPC_PORT": "50051"})
+
+
+@pytest.mark.parametrize("mode", ["auto", "own"])
+def test_an_environment_of_its_own_wants_uv(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is said at the start, with what to install; as a package or on PATH, either will do."""
+    values = {"MODEL_NAME": "m", "ENVIRONMENT": mode}
+    assert the_one(load_settings(values)).environment == mode
+    monkeypatch.setattr(deployment_module, "find_spec", lambda _: None)
+    monkeypatch.setattr("shutil.which", lambda _: "/usr/bin/uv")
+    assert the_one(load_settings(values)).environment == mode
+    monkeypatch.setattr("shutil.which", lambda _: None)
+    with pytest.raises(SettingsError, match=rf"^ENVIRONMENT={mode} .*hotswap\[environments\]"):
+        load_settings(values)
+    assert the_one(load_settings({"MODEL_NAME": "m"})).environment == "shared"
+
+
+def test_models_may_have_environments_of_their_own(tmp_path: Path) -> None:
+    """Each says so in its table, and the others share what the service has."""
+    file = tmp_path / "models.toml"
+    file.write_text(
+        '[models.old]\nuri = "models:/old@champion"\n'
+        'environment = "auto"\nenv_timeout_s = "10min"\n'
+        '[models.new]\nuri = "models:/new@champion"\n',
+        "utf-8",
+    )
+    found = load_settings({"MODELS_FILE": str(file)}).deployments
+    assert (found["old"].environment, found["old"].env_timeout_s) == ("auto", 600)
+    assert (found["new"].environment, found["new"].env_timeout_s) == ("shared", 1800)
