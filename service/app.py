@@ -19,6 +19,7 @@ from service.access.sessions import Sessions
 from service.access.sources import open_gate
 from service.cache_dir import require_writable
 from service.core.errors import ServiceError
+from service.credentials import Credentials, withhold
 from service.deployments import Deployments
 from service.handlers import problems
 from service.handlers.access import AccessLogged
@@ -69,7 +70,6 @@ from service.telemetry.exports import open_exports
 from service.telemetry.logging import configure_logging, json_writer
 from service.telemetry.tracing.request_trace import RequestTracer
 from service.wire.certificates import CertificateError, Certificates
-from service.workers.variables import WorkerVariables
 
 _COLLECT_AFTER = (20_000, 20, 100)
 """New objects until the young are looked at, and how many such looks until the older ones are."""
@@ -280,16 +280,14 @@ def _deployments_or_exit() -> Deployments:
         raise SystemExit(2) from None
     configure_logging(settings.service.log_level, settings.service.log_format)
 
-    def withhold() -> dict[str, str]:
+    def credentials() -> Credentials:
         # Not before it starts: a factory may be called twice.
         hide_memory()
-        variables = WorkerVariables(settings.service.worker_env)
-        variables.withhold_for_exporters()
-        return variables.withhold()
+        return withhold(settings.service.worker_env)
 
     # Nothing is taken out of the environment yet.
     exports = open_exports(exported, {})
-    return Deployments(settings, credentials=withhold, exports=exports)
+    return Deployments(settings, credentials=credentials, exports=exports)
 
 
 def _given(value: Any) -> Provide:

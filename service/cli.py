@@ -2,13 +2,14 @@
 
 import os
 import sys
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 import rich_click as click
 
 if TYPE_CHECKING:
+    from service.credentials import Credentials
     from service.settings.settings import Settings
 
 Answer = TypeVar("Answer")
@@ -32,6 +33,7 @@ def cli() -> None:
 def serve(ssl_certfile: str | None, ssl_keyfile: str | None) -> None:
     """Follow the registry and serve what it promotes."""
     from service.cache_dir import require_writable, temp_folder  # noqa: PLC0415 - see the module's docstring
+    from service.credentials import withhold  # noqa: PLC0415 - the same
     from service.processes.ignored_signals import ignore_signals  # noqa: PLC0415 - the same
     from service.processes.launch import start_fork_server  # noqa: PLC0415 - the same
     from service.processes.own_memory import hide_memory  # noqa: PLC0415 - the same
@@ -47,7 +49,6 @@ def serve(ssl_certfile: str | None, ssl_keyfile: str | None) -> None:
         listen,
     )
     from service.workers.preloaded import preloaded  # noqa: PLC0415 - the same
-    from service.workers.variables import WorkerVariables  # noqa: PLC0415 - the same
 
     ignore_signals()
     try:
@@ -58,9 +59,8 @@ def serve(ssl_certfile: str | None, ssl_keyfile: str | None) -> None:
         service = settings.service
         # Before any other process is started: none of them is to have what is taken here.
         hide_memory()
-        variables = WorkerVariables(service.worker_env)
-        exported, for_exporters = read_exported(), variables.withhold_for_exporters()
-        credentials = variables.withhold()
+        exported = read_exported()
+        credentials = withhold(service.worker_env)
         with listen(service.host, service.port) as listener:
             if service.grpc_port:
                 # gRPC takes it once it runs; that it can is to be known before all else.
@@ -76,7 +76,7 @@ def serve(ssl_certfile: str | None, ssl_keyfile: str | None) -> None:
             configure_logging(service.log_level, service.log_format)
             from service.server import serve as run  # noqa: PLC0415 - the same
 
-            exports = open_exports(exported, for_exporters)
+            exports = open_exports(exported, credentials.exporters)
             status = run(settings, listener, temp, credentials, exports)
     except SettingsError as error:
         _end(str(error), WRONG_SETTING)
@@ -120,7 +120,7 @@ def check(model: str) -> None:
         told = click.style(f"{outcome:8}", fg=colours.get(outcome, "red"))
         click.echo(f"{what:12}{told}{sentence}")
 
-    def run(settings: "Settings", credentials: Mapping[str, str]) -> Awaitable[int]:
+    def run(settings: "Settings", credentials: "Credentials") -> Awaitable[int]:
         return check_promoted(settings, say, credentials, model)
 
     sys.exit(_beside_the_service(run))
@@ -143,7 +143,7 @@ def sign(uri: str, key: Path) -> None:
     from service.commands.sign import sign_version  # noqa: PLC0415 - see the module's docstring
     from service.core.errors import ServiceError  # noqa: PLC0415 - the same
 
-    def run(settings: "Settings", credentials: Mapping[str, str]) -> Awaitable[str]:
+    def run(settings: "Settings", credentials: "Credentials") -> Awaitable[str]:
         return sign_version(settings.service, settings.defaults, uri, key, credentials)
 
     try:
@@ -170,7 +170,7 @@ def fetch(uri: str, folder: Path, manifest_file: Path | None) -> None:
     from service.commands.fetch import fetch_version  # noqa: PLC0415 - see the module's docstring
     from service.core.errors import ServiceError  # noqa: PLC0415 - the same
 
-    def run(settings: "Settings", credentials: Mapping[str, str]) -> Awaitable[str]:
+    def run(settings: "Settings", credentials: "Credentials") -> Awaitable[str]:
         return fetch_version(
             settings.service,
             settings.defaults,
@@ -295,7 +295,7 @@ def revoke(name: str, file: Path | None) -> None:
 
 
 def _beside_the_service(
-    run: Callable[["Settings", Mapping[str, str]], Awaitable[Answer]],
+    run: Callable[["Settings", "Credentials"], Awaitable[Answer]],
 ) -> Answer:
     """Run what asks the registry without serving; it gets the settings, and the credentials.
 
@@ -303,6 +303,7 @@ def _beside_the_service(
     """
     import anyio  # noqa: PLC0415 - see the module's docstring
 
+    from service.credentials import withhold  # noqa: PLC0415 - the same
     from service.processes.own_memory import hide_memory  # noqa: PLC0415 - the same
     from service.settings.environment import (  # noqa: PLC0415 - the same
         load_settings,
@@ -310,14 +311,13 @@ def _beside_the_service(
     )
     from service.settings.errors import SettingsError  # noqa: PLC0415 - the same
     from service.telemetry.logging import configure_logging  # noqa: PLC0415 - the same
-    from service.workers.variables import WorkerVariables  # noqa: PLC0415 - the same
 
     try:
         read_dotenv()
         settings = load_settings()
         configure_logging("error", settings.service.log_format)
         hide_memory()
-        credentials = WorkerVariables(settings.service.worker_env).withhold()
+        credentials = withhold(settings.service.worker_env)
         return anyio.run(run, settings, credentials)
     except SettingsError as error:
         _end(str(error), WRONG_SETTING)

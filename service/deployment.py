@@ -16,6 +16,7 @@ from service.control.pointer_state import PointerState
 from service.control.sqlite_journal import SqliteJournal
 from service.control.state import ControlState
 from service.control.status import Status
+from service.core.environments import EnvironmentSettings
 from service.core.versions import ModelRef, ModelVersion
 from service.platform import Platform
 from service.predictors.answer_rules import AnswerRules, NonFinite
@@ -38,6 +39,7 @@ from service.settings.deployment import DeploymentSettings
 from service.store.artifact_store import ArtifactStore
 from service.telemetry.fan_out import fan_out
 from service.telemetry.log_observer import LogObserver
+from service.watcher.building import BuildStep
 from service.watcher.gates.chain import gate_chain
 from service.watcher.gates.signature import SignatureGate
 from service.watcher.loop import watch
@@ -82,6 +84,8 @@ class Deployment:
         self.change = ""
         """Why new settings for it are not in force yet; '' where none wait."""
         self._leaving = anyio.Event()
+        self.build_step = self._build_step()
+        """What gives versions environments of their own; None where all share the service's."""
         self.gates = gate_chain(settings, platform.describe, self._signature_gate())
         # A run or a logged model has no version in the registry to write on.
         writes_back = settings.write_back and self.ref.name
@@ -120,13 +124,19 @@ class Deployment:
         """Why what is wanted does not serve, in words for people."""
         return self.status.why_not(self.ref.uri)
 
+    async def open(self) -> None:
+        """Open what it keeps on the disk: its versions, and their environments where it has any."""
+        await self.store.open()
+        if self.build_step is not None:
+            await self._platform.environments.open()
+
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Follow the pointer until `leave`; then let accepted requests finish, and end all of it.
 
         Report once it follows. What it raises is a fault of ours: nothing that a model, a registry
         or a disk does gets so far.
         """
-        await self.store.open()
+        await self.open()
         host = self.host()
         async with self._journal.open(), anyio.create_task_group() as tasks:
             async with anyio.create_task_group() as watching:
@@ -199,6 +209,19 @@ class Deployment:
             ),
         )
 
+    def _build_step(self) -> BuildStep | None:
+        settings = self.settings
+        if settings.environment == "shared":
+            return None
+        wanted = EnvironmentSettings(
+            mode=settings.environment,
+            timeout_s=settings.env_timeout_s,
+            allow_sdist=settings.allow_sdist,
+            allow_urls=settings.env_allow_urls,
+            cache_bytes=self._platform.settings.env_cache_bytes,
+        )
+        return BuildStep(self._platform.environments, wanted)
+
     def _signature_gate(self) -> SignatureGate | None:
         """Return the gate that REQUIRE_SIGNED asks for; None where that is not set."""
         keys, platform = self.settings.trusted_keys, self._platform
@@ -230,7 +253,9 @@ class Deployment:
             finder=VersionFinder(self.ref, self._pointer.model, self._ask, self.store),
             desired=self.desired,
             state=self._state,
-            rollout=Rollout(self._state, versions, self.gates, probation, self.desired.wake),
+            rollout=Rollout(
+                self._state, versions, self.gates, probation, self.desired.wake, self.build_step
+            ),
             on_unpromoted=settings.on_unpromoted,
         )
 

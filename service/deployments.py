@@ -11,6 +11,7 @@ import msgspec
 from anyio.abc import TaskGroup
 
 from service.core.errors import NoDefaultModelError, NoVersionError, UnknownModelError
+from service.credentials import Credentials
 from service.deployment import Deployment
 from service.gauges import gauges_of
 from service.keeper import Keeper
@@ -33,7 +34,7 @@ _NOT_RUNNING = "the service does not run yet, or no more"
 class Deployments(Mapping[str, Deployment]):
     """The deployments by name. `running` follows all of their pointers meanwhile.
 
-    `credentials` returns the variables that registry processes get and model code does not,
+    `credentials` returns what was taken out of the environment, which model code does not get,
     `observe` what is told of a deployment besides the log and the metrics.
     Deployments are added, changed and removed by `apply` while the others serve.
     """
@@ -42,7 +43,7 @@ class Deployments(Mapping[str, Deployment]):
         self,
         settings: Settings,
         temp: TempFolder | None = None,
-        credentials: Callable[[], Mapping[str, str]] = dict,
+        credentials: Callable[[], Credentials] = Credentials,
         observe: Observe = no_more_observers,
         exports: Exports | None = None,
     ) -> None:

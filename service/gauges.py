@@ -12,6 +12,7 @@ def gauges_of(deployment: Deployment) -> ModelGauges:
     """Look at one deployment."""
     status, model = deployment.status, deployment.routes.current
     promoted, pin = status.registry.promoted, status.pin
+    waiting = status.waiting
     live = {known.version.version for known in status.versions if known.state not in _OVER}
     if model is not None:
         live.add(model.version.version)
@@ -25,6 +26,8 @@ def gauges_of(deployment: Deployment) -> ModelGauges:
         failed_passes=status.passes_failed,
         serving=None if model is None else _of_serving(model),
         live=frozenset(live),
+        builds=waiting is not None and waiting.progress is not None,
+        waiting_s=0.0 if waiting is None else waiting.age_s,
     )
 
 

@@ -1,8 +1,8 @@
 """All that deployments share: registries, the folder on disk, workers' processes, the compiler."""
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+import os
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from types import MappingProxyType
 
 import anyio
 import anyio.to_thread
@@ -17,6 +17,9 @@ from service.core.described import Described
 from service.core.errors import FetchFailedError
 from service.core.versions import StoredVersion
 from service.core.worker_limits import WorkerLimits
+from service.credentials import NO_CREDENTIALS, Credentials
+from service.environments.environments import Environments
+from service.environments.variables import builders_variables
 from service.processes.child_spec import ChildSpec
 from service.processes.child_threads import ChildThreads
 from service.processes.temp import TempFolder
@@ -66,7 +69,7 @@ class Platform:
         self,
         settings: ServiceSettings,
         temp: TempFolder,
-        credentials: Mapping[str, str],
+        credentials: Credentials,
         cpus: int,
         tasks: TaskGroup,
         observe: Observe = no_more_observers,
@@ -92,6 +95,14 @@ class Platform:
         self.compile_turns = CompileTurns()
         self.cpus = CpuBudget(cpus)
         self.store_threads = CapacityLimiter(_STORE_THREADS)
+        self.environments = Environments(
+            settings.cache_dir,
+            self.temp_dir,
+            self.threads,
+            # What embeds this service may have taken nothing out of the environment.
+            credentials.builder or builders_variables(os.environ),
+            settings.start_timeout_s,
+        )
 
     def registry(self, address: RegistryAddress) -> Registry:
         """Return the registry at an address: the same one for all that follow it."""
@@ -100,7 +111,7 @@ class Platform:
             known = self._registries[address] = Registry(
                 address,
                 temp_dir=self.temp_dir,
-                environment=registry_environment(address, self._credentials),
+                environment=registry_environment(address, self._credentials.registry),
                 threads=self.threads,
                 start_timeout_s=self.settings.start_timeout_s,
                 fetches=self._fetches,
@@ -141,7 +152,7 @@ class Platform:
 
     def process_settings(self, address: RegistryAddress, limits: WorkerLimits) -> ProcessSettings:
         """Return what a worker gets whose model comes from a registry: no credential."""
-        variables = registry_environment(address, self._credentials)
+        variables = registry_environment(address, self._credentials.registry)
         return ProcessSettings(
             temp_dir=self.temp_dir,
             variables=self._variables.without_credentials(variables),
@@ -164,20 +175,20 @@ class Platform:
 async def open_platform(
     settings: ServiceSettings,
     temp: TempFolder | None = None,
-    credentials: Mapping[str, str] = MappingProxyType({}),
+    credentials: Credentials = NO_CREDENTIALS,
     observe: Observe = no_more_observers,
 ) -> AsyncIterator[Platform]:
     """Open what deployments share, and end every process of it afterwards.
 
     A folder for temporary files is made where this process has none yet. `credentials` are
-    variables that registry processes get and model code does not. `observe` returns what else
-    than the log is told of a deployment.
+    variables that model code does not get. `observe` returns what else than the log is told of a
+    deployment.
     """
     if temp is None:
         temp = await anyio.to_thread.run_sync(temp_folder, settings.cache_dir)
         temp.use()
-    if credentials:
-        _log.info("variables kept from model code", names=sorted(credentials), setting="WORKER_ENV")
+    if credentials.names:
+        _log.info("variables kept from model code", names=credentials.names, setting="WORKER_ENV")
     cpus = await anyio.to_thread.run_sync(usable_cpus)
     try:
         async with anyio.create_task_group() as tasks:

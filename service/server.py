@@ -5,7 +5,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine
 from functools import partial
 from types import FrameType
 from typing import Any
@@ -15,6 +15,7 @@ import structlog
 import uvicorn
 
 from service.app import create_app
+from service.credentials import Credentials
 from service.deployments import Deployments
 from service.processes.exit_limit import end_within, limit_of_end
 from service.processes.ignored_signals import tell_ignored_signals
@@ -88,14 +89,13 @@ def serve(
     settings: Settings,
     listener: socket.socket,
     temp: TempFolder,
-    credentials: Mapping[str, str],
+    credentials: Credentials,
     exports: Exports | None = None,
 ) -> int:
     """Serve on a socket that listens until a signal ends it. Return the exit status.
 
-    `credentials` are for the processes that ask the registry, `exports` is where traces and
-    metrics go. Raise SettingsError where a
-    setting does not fit the others.
+    `credentials` are what was taken out of the environment, `exports` is where traces and metrics
+    go. Raise SettingsError where a setting does not fit the others.
     """
     service = settings.service
     sys.setswitchinterval(SWITCH_INTERVAL_S)

@@ -5,8 +5,7 @@ is served.
 """
 
 import functools
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
+from collections.abc import Callable
 
 import anyio
 
@@ -14,6 +13,7 @@ from service.cache_dir import require_writable
 from service.core.errors import RefusedError, ServiceError, SourceUnavailableError
 from service.core.redaction import redact
 from service.core.verdicts import Verdict
+from service.credentials import NO_CREDENTIALS, Credentials
 from service.deployment import Deployment
 from service.platform import open_platform
 from service.serving.model import LoadedModel
@@ -22,6 +22,7 @@ from service.settings.settings import Settings
 from service.settings.texts import show
 from service.store.artifact_store import InUse
 from service.watcher.loading import load
+from service.watcher.prepared import Prepared
 from service.watcher.proving import Proving, check_files
 from service.watcher.verdict_log import VerdictLog
 
@@ -35,7 +36,7 @@ Say = Callable[[str, str, str], None]
 async def check_promoted(
     settings: Settings,
     say: Say,
-    credentials: Mapping[str, str] = MappingProxyType({}),
+    credentials: Credentials = NO_CREDENTIALS,
     model: str = "",
 ) -> int:
     """Check settings, registry, and the promoted version of a model, or of all; return status.
@@ -60,7 +61,7 @@ async def _check(deployment: Deployment, say: Say) -> int:
     """Check one deployment's promoted version; return the exit status."""
     place = deployment.address.place
     say("settings", "pass", f"{deployment.ref.uri} at {place}")
-    await deployment.store.open()
+    await deployment.open()
     try:
         version = await deployment.source.resolve()
     except SourceUnavailableError as error:
@@ -87,23 +88,26 @@ async def _check(deployment: Deployment, say: Say) -> int:
 
 
 async def _prove(deployment: Deployment, in_use: InUse, say: Say) -> None:
-    """Open the version, pass it through the gates, and close it."""
+    """Build its environment, open the version, pass it through the gates, and close it."""
 
     def tell(verdict: Verdict) -> None:
         say(verdict.gate, str(verdict.outcome), verdict.reason)
 
-    host = deployment.host()
+    host, step, prepared = deployment.host(), deployment.build_step, Prepared(in_use)
     failure: ServiceError | None = None
-    async with in_use, anyio.create_task_group() as tasks:
+    async with prepared, anyio.create_task_group() as tasks:
 
         async def open_model() -> LoadedModel:
-            opened: LoadedModel = await tasks.start(functools.partial(host.run, in_use.stored))
+            run = functools.partial(host.run, prepared.stored, prepared.environment)
+            opened: LoadedModel = await tasks.start(run)
             return opened
 
         candidate: LoadedModel | None = None
         chain, verdicts = deployment.gates, VerdictLog(tell)
         try:
             await check_files(chain.of_files, in_use.stored, verdicts)
+            if step is not None:
+                await step.run(prepared, verdicts)
             candidate = await load(in_use.stored.version, open_model, verdicts)
             await Proving(chain.of_model, candidate, lambda: None, verdicts).complete()
         except ServiceError as error:

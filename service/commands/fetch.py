@@ -4,9 +4,7 @@ It goes the first part of a promotion's way (source, store, the gates that ask w
 are), and ends with a copy of what is in the store.
 """
 
-from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
 
 import anyio.to_thread
 import msgspec
@@ -15,6 +13,7 @@ from anyio.from_thread import check_cancelled
 from service.cache_dir import require_writable
 from service.core.errors import FetchFailedError, NothingPromotedError
 from service.core.versions import InvalidModelUriError, ModelRef, StoredVersion
+from service.credentials import NO_CREDENTIALS, Credentials
 from service.deployment import Deployment
 from service.platform import open_platform
 from service.settings.deployment import DeploymentSettings
@@ -36,7 +35,7 @@ async def fetch_version(
     uri: str,
     folder: Path,
     manifest_file: Path | None = None,
-    credentials: Mapping[str, str] = MappingProxyType({}),
+    credentials: Credentials = NO_CREDENTIALS,
 ) -> str:
     """Bring what a model URI means now into a folder; return a sentence that says what was brought.
 

@@ -5,10 +5,8 @@ This runs beside the service, never in it: the private key belongs to the signer
 
 import shutil
 import uuid
-from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
-from types import MappingProxyType
 
 import anyio
 import anyio.to_thread
@@ -23,6 +21,7 @@ from service.cache_dir import require_writable
 from service.core.artifact_names import CLIENTS_NOTE, SIGNATURE
 from service.core.errors import ServiceError
 from service.core.versions import InvalidModelUriError, ModelRef
+from service.credentials import NO_CREDENTIALS, Credentials
 from service.platform import open_platform
 from service.registry.address import RegistryAddress
 from service.registry.messages import AddSignatureRequest, ResolveRequest
@@ -47,7 +46,7 @@ async def sign_version(
     deployment: DeploymentSettings,
     uri: str,
     key_file: Path,
-    credentials: Mapping[str, str] = MappingProxyType({}),
+    credentials: Credentials = NO_CREDENTIALS,
 ) -> str:
     """Sign what a model URI means now, and put the signature where the service looks for it.
 

@@ -41,6 +41,10 @@ class Lifecycle:
         self.status = VersionStatus(version, state, datetime.now(UTC), reason)
         self._observer.state_entered(version, state, reason)
 
+    def note(self, reason: str) -> None:
+        """Say how far it is within its state."""
+        self.status = msgspec.structs.replace(self.status, reason=presentable(reason))
+
 
 class Lifecycles:
     """The lifecycles of a deployment's versions; of those that are over only the last ones."""

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from service.control.journal import Journal
+from service.core.environments import BuildOutcome, BuildReport
 from service.core.events import Promotion, PromotionOutcome
 from service.core.text import presentable
 from service.core.verdicts import Verdict
@@ -13,6 +14,7 @@ from service.telemetry.observer import NULL_OBSERVER, Observer
 
 _GATES = "gates"
 """The step to which the time of all gates is added up."""
+_BUILD = "build"
 
 
 class PromotionRecorder:
@@ -48,12 +50,31 @@ class PromotionRecorder:
 
     def judged(self, verdict: Verdict) -> None:
         """Record a gate's verdict, and the time that it took."""
-        self._judged(verdict, _GATES)
+        self._add(_GATES, verdict.duration_s)
+        self.found(verdict)
 
     def loaded(self, verdict: Verdict) -> None:
         """Record what came of the load: a verdict, too, and a step of its own."""
-        self._judged(verdict, verdict.gate)
+        self._add(verdict.gate, verdict.duration_s)
+        self.found(verdict)
         self._observer.step_ended(self._promotion.version, verdict.gate, verdict.duration_s)
+
+    def found(self, verdict: Verdict) -> None:
+        """Record a verdict whose time is recorded otherwise."""
+        verdicts = (*self._promotion.verdicts, verdict)
+        self._note(msgspec.structs.replace(self._promotion, verdicts=verdicts))
+        self._observer.gate_ended(self._promotion.version, verdict)
+
+    def prepared(self, outcome: BuildOutcome, report: BuildReport, seconds: float) -> None:
+        """Record what came of looking for its environment; the report is empty where it has none.
+
+        The time goes to a step of its own, and to no gate.
+        """
+        if outcome is not BuildOutcome.SHARED:
+            if report != BuildReport():
+                self._note(msgspec.structs.replace(self._promotion, environment=report))
+            self.took(_BUILD, seconds)
+        self._observer.environment_ended(self._promotion.version, outcome, report, seconds)
 
     def end(self, outcome: PromotionOutcome, reason: str) -> None:
         """Record what came of it; may be called again, for a version that is rolled back."""
@@ -63,12 +84,6 @@ class PromotionRecorder:
         )
         self._note(ended)
         self._observer.promotion_ended(self._promotion.version, outcome, reason)
-
-    def _judged(self, verdict: Verdict, step: str) -> None:
-        self._add(step, verdict.duration_s)
-        verdicts = (*self._promotion.verdicts, verdict)
-        self._note(msgspec.structs.replace(self._promotion, verdicts=verdicts))
-        self._observer.gate_ended(self._promotion.version, verdict)
 
     def _add(self, step: str, seconds: float) -> None:
         durations_s = dict(self._promotion.durations_s)

@@ -7,6 +7,7 @@ from typing import Literal
 import msgspec
 import structlog
 
+from service.control.environment_wait import EnvironmentWaits
 from service.control.journal import Journal
 from service.control.lifecycle import Lifecycle, Lifecycles
 from service.control.needs import PointerNeeds
@@ -16,6 +17,7 @@ from service.control.quarantine import Quarantine
 from service.control.retries import Retries
 from service.control.snapshot import Snapshot
 from service.control.status import RegistryLook, Status
+from service.core.environments import BuildProgress
 from service.core.errors import RefusedError, ServiceError
 from service.core.events import Promotion, Trigger
 from service.core.text import presentable
@@ -50,6 +52,7 @@ class ControlState:
         self._has_loaded = False
         """Whether any version was ever begun to be loaded."""
         self._lifecycles = Lifecycles(observer)
+        self._waits = EnvironmentWaits()
         self._passes_failed = 0
         self._log = structlog.get_logger("watcher")
 
@@ -65,6 +68,7 @@ class ControlState:
             versions=self._lifecycles.statuses(),
             troubles=tuple(filter(None, (self._memory.trouble, *self.needs.troubles))),
             passes_failed=self._passes_failed,
+            waiting=self._waits.of(self._loading) or self._waits.of(self.wanted),
         )
 
     def snapshot(
@@ -195,7 +199,17 @@ class ControlState:
 
     def end_loading(self) -> None:
         """Note that no candidate is under way any more."""
+        self._waits.stopped(self._loading)
         self._loading = None
+
+    def environment_progressed(self, version: ModelVersion, progress: BuildProgress) -> None:
+        """Note how far the build of a version's environment is."""
+        self._waits.progressed(version, progress)
+        self._observer.environment_progressed(version, progress)
+
+    def environment_ended(self, version: ModelVersion) -> None:
+        """Note that a version waits for no environment any more."""
+        self._waits.ended(version)
 
     def begin(self, version: ModelVersion) -> Lifecycle:
         """Begin a version's lifecycle, in state NEW."""
@@ -217,6 +231,7 @@ class ControlState:
     def failed(self, version: ModelVersion, error: ServiceError) -> None:
         """Have a version tried again later, which failed for a reason that passes."""
         failure = self._retries.note(version, error)
+        self._waits.failed(version, error)
         self._log.warning(
             "promotion will be tried again",
             version=version.version,

@@ -6,6 +6,7 @@ from datetime import datetime
 
 import msgspec
 
+from service.control.environment_wait import EnvironmentWait
 from service.control.lifecycle import VersionStatus
 from service.core.versions import ModelVersion
 
@@ -40,7 +41,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     `pin` is the version that serves whatever the registry says, if one was pinned; `held` says why
     that is unknown, and what to do. `refused` are the versions that are not to be tried again, and
     why. `troubles` say what is wrong with what is kept on the disk, a sentence each.
-    `passes_failed` is how many passes in a row the watcher could not finish.
+    `passes_failed` is how many passes in a row the watcher could not finish. `waiting` is the
+    version that waits for its environment, where one does.
     """
 
     registry: RegistryLook
@@ -50,6 +52,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     versions: tuple[VersionStatus, ...]
     troubles: tuple[str, ...]
     passes_failed: int
+    waiting: EnvironmentWait | None = None
 
     @property
     def wanted(self) -> ModelVersion | None:
@@ -65,8 +68,13 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
             if not self.registry.is_known:
                 return self.registry.error or "the registry was not seen yet"
             return f"nothing is promoted at {pointer}"
+        return self._why_not(wanted)
+
+    def _why_not(self, wanted: ModelVersion) -> str:
         if (refused := self.refused.get(wanted)) is not None:
             return f"version {wanted.version} was refused: {refused}"
+        if self.waiting is not None and self.waiting.version == wanted:
+            return self.waiting.told
         for known in self.versions:
             if known.version == wanted:
                 reason = f": {known.reason}" if known.reason else ""

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from service.core.text import LISTED_CHARACTERS, Sentence
+from service.core.text_enum import TextEnum
 
 EnvironmentMode = Literal["shared", "auto", "own"]
 """`shared`: the service's own environment. `auto`: that one where it has all that the version
@@ -61,6 +62,23 @@ class BuildProgress(msgspec.Struct, frozen=True):
     packages_done: int = 0
     downloaded_bytes: int = 0
 
+    @property
+    def told(self) -> str:
+        """How far it is, in words for people."""
+        done = f"{self.packages_done} of {self.packages} packages" if self.packages else ""
+        return ", ".join(filter(None, (self.step, self.detail, done)))
+
+
+class BuildOutcome(TextEnum):
+    """What came of looking for a version's environment."""
+
+    SHARED = "shared"  # the service's own has all that the version needs
+    FOUND = "found"  # it was built before
+    BUILT = "built"
+    REFUSED = "refused"  # it can't be had, however often that is tried
+    FAILED = "failed"  # for a reason that passes: tried again
+    CANCELLED = "cancelled"  # the version is no longer wanted
+
 
 class BuildReport(msgspec.Struct, frozen=True):
     """The outcome of looking for a version's environment, and of building it where it was missing.
@@ -87,3 +105,10 @@ class BuildReport(msgspec.Struct, frozen=True):
     """What it holds on the disk."""
     notes: tuple[Listed, ...] = ()
     """What a person should know besides, a sentence each."""
+
+
+def outcome_of(environment: Environment, report: BuildReport) -> BuildOutcome:
+    """Say where an environment that is there has come from."""
+    if environment.is_shared:
+        return BuildOutcome.SHARED
+    return BuildOutcome.FOUND if report.was_there else BuildOutcome.BUILT

@@ -4,6 +4,7 @@ from datetime import datetime
 
 import msgspec
 
+from service.core.environments import BuildReport
 from service.core.text_enum import TextEnum
 from service.core.verdicts import Verdict
 from service.core.versions import ModelVersion
@@ -34,8 +35,9 @@ class PromotionOutcome(TextEnum):
 class Promotion(msgspec.Struct, frozen=True):
     """One promotion that was noticed, and its outcome.
 
-    `durations_s` has seconds by step: fetch, load, gates, swap, drain, as far as they happened.
-    The outcome is `ending` in the journal, as it always was.
+    `durations_s` has seconds by step: fetch, build, load, gates, swap, drain, as far as they
+    happened. `environment` says how the one that was looked for came to be there; None where none
+    was. The outcome is `ending` in the journal, as it always was.
     """
 
     version: ModelVersion
@@ -46,3 +48,4 @@ class Promotion(msgspec.Struct, frozen=True):
     verdicts: tuple[Verdict, ...] = ()
     durations_s: dict[str, float] = {}
     ended_at: datetime | None = None
+    environment: BuildReport | None = None

@@ -16,7 +16,7 @@ from service.compiling.compilation import Compiler
 from service.compiling.steps import CompileSteps, Compiling
 from service.contracts.choose import contract_for
 from service.contracts.contract import Contract
-from service.core.environments import SHARED, Environment
+from service.core.environments import SHARED, BuildReport, Environment
 from service.core.errors import ServiceError
 from service.core.versions import ModelVersion, StoredVersion
 from service.serving.batching.batcher import Batcher, BatchSettings
@@ -72,6 +72,8 @@ class LoadedModel:
         """When it began to serve; None for one that never did."""
         self.compiling = Compiling(loaded)
         """What became of its compiled predictors."""
+        self.built: BuildReport | None = None
+        """How its environment came to be there; None where none was looked for."""
         self.proof: Proof | None = None
         """What it was opened to traffic with; None for one that was not."""
         self.leases = 0

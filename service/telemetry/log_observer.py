@@ -2,6 +2,7 @@
 
 import structlog
 
+from service.core.environments import BuildOutcome, BuildProgress, BuildReport
 from service.core.events import PromotionOutcome, Trigger
 from service.core.states import State
 from service.core.verdicts import Verdict
@@ -19,6 +20,7 @@ class LogObserver(NullObserver):
         self._log = structlog.get_logger("rollout", model=model)
         self._serving: ModelVersion | None = None
         self._replaced: ModelVersion | None = None
+        self._step = ""
 
     def promotion_began(self, version: ModelVersion, trigger: Trigger) -> None:
         """Log by what it was noticed."""
@@ -28,6 +30,33 @@ class LogObserver(NullObserver):
         """Log the digest of its files."""
         version, took_s = stored.version.version, round(duration_s, 6)
         self._log.info("version in the store", version=version, took_s=took_s, digest=stored.digest)
+
+    def environment_progressed(self, version: ModelVersion, progress: BuildProgress) -> None:
+        """Log each step of a build once; how far that is stands elsewhere."""
+        if progress.step != self._step:
+            self._step = progress.step
+            self._log.info(
+                "environment under way",
+                version=version.version,
+                step=progress.step,
+                detail=progress.detail,
+            )
+
+    def environment_ended(
+        self, version: ModelVersion, outcome: BuildOutcome, report: BuildReport, duration_s: float
+    ) -> None:
+        """Log what came of it, and what that took; the verdict says it in words."""
+        self._step = ""
+        self._log.info(
+            "environment",
+            version=version.version,
+            outcome=str(outcome),
+            took_s=round(duration_s, 3),
+            downloaded_bytes=report.downloaded_bytes,
+            bytes=report.bytes,
+            packages=report.packages,
+            lock=report.lock_digest,
+        )
 
     def gate_ended(self, version: ModelVersion, verdict: Verdict) -> None:
         """Log the verdict."""

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Protocol, runtime_checkable
 
+from service.core.environments import BuildOutcome, BuildProgress, BuildReport
 from service.core.errors import ServiceError
 from service.core.events import PromotionOutcome, Trigger
 from service.core.protocols import WireProtocol
@@ -77,6 +78,19 @@ class Observer(Protocol):
         """Note that a version's files are in the store, fetched or found there and checked."""
         ...
 
+    def environment_progressed(self, version: ModelVersion, progress: BuildProgress) -> None:
+        """Note how far the build of a version's environment is."""
+        ...
+
+    def environment_ended(
+        self, version: ModelVersion, outcome: BuildOutcome, report: BuildReport, duration_s: float
+    ) -> None:
+        """Note what came of looking for a version's environment, and how long that took.
+
+        The report is empty where there is none.
+        """
+        ...
+
     def step_ended(self, version: ModelVersion, step: str, duration_s: float) -> None:
         """Note a step of a promotion, such as `fetch`, `swap` or `drain`."""
         ...
@@ -140,6 +154,14 @@ class NullObserver:
         """Note nothing."""
 
     def version_stored(self, stored: StoredVersion, duration_s: float) -> None:
+        """Note nothing."""
+
+    def environment_progressed(self, version: ModelVersion, progress: BuildProgress) -> None:
+        """Note nothing."""
+
+    def environment_ended(
+        self, version: ModelVersion, outcome: BuildOutcome, report: BuildReport, duration_s: float
+    ) -> None:
         """Note nothing."""
 
     def step_ended(self, version: ModelVersion, step: str, duration_s: float) -> None:

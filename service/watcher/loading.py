@@ -7,6 +7,7 @@ from service.core.errors import (
     ChildLostError,
     ChildRaisedError,
     ChildTimeoutError,
+    EnvironmentRefusedError,
     ServiceError,
     SignatureError,
 )
@@ -18,6 +19,14 @@ from service.watcher.verdict_log import VerdictLog
 
 LOAD = "load"
 """The verdict on this step has this name."""
+_OF_THE_VERSION = (
+    SignatureError,
+    EnvironmentRefusedError,
+    ChildRaisedError,
+    ChildLostError,
+    ChildTimeoutError,
+)
+"""Errors for which it is refused; after any other one it is tried again."""
 
 
 async def load(
@@ -27,13 +36,14 @@ async def load(
 ) -> LoadedModel:
     """Return the version, loaded.
 
-    Raise RefusedError for a model that raises, dies or hangs there, or does not say what it takes.
+    Raise RefusedError for a model that raises, dies or hangs there, or does not say what it takes,
+    and for an environment in which no worker runs.
     What says nothing of the model is raised as it is: the rollout tries again later.
     """
     started = time.monotonic()
     try:
         model = await open_model()
-    except (SignatureError, ChildRaisedError, ChildLostError, ChildTimeoutError) as error:
+    except _OF_THE_VERSION as error:
         refusal = Finding(Outcome.REFUSE, _why_refused(version, error))
         verdicts.refuse(LOAD, refusal, time.monotonic() - started)
     loaded = model.loaded

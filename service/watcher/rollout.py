@@ -1,10 +1,11 @@
-"""Bring one version from the registry into service: fetch, load, prove, swap.
+"""Bring one version from the registry into service: fetch, environment, load, prove, swap.
 
 Whatever fails on the way ends the candidate and changes nothing that is served.
 """
 
 import time
 from collections.abc import Callable
+from functools import partial
 
 import anyio
 import anyio.lowlevel
@@ -13,6 +14,7 @@ import structlog
 from service.control.lifecycle import Lifecycle
 from service.control.promotion_recorder import PromotionRecorder
 from service.control.state import ControlState
+from service.core.environments import BuildProgress
 from service.core.errors import FetchFailedError, RefusedError, ServiceError
 from service.core.events import PromotionOutcome, Trigger
 from service.core.states import State
@@ -21,8 +23,10 @@ from service.core.verdicts import Verdict
 from service.core.versions import ModelVersion
 from service.serving.model import LoadedModel
 from service.store.version_store import HeldVersion
+from service.watcher.building import ENVIRONMENT, BuildStep
 from service.watcher.gates.chain import GateChain
 from service.watcher.loading import LOAD, load
+from service.watcher.prepared import Prepared
 from service.watcher.probation import ProbationSettings
 from service.watcher.proving import check_files, prove
 from service.watcher.settling import Settling
@@ -31,7 +35,10 @@ from service.watcher.versions import LoadedVersions
 
 
 class Rollout:
-    """Rolls versions out, one at a time, beside what serves."""
+    """Rolls versions out, one at a time, beside what serves.
+
+    Without a `build` they all share the service's environment.
+    """
 
     def __init__(
         self,
@@ -40,8 +47,10 @@ class Rollout:
         gates: GateChain,
         probation: ProbationSettings,
         wake: Callable[[], None],
+        build: BuildStep | None = None,
     ) -> None:
         self._state = state
+        self._build = build
         self._versions = versions
         self._gates = gates
         self._settling = Settling(state, versions, probation, wake)
@@ -77,6 +86,9 @@ class Rollout:
             with self._scope:
                 await self.run(version, trigger)
                 self._state.serves(version)
+            if self._build is not None:
+                # Not before: what this one has replaced may be needed as long as it may come back.
+                self._versions.start_aside(self._build.prune)
         except RefusedError as error:
             self._state.refuse(version, error)
         except ServiceError as error:
@@ -103,15 +115,20 @@ class Rollout:
             self._make_current(warm, recorder)
             return
         lifecycle = self._state.begin(version)
-        held: HeldVersion | None = None
+        prepared: Prepared | None = None
         candidate: LoadedModel | None = None
-        verdicts = VerdictLog(lambda verdict: _record(recorder, verdict))
+        verdicts = VerdictLog(lambda verdict: self._record(recorder, verdict))
         try:
             lifecycle.transition(State.FETCHING)
-            held = await self._fetch(version, recorder)
+            prepared = Prepared(await self._fetch(version, recorder))
+            # Nothing of its files is read for another purpose before these gates have passed it.
+            await check_files(self._gates.of_files, prepared.stored, verdicts)
+            if self._build is not None:
+                progress = partial(self._progressed, lifecycle)
+                await self._build.run(prepared, verdicts, progress, recorder.prepared)
+                self._state.environment_ended(version)
             lifecycle.transition(State.LOADING)
-            await check_files(self._gates.of_files, held.stored, verdicts)
-            candidate = await load(version, lambda: self._versions.open(held), verdicts)
+            candidate = await load(version, partial(self._versions.open, prepared), verdicts)
             lifecycle.transition(State.PROVING)
             proof = await prove(self._gates, candidate, lambda: self._versions.current, verdicts)
             # What was given up while the last gate decided is given up all the same.
@@ -120,7 +137,7 @@ class Rollout:
             outcome, reason = _outcome_of(error)
             lifecycle.transition(State.FAILED, reason)
             recorder.end(outcome, reason)
-            await self._versions.give_up(held, candidate)
+            await self._versions.give_up(prepared, candidate)
             raise
         # Nothing may be awaited from here to the end: the swap is one step of the event loop.
         candidate.open_to_traffic(proof)
@@ -131,6 +148,21 @@ class Rollout:
         held = await self._versions.fetch(version)
         recorder.stored(held.stored, time.monotonic() - started)
         return held
+
+    def _progressed(self, lifecycle: Lifecycle, progress: BuildProgress) -> None:
+        """Note how far a build is; a version whose environment is there is never in that state."""
+        if lifecycle.status.state is State.FETCHING:
+            lifecycle.transition(State.BUILDING)
+        lifecycle.note(progress.told)
+        self._state.environment_progressed(lifecycle.status.version, progress)
+
+    def _record(self, recorder: PromotionRecorder, verdict: Verdict) -> None:
+        if verdict.gate == LOAD:
+            recorder.loaded(verdict)
+        elif verdict.gate == ENVIRONMENT and self._build is not None:
+            recorder.found(verdict)
+        else:
+            recorder.judged(verdict)
 
     def _make_current(
         self,
@@ -144,13 +176,6 @@ class Rollout:
         recorder.took("swap", time.monotonic() - started)
         recorder.end(PromotionOutcome.SERVING, "it serves")
         self._settling.begin(model, previous, recorder)
-
-
-def _record(recorder: PromotionRecorder, verdict: Verdict) -> None:
-    if verdict.gate == LOAD:
-        recorder.loaded(verdict)
-    else:
-        recorder.judged(verdict)
 
 
 def _outcome_of(error: BaseException) -> tuple[PromotionOutcome, str]:

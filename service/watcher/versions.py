@@ -7,7 +7,6 @@ import structlog
 from anyio.abc import TaskGroup, TaskStatus
 
 from service.control.lifecycle import Lifecycle
-from service.core.errors import ServiceError
 from service.core.states import State
 from service.core.versions import ModelVersion
 from service.serving.model import LoadedModel, ModelHost
@@ -15,12 +14,13 @@ from service.serving.routes import Routes
 from service.store.version_store import HeldVersion, VersionStore
 from service.telemetry.observer import NULL_OBSERVER, Observer
 from service.telemetry.tracing.request_trace import leave_trace
+from service.watcher.prepared import Prepared
 
 
 class LoadedVersions:
     """Opens versions, swaps them and closes them. They live in the task group `tasks`.
 
-    The files of each are held in the store meanwhile, so that no service prunes them.
+    The files and the environment of each are held meanwhile, so that no service removes them.
     """
 
     def __init__(
@@ -76,25 +76,28 @@ class LoadedVersions:
         """Return a version's files, held in the store. Raise ServiceError or OSError."""
         return await self._store.ensure_in_use(version)
 
-    async def open(self, held: HeldVersion) -> LoadedModel:
-        """Return a version, loaded, which lets go of its files once it is closed."""
-        opened: LoadedModel = await self._tasks.start(self._host_held, held)
+    async def open(self, prepared: Prepared) -> LoadedModel:
+        """Return a version, loaded, which lets go of all that it needs once it is closed."""
+        opened: LoadedModel = await self._tasks.start(self._host_prepared, prepared)
+        opened.built = prepared.built
         return opened
 
-    async def _host_held(self, held: HeldVersion, *, task_status: TaskStatus[LoadedModel]) -> None:
+    async def _host_prepared(
+        self, prepared: Prepared, *, task_status: TaskStatus[LoadedModel]
+    ) -> None:
         # It lives on for long after the promotion that this task was started for.
         leave_trace()
         try:
-            await self._host.run(held.stored, task_status=task_status)
+            await self._host.run(prepared.stored, prepared.environment, task_status=task_status)
         finally:
-            await self._release(held)
+            await prepared.release()
 
-    async def give_up(self, held: HeldVersion | None, candidate: LoadedModel | None) -> None:
-        """Close what never served, or let go of the files where it was not loaded."""
+    async def give_up(self, prepared: Prepared | None, candidate: LoadedModel | None) -> None:
+        """Close what never served, or let go of what it needs where it was not loaded."""
         if candidate is not None:
             await _close(candidate)
-        elif held is not None:
-            await self._release(held)
+        elif prepared is not None:
+            await prepared.release()
 
     def swap(self, model: LoadedModel, lifecycle: Lifecycle | None = None) -> LoadedModel | None:
         """Have a version serve, and return the one before.
@@ -135,14 +138,6 @@ class LoadedVersions:
         await _close(model)
         lifecycle.transition(State.UNLOADED, reason)
         return True
-
-    async def _release(self, held: HeldVersion) -> None:
-        """Let files be pruned again; a lock that can't be given back ends nothing that serves."""
-        try:
-            with anyio.CancelScope(shield=True):
-                await held.release()
-        except (OSError, ServiceError) as error:
-            self._log.warning("version not released in the store", reason=str(error))
 
 
 async def _close(model: LoadedModel) -> None:

@@ -196,8 +196,10 @@ class ReplayWorker:
 class FakePool(Pool):
     """A pool without workers: alive while it is hosted."""
 
-    def __init__(self, stored: StoredVersion, fate: Fate) -> None:
-        super().__init__(stored, WorkerFactory(ChildThreads()), POOL)
+    def __init__(
+        self, stored: StoredVersion, fate: Fate, environment: Environment = SHARED
+    ) -> None:
+        super().__init__(stored, WorkerFactory(ChildThreads()), POOL, environment=environment)
         self.alive = True
         self.proved = False
         """Whether it has ever answered its example rightly."""
@@ -248,6 +250,8 @@ class FakeHost(ModelHost, frozen=True):
     opened: list[LoadedModel] = msgspec.field(default_factory=list)
     opening: list[ModelVersion] = msgspec.field(default_factory=list)
     """The models that load, or have loaded and are not closed."""
+    environments: list[Environment] = msgspec.field(default_factory=list)
+    """What each of them was to run in, in the order in which they were begun to be loaded."""
 
     async def run(
         self,
@@ -257,15 +261,15 @@ class FakeHost(ModelHost, frozen=True):
         task_status: TaskStatus[LoadedModel],
     ) -> None:
         """Take the time that loading takes, and host until it is closed or collapses."""
-        assert environment == SHARED
         fate = self.fates.of(stored.version)
+        self.environments.append(environment)
         self.opening.append(stored.version)
         try:
             await anyio.sleep(fate.load_s)
             if fate.load_error is not None:
                 raise fate.load_error
             loaded = LoadReply({}, "3", "3.11", fate.load_s)
-            pool = FakePool(stored, fate)
+            pool = FakePool(stored, fate, environment)
             model = LoadedModel(
                 stored, Interface.of(CONTRACT, stored.version), loaded, pool, BATCHING
             )

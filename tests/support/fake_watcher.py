@@ -17,6 +17,7 @@ from service.core.versions import ModelRef
 from service.registry.finder import VersionFinder
 from service.serving.routes import Routes
 from service.telemetry.observer import NULL_OBSERVER, Observer
+from service.watcher.building import BuildStep
 from service.watcher.gates.chain import GateChain
 from service.watcher.gates.contract import ContractGate
 from service.watcher.gates.smoke import SmokeGate
@@ -46,6 +47,7 @@ class FakeWatcher:
         observer: Observer = NULL_OBSERVER,
         earlier: "FakeWatcher | None" = None,
         routes: Routes | None = None,
+        build: BuildStep | None = None,
     ) -> None:
         self.fates = Fates()
         self.store = FakeStore(self.fates)
@@ -69,7 +71,8 @@ class FakeWatcher:
             drain_timeout_s=DRAIN_S,
             observer=observer,
         )
-        self.rollout = Rollout(self.state, versions, gates, probation, self.desired.wake)
+        wake = self.desired.wake
+        self.rollout = Rollout(self.state, versions, gates, probation, wake, build)
         self.reconciler = Reconciler(
             source=self.source,
             finder=VersionFinder(
@@ -117,6 +120,7 @@ async def a_watcher(
     gates: GateChain = GATES,
     observer: Observer = NULL_OBSERVER,
     earlier: FakeWatcher | None = None,
+    build: BuildStep | None = None,
 ) -> AsyncIterator[FakeWatcher]:
     """Make a watcher, whose versions end with the block.
 
@@ -131,5 +135,6 @@ async def a_watcher(
             gates=gates,
             observer=observer,
             earlier=earlier,
+            build=build,
         )
         tasks.cancel_scope.cancel()

@@ -57,6 +57,7 @@ class _Registry(msgspec.Struct, frozen=True):
 class _Version(msgspec.Struct, frozen=True):
     version: str
     state: str
+    reason: str | None = None
 
 
 class Info(msgspec.Struct, frozen=True):

@@ -12,7 +12,7 @@ EVERY_MODEL_ANSWERS = 0
 SOME_MODEL_DOES_NOT = 1
 NO_SERVICE_ANSWERS = 2
 
-_LOADING = frozenset({"new", "fetching", "loading", "proving"})
+_LOADING = frozenset({"new", "fetching", "building", "loading", "proving"})
 """The states of a version that is on its way to serve."""
 
 
@@ -31,10 +31,11 @@ class ModelState(StrEnum):
 
 
 class Candidate(msgspec.Struct, frozen=True):
-    """A version on its way to serve, and the step that it is at."""
+    """A version on its way to serve, the step that it is at, and how far that is."""
 
     version: str
     step: str
+    detail: str | None = None
 
 
 class ModelStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,7 +87,12 @@ def status_of_model(listed: Listed, info: Info) -> ModelStatus:
     can_answer = listed.status == "healthy"
     serving, registry = info.serving, info.registry
     candidate = next(
-        (Candidate(one.version, one.state) for one in info.versions if one.state in _LOADING), None
+        (
+            Candidate(one.version, one.state, one.reason)
+            for one in info.versions
+            if one.state in _LOADING
+        ),
+        None,
     )
     troubles = list(_troubles(listed, info))
     return ModelStatus(

@@ -95,7 +95,8 @@ def _row(model: ModelStatus) -> Iterator[Text]:
 def _state(model: ModelStatus) -> str:
     if model.candidate is None:
         return model.state
-    step = f"{model.candidate.version} is {model.candidate.step}"
+    detail = f" ({model.candidate.detail})" if model.candidate.detail else ""
+    step = f"{model.candidate.version} is {model.candidate.step}{detail}"
     return f"serving; {step}" if model.can_answer else step
 
 

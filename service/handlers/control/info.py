@@ -7,6 +7,8 @@ from litestar import get
 from litestar.di import NamedDependency
 
 from service.access.principal import Permission
+from service.control.environment_wait import EnvironmentWait
+from service.core.environments import BuildReport
 from service.core.redaction import redact
 from service.core.text import LISTED_CHARACTERS, bounded
 from service.core.versions import ModelVersion
@@ -57,6 +59,7 @@ async def info(deployment: NamedDependency[Deployment]) -> dict[str, Any]:
             {**_named(version), "reason": bounded(reason, LISTED_CHARACTERS)}
             for version, reason in [*status.refused.items()][-_SHOWN_REFUSALS:]
         ],
+        "waiting": _waiting(status.waiting) if status.waiting else None,
         "promotions": [told(promotion) for promotion in deployment.journal.last(_SHOWN_PROMOTIONS)],
     }
 
@@ -71,6 +74,7 @@ def _serving(model: LoadedModel) -> dict[str, Any]:
         "signature": _signature(model.contract.signature),
         "mlflow_version": model.loaded.mlflow_version,
         "python_version": model.loaded.python_version,
+        "environment": _environment(model),
         "batched": model.batcher.row_wise,
         "predictors": _predictors(model),
         "requests": model.leases,
@@ -89,6 +93,32 @@ def _serving(model: LoadedModel) -> dict[str, Any]:
             "max_batch_rows": batching.max_rows,
             "max_batch_wait_ms": batching.max_wait_s * 1000,
         },
+    }
+
+
+def _environment(model: LoadedModel) -> dict[str, Any]:
+    """Return what its workers run in; a lock's digest says which packages these are."""
+    environment, built = model.pool.environment, model.built or BuildReport()
+    return {
+        "shared": environment.is_shared,
+        "key": environment.key or None,
+        "python_version": environment.python or model.loaded.python_version,
+        "found_by": built.found_by or None,
+        "lock_digest": built.lock_digest or None,
+        "packages": built.packages or None,
+        "bytes": built.bytes or None,
+    }
+
+
+def _waiting(wait: EnvironmentWait) -> dict[str, Any]:
+    """Return which version waits for its environment, since when, and how far that is."""
+    return {
+        **_named(wait.version),
+        "since": wait.since,
+        "waited_s": round(wait.age_s, 3),
+        "failed_builds": wait.failed,
+        "reason": wait.reason or None,
+        "build": wait.progress,
     }
 
 

@@ -48,6 +48,7 @@ def told(promotion: Promotion) -> dict[str, Any]:
         "reason": presentable(promotion.reason, LISTED_CHARACTERS) or None,
         "verdicts": [_listed(verdict) for verdict in promotion.verdicts],
         "durations_s": promotion.durations_s,
+        "environment": promotion.environment,
         "ended_at": promotion.ended_at,
     }
 

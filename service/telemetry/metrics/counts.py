@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from functools import partial
 from typing import Any, TypeVar
 
+from service.core.environments import BuildOutcome
 from service.core.events import PromotionOutcome
 from service.core.protocols import WireProtocol
 from service.telemetry.metrics import families
@@ -130,6 +131,8 @@ class ModelCounts:
         self.steps: dict[str, Histogram] = defaultdict(_new_long)
         self.gates: dict[tuple[str, str], Histogram] = defaultdict(_new_long)
         self.swaps = 0
+        self.environments: Counter[str] = Counter({str(outcome): 0 for outcome in BuildOutcome})
+        self.builds = _new_long()
         self.gone_since_s: float | None = None
         """Since when the service has no such model; None while it has."""
 

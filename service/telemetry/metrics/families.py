@@ -162,6 +162,31 @@ ROLLBACKS = Family(
 SWAPS = Family(
     "hotswap_swaps_total", Kind.COUNTER, _MODEL, "Changes of the version that new requests go to."
 )
+ENVIRONMENT_BUILDS = Family(
+    "hotswap_environment_builds_total",
+    Kind.COUNTER,
+    (*_MODEL, "outcome"),
+    "Environments that versions were to run in, by what came of looking for each.",
+)
+ENVIRONMENT_BUILD_SECONDS = Family(
+    "hotswap_environment_build_seconds",
+    Kind.HISTOGRAM,
+    _MODEL,
+    "Seconds that environments took that were built, downloads included.",
+    LONG_SECONDS,
+)
+ENVIRONMENT_BUILDING = Family(
+    "hotswap_environment_building",
+    Kind.GAUGE,
+    _MODEL,
+    "1 while the environment of a version is being built.",
+)
+ENVIRONMENT_WAITING = Family(
+    "hotswap_environment_waiting_seconds",
+    Kind.GAUGE,
+    _MODEL,
+    "Seconds for which a promotion has waited for its version's environment; 0 where none does.",
+)
 READY = Family(
     "hotswap_ready", Kind.GAUGE, _MODEL, "1 where some worker of the serving version can answer."
 )
@@ -231,6 +256,7 @@ FAMILIES = (
     WORKERS_OVER_LIMIT,
     *(READY, SERVED, PROMOTED, PINNED, MODEL_INFO, REGISTRY_AGE, FAILED_PASSES),
     *(PROMOTIONS_BEGUN, PROMOTIONS, PROMOTION_SECONDS, GATE_SECONDS, ROLLBACKS, SWAPS),
+    *(ENVIRONMENT_BUILDS, ENVIRONMENT_BUILD_SECONDS, ENVIRONMENT_BUILDING, ENVIRONMENT_WAITING),
     LOOP_LAG,
 )
 """All of them, in the order in which they are shown."""

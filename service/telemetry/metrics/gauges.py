@@ -23,6 +23,7 @@ class ModelGauges(msgspec.Struct, frozen=True, kw_only=True):
     """One model under its name in this service.
 
     `live` are the versions of which anything is left. Versions are texts: a run's is its id.
+    `waiting_s` is how long a promotion has waited for its version's environment, 0 where none does.
     """
 
     name: str
@@ -33,3 +34,6 @@ class ModelGauges(msgspec.Struct, frozen=True, kw_only=True):
     failed_passes: int
     serving: ServingGauges | None
     live: frozenset[str]
+    builds: bool = False
+    """Whether an environment is being built."""
+    waiting_s: float = 0.0

@@ -3,6 +3,7 @@
 from bisect import bisect_left
 from collections.abc import Callable, Mapping
 
+from service.core.environments import BuildOutcome, BuildReport
 from service.core.errors import OverloadedError, ServiceError
 from service.core.events import PromotionOutcome, Trigger
 from service.core.protocols import WireProtocol
@@ -117,6 +118,15 @@ class MetricsObserver(NullObserver):
         del reason
         counts = self._of(version)
         counts.gone_since_s = self._clock() if state in _OVER else None
+
+    def environment_ended(
+        self, version: ModelVersion, outcome: BuildOutcome, report: BuildReport, duration_s: float
+    ) -> None:
+        """Count it by its outcome, and how long it took where it was built."""
+        del version, report
+        self._model.environments[str(outcome)] += 1
+        if outcome is BuildOutcome.BUILT:
+            self._model.builds.note(duration_s)
 
     def step_ended(self, version: ModelVersion, step: str, duration_s: float) -> None:
         """Count its duration."""

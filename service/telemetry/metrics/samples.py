@@ -76,12 +76,16 @@ def _of_model(name: str, counts: ModelCounts) -> Iterator[Sample]:
     for (gate, outcome), durations in counts.gates.items():
         yield Sample(families.GATE_SECONDS, (name, gate, outcome), durations)
     yield Sample(families.SWAPS, (name,), counts.swaps)
+    yield from _each(families.ENVIRONMENT_BUILDS, (name,), counts.environments)
+    yield Sample(families.ENVIRONMENT_BUILD_SECONDS, (name,), counts.builds)
 
 
 def _of_gauges(gauges: ModelGauges) -> Iterator[Sample]:
     labels = (gauges.name,)
     yield Sample(families.READY, labels, gauges.ready)
     yield Sample(families.FAILED_PASSES, labels, gauges.failed_passes)
+    yield Sample(families.ENVIRONMENT_BUILDING, labels, gauges.builds)
+    yield Sample(families.ENVIRONMENT_WAITING, labels, gauges.waiting_s)
     if gauges.registry_age_s is not None:
         yield Sample(families.REGISTRY_AGE, labels, gauges.registry_age_s)
     served = None if gauges.serving is None else gauges.serving.version

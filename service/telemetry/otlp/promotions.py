@@ -17,7 +17,7 @@ from service.telemetry.otlp.spans import MODEL_NAME, MODEL_VERSION
 from service.telemetry.tracing.request_trace import bind_to_log
 
 _NS = 1_000_000_000
-_FETCH, _LOAD, _PROVE, _ROLLBACK = "fetch", "load", "prove", "rollback"
+_FETCH, _BUILD, _LOAD, _PROVE, _ROLLBACK = "fetch", "build", "load", "prove", "rollback"
 _FINE = frozenset({PromotionOutcome.SERVING, PromotionOutcome.SUPERSEDED})
 """A candidate that nobody wants any more is no error."""
 
@@ -29,8 +29,20 @@ class _Promotion(msgspec.Struct):
     began_ns: int
     fetch_began_ns: int = 0
     """0 where no fetch is under way."""
+    build: Span | None = None
+    """While its environment is being built."""
     prove: Span | None = None
     """While the version is proved."""
+
+    def end_build(self, reason: str = "") -> None:
+        """Note that no environment is being built any more, and why it was not."""
+        _end(self.build, reason)
+        self.build = None
+
+    def end_prove(self, reason: str = "") -> None:
+        """Note that the version is not proved any more, and why it was refused."""
+        _end(self.prove, reason)
+        self.prove = None
 
 
 class PromotionTraces(NullObserver):
@@ -68,14 +80,21 @@ class PromotionTraces(NullObserver):
         match state:
             case State.FETCHING:
                 promotion.fetch_began_ns = time.time_ns()
+            case State.BUILDING:
+                promotion.build = self._tracer.start_span(
+                    _BUILD, set_span_in_context(promotion.root, Context())
+                )
+            case State.LOADING:
+                promotion.end_build()
             case State.PROVING:
                 promotion.prove = self._tracer.start_span(
                     _PROVE, set_span_in_context(promotion.root, Context())
                 )
             case State.READY:
-                self._end_prove(promotion, "")
+                promotion.end_prove()
             case State.FAILED:
-                self._end_prove(promotion, reason)
+                promotion.end_build(reason)
+                promotion.end_prove(reason)
                 if promotion.fetch_began_ns:
                     self._note(promotion, _FETCH, promotion.fetch_began_ns, {}, reason)
             case State.UNLOADED:
@@ -84,7 +103,8 @@ class PromotionTraces(NullObserver):
     def step_ended(self, version: ModelVersion, step: str, duration_s: float) -> None:
         """Note a step. The verdict on the load has said what there is to say of it."""
         promotion = self._promotions.get(version)
-        if promotion is None or step == _LOAD:
+        # An environment that was there already has taken no time.
+        if promotion is None or step in {_LOAD, _BUILD}:
             return
         if step == _FETCH:
             promotion.fetch_began_ns = 0
@@ -123,13 +143,6 @@ class PromotionTraces(NullObserver):
         if outcome is not PromotionOutcome.SERVING:
             del self._promotions[version]
 
-    def _end_prove(self, promotion: _Promotion, reason: str) -> None:
-        if promotion.prove is not None:
-            if reason:
-                promotion.prove.set_status(Status(StatusCode.ERROR, reason))
-            promotion.prove.end()
-            promotion.prove = None
-
     def _note(
         self,
         promotion: _Promotion,
@@ -149,4 +162,11 @@ class PromotionTraces(NullObserver):
         )
         if error:
             span.set_status(Status(StatusCode.ERROR, error))
+        span.end()
+
+
+def _end(span: Span | None, reason: str) -> None:
+    if span is not None:
+        if reason:
+            span.set_status(Status(StatusCode.ERROR, reason))
         span.end()

@@ -35,11 +35,16 @@ def gate_chain(
     """Return every gate, the cheapest first: what refuses early spares the rest.
 
     `describe` has a version's files read; `signature` is the gate that wants them signed, which
-    comes before.
+    comes before. What is installed for the service is compared only where every version shares it.
     """
     signed = () if signature is None else (signature,)
+    shared = (EnvironmentGate(settings.on_mismatch, describe),)
     return GateChain(
-        of_files=(ArtifactsGate(), *signed, EnvironmentGate(settings.on_mismatch, describe)),
+        of_files=(
+            ArtifactsGate(),
+            *signed,
+            *(shared if settings.environment == "shared" else ()),
+        ),
         of_model=(
             ContractGate(
                 settings.on_contract_change, refuse_unknown=settings.unknown_fields == "refuse"

@@ -28,6 +28,7 @@ NATIVE = WireProtocol.NATIVE
 ONE, TWO = a_version(1), a_version(2)
 DURATION = "hotswap_request_duration_seconds"
 NOT_COUNTED = {
+    "environment_progressed": "how far a build is stands in /model/info, and that one is under way",
     "version_stored": "how long it took is the step `fetch`, and a digest is no number",
 }
 """Events that no metric has, and why."""

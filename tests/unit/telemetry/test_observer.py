@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import structlog
 
+from service.core.environments import BuildOutcome, BuildProgress, BuildReport
 from service.core.errors import ModelFailedError
 from service.core.events import PromotionOutcome, Trigger
 from service.core.protocols import WireProtocol
@@ -33,6 +34,8 @@ TOLD: dict[str, tuple[Any, ...]] = {
     "promotion_began": (VERSION, Trigger.POLL),
     "state_entered": (VERSION, State.UNLOADED, ""),
     "version_stored": (StoredVersion(VERSION, Path("nowhere"), "digest"), 0.5),
+    "environment_progressed": (VERSION, BuildProgress("download", "numpy 2.3.1", 3, 1)),
+    "environment_ended": (VERSION, BuildOutcome.BUILT, BuildReport(packages=3), 2.5),
     "step_ended": (VERSION, "fetch", 0.5),
     "gate_ended": (VERSION, Verdict("load", Outcome.PASS, "loaded", 0.5)),
     "serving_changed": (VERSION, a_version(1)),

@@ -70,6 +70,15 @@ def test_a_version_on_its_way_is_named_with_its_step() -> None:
     assert model(listed(), info(versions=PROVING)).candidate == Candidate("2", "proving")
 
 
+def test_a_build_that_is_under_way_is_shown_with_how_far_it_is() -> None:
+    """As the service says it of the version."""
+    reason = "download, numpy 2.3.1, 1 of 3 packages"
+    building = [{"version": "2", "state": "building", "reason": reason}]
+    status = model(listed(), info(versions=building))
+    assert status.candidate == Candidate("2", "building", reason)
+    assert status.state == "loading"
+
+
 def test_what_is_wrong_with_a_model() -> None:
     """What the service says of it, the registry's error, and workers that are lost."""
     wrong = info(registry={"promoted_version": "1", "age_s": 90.0, "error": "connection refused"})
