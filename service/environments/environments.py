@@ -2,7 +2,8 @@
 
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import anyio
@@ -98,19 +99,49 @@ class Environments:
         if wanted.mode == "shared":
             return HeldEnvironment(SHARED, BuildReport())
         began = time.monotonic()
+        held: HeldEnvironment | None = None
+        try:
+            async with self._search(stored, wanted, progress) as search:
+                held = await search.ensure()
+            if held.environment.key and not held.report.was_there and wanted.cache_bytes:
+                await self._prune_quietly(wanted.cache_bytes)
+        except BaseException:
+            if held is not None:
+                await held.release()
+            raise
+        seconds = time.monotonic() - began
+        held.report = msgspec.structs.replace(held.report, seconds=seconds)
+        return held
+
+    async def lock(
+        self, stored: StoredVersion, wanted: EnvironmentSettings, progress: Progress
+    ) -> Lock:
+        """Return what a version's environment would be installed from, and build none.
+
+        Raise what `ensure` raises.
+        """
+        async with self._search(stored, wanted, progress) as search:
+            return await search.lock()
+
+    @asynccontextmanager
+    async def _search(
+        self, stored: StoredVersion, wanted: EnvironmentSettings, progress: Progress
+    ) -> AsyncIterator["_Search"]:
         folder = self._temp_dir / f"environment-{uuid.uuid4().hex}"
         try:
             await self.kept.run(folder.mkdir)
             async with environment_files(
                 self._temp_dir, self._threads, self._start_timeout_s
             ) as files:
-                search = _Search(self, stored, wanted, progress, files, folder)
-                found = await search.ensure()
+                yield _Search(self, stored, wanted, progress, files, folder)
         finally:
             await remove_folder(folder)
-        seconds = time.monotonic() - began
-        found.report = msgspec.structs.replace(found.report, seconds=seconds)
-        return found
+
+    async def _prune_quietly(self, most_bytes: int) -> None:
+        try:
+            await self.prune(most_bytes)
+        except EnvironmentNotBuiltError as error:
+            _log.warning("environments not pruned", reason=str(error))
 
     async def prune(self, most_bytes: int) -> list[str]:
         """Remove environments that nothing uses, while all of them hold more than this.
@@ -153,6 +184,27 @@ class _Search:
 
     async def ensure(self) -> HeldEnvironment:
         """Return the environment, held."""
+        await self._read()
+        # What a project's lock says of this machine, uv has to say.
+        if self._needs.found_by != UV_LOCK and await self._shares(self._needs.requirements):
+            return self._shared()
+        lock = await self._known_lock()
+        if lock is not None and (held := await self._there(lock)) is not None:
+            return held
+        async with self._in_turn():
+            return await self._made(lock)
+
+    async def lock(self) -> Lock:
+        """Return what the environment would be installed from."""
+        await self._read()
+        lock = await self._known_lock()
+        if lock is not None:
+            return lock
+        async with self._in_turn():
+            return await self._new_lock()
+
+    async def _read(self) -> None:
+        """Have the version's files read. Raise EnvironmentRefusedError for what they want."""
         request = ReadRequest(
             str(self._stored.path),
             str(self._folder / _PROJECT),
@@ -162,42 +214,49 @@ class _Search:
         self._needs = await self._files.read(request)
         if self._needs.refusal:
             raise EnvironmentRefusedError(self._needs.refusal)
-        # What a project's lock says of this machine, uv has to say.
-        if self._needs.found_by != UV_LOCK and await self._shares(self._needs.requirements):
-            return self._shared()
+
+    async def _known_lock(self) -> Lock | None:
+        """Return the lock that was made of the same before, once its Python is found."""
         if not self._needs.found_by:
             raise EnvironmentRefusedError(
                 "the version names no packages that an environment could be made of"
             )
-        timeout_s = self._wanted.timeout_s
-        self._python = await self._all.pythons.find(self._needs.python, timeout_s, self._progress)
-        lock = await self._all.locks.known(
+        self._python = await self._all.pythons.find(
+            self._needs.python, self._wanted.timeout_s, self._progress
+        )
+        return await self._all.locks.known(
             self._stored.version, self._needs, self._python, self._wanted
         )
-        if lock is not None and (held := await self._there(lock)) is not None:
-            return held
+
+    async def _new_lock(self) -> Lock:
+        return await self._all.locks.make(
+            self._stored.version,
+            self._needs,
+            self._python,
+            self._wanted,
+            self._folder,
+            self._progress,
+        )
+
+    @asynccontextmanager
+    async def _in_turn(self) -> AsyncIterator[None]:
+        """Wait until no other build is under way; the wait does not count for the time limit."""
         if self._all.turn.locked():
             self._progress(BuildProgress("wait", "another environment is being built"))
         async with self._all.turn:
             try:
-                with anyio.fail_after(timeout_s):
-                    return await self._made(lock)
+                with anyio.fail_after(self._wanted.timeout_s):
+                    yield
             except TimeoutError:
                 raise EnvironmentNotBuiltError(
-                    f"its environment was not built within {timeout_s:g} s (ENV_TIMEOUT_S)"
+                    "its environment was not built within "
+                    f"{self._wanted.timeout_s:g} s (ENV_TIMEOUT_S)"
                 ) from None
 
     async def _made(self, lock: Lock | None) -> HeldEnvironment:
         """Lock what is not locked yet, and build what is not there."""
         if lock is None:
-            lock = await self._all.locks.make(
-                self._stored.version,
-                self._needs,
-                self._python,
-                self._wanted,
-                self._folder,
-                self._progress,
-            )
+            lock = await self._new_lock()
             if (there := await self._there(lock)) is not None:
                 return there
         builder = Builder(

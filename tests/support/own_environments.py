@@ -3,8 +3,11 @@
 import os
 import platform
 import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
+
+import pytest
 
 from service.core.environments import BuildProgress, Environment, EnvironmentSettings
 from service.core.versions import StoredVersion
@@ -12,7 +15,7 @@ from service.environments.environments import Environments, HeldEnvironment
 from service.environments.variables import builders_variables
 from service.processes.child_threads import ChildThreads
 from tests.support.fake_source import a_version
-from tests.support.made_wheels import make_wheel
+from tools.made_packages import make_wheel
 
 OWN = EnvironmentSettings(mode="own", timeout_s=120.0)
 
@@ -26,6 +29,7 @@ class Offered:
         self.cache_dir = folder / "cache"
         self.told: list[BuildProgress] = []
         self._stored = 0
+        self.wheels.mkdir()
         make_wheel(self.wheels, "msgspec", "0.19.0")
 
     def environments(
@@ -41,6 +45,7 @@ class Offered:
             "UV_PYTHON_DOWNLOADS": "never",
         }
         chosen = builders_variables(os.environ, offline, variables or {})
+        chosen = {name: value for name, value in chosen.items() if value}
         return Environments(self.cache_dir, temp_dir, ChildThreads(), chosen, **options)
 
     def stored(
@@ -76,6 +81,20 @@ class Offered:
             environments = self.environments()
             await environments.open()
         return await environments.ensure(stored, wanted, self.told.append)
+
+
+def other_python() -> tuple[str, str]:
+    """Return the minor version of another Python than ours, and the folder of it; else skip."""
+    ours = "{}.{}".format(*sys.version_info)
+    folders = [*os.get_exec_path(), *map(str, Path.home().glob(".pyenv/versions/*/bin"))]
+    for minor in ("3.12", "3.13", "3.10", "3.11"):
+        for folder in folders:
+            command = [f"{folder}/python{minor}", "-c", "import venv"]
+            if minor != ours and Path(command[0]).is_file():
+                found = subprocess.run(command, capture_output=True, check=False)
+                if not found.returncode:
+                    return minor, folder
+    pytest.skip("there is no other Python on PATH, nor of pyenv")
 
 
 def says(environment: Environment, expression: str, module: str) -> str:

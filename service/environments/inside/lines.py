@@ -19,6 +19,10 @@ _SOURCE_OPTION = re.compile(
     r"(-i|--index-url|--extra-index-url|-f|--find-links)(?:\s+|=)(https?://[^\s$`'\"\\]+)"
 )
 _WEB_ADDRESS = re.compile(r"(?:git\+)?(?:https?|ssh)://[^\s$`'\"\\]+")
+_ARCHIVE = re.compile(
+    r".*\.(?:whl|egg|zip|tar|tgz|tbz|txz|tlz|gz|bz2|xz|lz|lzma|zst)(?:\[.*)?", re.IGNORECASE
+)
+"""A file in the folder that uv runs in, and the name of a package as well: uv takes the file."""
 _MOST_CHARACTERS = 1_500
 
 
@@ -106,9 +110,10 @@ def _parsed(line: str) -> tuple[Requirement | None, list[str]]:
     """Read a line as a package by its name, and the hashes of its files."""
     hashes = _HASH.findall(line)
     try:
-        return Requirement(_HASH.sub("", line).strip()), hashes
+        requirement = Requirement(_HASH.sub("", line).strip())
     except (InvalidRequirement, ValueError, RecursionError):
         return None, hashes
+    return (None if _ARCHIVE.fullmatch(requirement.name) else requirement), hashes
 
 
 def _with_hashes(requirement: str, hashes: list[str]) -> str:
@@ -116,7 +121,7 @@ def _with_hashes(requirement: str, hashes: list[str]) -> str:
 
 
 def _is_place(line: str) -> bool:
-    return "/" in line or "\\" in line or line.endswith((".whl", ".gz", ".zip"))
+    return "/" in line or "\\" in line or _ARCHIVE.fullmatch(line) is not None
 
 
 def _below(root: Path, path: str) -> Path | None:

@@ -10,9 +10,9 @@ from urllib.parse import urlsplit
 from packaging.requirements import InvalidRequirement, Requirement
 
 from service.core.text import NAME_CHARACTERS, presentable
+from service.environments.inside.artifact_files import read_text
 from service.environments.inside.lines import Lines
 from service.environments.messages import ReadRequest
-from service.store.files import read_small
 
 PROJECT = "pyproject.toml"
 UV_LOCK = "uv.lock"
@@ -34,12 +34,12 @@ _OF_PLACES = frozenset({"index", "sources", "find-links", "index-url", "extra-in
 def copy_project(root: Path, request: ReadRequest) -> tuple[Lines, str]:
     """Copy the two files, and return what is refused of them, and a digest of both.
 
-    Nothing is copied where something is refused.
+    Nothing is copied where something is refused. Raise UnreadableFileError.
     """
-    texts = {name: read_small(root / name, _MOST_BYTES) for name in (PROJECT, UV_LOCK)}
+    texts = {name: read_text(root / name, _MOST_BYTES) for name in (PROJECT, UV_LOCK)}
     try:
-        project, lock = (tomllib.loads(texts[name].decode("utf-8")) for name in (PROJECT, UV_LOCK))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        project, lock = (tomllib.loads(texts[name]) for name in (PROJECT, UV_LOCK))
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         return Lines([], [f"it can't be read: {presentable(str(error), NAME_CHARACTERS)}"]), ""
     refused = [
         *_refused_settings(project, allow_urls=request.allow_urls),
@@ -51,8 +51,8 @@ def copy_project(root: Path, request: ReadRequest) -> tuple[Lines, str]:
     folder = Path(request.copy_to)
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in texts.items():
-        (folder / name).write_bytes(text)
-    digest = hashlib.sha256(b"\0".join(texts.values())).hexdigest()
+        (folder / name).write_bytes(text.encode())
+    digest = hashlib.sha256("\0".join(texts.values()).encode()).hexdigest()
     return Lines([], []), digest
 
 

@@ -11,8 +11,8 @@ from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel
 
 from service.core.artifact_names import ENVIRONMENT_LOCK
 from service.core.described import NAME_CHARACTERS
-from service.core.errors import ServiceError
 from service.core.text import SENTENCE_CHARACTERS, bounded, presentable
+from service.environments.inside.artifact_files import UnreadableFileError, read_text
 from service.environments.inside.lines import Lines, logical_lines, read_lines, read_lock
 from service.environments.inside.project import copy_project
 from service.environments.messages import (
@@ -25,7 +25,6 @@ from service.environments.messages import (
     Needs,
     ReadRequest,
 )
-from service.store.files import read_small
 from service.store.mlmodel import read_mlmodel, safe_load
 
 WHEELS_FOLDER = "wheels"
@@ -37,10 +36,6 @@ _NOT_CONDAS_OWN = frozenset({"python", "pip"})
 """What stands in every `conda.yaml` that MLflow writes."""
 _CONDA_NAME = re.compile(r"(?:[^\s:]{1,100}::)?\s{0,8}([\w.-]{1,100})")
 _CONDA_PYTHON = re.compile(r"python\s{0,8}={1,2}\s{0,8}(\d[\w.]{0,30})")
-
-
-class UnreadableFileError(ServiceError):
-    """A file of a version's that is not what its name says; the message names it."""
 
 
 class _Conda:
@@ -108,7 +103,7 @@ def _found(
     root: Path, described: dict[str, Any], conda: _Conda, request: ReadRequest
 ) -> tuple[str, Lines, str]:
     """Return the first file that says what is to be installed, with what it says."""
-    requirements = list(logical_lines(_text(root / "requirements.txt")))
+    requirements = list(logical_lines(read_text(root / "requirements.txt", _MOST_BYTES)))
     wheels = _wheels(root, described, requirements)
     if wheels:
         return WHEELS, _of_wheels(wheels), ""
@@ -116,7 +111,7 @@ def _found(
         lines, digest = copy_project(root, request)
         return UV_LOCK, lines, digest
     if (root / ENVIRONMENT_LOCK).is_file():
-        return LOCK, read_lock(logical_lines(_text(root / ENVIRONMENT_LOCK))), ""
+        return LOCK, read_lock(logical_lines(read_text(root / ENVIRONMENT_LOCK, _MOST_BYTES))), ""
     if requirements:
         return REQUIREMENTS, read_lines(requirements, root, allow_urls=request.allow_urls), ""
     if conda.lines:
@@ -156,19 +151,8 @@ def _sha256(file: Path) -> str:
     return digest.hexdigest()
 
 
-def _text(file: Path) -> str:
-    """Return a file's text, '' where there is none. Raise UnreadableFileError."""
-    if not file.is_file():
-        return ""
-    try:
-        return read_small(file, _MOST_BYTES).decode("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not in UTF-8"
-        raise UnreadableFileError(f"{file.name} can't be read: {reason}") from error
-
-
 def _yaml(file: Path) -> Any:
-    return _mapping(file.parent, file.name, lambda: safe_load(_text(file)))
+    return _mapping(file.parent, file.name, lambda: safe_load(read_text(file, _MOST_BYTES)))
 
 
 def _mapping(root: Path, name: str, load: Any) -> dict[str, Any]:
