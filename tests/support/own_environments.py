@@ -5,6 +5,7 @@ import platform
 import subprocess
 import sys
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -23,14 +24,16 @@ OWN = EnvironmentSettings(mode="own", timeout_s=120.0)
 class Offered:
     """A folder of wheels, an empty CACHE_DIR, and versions that want some of the wheels."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, again: bool = False) -> None:
+        """`again` is for another process, which finds the wheels there."""
         self.folder = folder
         self.wheels = folder / "wheels"
         self.cache_dir = folder / "cache"
         self.told: list[BuildProgress] = []
         self._stored = 0
-        self.wheels.mkdir()
-        make_wheel(self.wheels, "msgspec", "0.19.0")
+        if not again:
+            self.wheels.mkdir()
+            make_wheel(self.wheels, "msgspec", "0.19.0")
 
     def environments(
         self, variables: Mapping[str, str] | None = None, **options: float
@@ -52,8 +55,8 @@ class Offered:
         self,
         requirements: str = "",
         python: str = platform.python_version(),
-        number: int = 1,
         files: Mapping[str, str] | None = None,
+        created: datetime | None = None,
     ) -> StoredVersion:
         """Return a version that was logged with these requirements."""
         self._stored += 1
@@ -68,7 +71,9 @@ class Offered:
         for name, text in (files or {}).items():
             (path / name).parent.mkdir(parents=True, exist_ok=True)
             (path / name).write_text(text)
-        return StoredVersion(a_version(number), path, f"digest-{self._stored}")
+        created_ms = 0 if created is None else int(created.timestamp() * 1000)
+        version = a_version(self._stored, created_ms=created_ms)
+        return StoredVersion(version, path, f"digest-{self._stored}")
 
     async def built(
         self,
