@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import structlog
 from litestar import Litestar
+from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.exceptions import HTTPException
 from litestar.handlers import HTTPRouteHandler
@@ -43,8 +44,9 @@ from service.handlers.inference import infer
 from service.handlers.inference import models as inference_models
 from service.handlers.inference import server as inference_server
 from service.handlers.inference.direct import DirectInference
-from service.handlers.openapi import page
+from service.handlers.openapi import page as docs_page
 from service.handlers.openapi.document import Documents
+from service.handlers.page.routes import PageRoutes
 from service.handlers.permissions import permissions_of
 from service.handlers.predictions import predict
 from service.handlers.predictions.direct import DirectPredictions
@@ -116,6 +118,8 @@ def create_app(deployments: Deployments | None = None) -> Litestar:
     if service.grpc_port:
         calls = _grpc_server(deployments, dataplane, turns, gate, access, certificates, tracer)
 
+    looks = PageRoutes(deployments)
+
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
         async with AsyncExitStack() as running:
@@ -123,6 +127,7 @@ def create_app(deployments: Deployments | None = None) -> Litestar:
             await running.enter_async_context(deployments.running())
             if certificates is not None:
                 await running.enter_async_context(certificates.followed())
+            await running.enter_async_context(looks.running())
             if calls is not None:
                 drain_s = deployments.settings.drain_timeout_s
                 await running.enter_async_context(calls.running(drain_s))
@@ -160,11 +165,13 @@ def create_app(deployments: Deployments | None = None) -> Litestar:
         sign_in.sign_in,
         sign_in.sign_out,
         journal.journal_entries,
-        page.openapi_document,
-        page.docs,
-        page.docs_file,
+        docs_page.openapi_document,
+        docs_page.docs,
+        docs_page.docs_file,
         *([webhooks.mlflow_webhook] if service.webhook_secret else []),
+        *looks.handlers,
     ]
+    host_names = HostNames(service.host, service.allowed_hosts)
     permission_of = permissions_of(route_handlers) if gate.wants_keys else None
     app = Litestar(
         route_handlers=route_handlers,
@@ -180,7 +187,9 @@ def create_app(deployments: Deployments | None = None) -> Litestar:
             "session_cookie": _given(session_cookie),
             "deliveries": _given(Deliveries(service.webhook_secret)),
             "documents": _given(Documents(deployments, permission_of)),
-            "page_files": _given(page.PageFiles()),
+            "page_files": _given(docs_page.PageFiles()),
+            "page": _given(looks.page),
+            "static_files": _given(looks.files),
         },
         exception_handlers={
             ServiceError: problems.answer_service_error,
@@ -195,9 +204,21 @@ def create_app(deployments: Deployments | None = None) -> Litestar:
         # Ours is made from contracts; the framework knows none.
         openapi_config=None,
         logging_config=None,
+        state=State(
+            {
+                "gate": gate,
+                "session_cookie": session_cookie,
+                "host_names": host_names,
+                "settings": service,
+                "grpc": calls,
+                "certificates": certificates,
+                "looks": looks,
+                # Until this process ends: the lock goes with it.
+                "held": held,
+            }
+        ),
     )
     named = RequestIds(app.asgi_handler)
-    host_names = HostNames(service.host, service.allowed_hosts)
     direct = DirectAnswers(
         named,
         (DirectPredictions(), DirectScoring(), DirectInference()),
@@ -217,13 +238,6 @@ def create_app(deployments: Deployments | None = None) -> Litestar:
     if tracer is not None:
         outer = TracedRequests(outer, tracer, direct.route_of)
     app.asgi_handler = outer
-    app.state.gate, app.state.session_cookie = gate, session_cookie
-    app.state.host_names = host_names
-    app.state.settings = service
-    app.state.grpc = calls
-    app.state.certificates = certificates
-    # Until this process ends: the lock goes with it.
-    app.state.held = held
     return app
 
 

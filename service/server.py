@@ -50,8 +50,10 @@ class _Server(uvicorn.Server):
         lead_s: float,
         limit_s: float,
         stop_grpc: Callable[[], Coroutine[Any, Any, None]] | None,
+        end_streams: Callable[[], None],
     ) -> None:
         super().__init__(config)
+        self._end_streams = end_streams
         self._stop_grpc = stop_grpc
         self._watch = watch
         self._limit_s = limit_s
@@ -64,6 +66,8 @@ class _Server(uvicorn.Server):
         """Close the listener, let what is under way be answered, and end all connections."""
         # First: of what is accepted from now on, uvicorn would not know.
         self._watch.is_ending = True
+        # Their answers would go on for as long as somebody looks.
+        self._end_streams()
         async with anyio.create_task_group() as both:
             if self._stop_grpc is not None:
                 both.start_soon(self._stop_grpc)
@@ -140,6 +144,7 @@ def serve(
         service.drain_lead_s,
         limit_of_end(service.drain_lead_s, settings.drain_timeout_s),
         partial(app.state.grpc.stop, settings.drain_timeout_s) if app.state.grpc else None,
+        app.state.looks.end_streams,
     )
     try:
         server.run(sockets=[listener])

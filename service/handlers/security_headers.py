@@ -2,6 +2,15 @@
 
 EVERY_ANSWER = ((b"x-content-type-options", b"nosniff"),)
 """No answer is anything but what it says: a JSON text of a caller's is no page."""
+OF_PAGES: dict[str, str] = {
+    "content-security-policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+        "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "referrer-policy": "no-referrer",
+    "cross-origin-opener-policy": "same-origin",
+}
+"""What a page may do: nothing of it comes from elsewhere, and nothing stands in it as code."""
 _CACHING = b"cache-control"
 _NOT_KEPT = (_CACHING, b"no-store")
 

@@ -155,6 +155,9 @@ class ServiceSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Variables that model code gets although they are kept from it as secrets (`AWS_*`), or does
     not get (`-MY_NAME`), separated by commas; `*` ends a name for all that begin so."""
 
+    page: bool = True
+    """Whether `/` and `/ui/NAME` show people what serves, live; off, nothing is kept for it."""
+
     metrics_compat: Annotated[str, Meta(pattern=COMPAT)] = ""
     """Other servers whose names for metrics `/metrics` has besides its own, separated by commas:
     `triton`, `kserve`, `mlserver`."""

@@ -13,7 +13,7 @@ from service.deployment import Deployment
 from service.deployments import Deployments
 from service.handlers.guards import ANY_HOST
 from service.handlers.permissions import PERMISSION, principal_in, visible
-from service.handlers.readiness import NOT_TOLD, Readiness, readiness_of, why_not_ready
+from service.readiness import NOT_TOLD, Readiness, readiness_of, why_not_ready
 
 
 class Troubled(Protocol):

@@ -9,7 +9,7 @@ from service.access.principal import Permission
 from service.deployment import Deployment
 from service.deployments import Deployments
 from service.handlers.permissions import PERMISSION, chosen, principal_in, visible
-from service.handlers.readiness import readiness_of
+from service.readiness import readiness_of
 
 
 def chosen_deployment(

@@ -22,7 +22,7 @@ from service.handlers.inference.server import (
     index_of,
 )
 from service.handlers.permissions import chosen, visible
-from service.handlers.readiness import readiness_of, why_not_ready
+from service.readiness import readiness_of, why_not_ready
 from service.serving.model import LoadedModel
 
 

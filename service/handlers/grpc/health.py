@@ -12,7 +12,7 @@ from service.access.principal import Permission, Principal
 from service.deployments import Deployments
 from service.handlers.grpc.context import Context
 from service.handlers.permissions import require_model
-from service.handlers.readiness import readiness_of, why_not_ready
+from service.readiness import readiness_of, why_not_ready
 
 SERVICE = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
 _Status = health_pb2.HealthCheckResponse.ServingStatus

@@ -16,6 +16,7 @@ from service.codecs.inference.datatypes import (
 )
 from service.contracts.contract import Contract, InputSpec, Layout
 from service.contracts.described import element_schema, input_schemas, params_schema
+from service.contracts.examples import example_of, in_columns
 from service.contracts.json_schema import Schema, list_of, nullable, object_of, tuple_of
 from service.contracts.mlflow_types import SCALARS
 from service.handlers.description import (
@@ -30,7 +31,6 @@ from service.handlers.description import (
     json_answer,
     name_parameter,
 )
-from service.handlers.examples import example_of, in_columns
 from service.handlers.inference.faults import MEANINGS
 
 _JSON = "application/json"

@@ -13,7 +13,7 @@ from service.deployments import Deployments
 from service.handlers.inference.addressed import paths, served, wanted_version
 from service.handlers.inference.faults import FAULTS
 from service.handlers.permissions import PERMISSION
-from service.handlers.readiness import readiness_of
+from service.readiness import readiness_of
 from service.serving.model import LoadedModel
 from service.serving.named_version import check_version
 

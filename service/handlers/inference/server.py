@@ -15,7 +15,7 @@ from service.deployments import Deployments
 from service.handlers.guards import ANY_HOST, plain_body
 from service.handlers.inference.faults import FAULTS
 from service.handlers.permissions import PERMISSION, principal_in, visible
-from service.handlers.readiness import NOT_TOLD, readiness_of, why_not_ready
+from service.readiness import NOT_TOLD, readiness_of, why_not_ready
 
 EXTENSIONS = ("binary_tensor_data", "model_configuration", "model_repository", "statistics")
 """Triton's names of what is spoken beyond the protocol; its `perf_analyzer` wants a list."""

@@ -12,6 +12,7 @@ from service.contracts.described import (
     row_schema,
     rows_schema,
 )
+from service.contracts.examples import example_of, in_columns
 from service.contracts.json_schema import NOTHING, Schema, list_of, object_of
 from service.handlers.description import (
     BINARY,
@@ -25,7 +26,6 @@ from service.handlers.description import (
     answer,
     problems,
 )
-from service.handlers.examples import example_of, in_columns
 from service.handlers.media import Media
 from service.handlers.predictions.direct import PATH
 

@@ -17,6 +17,7 @@ from service.contracts.described import (
     row_schema,
     rows_schema,
 )
+from service.contracts.examples import example_of, in_columns
 from service.contracts.json_schema import Schema, list_of, object_of, tuple_of
 from service.handlers.description import (
     BINARY,
@@ -30,7 +31,6 @@ from service.handlers.description import (
     answer,
     problems,
 )
-from service.handlers.examples import example_of, in_columns
 
 _OWN_PATH = "/invocations"
 _PATHS = (

@@ -11,7 +11,7 @@ from service.deployment import Deployment
 from service.deployments import Deployments
 from service.handlers.guards import ANY_HOST
 from service.handlers.permissions import PERMISSION
-from service.handlers.readiness import readiness_of, why_not_ready
+from service.readiness import readiness_of, why_not_ready
 
 
 @get(

@@ -51,6 +51,10 @@ class Metrics:
         counts.gone_since_s = None
         return MetricsObserver(counts, partial(self._new, counts), self._clock)
 
+    def counts(self, name: str) -> ModelCounts | None:
+        """Return what is counted of a model, which goes on; None where nothing is."""
+        return self._models.get(name)
+
     async def snapshot(self) -> Snapshot:
         """Return all of it as it is now, without what is gone for long.
 

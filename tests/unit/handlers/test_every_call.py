@@ -30,13 +30,15 @@ OPEN = {
     "/docs/{name}",
     "/health/live",
     "/ping",
+    "/ui/:files/{mark}/{name}",
     # It wants a key in its body, or ends a session.
     "/ui/:session",
     "/v2/health/live",
     # It wants a signature.
     "/webhooks/mlflow",
 }
-"""The routes that want nothing of a caller. The page of `/docs` says nothing of any model."""
+"""The routes that want nothing of a caller. The page of `/docs` says nothing of any model, nor do
+the scripts and styles of any page."""
 HEALTH = {"/health", "/health/ready", "/v2/health/ready"}
 OPEN_RPCS = {"ServerLive", "ServerReady"}
 HEALTH_RPCS = {"Check", "Watch"}

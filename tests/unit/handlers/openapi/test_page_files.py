@@ -4,7 +4,8 @@ import hashlib
 
 import pytest
 
-from service.handlers.openapi.page import FOLDER, is_known
+from service.handlers.files import is_known
+from service.handlers.openapi.page import FOLDER
 
 RELEASE = {
     "LICENSE": "cfc7749b96f63bd31c3c42b5c471bf756814053e847c10f3eb003417bc523d30",

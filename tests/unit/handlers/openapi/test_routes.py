@@ -21,8 +21,8 @@ NONE, MAYBE, ONE = '"none"', '[{}, {"token": []}]', '[{"token": []}]'
 
 
 def is_of_a_page(path: str) -> bool:
-    """Tell whether a page of the service's loads or calls it, and nobody else is to."""
-    return path.startswith((f"{PAGE_PATH}/", f"{PAGE}/"))
+    """Tell whether it is a page of the service's, or what one loads or calls."""
+    return path in {"/", PAGE} or path.startswith((f"{PAGE_PATH}/", f"{PAGE}/"))
 
 
 def test_every_route_is_described(tmp_path: Path) -> None:

@@ -1,0 +1,70 @@
+"""`GET /ui/:events` and `/ui/{name}/events`: what changes on a page while it is open."""
+
+from collections.abc import AsyncGenerator
+from typing import Any
+
+from litestar import Request, get
+from litestar.di import NamedDependency
+from litestar.response import Stream
+
+from service.access.principal import Permission
+from service.deployment import Deployment
+from service.deployments import Deployments
+from service.handlers.guards import caller_now
+from service.handlers.permissions import PERMISSION, principal_in, visible
+from service.handlers.session_cookie import PAGE
+from service.page.page import Page
+from service.page.streams import Allowed
+
+MODELS_PATH = f"{PAGE}/:events"
+MODEL_PATH = f"{PAGE}/{{name:str}}/events"
+_KIND = "text/event-stream"
+_HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no"}
+"""Kept by nobody, and held back by no proxy."""
+_LONGEST_ID = 60
+
+
+@get(MODELS_PATH, opt={PERMISSION: Permission.READ})
+async def models_events(
+    request: Request[Any, Any, Any],
+    deployments: NamedDependency[Deployments],
+    page: NamedDependency[Page],
+) -> Stream:
+    """Tell what changes in the list of the models that the caller may know of.
+
+    Raise OverloadedError where too many pages are open live, and ShuttingDownError.
+    """
+    page.streams.check_room()
+    principal = principal_in(request.scope)
+    return _stream(
+        page.streams.of_all(lambda: visible(deployments, principal), _still_allowed(request))
+    )
+
+
+@get(MODEL_PATH, opt={PERMISSION: Permission.READ})
+async def model_events(
+    request: Request[Any, Any, Any],
+    deployment: NamedDependency[Deployment],
+    page: NamedDependency[Page],
+) -> Stream:
+    """Tell what changes of a model, after the event that `Last-Event-ID` names.
+
+    Raise OverloadedError where too many pages are open live, and ShuttingDownError.
+    """
+    page.streams.check_room()
+    last_id = request.headers.get("last-event-id", "")[:_LONGEST_ID]
+    return _stream(page.streams.of_model(deployment.name, last_id, _still_allowed(request)))
+
+
+def _stream(events: AsyncGenerator[bytes]) -> Stream:
+    return Stream(events, media_type=_KIND, headers=_HEADERS)
+
+
+def _still_allowed(request: Request[Any, Any, Any]) -> Allowed:
+    """Return what tells whether a caller is still what it was when its stream began."""
+    principal = principal_in(request.scope)
+
+    async def allowed() -> bool:
+        return await caller_now(request, Permission.READ) == principal
+
+    return allowed

@@ -1,0 +1,230 @@
+"""One model as the page shows it: what serves, whether the registry agrees, and how it answers."""
+
+import hashlib
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import msgspec
+
+from service.core.redaction import redact
+from service.core.states import State
+from service.core.text import LISTED_CHARACTERS, NAME_CHARACTERS, presentable
+from service.core.versions import ModelVersion
+from service.deployment import Deployment
+from service.page.engines import EnginesView, engines_of
+from service.page.promotions import SHOWN_PROMOTIONS, PromotionView, short, story_of
+from service.readiness import Readiness, readiness_of
+from service.serving.model import LoadedModel
+
+_LOADING = frozenset({State.NEW, State.FETCHING, State.LOADING, State.PROVING})
+_WORDS = {
+    "serving": "Serving",
+    "degraded": "Degraded",
+    "loading": "Loading",
+    "refused": "Refused",
+    "down": "Not answering",
+    "empty": "No version",
+}
+"""How a model stands, and what that is called."""
+
+
+class VersionView(msgspec.Struct, frozen=True):
+    """A version, and where it can be seen in MLflow; '' for a link that there is not."""
+
+    number: str
+    name: str
+    run_id: str
+    source: str
+    version_url: str
+    run_url: str
+
+
+class RegistryView(msgspec.Struct, frozen=True):
+    """What the registry promotes: `mark` is `good` where it agrees with what serves."""
+
+    pointer: str
+    place: str
+    promoted: str
+    pinned: str
+    mark: str
+    says: str
+    error: str
+
+
+class Summary(msgspec.Struct, frozen=True):
+    """A model in a list: `stands` is one of `_WORDS`, `why` what is not as it should be."""
+
+    key: str
+    name: str
+    model_name: str
+    pointer: str
+    stands: str
+    word: str
+    why: str
+    version: str
+    since: datetime | None
+    under_way: PromotionView | None
+    registry: RegistryView
+
+
+class ModelView(msgspec.Struct, frozen=True):
+    """All that a model's page shows of it, but for numbers that change with each request."""
+
+    summary: Summary
+    serving: VersionView | None
+    workers: int
+    workers_wanted: int
+    batched: bool
+    max_batch_rows: int
+    python: str
+    mlflow: str
+    digest: str
+    signed_by: str
+    probation: Mapping[str, Any] | None
+    engines: EnginesView | None
+    story: tuple[PromotionView, ...]
+
+
+def key_of(name: str) -> str:
+    """Return what a model is called in ids of elements: its name may hold anything."""
+    return hashlib.sha256(name.encode("utf-8", "replace")).hexdigest()[:12]
+
+
+def summary_of(deployment: Deployment) -> Summary:
+    """Look at one deployment, for a list of many."""
+    newest = story_of(deployment.journal.last(1), deployment.status.versions)
+    return _summary(deployment, readiness_of(deployment), newest)
+
+
+def view_of(deployment: Deployment) -> ModelView:
+    """Look at one deployment."""
+    status, model = deployment.status, deployment.routes.current
+    story = story_of(deployment.journal.last(SHOWN_PROMOTIONS), status.versions)
+    proof = model.proof if model is not None else None
+    trial = model.trial if model is not None else None
+    return ModelView(
+        summary=_summary(deployment, readiness_of(deployment), story),
+        serving=_version(deployment, model.version) if model is not None else None,
+        workers=model.pool.size if model is not None else 0,
+        workers_wanted=model.pool.settings.workers if model is not None else 0,
+        batched=model is not None and model.batcher.row_wise,
+        max_batch_rows=model.batcher.settings.max_rows if model is not None else 0,
+        python=model.loaded.python_version if model is not None else "",
+        mlflow=model.loaded.mlflow_version if model is not None else "",
+        digest=model.stored.digest if model is not None else "",
+        signed_by=presentable(proof.signed_by, NAME_CHARACTERS) if proof is not None else "",
+        probation=_probation(trial.told()) if trial is not None else None,
+        engines=engines_of(model) if model is not None else None,
+        story=story,
+    )
+
+
+def _summary(deployment: Deployment, ready: Readiness, story: tuple[PromotionView, ...]) -> Summary:
+    model = deployment.routes.current
+    under_way = next((one for one in story if one.steps), None)
+    stands = _stands(deployment, ready, is_under_way=under_way is not None)
+    return Summary(
+        key=key_of(deployment.name),
+        name=deployment.name,
+        model_name=presentable(deployment.model_name, NAME_CHARACTERS),
+        pointer=presentable(redact(deployment.ref.uri), NAME_CHARACTERS),
+        stands=stands,
+        word=_WORDS[stands],
+        why=presentable(ready.error or ready.degraded, 2 * LISTED_CHARACTERS),
+        version=short(model.version) if model is not None else "",
+        since=model.serving_since if model is not None else None,
+        under_way=under_way,
+        registry=_registry(deployment, model),
+    )
+
+
+def _stands(deployment: Deployment, ready: Readiness, *, is_under_way: bool) -> str:
+    """Return how a model stands, in one word of `_WORDS`."""
+    status = deployment.status
+    if deployment.routes.current is not None:
+        if ready.error:
+            return "down"
+        return "degraded" if ready.degraded and not is_under_way else "serving"
+    wanted = status.wanted
+    if is_under_way:
+        return "loading"
+    if wanted is not None and wanted in status.refused:
+        return "refused"
+    loading = any(one.version == wanted and one.state in _LOADING for one in status.versions)
+    return "loading" if loading else "empty"
+
+
+def _registry(deployment: Deployment, model: LoadedModel | None) -> RegistryView:
+    status = deployment.status
+    look, pin = status.registry, status.pin
+    promoted = look.promoted
+    if look.error:
+        mark, says = "warn", "can't be asked"
+    elif not look.is_known:
+        mark, says = "quiet", "was not asked yet"
+    elif promoted is None:
+        mark, says = "warn", "promotes no version"
+    elif pin is not None and pin != promoted:
+        mark, says = "warn", f"promotes version {short(promoted)}, but {short(pin)} is pinned"
+    elif model is not None and model.version == promoted:
+        mark, says = "good", "agrees"
+    elif promoted in status.refused:
+        mark, says = "bad", f"promotes version {short(promoted)}, which was refused"
+    else:
+        mark, says = "busy", f"promotes version {short(promoted)}"
+    return RegistryView(
+        pointer=presentable(redact(deployment.ref.uri), NAME_CHARACTERS),
+        place=presentable(deployment.address.place, NAME_CHARACTERS),
+        promoted=short(promoted) if promoted is not None else "",
+        pinned=short(pin) if pin is not None else "",
+        mark=mark,
+        says=says,
+        error=presentable(look.error, LISTED_CHARACTERS),
+    )
+
+
+def _version(deployment: Deployment, version: ModelVersion) -> VersionView:
+    runs, models = (
+        _site(uri)
+        for uri in (
+            deployment.address.tracking_uri,
+            deployment.address.registry_uri or deployment.address.tracking_uri,
+        )
+    )
+    has_number = bool(deployment.ref.name)
+    name, number, run = (
+        quote(text, safe="") for text in (version.name, version.version, version.run_id)
+    )
+    return VersionView(
+        number=short(version),
+        name=presentable(version.name, NAME_CHARACTERS),
+        run_id=presentable(version.run_id, NAME_CHARACTERS),
+        source=presentable(redact(version.source), LISTED_CHARACTERS),
+        version_url=f"{models}/#/models/{name}/versions/{number}" if models and has_number else "",
+        run_url=f"{runs}/#/runs/{run}" if runs and run else "",
+    )
+
+
+def _site(uri: str) -> str:
+    """Return where MLflow's own page is, without credentials; '' where it has none by HTTP."""
+    try:
+        parts = urlsplit(uri)
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            return ""
+        host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+        port = f":{parts.port}" if parts.port else ""
+    except ValueError:
+        return ""
+    return f"{parts.scheme}://{host}{port}{parts.path.rstrip('/')}"
+
+
+def _probation(told: dict[str, Any]) -> dict[str, Any]:
+    """Return what does not change with each request while all goes well."""
+    reason = told["reason"]
+    return {
+        "state": told["state"],
+        "failures": told["failures"],
+        "reason": presentable(reason, LISTED_CHARACTERS) if reason else "",
+    }

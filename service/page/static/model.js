@@ -1,0 +1,32 @@
+// The page of a model: its parts, its charts, and the form.
+import { Charts } from "./charts.js";
+import { live } from "./live.js";
+import { morph } from "./morph.js";
+import { setUp } from "./predict.js";
+import { setClock, tick } from "./shell.js";
+
+const page = document.getElementById("page");
+const charts = new Charts(document.querySelectorAll("[data-chart]"));
+let version = document.getElementById("version").textContent;
+
+live(page.dataset.events, {
+  part: ({ id, html }) => {
+    const part = document.getElementById(id);
+    morph(part, html);
+    tick(part);
+    const now = document.getElementById("version").textContent;
+    // Another version may take other fields; what somebody has written is kept where it does not.
+    if (version === "–" && now !== version) location.reload();
+    version = now;
+  },
+  history: (points) => charts.begin(points),
+  points: (points) => charts.add(points),
+  marks: (marks) => charts.mark(marks),
+  now: ({ at_s, seen_at }) => {
+    setClock(at_s * 1000);
+    const seen = document.getElementById("seen");
+    if (seen && seen_at) seen.dateTime = seen_at;
+  },
+  gone: () => location.assign("/ui"),
+});
+setUp(document.getElementById("predict"));

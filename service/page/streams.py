@@ -1,0 +1,180 @@
+"""Tells open pages what changes: events of `text/event-stream`, until the page or the service ends.
+
+Nothing is queued for a page: each looks at how things stand twice a second, and is sent what is
+other than what it was sent last. A page that takes nothing is ended as any other such caller.
+"""
+
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Final
+
+import anyio
+import msgspec
+
+from service.core.errors import OverloadedError, ShuttingDownError
+from service.deployment import Deployment
+from service.page.history import Point
+from service.page.models import key_of, summary_of, view_of
+from service.page.rendering import Renderer
+from service.page.sampler import Sampler
+
+MOST_STREAMS: Final = 64
+"""So many pages may be open live; further ones try again, and show how things stood meanwhile."""
+STREAM_S: Final = 60.0
+"""A stream ends after so long, and its page asks for another one: so its key is asked for, too."""
+_LOOK_S: Final = 0.5
+"""Seconds between two looks of a page."""
+_LOOKS_A_SECOND: Final = 2
+"""So many looks of a page are a second: so often it is told the time."""
+_QUIET_LOOKS: Final = 20
+"""At every so many looks there is a comment, so that proxies keep a quiet connection."""
+
+Allowed = Callable[[], Awaitable[bool]]
+"""Tells whether a page's caller may still see what it is told."""
+
+
+class Streams:
+    """The pages that are open live."""
+
+    def __init__(
+        self,
+        deployments: Mapping[str, Deployment],
+        sampler: Sampler,
+        renderer: Renderer,
+        look_s: float = _LOOK_S,
+    ) -> None:
+        self._deployments = deployments
+        self._sampler = sampler
+        self._renderer = renderer
+        self._look_s = look_s
+        self.open = 0
+        """How many there are now."""
+        self._ends = anyio.Event()
+        self.began = f"{time.time_ns():x}"
+        """Tells this process from others: points of another one's are no points of ours."""
+
+    def end(self) -> None:
+        """End all of them, and take no more: the service ends."""
+        self._ends.set()
+
+    def check_room(self) -> None:
+        """Raise OverloadedError or ShuttingDownError where no more may be opened."""
+        if self._ends.is_set():
+            raise ShuttingDownError("the service is ending")
+        if self.open >= MOST_STREAMS:
+            raise OverloadedError(f"{MOST_STREAMS} pages are open live already", retry_after_s=5)
+
+    @contextmanager
+    def _one_more(self) -> Iterator[None]:
+        """Count a page meanwhile. Raise as `check_room`, since when others may have come."""
+        self.check_room()
+        self.open += 1
+        try:
+            yield
+        finally:
+            self.open -= 1
+
+    async def of_model(self, name: str, last_id: str, allowed: Allowed) -> AsyncGenerator[bytes]:
+        """Yield what changes of a model: parts of its page, and the points of its charts.
+
+        `last_id` is that of the last event that the page has seen, '' for none.
+        """
+        seen: dict[str, str] = {}
+        marks: Any = None
+        with self._one_more(), self._sampler.watching(name):
+            at_s = self._seen_until(last_id)
+            if at_s is None:
+                points = self._sampler.history(name).points()
+                at_s = points[-1].at_s if points else 0.0
+                yield self._points("history", points, at_s)
+            pace = _Pace(self._ends, self._look_s, allowed)
+            while await pace.goes_on():
+                deployment = self._deployments.get(name)
+                if deployment is None:
+                    yield event("gone", {})
+                    return
+                view = view_of(deployment)
+                seen_at = deployment.status.registry.seen_at
+                for part, html in (await self._renderer.parts(view, seen_at)).items():
+                    if seen.get(part) != html:
+                        seen[part] = html
+                        yield event("part", {"id": part, "html": html})
+                found = [
+                    (one.noticed_at, one.ended_at, one.version, one.mark) for one in view.story
+                ]
+                if found != marks:
+                    marks = found
+                    yield event("marks", _marks(found))
+                if pace.looks % _LOOKS_A_SECOND == 1:
+                    yield event("now", {"at_s": time.time(), "seen_at": seen_at})
+                if points := self._sampler.history(name).after(at_s):
+                    at_s = points[-1].at_s
+                    yield self._points("points", points, at_s)
+
+    async def of_all(
+        self, visible: Callable[[], Mapping[str, Deployment]], allowed: Allowed
+    ) -> AsyncGenerator[bytes]:
+        """Yield what changes in the list of the models that a caller may see."""
+        seen: dict[str, str] = {}
+        with self._one_more():
+            pace = _Pace(self._ends, self._look_s, allowed)
+            while await pace.goes_on():
+                if pace.looks % _QUIET_LOOKS == 0:
+                    yield b":\n\n"
+                shown = {key_of(name): one for name, one in visible().items()}
+                if list(shown) != list(seen):
+                    seen = {key: seen.get(key, "") for key in shown}
+                    yield event("models", list(shown))
+                for key, deployment in shown.items():
+                    row = await self._renderer.row(summary_of(deployment))
+                    if seen[key] != row:
+                        seen[key] = row
+                        yield event("part", {"id": f"model-{key}", "html": row})
+
+    def _points(self, kind: str, points: list[Point], at_s: float) -> bytes:
+        return event(kind, points, f"{self.began}-{at_s:.3f}")
+
+    def _seen_until(self, last_id: str) -> float | None:
+        """Return until when a page has seen points, None where it has seen none of ours."""
+        began, _, at_s = last_id.partition("-")
+        try:
+            return float(at_s) if began == self.began else None
+        except ValueError:
+            return None
+
+
+class _Pace:
+    """When a page looks again: until the service ends, its time is over, or its key is no more."""
+
+    def __init__(self, ends: anyio.Event, look_s: float, allowed: Allowed) -> None:
+        self._ends = ends
+        self._look_s = look_s
+        self._allowed = allowed
+        self._over_s = time.monotonic() + STREAM_S
+        self.looks = 0
+
+    async def goes_on(self) -> bool:
+        """Wait for the next look; return False where there is none."""
+        self.looks += 1
+        if self.looks == 1:
+            return True
+        with anyio.move_on_after(self._look_s):
+            await self._ends.wait()
+        if self._ends.is_set() or time.monotonic() > self._over_s:
+            return False
+        return await self._allowed()
+
+
+def event(kind: str, data: Any, event_id: str = "") -> bytes:
+    """Return an event as it is sent: JSON has no line's end in it."""
+    told = f"id: {event_id}\n" if event_id else ""
+    return f"{told}event: {kind}\ndata: ".encode() + msgspec.json.encode(data) + b"\n\n"
+
+
+def _marks(found: list[tuple[Any, ...]]) -> list[dict[str, Any]]:
+    """Return the promotions that charts mark: when they ended, or else were noticed."""
+    return [
+        {"at_s": (ended or noticed).timestamp(), "version": version, "mark": mark}
+        for noticed, ended, version, mark in found
+    ]
