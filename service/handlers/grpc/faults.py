@@ -12,7 +12,7 @@ from service.handlers.grpc.context import Context
 from service.handlers.grpc.trailers import end_with
 from service.handlers.problems import UNEXPECTED, headers_of, note, status_of
 
-_CODES = {
+CODES = {
     HTTPStatus.BAD_REQUEST: grpc.StatusCode.INVALID_ARGUMENT,
     HTTPStatus.UNAUTHORIZED: grpc.StatusCode.UNAUTHENTICATED,
     HTTPStatus.FORBIDDEN: grpc.StatusCode.PERMISSION_DENIED,
@@ -22,11 +22,13 @@ _CODES = {
     HTTPStatus.SERVICE_UNAVAILABLE: grpc.StatusCode.UNAVAILABLE,
     HTTPStatus.GATEWAY_TIMEOUT: grpc.StatusCode.DEADLINE_EXCEEDED,
 }
-_OWN_CODES: dict[type[ServiceError], grpc.StatusCode] = {
+"""gRPC's codes, by HTTP's."""
+OWN_CODES: dict[type[ServiceError], grpc.StatusCode] = {
     CallerGoneError: grpc.StatusCode.CANCELLED,
     # Rows without a value, of a datatype that has none in binary.
     NotAcceptableError: grpc.StatusCode.FAILED_PRECONDITION,
 }
+"""Errors that have another code than their status has."""
 _SENTENCE_BYTES = 4_096
 """The most of a sentence on its way, where what is not ASCII takes three characters a byte.
 
@@ -44,7 +46,7 @@ def fail(context: Context, error: Exception) -> bytes:
         return end(context, grpc.StatusCode.INTERNAL, UNEXPECTED)
     status = status_of(error)
     note(error, status)
-    code = _OWN_CODES.get(type(error)) or _CODES.get(status, grpc.StatusCode.INTERNAL)
+    code = OWN_CODES.get(type(error)) or CODES.get(status, grpc.StatusCode.INTERNAL)
     sentence = str(error)
     if isinstance(error, UnknownModelError) and error.names:
         sentence += f"; there are: {', '.join(error.names)}"

@@ -14,7 +14,7 @@ from service.handlers import problems
 from service.handlers.answer import Answer
 from service.handlers.problems import STATUS_BY_ERROR, headers_of, note, status_of, too_large
 
-_CODES = {
+CODES = {
     HTTPStatus.BAD_REQUEST: "BAD_REQUEST",
     HTTPStatus.UNAUTHORIZED: "UNAUTHENTICATED",
     HTTPStatus.FORBIDDEN: "PERMISSION_DENIED",
@@ -67,7 +67,7 @@ def answer_http_error(request: Request[Any, Any, Any], error: HTTPException) -> 
         message = str(too_large(request))
     elif status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return answer_unexpected(request, error)
-    code = _CODES.get(status, _OTHER)
+    code = CODES.get(status, _OTHER)
     return _fault(status, code, message or status.phrase, dict(error.headers or {})).response()
 
 
@@ -93,12 +93,12 @@ def _as_mlflow(error: ServiceError) -> tuple[HTTPStatus, str, str]:
     status = status_of(error)
     if type(error) is errors.ModelFailedError:
         status, message = HTTPStatus.BAD_REQUEST, f"{_MODEL_RAISED} Error: {error}"
-        return status, _CODES[status], message
+        return status, CODES[status], message
     message = str(error)
     if isinstance(error, errors.UnknownModelError):
         # This form has no place for them but the sentence.
         message += f"; there are: {', '.join(map(repr, error.names))}"
-    return status, _CODES.get(status, _OTHER), message
+    return status, CODES.get(status, _OTHER), message
 
 
 def _fault(
