@@ -1,6 +1,6 @@
 """Have each request over HTTP noted in the access log, from its head to the end of its answer."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from functools import lru_cache
 from time import perf_counter
 from typing import Any
@@ -9,6 +9,7 @@ from litestar.types import ASGIApp, Receive, Send
 
 from service.handlers.caller import connected
 from service.handlers.request_id import HEADER as REQUEST_ID
+from service.handlers.route import RouteOf, route_in
 from service.telemetry.access_log import AccessLog
 
 _MODEL, _VERSION = b"x-model-name", b"x-model-version"
@@ -20,11 +21,10 @@ RawHeaders = tuple[tuple[bytes, bytes], ...]
 class AccessLogged:
     """Notes what `app` answers; it is there only where ACCESS_LOG is on.
 
-    `route_of` returns the route of a path that the framework's routing did not see, None where it
-    has none. A request whose answer does not end has no line.
+    A request whose answer does not end has no line.
     """
 
-    def __init__(self, app: ASGIApp, log: AccessLog, route_of: Callable[[str], str | None]) -> None:
+    def __init__(self, app: ASGIApp, log: AccessLog, route_of: RouteOf) -> None:
         self._app = app
         self._log = log
         self._route_of = route_of
@@ -45,9 +45,7 @@ class _NotedAnswer:
         *("_status", "_head", "_bytes"),
     )
 
-    def __init__(
-        self, log: AccessLog, route_of: Callable[[str], str | None], scope: Any, send: Send
-    ) -> None:
+    def __init__(self, log: AccessLog, route_of: RouteOf, scope: Any, send: Send) -> None:
         self._log = log
         self._route_of = route_of
         self._scope = scope
@@ -92,10 +90,9 @@ class _NotedAnswer:
         answer_bytes: int,
     ) -> None:
         scope = self._scope
-        path: str | None = scope.get("path_template")
         self._log.note(
             scope["method"],
-            self._route_of(scope["path"]) if path is None else path,
+            route_in(scope, self._route_of),
             status,
             model,
             version,

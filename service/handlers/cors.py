@@ -5,12 +5,13 @@ page is allowed what is asked with GET, and the paths of predictions; nothing el
 headers, whatever is added to the service.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from typing import Any
 
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from service.handlers.request_id import bind_request_id
+from service.handlers.route import RouteOf
 from service.handlers.security_headers import EVERY_ANSWER
 
 _ORIGIN, _ASKED_METHOD = b"origin", b"access-control-request-method"
@@ -38,7 +39,7 @@ class CrossOrigin:
     credentials.
     """
 
-    def __init__(self, app: ASGIApp, origins: str, route_of: Callable[[str], str | None]) -> None:
+    def __init__(self, app: ASGIApp, origins: str, route_of: RouteOf) -> None:
         self._app = app
         self._route_of = route_of
         known = [origin.strip().lower().encode() for origin in origins.split(",")]

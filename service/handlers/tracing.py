@@ -1,10 +1,11 @@
 """Have each request over HTTP traced that is to be, from its head to the end of its answer."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from typing import Any
 
 from litestar.types import ASGIApp, Receive, Send
 
+from service.handlers.route import RouteOf, route_in
 from service.telemetry.tracing.request_trace import RequestTrace, RequestTracer
 
 PARENT, STATE = b"traceparent", b"tracestate"
@@ -21,15 +22,9 @@ _OTHER = "HTTP"
 
 
 class TracedRequests:
-    """Traces what `app` answers; it is there only where traces are exported.
+    """Traces what `app` answers; it is there only where traces are exported."""
 
-    `route_of` returns the route of a path that the framework's routing did not see, None where it
-    has none.
-    """
-
-    def __init__(
-        self, app: ASGIApp, tracer: RequestTracer, route_of: Callable[[str], str | None]
-    ) -> None:
+    def __init__(self, app: ASGIApp, tracer: RequestTracer, route_of: RouteOf) -> None:
         self._app = app
         self._tracer = tracer
         self._route_of = route_of
@@ -61,14 +56,11 @@ class TracedRequests:
 
     def _describe(self, trace: RequestTrace, scope: Any, status: int) -> None:
         """Say of it what OpenTelemetry's conventions for HTTP want; a query may be a secret."""
-        path, method = scope["path"], scope["method"]
-        route: str | None = scope.get("path_template")
-        if route is None:
-            route = self._route_of(path)
+        method, route = scope["method"], route_in(scope, self._route_of)
         trace.name = f"{method} {route}" if route else _OTHER
         trace.attributes = attributes = {
             "http.request.method": method,
-            "url.path": path,
+            "url.path": scope["path"],
             "url.scheme": scope["scheme"],
         }
         if route:
