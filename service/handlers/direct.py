@@ -22,7 +22,7 @@ from service.core.errors import MalformedHeaderError, OverloadedError
 from service.core.protocols import WireProtocol
 from service.deployment import Deployment
 from service.handlers.answer import Answer
-from service.handlers.caller import caller_of, connected
+from service.handlers.caller import Connected, caller_of, connected
 from service.handlers.compression import Compression
 from service.handlers.deadline import HEADER as TIMEOUT
 from service.handlers.deadline import bind_deadline, deadline_in, earlier
@@ -33,7 +33,6 @@ from service.handlers.security_headers import EVERY_ANSWER
 from service.serving.dataplane import DataPlane, EncodedAnswer
 from service.serving.interface import EncodedRequest
 from service.serving.named_version import is_served
-from service.serving.refusal_pace import RefusalPace
 from service.serving.turns import Turns
 
 MOST_DIGITS = 15
@@ -110,7 +109,6 @@ class DirectAnswers:
         self._wants_keys = gate.wants_keys
         self._known = gate.known
         self._turns = turns
-        self._refusals = RefusalPace()
         self._paths = PredictPaths(protocols)
         self._read = _READ.union(*(protocol.headers for protocol in protocols))
         self._find = find
@@ -137,7 +135,7 @@ class DirectAnswers:
         if asked is None or deployment is None:
             # The handler says which models there are.
             return self._app(scope, receive, send)
-        if not self._turns.has_turn(asked.name):
+        if not self._turns.has_turn(deployment.name):
             return self._in_turn(asked, deployment, scope, receive, send)
         return self._begin(asked, deployment, scope, receive, send)
 
@@ -150,7 +148,7 @@ class DirectAnswers:
         send: Send,
     ) -> None:
         """Begin behind those for other models that came later."""
-        await self._turns.turn(asked.name)
+        await self._turns.turn(deployment.name)
         deployment = self._find(asked.name) or deployment
         await self._begin(asked, deployment, scope, receive, send)
 
@@ -181,7 +179,7 @@ class DirectAnswers:
         wire = asked.protocol.wire
         refusal = self._dataplane.refusal(deployment, wire, body_bytes, deadline_s)
         if refusal is not None:
-            return self._refuse(asked, refusal, scope, send)
+            return self._refuse(asked, deployment, refusal, scope, send)
         if (
             is_told
             and body_bytes <= self._max_body_bytes
@@ -232,12 +230,12 @@ class DirectAnswers:
             if answer.coding:
                 answer = await self._compression.applied(answer)
         except OverloadedError as error:
-            await self._refuse(asked, error, scope, send)
+            await self._refuse(asked, deployment, error, scope, send)
             return
         except Exception as error:  # noqa: BLE001 - whatever it is, it is answered in one place
             await self._pass_on(asked, deployment, error, scope, receive, send)
             return
-        await _send(answer, named, send)
+        await _send(answer, named, send, own)
 
     def _has_twice(self, headers: Headers) -> bool:
         """Tell whether one that is looked at is there twice."""
@@ -262,11 +260,17 @@ class DirectAnswers:
         return True
 
     async def _refuse(
-        self, asked: Asked[DirectProtocol], error: OverloadedError, scope: Scope, send: Send
+        self,
+        asked: Asked[DirectProtocol],
+        deployment: Deployment,
+        error: OverloadedError,
+        scope: Scope,
+        send: Send,
     ) -> None:
         """Answer a request that is one too many, for less than the framework takes."""
-        await self._refusals.wait(asked.name)
-        await _send(asked.protocol.refusal(error), bind_request_id(scope), send)
+        await self._dataplane.refusals.wait(deployment.name)
+        answer, named = asked.protocol.refusal(error), bind_request_id(scope)
+        await _send(answer, named, send, connected(send))
 
     async def _pass_on(
         self,
@@ -318,8 +322,10 @@ def _start_of(answer: Answer, named: tuple[bytes, bytes]) -> HTTPResponseStartEv
     }
 
 
-async def _send(answer: Answer, named: tuple[bytes, bytes], send: Send) -> None:
-    own, body = connected(send), answer.body
+async def _send(
+    answer: Answer, named: tuple[bytes, bytes], send: Send, own: Connected | None
+) -> None:
+    body = answer.body
     if (
         own is not None
         and isinstance(body, bytes)

@@ -33,6 +33,7 @@ from service.serving.failed_request import FailedRequest
 from service.serving.interface import BodyLimits, EncodedRequest, Request, TypedRequest
 from service.serving.model import LoadedModel
 from service.serving.named_version import check_version
+from service.serving.refusal_pace import RefusalPace
 from service.serving.routes import Routes
 from service.telemetry.observer import Observer
 from service.telemetry.tracing.request_trace import CURRENT, DECODE, ENCODE, QUEUE, RequestTrace
@@ -108,6 +109,8 @@ class DataPlane:
         self._most_bytes = max(max_bodies_bytes, max_body_bytes)
         self.held_bytes = 0
         """The bytes of all bodies that are answered now, small ones apart."""
+        self.refusals = RefusalPace()
+        """For what refuses: one pace for each model, by whichever protocol it is asked."""
         self._encoding = CapacityLimiter(2)
 
     def refusal(

@@ -26,7 +26,6 @@ from service.handlers.inference.addressed import served
 from service.handlers.permissions import chosen
 from service.serving.dataplane import DataPlane
 from service.serving.interface import EncodedRequest
-from service.serving.refusal_pace import RefusalPace
 from service.serving.turns import Turns
 
 PERMISSION = Permission.PREDICT
@@ -53,7 +52,6 @@ class Infer:
         self._dataplane = dataplane
         self._callers = callers
         self._turns = turns
-        self._refusals = RefusalPace()
         self._arrivals = arrivals
         self._most_bytes = most_bytes
         self._open = 0
@@ -106,7 +104,7 @@ class Infer:
         except ServiceError as error:
             dataplane.note_failed(deployment, wire, error)
             if isinstance(error, OverloadedError):
-                await self._refusals.wait(deployment.name)
+                await dataplane.refusals.wait(deployment.name)
             raise
         if len(answer.body) > self._most_bytes:
             raise AnswerTooLargeError(

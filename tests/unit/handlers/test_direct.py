@@ -19,11 +19,23 @@ VERSION = ModelVersion("r", "m", "7", "", "", 0)
 BODY_BYTES = 30_000_000
 
 
+class Pace:
+    """Holds nothing back, and notes which model refused."""
+
+    def __init__(self) -> None:
+        self.refused: list[str] = []
+
+    async def wait(self, model: str) -> None:
+        """Note it."""
+        self.refused.append(model)
+
+
 class Full:
     """A data plane that takes nothing more."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[int, float | None]] = []
+        self.refusals = Pace()
 
     def refusal(
         self, _deployment: object, _: object, body_bytes: int, deadline_s: float | None
@@ -106,6 +118,21 @@ async def test_a_refused_body_is_never_read(kind: bytes) -> None:
     assert problem["type"] == "urn:mlflow-hotswap:overloaded"
     assert problem["retry_after_s"] == 2.2
     assert full.asked == [(BODY_BYTES, None)]
+
+
+@pytest.mark.parametrize("path", ["/predict", "/models/m/predict", "/models/m/invocations"])
+async def test_a_model_has_one_pace_whatever_it_is_called_by(path: str) -> None:
+    """By its own name in this service: by no name, by each protocol, the data plane's one pace."""
+    full, sent = Full(), list[Any]()
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    app = direct_answers(not_called, full, found, 2 * BODY_BYTES)
+    scope = {"type": "http", "path": path, "method": "POST", "headers": [], "state": {}}
+    await app(cast("Any", scope), cast("Any", not_called), send)
+    assert sent[0]["status"] == 503
+    assert full.refusals.refused == ["m"]
 
 
 @pytest.mark.parametrize("host", [b"", b"evil.example", b"localhost, evil.example"])

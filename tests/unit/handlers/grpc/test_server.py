@@ -98,6 +98,8 @@ async def test_what_is_too_much_is_refused_with_when_to_try_again() -> None:
         trailers = dict(error.trailing_metadata())
         assert trailers["grpc-retry-pushback-ms"] == "1000"
         assert trailers["x-model-version"] == "7"
+        # The pace of every protocol, by the model's name.
+        assert list(deployed.plane.refusals._due_s) == [MODEL]
         for call in open_calls:
             call.cancel()
 
