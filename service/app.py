@@ -5,7 +5,7 @@ import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import structlog
 from litestar import Litestar
@@ -100,19 +100,19 @@ def create_app(deployments: Deployments | None = None) -> Litestar:
     Raise SettingsError, given deployments, where CACHE_DIR can't be written to, or the certificate
     of SSL_CERTFILE or the keys of API_KEYS_FILE not be used.
     """
-    held = None
+    held = opened = None
     if deployments is None:
-        deployments = _deployments_or_exit()
+        deployments, opened = _opened_or_exit()
         held = hold_listener(deployments.settings.service.cache_dir / "temp")
     service = deployments.settings.service
-    if caution := require_writable(service.cache_dir):
+    caution, certificates, gate = opened or _open(service)
+    if caution:
         structlog.get_logger(__name__).warning("CACHE_DIR is not safe", reason=caution)
     dataplane = DataPlane(service.raw_body_bytes, service.max_body_bytes, service.max_bodies_bytes)
     turns = Turns()
     compression = Compression(service.max_body_bytes)
     access = _access_log() if service.access_log else None
-    certificates = open_certificates(service)
-    gate, session_cookie = open_gate(service), SessionCookie(Sessions())
+    session_cookie = SessionCookie(Sessions())
     tracer = None if deployments.exports is None else deployments.exports.requests
     calls = None
     if service.grpc_port:
@@ -281,14 +281,28 @@ def _grpc_server(
     return GrpcServer(deployments, dataplane, turns, service, gate, access, certificates, tracer)
 
 
-def _deployments_or_exit() -> Deployments:
+class _Opened(NamedTuple):
+    """What the settings lead to on disk, read once."""
+
+    caution: str
+    """What is not safe about CACHE_DIR, '' where all is well."""
+    certificates: Certificates | None
+    gate: Gate
+
+
+def _open(service: ServiceSettings) -> _Opened:
+    """Read it. Raise SettingsError where it can't be used."""
+    caution = require_writable(service.cache_dir)
+    return _Opened(caution, open_certificates(service), open_gate(service))
+
+
+def _opened_or_exit() -> tuple[Deployments, _Opened]:
+    """Read `.env` and the environment, and what they lead to."""
     try:
         read_dotenv()
         settings = load_settings()
         exported = read_exported()
-        require_writable(settings.service.cache_dir)
-        open_certificates(settings.service)
-        open_gate(settings.service)
+        opened = _open(settings.service)
     except SettingsError as error:
         sys.stderr.write(f"hotswap: {error}\n")
         raise SystemExit(2) from None
@@ -301,7 +315,7 @@ def _deployments_or_exit() -> Deployments:
 
     # Nothing is taken out of the environment yet.
     exports = open_exports(exported, {})
-    return Deployments(settings, credentials=credentials, exports=exports)
+    return Deployments(settings, credentials=credentials, exports=exports), opened
 
 
 def _given(value: Any) -> Provide:
