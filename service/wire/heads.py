@@ -1,5 +1,8 @@
 """Read in a request's head its size, its body's length, and the protocol that it asks for."""
 
+import urllib.parse
+from typing import Any
+
 import httptools
 
 _Headers = list[tuple[bytes, bytes]]
@@ -9,6 +12,24 @@ _ASKS_TO_UPGRADE = {b"upgrade", b"connection", b"http2-settings"}
 def head_size(url: bytes, headers: _Headers) -> int:
     """Return how many bytes a head has, its first line but for the URL apart."""
     return len(url) + sum(len(name) + len(value) + 4 for name, value in headers)
+
+
+def describe(scope: Any, parser: httptools.HttpRequestParser, url: bytes) -> str:
+    """Say in a request's scope what is asked, by its first line; return HTTP's version."""
+    version: str = parser.get_http_version()
+    if version != "1.1":
+        scope["http_version"] = version
+    scope["method"] = parser.get_method().decode("ascii")
+    parsed = httptools.parse_url(url)
+    raw_path = parsed.path
+    path = raw_path.decode("ascii")
+    if "%" in path:
+        path = urllib.parse.unquote(path)
+    root_path: str = scope["root_path"]
+    scope["path"] = root_path + path
+    scope["raw_path"] = root_path.encode("ascii") + raw_path
+    scope["query_string"] = parsed.query or b""
+    return version
 
 
 def announced_bytes(headers: _Headers, most: int) -> int:

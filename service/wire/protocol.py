@@ -6,7 +6,6 @@ messages that span several reads are measured, and `Watch` looks at those.
 """
 
 import asyncio
-import urllib.parse
 from functools import partial
 from typing import Any, cast
 
@@ -16,7 +15,7 @@ from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.server import ServerState
 
 from service.wire.cycle import Cycle
-from service.wire.heads import announced_bytes, head_size, head_without_upgrade
+from service.wire.heads import announced_bytes, describe, head_size, head_without_upgrade
 from service.wire.limits import (
     HEAD_BYTES,
     HEAD_FIELDS,
@@ -185,21 +184,10 @@ class BoundedProtocol(CoalescingProtocol):
             self._is_upgrade = True
             return
         scope = self.scope
-        http_version = parser.get_http_version()
-        scope["method"] = parser.get_method().decode("ascii")
-        if http_version != "1.1":
-            scope["http_version"] = http_version
-        url = httptools.parse_url(self.url)
-        raw_path = url.path
-        path = raw_path.decode("ascii")
-        if "%" in path:
-            path = urllib.parse.unquote(path)
-        scope["path"] = self.root_path + path
-        scope["raw_path"] = self.root_path.encode("ascii") + raw_path
-        scope["query_string"] = url.query or b""
+        http_version = describe(scope, parser, self.url)
         if self._over_limit:
             self._watch.heads.pop(self, None)
-            if raw_path not in self._watch.limits.health_paths:
+            if scope["raw_path"] not in self._watch.limits.health_paths:
                 self._stop(CONNECTIONS_FULL)
         self._place = _IN_BODY
         before = self.cycle
