@@ -12,7 +12,6 @@ import contextlib
 import os
 import socket
 import sys
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,14 +20,13 @@ from urllib.parse import urlsplit
 import psutil
 
 from bench import dialects
-from bench.ground import MONTHS, register_forest
+from bench.ground import MODEL_URI, prepared
 from bench.loads import Bodies
 from bench.page import ranged, table
 from bench.starting import rest_compiled
 from bench.windows import CLIENTS
 from bench.wrk import Target, drive
-from service.commands.demo import model as forest
-from tools import mlflow_server, running_service
+from tools import running_service
 from tools.mlflow_server import free_port
 from tools.processes import ProcessTree
 
@@ -61,31 +59,24 @@ def main() -> int:
     parser.add_argument("--seconds", type=int, default=4, help="of each window")
     chosen = parser.parse_args()
     seen: list[Seen] = []
-    with tempfile.TemporaryDirectory(prefix="idle-") as name:
-        folder = Path(name)
-        server = mlflow_server.start(folder / "mlflow")
-        try:
-            version = register_forest(server, MONTHS)
-            server.set_alias(forest.NAME, forest.ALIAS, version)
-            with server.active() as mlflow:
-                model = mlflow.pyfunc.load_model(f"models:/{forest.NAME}@{forest.ALIAS}")
-            port = free_port()
-            uri = f"models:/{forest.NAME}@{forest.ALIAS}"
-            with running_service.start(
-                folder / "service", server.uri, model_uri=uri, grpc_port=port
-            ) as service:
-                url = f"{service.url}/predict"
-                rest_compiled(url, ProcessTree(service.process.pid))
-                target = Bodies(folder / "bodies", model).target(url, dialects.INSTANCES, 1)
-                process = psutil.Process(service.process.pid)
-                drive(target, CLIENTS, 1)
-                ways = {"HTTP": (int(urlsplit(url).port or 0), True), "gRPC": (port, False)}
-                for _ in range(chosen.rounds):
-                    for way, where in ways.items():
-                        seen.append(_round(way, where, target, process, chosen))
-                        print(f"  {seen[-1]}", flush=True)
-        finally:
-            server.stop()
+    port = free_port()
+    with (
+        # Nobody else is measured, in an environment of their own.
+        prepared(Path()) as ground,
+        running_service.start(
+            ground.folder / "service", ground.server.uri, model_uri=MODEL_URI, grpc_port=port
+        ) as service,
+    ):
+        url = f"{service.url}/predict"
+        rest_compiled(url, ProcessTree(service.process.pid))
+        target = Bodies(ground.folder / "bodies", ground.load()).target(url, dialects.INSTANCES, 1)
+        process = psutil.Process(service.process.pid)
+        drive(target, CLIENTS, 1)
+        ways = {"HTTP": (int(urlsplit(url).port or 0), True), "gRPC": (port, False)}
+        for _ in range(chosen.rounds):
+            for way, where in ways.items():
+                seen.append(_round(way, where, target, process, chosen))
+                print(f"  {seen[-1]}", flush=True)
     print(f"load average at the end: {os.getloadavg()[0]:.1f}")
     print(_table(seen, chosen.connections))
     return 0
