@@ -1,10 +1,12 @@
 """Make pages of the documentation's site from what stands outside of docs/: a hook of mkdocs.
 
 The README is the first page; the changelog, CONTRIBUTING and what stands beside the files of
-deploy/ have pages too, and the decisions a list.
+deploy/ have pages too, and the decisions a list. The reference is what the service says of its
+calls, as of now.
 """
 
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,8 @@ def on_files(files: Files, config: Any) -> Files:
     for source, page in _PAGES.items():
         text = (_ROOT / source).read_text("utf-8")
         files.append(File.generated(config, page, content=_with_links_of_the_site(text)))
+    for name, text in _reference().items():
+        files.append(File.generated(config, f"reference/{name}", content=text))
     titles = [_title(path) for path in sorted((_ROOT / "docs" / "decisions").glob("*.md"))]
     listed = "\n".join(f"- [{title}]({name})" for name, title in titles)
     text = f"# Decisions\n\nEach choice that may be undone one day, and why it is so.\n\n{listed}\n"
@@ -39,6 +43,14 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
     for source, page in _PAGES.items():
         markdown = markdown.replace(f"](../{source})", f"]({page})")
     return markdown
+
+
+def _reference() -> dict[str, str]:
+    if str(_ROOT) not in sys.path:
+        sys.path.append(str(_ROOT))
+    from tools.reference.pages import pages  # noqa: PLC0415 - found only from here on
+
+    return pages()
 
 
 def _with_links_of_the_site(text: str) -> str:

@@ -1,18 +1,12 @@
-"""Write the reference of HTTP and of gRPC into docs/reference: `python -m tools.reference`."""
+"""Write the reference of HTTP and of gRPC into a folder: `python -m tools.reference FOLDER`."""
 
+import sys
 from pathlib import Path
 
-from tools.reference import grpc_calls, http_calls
-
-FOLDER = Path(__file__).parents[2] / "docs" / "reference"
-
-
-def pages() -> dict[str, str]:
-    """Return each page by the name of its file."""
-    return {"http.md": http_calls.page(http_calls.source()), "grpc.md": grpc_calls.page()}
-
+from tools.reference.pages import pages
 
 if __name__ == "__main__":
-    FOLDER.mkdir(exist_ok=True)
+    folder = Path(sys.argv[1])
+    folder.mkdir(parents=True, exist_ok=True)
     for name, text in pages().items():
-        (FOLDER / name).write_text(text, "utf-8")
+        (folder / name).write_text(text, "utf-8")

@@ -118,8 +118,6 @@ def page() -> str:
     lines = [
         "# gRPC reference",
         "",
-        "<!-- Made by `python -m tools.reference` from open_inference.proto. -->",
-        "",
         _ABOUT,
         "",
         _METADATA,

@@ -94,6 +94,7 @@ _CHANGING = (
     errors.NothingPromotedError,
     errors.SourceUnavailableError,
     errors.FetchFailedError,
+    errors.EnvironmentNotBuiltError,
     errors.ShuttingDownError,
     errors.ReloadTimeoutError,
     ServiceError,
@@ -169,8 +170,6 @@ def page(about: Source) -> str:
     lines = [
         "# HTTP reference",
         "",
-        "<!-- Made by `python -m tools.reference` from the OpenAPI document. -->",
-        "",
         _ABOUT,
         "",
         _KEYS,
@@ -200,11 +199,11 @@ def calls_of(about: Source) -> Iterator[Call]:
             same = json.dumps(
                 [method, permission, {**operation, "operationId": "", "parameters": []}]
             )
-            template = _template(path)
+            named = template(path)
             if same in found:
-                found[same].paths.append(template)
+                found[same].paths.append(named)
             else:
-                found[same] = Call([template], method.upper(), operation, permission)
+                found[same] = Call([named], method.upper(), operation, permission)
     yield from found.values()
 
 
@@ -224,7 +223,7 @@ def is_probe(called: str) -> bool:
     return called.removeprefix("model_").startswith(_OF_PROBES)
 
 
-def _template(path: str) -> str:
+def template(path: str) -> str:
     """Return a path with the name of a model where this one's stands."""
     path = re.sub(rf"(?<=/versions/){VERSION}(?=/|$)", "{version}", path)
     return re.sub(rf"/{MODEL}(?=/|$)", "/{name}", path)

@@ -8,7 +8,7 @@ from service.core.errors import CallerGoneError, PermissionDeniedError, ServiceE
 from service.handlers.grpc import open_inference_pb2 as messages
 from service.handlers.problems import STATUS_BY_ERROR
 from tools.reference import grpc_calls, http_calls
-from tools.reference.__main__ import FOLDER, pages
+from tools.reference.pages import pages
 
 NEVER_TOLD = {
     # Nobody is there to read it.
@@ -26,11 +26,22 @@ def source() -> http_calls.Source:
     return http_calls.source()
 
 
-def test_the_pages_are_what_the_service_says() -> None:
-    """Made anew they are the same; where not, `python -m tools.reference` writes them."""
-    for name, text in pages().items():
-        assert (FOLDER / name).read_text("utf-8") == text, name
-    assert sorted(file.name for file in FOLDER.iterdir()) == sorted(pages())
+def test_each_call_has_its_heading(source: http_calls.Source) -> None:
+    """With its key; and what is made again is the same."""
+    made = pages()
+    assert made == pages()
+    documented = {
+        (method.upper(), http_calls.template(path))
+        for path, item in source.document["paths"].items()
+        for method in item
+    }
+    calls = list(http_calls.calls_of(source))
+    assert {(call.method, path) for call in calls for path in call.paths} == documented
+    for call in calls:
+        _, _, text = made["http.md"].partition(f"### `{call.method} {call.paths[0]}`\n")
+        told = text.partition("\n### ")[0]
+        assert f"- **Wants** {http_calls.KEYS[call.permission]}." in told
+        assert all(f"`{path}`" in told for path in call.paths[1:])
 
 
 def test_each_error_of_a_call_has_its_codes(source: http_calls.Source) -> None:
