@@ -2,9 +2,10 @@
 
 The README is the first page; the changelog, CONTRIBUTING and what stands beside the files of
 deploy/ have pages too, and the decisions a list. The reference is what the service says of its
-calls, as of now.
+calls, as of now; the notebook is shown as it was run.
 """
 
+import json
 import re
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 from mkdocs.structure.files import File, Files
 
 _ROOT = Path(__file__).resolve().parents[1]
+_NOTEBOOK = "docs/notebook/promote.ipynb"
 _PAGES = {
     "README.md": "index.md",
     "CHANGELOG.md": "changelog.md",
@@ -29,6 +31,7 @@ def on_files(files: Files, config: Any) -> Files:
     for source, page in _PAGES.items():
         text = (_ROOT / source).read_text("utf-8")
         files.append(File.generated(config, page, content=_with_links_of_the_site(text)))
+    files.append(File.generated(config, "notebook.md", content=_notebook()))
     for name, text in _reference().items():
         files.append(File.generated(config, f"reference/{name}", content=text))
     titles = [_title(path) for path in sorted((_ROOT / "docs" / "decisions").glob("*.md"))]
@@ -45,6 +48,27 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
     return markdown
 
 
+def _notebook() -> str:
+    """Return the notebook's cells, each with what it printed or showed."""
+    parts = [f"[The notebook itself]({_NOTEBOOK.removeprefix('docs/')})"]
+    for cell in json.loads((_ROOT / _NOTEBOOK).read_text("utf-8"))["cells"]:
+        text = "".join(cell["source"])
+        if cell["cell_type"] == "markdown":
+            parts.append(text)
+            continue
+        parts.append(f"```python\n{text}\n```")
+        for output in cell["outputs"]:
+            shown = output.get("data", {})
+            if "text/html" in shown:
+                parts.append("".join(shown["text/html"]))
+            else:
+                printed = output.get("text") or shown["text/plain"]
+                parts.append(f"```text\n{''.join(printed).rstrip()}\n```")
+    # The first part is the title's, and stands below it.
+    parts[0], parts[1] = parts[1], parts[0]
+    return "\n\n".join(parts) + "\n"
+
+
 def _reference() -> dict[str, str]:
     if str(_ROOT) not in sys.path:
         sys.path.append(str(_ROOT))
@@ -54,6 +78,7 @@ def _reference() -> dict[str, str]:
 
 
 def _with_links_of_the_site(text: str) -> str:
+    text = text.replace(f"]({_NOTEBOOK})", "](notebook.md)")
     text = text.replace("](docs/decisions)", "](decisions/index.md)").replace("](docs/", "](")
     for source, page in _PAGES.items():
         text = text.replace(f"]({source})", f"]({page})")
