@@ -25,6 +25,7 @@ TAG = "tag"
 DESCRIBE = "describe"
 FIND_SIGNATURES = "find_signatures"
 ADD_SIGNATURE = "add_signature"
+ADD_FILE = "add_file"
 FETCH_MEMORY_BYTES = 4 * 2**30
 """A process that downloads may hold this much: MLflow reads files in parts of 100 MB."""
 
@@ -136,6 +137,19 @@ class AddSignatureRequest(msgspec.Struct, frozen=True):
 
 
 class AddSignatureReply(msgspec.Struct, frozen=True):
+    """Where it is now."""
+
+    place: Sentence
+
+
+class AddFileRequest(msgspec.Struct, frozen=True):
+    """Ask to put a file beside a version's artifacts, under its own name."""
+
+    version: ModelVersion
+    path: str
+
+
+class AddFileReply(msgspec.Struct, frozen=True):
     """Where it is now."""
 
     place: Sentence

@@ -14,6 +14,7 @@ from service.processes.child_threads import ChildThreads
 from service.registry.address import RegistryAddress
 from service.registry.group_look import GroupLook
 from service.registry.messages import (
+    ADD_FILE,
     ADD_SIGNATURE,
     DOWNLOAD,
     FETCH_MEMORY_BYTES,
@@ -22,6 +23,8 @@ from service.registry.messages import (
     RESOLVE,
     SEARCH,
     TAG,
+    AddFileReply,
+    AddFileRequest,
     AddSignatureReply,
     AddSignatureRequest,
     DownloadReply,
@@ -144,6 +147,10 @@ class Registry:
         return await self._fetches.ask(
             self._fetcher, ADD_SIGNATURE, request, AddSignatureReply, timeout_s
         )
+
+    async def add_file(self, request: AddFileRequest, timeout_s: float) -> AddFileReply:
+        """Put a file beside a version's artifacts. Raise FetchFailedError where that fails."""
+        return await self._fetches.ask(self._fetcher, ADD_FILE, request, AddFileReply, timeout_s)
 
     async def tag(self, request: TagRequest) -> TagReply:
         """Write tags on a version. Raise SourceUnavailableError where they aren't taken."""

@@ -1,7 +1,7 @@
 """Everything that is asked of MLflow's client; runs in registry processes alone.
 
-`operations` is what such a child serves: `resolve`, `search`, `download`, `describe`, `tag`, and
-signatures found and added.
+`operations` is what such a child serves: `resolve`, `search`, `download`, `describe`, `tag`,
+signatures found and added, and other files added.
 """
 
 import functools
@@ -23,6 +23,7 @@ with warnings.catch_warnings():
     from mlflow.exceptions import MlflowException
 
 from service.core.errors import SourceUnavailableError
+from service.registry.inside.adding import add_file
 from service.registry.inside.describing import describe
 from service.registry.inside.download import download
 from service.registry.inside.faults import causes, explain, is_absence, is_over_http
@@ -31,6 +32,7 @@ from service.registry.inside.numbers import milliseconds
 from service.registry.inside.searching import Searches
 from service.registry.inside.signatures import add_signature, find_signatures
 from service.registry.messages import (
+    ADD_FILE,
     ADD_SIGNATURE,
     DESCRIBE,
     DOWNLOAD,
@@ -38,6 +40,7 @@ from service.registry.messages import (
     RESOLVE,
     SEARCH,
     TAG,
+    AddFileRequest,
     AddSignatureRequest,
     DescribeRequest,
     DownloadRequest,
@@ -65,6 +68,7 @@ def operations(arguments: bytes) -> Mapping[str, tuple[type[Any], Callable[[Any]
         TAG: (TagRequest, _within_memory(tag)),
         FIND_SIGNATURES: (FindSignaturesRequest, _within_memory(find_signatures)),
         ADD_SIGNATURE: (AddSignatureRequest, _within_memory(add_signature)),
+        ADD_FILE: (AddFileRequest, _within_memory(add_file)),
     }
 
 
