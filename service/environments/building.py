@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import msgspec
@@ -83,6 +84,35 @@ class Builder:
         lock: Lock,
     ) -> Built:
         began = time.monotonic()
+        await self._begin(aside, python, lock)
+        self._progress(BuildProgress("download", packages=lock.packages))
+        watch = Watch("download", self._progress)
+        await self._install(aside, stored, needs, lock, watch)
+        prepared = watch.prepared_s or time.monotonic()
+        about = await self._finish(aside, key, needs, python, lock)
+        return Built(about, prepared - began, time.monotonic() - prepared, watch.downloaded_bytes)
+
+    async def adopt(
+        self,
+        key: str,
+        needs: Needs,
+        python: Python,
+        lock: Lock,
+        fill: Callable[[Path], Awaitable[None]],
+    ) -> None:
+        """Do as `build` does with packages that are brought by `fill`, which gets the environment.
+
+        They are imported and written down as any others.
+        """
+        aside = self._kept.aside(key)
+        try:
+            await fill(await self._begin(aside, python, lock))
+            await self._finish(aside, key, needs, python, lock)
+        finally:
+            await self._kept.remove_quietly(aside)
+
+    async def _begin(self, aside: Path, python: Python, lock: Lock) -> Path:
+        """Make an environment that has no packages yet; return its folder."""
         await self._kept.run(aside.mkdir)
         await self._kept.run((aside / LOCK).write_bytes, lock.whole.encode())
         venv = aside / VENV
@@ -91,10 +121,13 @@ class Builder:
             ["venv", venv, "--relocatable", "--no-project", *_python(python.path)],
             limit_s=self._wanted.timeout_s,
         )
-        self._progress(BuildProgress("download", packages=lock.packages))
-        watch = Watch("download", self._progress)
-        await self._install(aside, stored, needs, lock, watch)
-        prepared = watch.prepared_s or time.monotonic()
+        return venv
+
+    async def _finish(
+        self, aside: Path, key: str, needs: Needs, python: Python, lock: Lock
+    ) -> About:
+        """Try what was installed, write it down, and put it into its place."""
+        venv = aside / VENV
         self._progress(BuildProgress("install", "compiled", lock.packages, lock.packages))
         await self._compile(venv, self._kept.folder(key) / VENV)
         self._progress(BuildProgress("import", "", lock.packages, lock.packages))
@@ -112,7 +145,7 @@ class Builder:
             notes=(*lock.notes, *failed),
         )
         await self._kept.place(aside, about)
-        return Built(about, prepared - began, time.monotonic() - prepared, watch.downloaded_bytes)
+        return about
 
     async def _install(
         self, aside: Path, stored: StoredVersion, needs: Needs, lock: Lock, watch: Watch

@@ -35,6 +35,8 @@ _FORMAT = 1
 _RESOLVED = ".resolved"
 _KEPT = 500
 """So many resolved locks are remembered."""
+_IMPORTED = ("imported",)
+"""Where a lock comes from that was brought here with its environment."""
 _UNDATED = "is missing an upload date"
 _QUIET = ("--no-header", "--no-annotate", "--generate-hashes")
 _EXPORT = (
@@ -91,13 +93,20 @@ class Locks:
     async def known(
         self, version: ModelVersion, needs: Needs, python: Python, wanted: EnvironmentSettings
     ) -> Lock | None:
-        """Return the lock that was made of the same before, None where none was."""
-        file = self._file(version, needs, python, wanted)
-        with contextlib.suppress(StateUnreadableError):
-            found = await self._kept.run(file.read)
-            if found is not None:
-                return Lock(found.text, found.ours, notes=found.notes)
+        """Return the lock that was made of the same before, or imported; None for neither."""
+        for where in (self._own(wanted), _IMPORTED):
+            file = self._file(version, needs, python, where)
+            with contextlib.suppress(StateUnreadableError):
+                found = await self._kept.run(file.read)
+                if found is not None:
+                    return Lock(found.text, found.ours, notes=found.notes)
         return None
+
+    async def import_lock(
+        self, version: ModelVersion, needs: Needs, python: Python, lock: Lock
+    ) -> None:
+        """Have `known` return a lock that was made elsewhere, whatever the indexes are here."""
+        await self._remember(self._file(version, needs, python, _IMPORTED), lock)
 
     async def make(
         self,
@@ -118,21 +127,27 @@ class Locks:
         resolver = _Resolver(self._uv, self._kept, python, wanted, folder, watch)
         lock = await resolver.lock(version, needs)
         _check_msgspec(lock)
-        file = self._file(version, needs, python, wanted)
-        await self._kept.run(_remember, file, _Remembered(lock.text, lock.ours, lock.notes))
+        await self._remember(self._file(version, needs, python, self._own(wanted)), lock)
         return lock
 
-    def _file(
-        self, version: ModelVersion, needs: Needs, python: Python, wanted: EnvironmentSettings
-    ) -> StateFile[_Remembered]:
-        """Return where the lock is remembered that these make."""
+    async def _remember(self, file: StateFile[_Remembered], lock: Lock) -> None:
+        await self._kept.run(_remember, file, _Remembered(lock.text, lock.ours, lock.notes))
+
+    def _own(self, wanted: EnvironmentSettings) -> tuple[object, ...]:
+        """Return what a lock that is made here depends on, besides the version and the Python."""
         indexes = sorted(
             f"{name}={value}" for name, value in self._uv.variables.items() if "INDEX" in name
         )
+        found = self._uv.variables.get("UV_FIND_LINKS", "")
+        return indexes, found, wanted.allow_sdist, wanted.allow_urls
+
+    def _file(
+        self, version: ModelVersion, needs: Needs, python: Python, where: tuple[object, ...]
+    ) -> StateFile[_Remembered]:
+        """Return where the lock is remembered that these make."""
         parts = (
             *(_FORMAT, LOWEST_MSGSPEC, needs.found_by, needs.requirements, needs.project_digest),
-            *(python.version, _platform(), indexes, self._uv.variables.get("UV_FIND_LINKS", "")),
-            *(0 if needs.is_lock else version.created_ms, wanted.allow_sdist, wanted.allow_urls),
+            *(python.version, _platform(), 0 if needs.is_lock else version.created_ms, where),
         )
         name = hashlib.sha256(msgspec.json.encode(parts)).hexdigest()[:32]
         return StateFile(self._kept.root / _RESOLVED / f"{name}.json", _Remembered, _FORMAT)
