@@ -2,20 +2,24 @@
 
 import os
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn, TypeVar
+from typing import TYPE_CHECKING, NoReturn
 
 import rich_click as click
+
+from service.commands.beside import (
+    FAILED,
+    WRONG_SETTING,
+    beside_the_service,
+    end,
+    settings_of_service,
+)
+from service.commands.environments.group import env, lock
 
 if TYPE_CHECKING:
     from service.credentials import Credentials
     from service.settings.settings import Settings
-
-Answer = TypeVar("Answer")
-
-WRONG_SETTING = 2
-FAILED = 1
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -25,6 +29,10 @@ def cli() -> None:
 
     Settings are environment variables, or lines of `.env`; `.env.example` lists them all.
     """
+
+
+cli.add_command(lock)
+cli.add_command(env)
 
 
 @cli.command()
@@ -79,9 +87,9 @@ def serve(ssl_certfile: str | None, ssl_keyfile: str | None) -> None:
             exports = open_exports(exported, credentials.exporters)
             status = run(settings, listener, temp, credentials, exports)
     except SettingsError as error:
-        _end(str(error), WRONG_SETTING)
+        end(str(error), WRONG_SETTING)
     except ListenError as error:
-        _end(str(error), FAILED)
+        end(str(error), FAILED)
     sys.exit(status)
 
 
@@ -123,7 +131,7 @@ def check(model: str) -> None:
     def run(settings: "Settings", credentials: "Credentials") -> Awaitable[int]:
         return check_promoted(settings, say, credentials, model)
 
-    sys.exit(_beside_the_service(run))
+    sys.exit(beside_the_service(run))
 
 
 @cli.command()
@@ -147,9 +155,9 @@ def sign(uri: str, key: Path) -> None:
         return sign_version(settings.service, settings.defaults, uri, key, credentials)
 
     try:
-        click.echo(_beside_the_service(run))
+        click.echo(beside_the_service(run))
     except ServiceError as error:
-        _end(f"not signed: {error}", FAILED)
+        end(f"not signed: {error}", FAILED)
 
 
 @cli.command()
@@ -181,9 +189,9 @@ def fetch(uri: str, folder: Path, manifest_file: Path | None) -> None:
         )
 
     try:
-        click.echo(_beside_the_service(run))
+        click.echo(beside_the_service(run))
     except ServiceError as error:
-        _end(f"not fetched: {error}", FAILED)
+        end(f"not fetched: {error}", FAILED)
 
 
 @cli.command()
@@ -210,18 +218,8 @@ def status(*, watch: bool, as_json: bool) -> None:
     Ends with status 0 where every model can answer, 1 where some can't, 2 where no service does.
     """
     from service.commands.status.command import run_status  # noqa: PLC0415 - see above
-    from service.settings.environment import (  # noqa: PLC0415 - the same
-        load_service_settings,
-        read_dotenv,
-    )
-    from service.settings.errors import SettingsError  # noqa: PLC0415 - the same
 
-    try:
-        read_dotenv()
-        service = load_service_settings()
-    except SettingsError as error:
-        _end(str(error), WRONG_SETTING)
-    sys.exit(run_status(service, watch=watch, as_json=as_json))
+    sys.exit(run_status(settings_of_service(), watch=watch, as_json=as_json))
 
 
 @cli.group()
@@ -260,7 +258,7 @@ def new(name: str, scopes: tuple[str, ...], models: tuple[str, ...], file: Path 
     try:
         made, sentence = new_key(_keys_file(file), name, scopes, models)
     except KeyCommandError as error:
-        _end(str(error), FAILED)
+        end(str(error), FAILED)
     # The key alone, so that a program can take it.
     click.echo(made)
     click.echo(sentence, err=True)
@@ -275,7 +273,7 @@ def list_keys(file: Path | None) -> None:
     try:
         lines = listed_keys(_keys_file(file))
     except KeyCommandError as error:
-        _end(str(error), FAILED)
+        end(str(error), FAILED)
     for line in lines:
         click.echo(line)
 
@@ -291,55 +289,16 @@ def revoke(name: str, file: Path | None) -> None:
     try:
         click.echo(take_out(_keys_file(file), name))
     except KeyCommandError as error:
-        _end(str(error), FAILED)
-
-
-def _beside_the_service(
-    run: Callable[["Settings", "Credentials"], Awaitable[Answer]],
-) -> Answer:
-    """Run what asks the registry without serving; it gets the settings, and the credentials.
-
-    Those are then nowhere in the environment. A wrong setting ends the process.
-    """
-    import anyio  # noqa: PLC0415 - see the module's docstring
-
-    from service.credentials import withhold  # noqa: PLC0415 - the same
-    from service.processes.own_memory import hide_memory  # noqa: PLC0415 - the same
-    from service.settings.environment import (  # noqa: PLC0415 - the same
-        load_settings,
-        read_dotenv,
-    )
-    from service.settings.errors import SettingsError  # noqa: PLC0415 - the same
-    from service.telemetry.logging import configure_logging  # noqa: PLC0415 - the same
-
-    try:
-        read_dotenv()
-        settings = load_settings()
-        configure_logging("error", settings.service.log_format)
-        hide_memory()
-        credentials = withhold(settings.service.worker_env)
-        return anyio.run(run, settings, credentials)
-    except SettingsError as error:
-        _end(str(error), WRONG_SETTING)
+        end(str(error), FAILED)
 
 
 def _keys_file(given: Path | None) -> Path:
     """Return the file of keys: the one that is given, or API_KEYS_FILE."""
-    from service.settings.environment import (  # noqa: PLC0415 - see above
-        load_service_settings,
-        read_dotenv,
-    )
-    from service.settings.errors import SettingsError  # noqa: PLC0415 - the same
-
     if given is not None:
         return given
-    try:
-        read_dotenv()
-        file = load_service_settings().api_keys_file
-    except SettingsError as error:
-        _end(str(error), WRONG_SETTING)
+    file = settings_of_service().api_keys_file
     if not file:
-        _end("set API_KEYS_FILE, or say which file by --file", WRONG_SETTING)
+        end("set API_KEYS_FILE, or say which file by --file", WRONG_SETTING)
     return Path(file)
 
 
@@ -356,13 +315,8 @@ def _call_service(method: str, body: dict[str, str] | None, model: str) -> NoRet
         read_dotenv()
         said = call_pin(load_settings(), method, body, model)
     except SettingsError as error:
-        _end(str(error), WRONG_SETTING)
+        end(str(error), WRONG_SETTING)
     except ServiceUnreachableError as error:
-        _end(str(error), FAILED)
+        end(str(error), FAILED)
     click.echo(said.sentence, err=not said.good)
     sys.exit(0 if said.good else FAILED)
-
-
-def _end(line: str, status: int) -> NoReturn:
-    click.echo(line, err=True)
-    sys.exit(status)

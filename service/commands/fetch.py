@@ -7,26 +7,19 @@ are), and ends with a copy of what is in the store.
 from pathlib import Path
 
 import anyio.to_thread
-import msgspec
 from anyio.from_thread import check_cancelled
 
-from service.cache_dir import require_writable
-from service.core.errors import FetchFailedError, NothingPromotedError
-from service.core.versions import InvalidModelUriError, ModelRef, StoredVersion
+from service.commands.brought import brought
+from service.core.errors import FetchFailedError
+from service.core.versions import StoredVersion
 from service.credentials import NO_CREDENTIALS, Credentials
-from service.deployment import Deployment
-from service.platform import open_platform
 from service.settings.deployment import DeploymentSettings
-from service.settings.errors import SettingsError
 from service.settings.service import ServiceSettings
 from service.settings.texts import show
 from service.store import manifest
 from service.store.copy_out import copy_out
 from service.store.manifest import Manifest
 from service.watcher.gates.artifacts import readable_size
-from service.watcher.gates.environment import EnvironmentGate
-from service.watcher.proving import check_files
-from service.watcher.verdict_log import VerdictLog
 
 
 async def fetch_version(
@@ -42,33 +35,14 @@ async def fetch_version(
     Raise SettingsError for a wrong URI or setting; ServiceError where the registry, the artifact
     store, the disk or a gate does not let us.
     """
-    try:
-        ModelRef.parse(uri)
-    except InvalidModelUriError as error:
-        raise SettingsError(str(error)) from None
-    settings = msgspec.structs.replace(defaults, model_uri=uri, model_stage="", model_alias="")
-    settings.check()
-    require_writable(service.cache_dir)
-    async with open_platform(service, None, credentials) as platform:
-        deployment = Deployment("fetch", settings, platform)
-        await deployment.store.open()
-        version = await deployment.source.resolve()
-        if version is None:
-            raise NothingPromotedError(deployment.source.note or f"nothing is at {show(uri)}")
-        async with await deployment.store.ensure_in_use(version) as in_use:
-            # Whether this environment fits says nothing about the one that will load it.
-            gates = [
-                one for one in deployment.gates.of_files if not isinstance(one, EnvironmentGate)
-            ]
-            await check_files(gates, in_use.stored, VerdictLog(lambda _: None))
-            brought = await _copied(in_use.stored, folder, manifest_file)
-        # Where no service runs, nothing else would.
-        await deployment.store.prune()
-    count = len(brought.files)
+    async with brought(service, defaults, uri, credentials) as found:
+        version = found.stored.version
+        copied = await _copied(found.stored, folder, manifest_file)
+    count = len(copied.files)
     return (
         f"version {version.version} of {show(version.name)} is in {folder}: {count} "
-        f"file{'' if count == 1 else 's'}, {readable_size(brought.size_bytes)}, "
-        f"sha256 {brought.digest}"
+        f"file{'' if count == 1 else 's'}, {readable_size(copied.size_bytes)}, "
+        f"sha256 {copied.digest}"
     )
 
 
@@ -76,10 +50,10 @@ async def _copied(stored: StoredVersion, folder: Path, manifest_file: Path | Non
     """Copy a stored version, and say in a file what was copied. Raise FetchFailedError."""
 
     def work() -> Manifest:
-        brought = copy_out(stored, folder, check_cancelled)
+        copied = copy_out(stored, folder, check_cancelled)
         if manifest_file is not None:
-            manifest.write(manifest_file, brought)
-        return brought
+            manifest.write(manifest_file, copied)
+        return copied
 
     try:
         return await anyio.to_thread.run_sync(work)

@@ -1,0 +1,1 @@
+"""`hotswap lock` and `hotswap env`: environments of versions, beside the service."""
