@@ -16,9 +16,9 @@ from datetime import UTC, datetime
 from importlib.metadata import distribution
 from pathlib import Path
 
-UPLOADED = datetime(2026, 1, 1, tzinfo=UTC)
+UPLOADED = datetime(2020, 1, 1, tzinfo=UTC)
 """When packages were uploaded, unless it is said."""
-_TIME = (2026, 1, 1, 0, 0, 0)
+_TIME = (2020, 1, 1, 0, 0, 0)
 """A zip holds times: the same package is the same bytes, whenever it is made."""
 _TAG = "py3-none-any"
 

@@ -54,9 +54,9 @@ class PackageIndex:
         self.folder = folder
         """Its packages: `.whl` and `.tar.gz`, read anew for each answer."""
         self.on_pages: Fault | None = None
-        """What goes wrong with pages; None where nothing does."""
+        """What goes wrong with pages and metadata: where a resolution looks. None for nothing."""
         self.on_files: Fault | None = None
-        """The same, for files and their metadata."""
+        """What goes wrong with the packages themselves."""
         self.yanked: dict[str, str] = {}
         """Why files are yanked, by their names."""
         self.has_upload_times = True
@@ -114,7 +114,8 @@ class PackageIndex:
         else:
             content = self._content(rest) if top == "files" else None
             found = None if content is None else (content, "application/octet-stream")
-            self._send(handler, found, self.on_files)
+            is_metadata = rest.endswith(".metadata")
+            self._send(handler, found, self.on_pages if is_metadata else self.on_files)
 
     def _may(self, authorization: str | None) -> bool:
         if self.credentials is None:

@@ -21,10 +21,10 @@ def index(tmp_path: Path) -> Iterator[PackageIndex]:
     folder = tmp_path / "packages"
     folder.mkdir()
     make_wheel(
-        folder, "red", "1.0", requires=["blue>=1"], uploaded=datetime(2026, 1, 1, tzinfo=UTC)
+        folder, "red", "1.0", requires=["blue>=1"], uploaded=datetime(2021, 1, 1, tzinfo=UTC)
     )
     make_wheel(
-        folder, "red", "2.0", requires=["blue>=1"], uploaded=datetime(2026, 3, 1, tzinfo=UTC)
+        folder, "red", "2.0", requires=["blue>=1"], uploaded=datetime(2021, 3, 1, tzinfo=UTC)
     )
     make_wheel(folder, "blue", "1.5")
     with package_index(folder) as running:
@@ -85,7 +85,7 @@ def test_upload_times_choose(index: PackageIndex, tmp_path: Path) -> None:
     (tmp_path / "wanted.in").write_text("red\n")
     command = [
         *("pip", "compile", "wanted.in", "--generate-hashes", "--no-header"),
-        *("--python", sys.executable, "--exclude-newer", "2026-02-01T00:00:00Z"),
+        *("--python", sys.executable, "--exclude-newer", "2021-02-01T00:00:00Z"),
     ]
     assert "red==1.0" in uv(tmp_path, index.url, *command).stdout
     index.has_upload_times = False
