@@ -139,6 +139,8 @@ class PackageIndex:
         handler.send_header("Content-Type", kind)
         handler.send_header("Content-Length", str(len(content)))
         handler.end_headers()
+        if handler.command == "HEAD":
+            return
         if fault is Fault.CHANGED:
             content = content[:-1] + bytes([content[-1] ^ 1])
         is_cut = fault in {Fault.HALF, Fault.STALLED}
@@ -235,6 +237,9 @@ class _Server(ThreadingHTTPServer):
             def do_GET(self) -> None:
                 with contextlib.suppress(OSError):
                     answer(self)
+
+            def do_HEAD(self) -> None:
+                self.do_GET()
 
             def log_message(self, *_: Any) -> None:
                 pass

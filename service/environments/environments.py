@@ -103,8 +103,6 @@ class Environments:
         try:
             async with self._search(stored, wanted, progress) as search:
                 held = await search.ensure()
-            if held.environment.key and not held.report.was_there and wanted.cache_bytes:
-                await self._prune_quietly(wanted.cache_bytes)
         except BaseException:
             if held is not None:
                 await held.release()
@@ -137,23 +135,19 @@ class Environments:
         finally:
             await remove_folder(folder)
 
-    async def _prune_quietly(self, most_bytes: int) -> None:
-        try:
-            await self.prune(most_bytes)
-        except EnvironmentNotBuiltError as error:
-            _log.warning("environments not pruned", reason=str(error))
-
     async def prune(self, most_bytes: int) -> list[str]:
         """Remove environments that nothing uses, while all of them hold more than this.
 
         The least recently used go first. Where what is left and uv's cache hold more, the cache
-        goes too: it saves time, and nothing else. Return the keys of what went.
+        goes too, unless a build is under way: it saves time, and nothing else. Return the keys of
+        what went.
         """
         gone = await self.kept.prune(most_bytes)
         for key in gone:
             _log.info("environment removed", key=key, setting="ENV_CACHE_BYTES")
         known = await self.kept.known()
-        if sum(one.about.bytes for one in known) + await self.kept.size(self.uv.cache) > most_bytes:
+        total = sum(one.about.bytes for one in known) + await self.kept.size(self.uv.cache)
+        if total > most_bytes and not self.turn.locked():
             async with self.turn:
                 await self.uv.clean()
         return gone

@@ -166,7 +166,10 @@ async def test_packages_are_those_of_the_day_the_version_was_created(
     offered: Offered, index: PackageIndex
 ) -> None:
     """Later ones are passed over; where an index has no times they are not, and that is said."""
-    make_wheel(offered.wheels, "beta", "2.0", uploaded=datetime(2026, 6, 1, tzinfo=UTC))
+    later = datetime(2026, 6, 1, tzinfo=UTC)
+    make_wheel(offered.wheels, "beta", "2.0", uploaded=later)
+    # What workers need may be younger than the version.
+    make_wheel(offered.wheels, "msgspec", "0.19.0", uploaded=later)
     environments = await of_index(offered, index)
     stored = offered.stored("beta\n", created=datetime(2026, 3, 1, tzinfo=UTC))
     held = await offered.built(stored, environments=environments)
@@ -198,6 +201,23 @@ async def test_a_source_package_is_built_where_it_is_allowed(offered: Offered) -
     allowed = msgspec.structs.replace(OWN, allow_sdist=True)
     held = await offered.built(offered.stored("source\n"), allowed)
     assert says(held.environment, "source.__version__", "source") == "1.0"
+
+
+async def test_places_are_followed_where_they_are_allowed(
+    offered: Offered, index: PackageIndex, tmp_path: Path
+) -> None:
+    """A version's own index, and a file by its URL."""
+    (tmp_path / "more").mkdir()
+    make_wheel(tmp_path / "more", "gamma", "3.0")
+    with package_index(tmp_path / "more") as more:
+        lines = f"--extra-index-url {more.url}\ngamma\n"
+        lines += f"beta @ {index.url.replace('/simple/', '/files/')}beta-1.0-py3-none-any.whl\n"
+        allowed = msgspec.structs.replace(OWN, allow_urls=True)
+        environments = await of_index(offered, index)
+        with pytest.raises(EnvironmentRefusedError, match=r"names an index \(ENV_ALLOW_URLS\)"):
+            await offered.built(offered.stored(lines), environments=environments)
+        held = await offered.built(offered.stored(lines), allowed, environments)
+    assert says(held.environment, "beta.__version__, gamma.__version__", "beta, gamma") == "1.0 3.0"
 
 
 def _imports(offered: Offered) -> bool:
