@@ -169,6 +169,7 @@ class Platform:
                 ends.start_soon(registry.close)
             for pool in (self._fetches, self._describing, self._verifying):
                 ends.start_soon(pool.close)
+            ends.start_soon(self.environments.close)
 
 
 @asynccontextmanager

@@ -22,7 +22,7 @@ from service.core.errors import EnvironmentNotBuiltError, EnvironmentRefusedErro
 from service.core.versions import StoredVersion
 from service.environments.building import Builder, Built
 from service.environments.differences import differences, requirements_of
-from service.environments.files import EnvironmentFiles, environment_files
+from service.environments.files import EnvironmentFiles, FilesProcesses
 from service.environments.importing import IMPORT_S
 from service.environments.indexes import trusted_urls
 from service.environments.kept import MANIFEST, VENV, About, Held, KeptEnvironments
@@ -81,12 +81,15 @@ class Environments:
         self.read_whole: set[str] = set()
         """The environments that were read whole since this service has started."""
         self._temp_dir = temp_dir
-        self._threads = threads
-        self._start_timeout_s = start_timeout_s
+        self._files = FilesProcesses(temp_dir, threads, start_timeout_s)
 
     async def open(self) -> None:
         """Make the folders, and remove what dead processes left half done."""
         await self.kept.open()
+
+    async def close(self) -> None:
+        """End every process of its own."""
+        await self._files.close()
 
     async def ensure(
         self, stored: StoredVersion, wanted: EnvironmentSettings, progress: Progress
@@ -128,9 +131,7 @@ class Environments:
         folder = self._temp_dir / f"environment-{uuid.uuid4().hex}"
         try:
             await self.kept.run(folder.mkdir)
-            async with environment_files(
-                self._temp_dir, self._threads, self._start_timeout_s
-            ) as files:
+            async with self._files.one() as files:
                 yield _Search(self, stored, wanted, progress, files, folder)
         finally:
             await remove_folder(folder)

@@ -64,23 +64,52 @@ class EnvironmentFiles:
             ) from error
 
 
-@asynccontextmanager
-async def environment_files(
-    temp_dir: Path, threads: ChildThreads, start_timeout_s: float
-) -> AsyncIterator[EnvironmentFiles]:
-    """Start such a child, and end it afterwards. Raise EnvironmentNotBuiltError."""
-    spec = ChildSpec(
-        FILES_TARGET,
-        "environment-files",
-        b"",
-        temp_dir,
-        errors=by_message(EnvironmentNotBuiltError),
-    )
-    try:
-        child = await start_child(spec, threads, start_timeout_s)
-    except ChildStartError as error:
-        raise EnvironmentNotBuiltError(str(error)) from error
-    try:
-        yield EnvironmentFiles(child)
-    finally:
-        await child.end()
+class FilesProcesses:
+    """Such children: each is asked by one build at a time, and one stays for the next.
+
+    A version whose environment is there waits for no process to start.
+    """
+
+    def __init__(self, temp_dir: Path, threads: ChildThreads, start_timeout_s: float) -> None:
+        self._spec = ChildSpec(
+            FILES_TARGET,
+            "environment-files",
+            b"",
+            temp_dir,
+            errors=by_message(EnvironmentNotBuiltError),
+        )
+        self._threads = threads
+        self._start_timeout_s = start_timeout_s
+        self._idle: Child | None = None
+        self._closed = False
+
+    @asynccontextmanager
+    async def one(self) -> AsyncIterator[EnvironmentFiles]:
+        """Have a child to ask. Raise EnvironmentNotBuiltError where none can be started."""
+        child, self._idle = self._idle, None
+        if child is not None and not child.is_alive:
+            await child.end()
+            child = None
+        if child is None:
+            child = await self._started()
+        try:
+            yield EnvironmentFiles(child)
+        finally:
+            # One whose call was cancelled was killed.
+            if child.is_alive and self._idle is None and not self._closed:
+                self._idle = child
+            else:
+                await child.end()
+
+    async def close(self) -> None:
+        """End the one that nobody asks, and each other one once it is not asked any more."""
+        self._closed = True
+        child, self._idle = self._idle, None
+        if child is not None:
+            await child.end()
+
+    async def _started(self) -> Child:
+        try:
+            return await start_child(self._spec, self._threads, self._start_timeout_s)
+        except ChildStartError as error:
+            raise EnvironmentNotBuiltError(str(error)) from error

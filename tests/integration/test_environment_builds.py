@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -28,11 +28,12 @@ LIMIT_S = 60.0
 
 
 @pytest.fixture
-def offered(tmp_path: Path) -> Offered:
+async def offered(tmp_path: Path) -> AsyncIterator[Offered]:
     """Offer a package, and nothing else."""
     offered = Offered(tmp_path)
     make_wheel(offered.wheels, "beta", "1.0")
-    return offered
+    yield offered
+    await offered.close()
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ import hashlib
 import os
 import shutil
 import time
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import anyio
@@ -21,13 +22,14 @@ AUTO = msgspec.structs.replace(OWN, mode="auto")
 
 
 @pytest.fixture
-def offered(tmp_path: Path) -> Offered:
+async def offered(tmp_path: Path) -> AsyncIterator[Offered]:
     """Offer two versions of a package that needs another one."""
     offered = Offered(tmp_path)
     for version in ("1.0", "2.0"):
         make_wheel(offered.wheels, "alpha", version, requires=["beta"])
     make_wheel(offered.wheels, "beta", "1.0")
-    return offered
+    yield offered
+    await offered.close()
 
 
 async def test_requirements_are_locked_and_built_and_found_again(offered: Offered) -> None:

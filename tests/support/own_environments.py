@@ -31,6 +31,7 @@ class Offered:
         self.cache_dir = folder / "cache"
         self.told: list[BuildProgress] = []
         self._stored = 0
+        self._services: list[Environments] = []
         if not again:
             self.wheels.mkdir()
             make_wheel(self.wheels, "msgspec", "0.19.0")
@@ -49,7 +50,14 @@ class Offered:
         }
         chosen = builders_variables(os.environ, offline, variables or {})
         chosen = {name: value for name, value in chosen.items() if value}
-        return Environments(self.cache_dir, temp_dir, ChildThreads(), chosen, **options)
+        service = Environments(self.cache_dir, temp_dir, ChildThreads(), chosen, **options)
+        self._services.append(service)
+        return service
+
+    async def close(self) -> None:
+        """End all processes of these services."""
+        for service in self._services:
+            await service.close()
 
     def stored(
         self,
