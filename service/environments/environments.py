@@ -3,7 +3,7 @@
 import time
 import uuid
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 import anyio
@@ -114,15 +114,9 @@ class Environments:
         held.report = msgspec.structs.replace(held.report, seconds=seconds)
         return held
 
-    async def lock(
-        self, stored: StoredVersion, wanted: EnvironmentSettings, progress: Progress
-    ) -> Lock:
-        """Return what a version's environment would be installed from, and build none.
-
-        Raise what `ensure` raises.
-        """
-        async with self._search(stored, wanted, progress) as search:
-            return await search.lock()
+    def files(self) -> AbstractAsyncContextManager[EnvironmentFiles]:
+        """Have a child that reads environments' files, and what comes with versions."""
+        return self._files.one()
 
     @asynccontextmanager
     async def _search(
@@ -189,15 +183,6 @@ class _Search:
         async with self._in_turn():
             return await self._made(lock)
 
-    async def lock(self) -> Lock:
-        """Return what the environment would be installed from."""
-        await self._read()
-        lock = await self._known_lock()
-        if lock is not None:
-            return lock
-        async with self._in_turn():
-            return await self._new_lock()
-
     async def _read(self) -> None:
         """Have the version's files read. Raise EnvironmentRefusedError for what they want."""
         request = ReadRequest(
@@ -223,16 +208,6 @@ class _Search:
             self._stored.version, self._needs, self._python, self._wanted
         )
 
-    async def _new_lock(self) -> Lock:
-        return await self._all.locks.make(
-            self._stored.version,
-            self._needs,
-            self._python,
-            self._wanted,
-            self._folder,
-            self._progress,
-        )
-
     @asynccontextmanager
     async def _in_turn(self) -> AsyncIterator[None]:
         """Wait until no other build is under way; the wait does not count for the time limit."""
@@ -251,7 +226,14 @@ class _Search:
     async def _made(self, lock: Lock | None) -> HeldEnvironment:
         """Lock what is not locked yet, and build what is not there."""
         if lock is None:
-            lock = await self._new_lock()
+            lock = await self._all.locks.make(
+                self._stored.version,
+                self._needs,
+                self._python,
+                self._wanted,
+                self._folder,
+                self._progress,
+            )
             if (there := await self._there(lock)) is not None:
                 return there
         builder = Builder(

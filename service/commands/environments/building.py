@@ -6,7 +6,7 @@ from pathlib import Path
 
 from service.core.environments import BuildProgress, EnvironmentSettings
 from service.core.errors import EnvironmentRefusedError
-from service.environments.files import EnvironmentFiles, environment_files
+from service.environments.files import EnvironmentFiles
 from service.environments.indexes import trusted_urls
 from service.environments.messages import Needs, ReadRequest
 from service.environments.uv import Progress
@@ -27,11 +27,8 @@ class Building:
         self.progress = told_by(say)
 
     def files(self) -> AbstractAsyncContextManager[EnvironmentFiles]:
-        """Start the child that reads files of environments and of versions."""
-        platform = self._platform
-        return environment_files(
-            platform.temp_dir, platform.threads, platform.settings.start_timeout_s
-        )
+        """Have the child that reads files of environments and of versions."""
+        return self.environments.files()
 
     async def needs(self, root: Path, folder: Path, wanted: EnvironmentSettings) -> Needs:
         """Return what the version in `root` is to have installed; `folder` gets a project's copy.
