@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from service.core.text import LISTED_CHARACTERS, NAME_CHARACTERS, presentable
+from service.page.texts import name_of, reason_of
 from service.predictors.report import VERIFIED, Outcome, Report
 from service.serving.model import LoadedModel
 
@@ -51,10 +51,10 @@ def engines_of(model: LoadedModel) -> EnginesView:
     reason = compiling.reason or model.pool.activation.dropped
     return EnginesView(
         state=str(compiling.state),
-        reason=presentable(reason, LISTED_CHARACTERS),
+        reason=reason_of(reason),
         engines=tuple(_engine(one, report) for one in report.predictors) if report else (),
         sizes=_sizes(report) if report else (),
-        steps=presentable(report.steps, NAME_CHARACTERS) if report else "",
+        steps=name_of(report.steps) if report else "",
         probe_rows=report.probe_rows if report else 0,
         rtol=report.rtol if report else 0.0,
         timings=tuple((timing.rows, timing.ms) for timing in timings),
@@ -64,10 +64,10 @@ def engines_of(model: LoadedModel) -> EnginesView:
 def _engine(outcome: Outcome, report: Report) -> EngineView:
     word = str(outcome.outcome)
     return EngineView(
-        name=presentable(outcome.name, NAME_CHARACTERS),
-        outcome=_WORDS.get(word, presentable(word, NAME_CHARACTERS)),
+        name=name_of(outcome.name),
+        outcome=_WORDS.get(word, name_of(word)),
         mark=_MARKS.get(word, "quiet"),
-        reason=presentable(outcome.reason, LISTED_CHARACTERS),
+        reason=reason_of(outcome.reason),
         ms=outcome.ms,
         best_for=tuple(sorted(rows for rows, name in report.best.items() if name == outcome.name)),
     )

@@ -6,7 +6,7 @@ import msgspec
 
 from service.contracts.contract import Contract, InputSpec, Layout
 from service.contracts.examples import example_of
-from service.core.text import NAME_CHARACTERS, presentable
+from service.page.texts import name_of
 
 MOST_FIELDS = 60
 """A version with more inputs has a text for its body alone."""
@@ -49,12 +49,10 @@ def form_of(contract: Contract, version: str, example: bytes) -> FormView:
     if is_plain and len(contract.inputs) <= MOST_FIELDS and _all_plain(contract):
         fields = tuple(_field(spec, row.get(spec.name)) for spec in contract.inputs)
     return FormView(
-        version=presentable(version, NAME_CHARACTERS),
+        version=name_of(version),
         fields=fields,
         body=msgspec.json.format(msgspec.json.encode(body), indent=2).decode(),
-        outputs=tuple(
-            (presentable(one.name, NAME_CHARACTERS), one.type) for one in contract.outputs
-        ),
+        outputs=tuple((name_of(one.name), one.type) for one in contract.outputs),
     )
 
 
@@ -66,7 +64,7 @@ def _field(spec: InputSpec, value: Any) -> FieldView:
     kind = "number" if spec.type in _NUMBERS else "boolean" if spec.type == "boolean" else "text"
     return FieldView(
         name=spec.name,
-        shown=presentable(spec.name, NAME_CHARACTERS),
+        shown=name_of(spec.name),
         type=spec.type,
         kind=kind,
         required=spec.required,

@@ -102,6 +102,11 @@ class History:
         begin = self._fine[0].at_s - self._fine[0].span_s
         return [*(one for one in self._coarse if one.at_s <= begin + 0.5), *self._fine]
 
+    @property
+    def last_coarse(self) -> Point | None:
+        """The newest point of ten seconds; None before the first one."""
+        return self._coarse[-1] if self._coarse else None
+
     def after(self, at_s: float) -> list[Point]:
         """Return the fine points since then."""
         found: list[Point] = []

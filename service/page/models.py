@@ -8,17 +8,17 @@ from urllib.parse import quote, urlsplit
 
 import msgspec
 
-from service.core.redaction import redact
+from service.control.status import Status
 from service.core.states import State
-from service.core.text import LISTED_CHARACTERS, NAME_CHARACTERS, presentable
 from service.core.versions import ModelVersion
 from service.deployment import Deployment
 from service.page.engines import EnginesView, engines_of
 from service.page.promotions import SHOWN_PROMOTIONS, PromotionView, short, story_of
+from service.page.texts import name_of, reason_of
 from service.readiness import Readiness, readiness_of
 from service.serving.model import LoadedModel
 
-_LOADING = frozenset({State.NEW, State.FETCHING, State.LOADING, State.PROVING})
+_OVER = frozenset({State.READY, State.DRAINING, State.UNLOADED, State.FAILED})
 _WORDS = {
     "serving": "Serving",
     "degraded": "Degraded",
@@ -58,7 +58,8 @@ class Summary(msgspec.Struct, frozen=True):
 
     key: str
     name: str
-    model_name: str
+    shown: str
+    """The name as people read it."""
     pointer: str
     stands: str
     word: str
@@ -94,8 +95,9 @@ def key_of(name: str) -> str:
 
 def summary_of(deployment: Deployment) -> Summary:
     """Look at one deployment, for a list of many."""
-    newest = story_of(deployment.journal.last(1), deployment.status.versions)
-    return _summary(deployment, readiness_of(deployment), newest)
+    status = deployment.status
+    newest = story_of(deployment.journal.last(1), status.versions)
+    return _summary(deployment, status, newest)
 
 
 def view_of(deployment: Deployment) -> ModelView:
@@ -105,7 +107,7 @@ def view_of(deployment: Deployment) -> ModelView:
     proof = model.proof if model is not None else None
     trial = model.trial if model is not None else None
     return ModelView(
-        summary=_summary(deployment, readiness_of(deployment), story),
+        summary=_summary(deployment, status, story),
         serving=_version(deployment, model.version) if model is not None else None,
         workers=model.pool.size if model is not None else 0,
         workers_wanted=model.pool.settings.workers if model is not None else 0,
@@ -114,35 +116,34 @@ def view_of(deployment: Deployment) -> ModelView:
         python=model.loaded.python_version if model is not None else "",
         mlflow=model.loaded.mlflow_version if model is not None else "",
         digest=model.stored.digest if model is not None else "",
-        signed_by=presentable(proof.signed_by, NAME_CHARACTERS) if proof is not None else "",
+        signed_by=name_of(proof.signed_by) if proof is not None else "",
         probation=_probation(trial.told()) if trial is not None else None,
         engines=engines_of(model) if model is not None else None,
         story=story,
     )
 
 
-def _summary(deployment: Deployment, ready: Readiness, story: tuple[PromotionView, ...]) -> Summary:
-    model = deployment.routes.current
+def _summary(deployment: Deployment, status: Status, story: tuple[PromotionView, ...]) -> Summary:
+    model, ready = deployment.routes.current, readiness_of(deployment)
     under_way = next((one for one in story if one.steps), None)
-    stands = _stands(deployment, ready, is_under_way=under_way is not None)
+    stands = _stands(deployment, status, ready, is_under_way=under_way is not None)
     return Summary(
         key=key_of(deployment.name),
         name=deployment.name,
-        model_name=presentable(deployment.model_name, NAME_CHARACTERS),
-        pointer=presentable(redact(deployment.ref.uri), NAME_CHARACTERS),
+        shown=name_of(deployment.name),
+        pointer=name_of(deployment.ref.uri),
         stands=stands,
         word=_WORDS[stands],
-        why=presentable(ready.error or ready.degraded, 2 * LISTED_CHARACTERS),
+        why=reason_of(ready.error or ready.degraded),
         version=short(model.version) if model is not None else "",
         since=model.serving_since if model is not None else None,
         under_way=under_way,
-        registry=_registry(deployment, model),
+        registry=_registry(deployment, status, model),
     )
 
 
-def _stands(deployment: Deployment, ready: Readiness, *, is_under_way: bool) -> str:
+def _stands(deployment: Deployment, status: Status, ready: Readiness, *, is_under_way: bool) -> str:
     """Return how a model stands, in one word of `_WORDS`."""
-    status = deployment.status
     if deployment.routes.current is not None:
         if ready.error:
             return "down"
@@ -152,12 +153,11 @@ def _stands(deployment: Deployment, ready: Readiness, *, is_under_way: bool) -> 
         return "loading"
     if wanted is not None and wanted in status.refused:
         return "refused"
-    loading = any(one.version == wanted and one.state in _LOADING for one in status.versions)
+    loading = any(one.version == wanted and one.state not in _OVER for one in status.versions)
     return "loading" if loading else "empty"
 
 
-def _registry(deployment: Deployment, model: LoadedModel | None) -> RegistryView:
-    status = deployment.status
+def _registry(deployment: Deployment, status: Status, model: LoadedModel | None) -> RegistryView:
     look, pin = status.registry, status.pin
     promoted = look.promoted
     if look.error:
@@ -175,13 +175,13 @@ def _registry(deployment: Deployment, model: LoadedModel | None) -> RegistryView
     else:
         mark, says = "busy", f"promotes version {short(promoted)}"
     return RegistryView(
-        pointer=presentable(redact(deployment.ref.uri), NAME_CHARACTERS),
-        place=presentable(deployment.address.place, NAME_CHARACTERS),
+        pointer=name_of(deployment.ref.uri),
+        place=name_of(deployment.address.registry_uri or deployment.address.tracking_uri),
         promoted=short(promoted) if promoted is not None else "",
         pinned=short(pin) if pin is not None else "",
         mark=mark,
         says=says,
-        error=presentable(look.error, LISTED_CHARACTERS),
+        error=reason_of(look.error),
     )
 
 
@@ -199,9 +199,9 @@ def _version(deployment: Deployment, version: ModelVersion) -> VersionView:
     )
     return VersionView(
         number=short(version),
-        name=presentable(version.name, NAME_CHARACTERS),
-        run_id=presentable(version.run_id, NAME_CHARACTERS),
-        source=presentable(redact(version.source), LISTED_CHARACTERS),
+        name=name_of(version.name),
+        run_id=name_of(version.run_id),
+        source=reason_of(version.source),
         version_url=f"{models}/#/models/{name}/versions/{number}" if models and has_number else "",
         run_url=f"{runs}/#/runs/{run}" if runs and run else "",
     )
@@ -226,5 +226,5 @@ def _probation(told: dict[str, Any]) -> dict[str, Any]:
     return {
         "state": told["state"],
         "failures": told["failures"],
-        "reason": presentable(reason, LISTED_CHARACTERS) if reason else "",
+        "reason": reason_of(reason) if reason else "",
     }

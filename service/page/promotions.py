@@ -8,9 +8,9 @@ import msgspec
 from service.control.lifecycle import VersionStatus
 from service.core.events import Promotion, PromotionOutcome
 from service.core.states import State
-from service.core.text import LISTED_CHARACTERS, NAME_CHARACTERS, presentable
 from service.core.verdicts import Outcome, Verdict
 from service.core.versions import ModelVersion
+from service.page.texts import name_of, reason_of
 
 SHOWN_PROMOTIONS = 12
 _OVER = frozenset({State.FAILED, State.UNLOADED, State.DRAINING})
@@ -89,7 +89,7 @@ def story_of(
 def short(version: ModelVersion | str) -> str:
     """Return a version as it is shown: a number is one already, a run's id is cut."""
     text = version if isinstance(version, str) else version.version
-    return presentable(text, NAME_CHARACTERS)
+    return name_of(text)
 
 
 def _view(promotion: Promotion, status: VersionStatus | None) -> PromotionView:
@@ -108,12 +108,12 @@ def _view(promotion: Promotion, status: VersionStatus | None) -> PromotionView:
         ended_at=ended_at,
         outcome=str(promotion.outcome),
         mark=_MARKS[promotion.outcome],
-        reason=presentable(promotion.reason, LISTED_CHARACTERS),
+        reason=reason_of(promotion.reason),
         took_s=took_s,
         gates=tuple(_gate(verdict) for verdict in promotion.verdicts),
         durations_s=tuple(promotion.durations_s.items()),
         steps=_steps(promotion, status) if is_under_way and status is not None else (),
-        told=presentable(status.reason, LISTED_CHARACTERS) if is_under_way and status else "",
+        told=reason_of(status.reason) if is_under_way and status else "",
     )
 
 
@@ -122,7 +122,7 @@ def _gate(verdict: Verdict) -> Gate:
         name=verdict.gate,
         outcome=str(verdict.outcome),
         mark=_GATE_MARKS[verdict.outcome],
-        reason=presentable(verdict.reason, LISTED_CHARACTERS),
+        reason=reason_of(verdict.reason),
         seconds=verdict.duration_s,
     )
 

@@ -7,15 +7,16 @@ other than what it was sent last. A page that takes nothing is ended as any othe
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import anyio
+import anyio.lowlevel
 import msgspec
 
 from service.core.errors import OverloadedError, ShuttingDownError
 from service.deployment import Deployment
 from service.page.history import Point
-from service.page.models import key_of, summary_of, view_of
+from service.page.models import ModelView, Summary, key_of, summary_of, view_of
 from service.page.rendering import Renderer
 from service.page.sampler import Sampler
 
@@ -30,6 +31,12 @@ _LOOKS_A_SECOND: Final = 2
 _QUIET_LOOKS: Final = 20
 """At every so many looks there is a comment, so that proxies keep a quiet connection."""
 
+_IN_A_STEP: Final = 10
+"""After so many models the event loop comes round."""
+
+T = TypeVar("T")
+_Looks = dict[str, tuple[Deployment, float, T]]
+"""What was seen of a deployment, and when, by its key."""
 Allowed = Callable[[], Awaitable[bool]]
 """Tells whether a page's caller may still see what it is told."""
 
@@ -51,6 +58,8 @@ class Streams:
         self.open = 0
         """How many there are now."""
         self._ends = anyio.Event()
+        self._summaries: _Looks[Summary] = {}
+        self._views: _Looks[ModelView] = {}
         self.began = f"{time.time_ns():x}"
         """Tells this process from others: points of another one's are no points of ours."""
 
@@ -70,15 +79,23 @@ class Streams:
         """Count a page meanwhile. Raise as `check_room`, since when others may have come."""
         self.check_room()
         self.open += 1
+        keys = {key_of(name) for name in self._deployments}
+        self._renderer.forget(keys)
+        for known in (self._summaries, self._views):
+            for gone in known.keys() - keys:
+                del known[gone]
         try:
             yield
         finally:
             self.open -= 1
 
-    async def of_model(self, name: str, last_id: str, allowed: Allowed) -> AsyncGenerator[bytes]:
+    async def of_model(
+        self, name: str, last_id: str, allowed: Allowed, until_s: float | None = None
+    ) -> AsyncGenerator[bytes]:
         """Yield what changes of a model: parts of its page, and the points of its charts.
 
-        `last_id` is that of the last event that the page has seen, '' for none.
+        `last_id` is that of the last event that the page has seen, '' for none; `until_s` when the
+        caller's own time is over, by the event loop's clock.
         """
         seen: dict[str, str] = {}
         marks: Any = None
@@ -88,13 +105,13 @@ class Streams:
                 points = self._sampler.history(name).points()
                 at_s = points[-1].at_s if points else 0.0
                 yield self._points("history", points, at_s)
-            pace = _Pace(self._ends, self._look_s, allowed)
+            pace = _Pace(self._ends, self._look_s, allowed, until_s)
             while await pace.goes_on():
                 deployment = self._deployments.get(name)
                 if deployment is None:
                     yield event("gone", {})
                     return
-                view = view_of(deployment)
+                view = self._looked(self._views, key_of(name), deployment, view_of)
                 seen_at = deployment.status.registry.seen_at
                 for part, html in (await self._renderer.parts(view, seen_at)).items():
                     if seen.get(part) != html:
@@ -113,12 +130,16 @@ class Streams:
                     yield self._points("points", points, at_s)
 
     async def of_all(
-        self, visible: Callable[[], Mapping[str, Deployment]], allowed: Allowed
+        self,
+        visible: Callable[[], Mapping[str, Deployment]],
+        allowed: Allowed,
+        until_s: float | None = None,
     ) -> AsyncGenerator[bytes]:
-        """Yield what changes in the list of the models that a caller may see."""
+        """Yield what changes in the list of the models that a caller may see, and their numbers."""
         seen: dict[str, str] = {}
+        numbers: dict[str, list[float | None]] = {}
         with self._one_more():
-            pace = _Pace(self._ends, self._look_s, allowed)
+            pace = _Pace(self._ends, self._look_s, allowed, until_s)
             while await pace.goes_on():
                 if pace.looks % _QUIET_LOOKS == 0:
                     yield b":\n\n"
@@ -126,11 +147,36 @@ class Streams:
                 if list(shown) != list(seen):
                     seen = {key: seen.get(key, "") for key in shown}
                     yield event("models", list(shown))
-                for key, deployment in shown.items():
-                    row = await self._renderer.row(summary_of(deployment))
+                for index, (key, deployment) in enumerate(shown.items()):
+                    if index % _IN_A_STEP == _IN_A_STEP - 1:
+                        await anyio.lowlevel.checkpoint()
+                    row = await self._renderer.row(
+                        self._looked(self._summaries, key, deployment, summary_of)
+                    )
                     if seen[key] != row:
                         seen[key] = row
                         yield event("part", {"id": f"model-{key}", "html": row})
+                found = {key: self._numbers(one.name) for key, one in shown.items()}
+                if found != numbers:
+                    numbers = found
+                    yield event("numbers", found)
+
+    def _looked(
+        self, known: "_Looks[T]", key: str, deployment: Deployment, look: Callable[[Deployment], T]
+    ) -> T:
+        """Look at a deployment, once for all pages that look at about the same time."""
+        now_s = time.monotonic()
+        last = known.get(key)
+        if last is not None and last[0] is deployment and now_s - last[1] < self._look_s / 2:
+            return last[2]
+        found = look(deployment)
+        known[key] = deployment, now_s, found
+        return found
+
+    def _numbers(self, name: str) -> list[float | None]:
+        """Return a model's requests a second, its latency, and what failed, in ten seconds."""
+        point = self._sampler.history(name).last_coarse
+        return [] if point is None else [point.answered, point.p99_ms, point.failed]
 
     def _points(self, kind: str, points: list[Point], at_s: float) -> bytes:
         return event(kind, points, f"{self.began}-{at_s:.3f}")
@@ -147,11 +193,14 @@ class Streams:
 class _Pace:
     """When a page looks again: until the service ends, its time is over, or its key is no more."""
 
-    def __init__(self, ends: anyio.Event, look_s: float, allowed: Allowed) -> None:
+    def __init__(
+        self, ends: anyio.Event, look_s: float, allowed: Allowed, until_s: float | None
+    ) -> None:
         self._ends = ends
         self._look_s = look_s
         self._allowed = allowed
-        self._over_s = time.monotonic() + STREAM_S
+        over_s = anyio.current_time() + STREAM_S
+        self._over_s = over_s if until_s is None else min(over_s, until_s)
         self.looks = 0
 
     async def goes_on(self) -> bool:
@@ -161,7 +210,7 @@ class _Pace:
             return True
         with anyio.move_on_after(self._look_s):
             await self._ends.wait()
-        if self._ends.is_set() or time.monotonic() > self._over_s:
+        if self._ends.is_set() or anyio.current_time() > self._over_s:
             return False
         return await self._allowed()
 

@@ -10,6 +10,7 @@ from litestar.response import Stream
 from service.access.principal import Permission
 from service.deployment import Deployment
 from service.deployments import Deployments
+from service.handlers.deadline import deadline_of
 from service.handlers.guards import caller_now
 from service.handlers.permissions import PERMISSION, principal_in, visible
 from service.handlers.session_cookie import PAGE
@@ -37,7 +38,11 @@ async def models_events(
     page.streams.check_room()
     principal = principal_in(request.scope)
     return _stream(
-        page.streams.of_all(lambda: visible(deployments, principal), _still_allowed(request))
+        page.streams.of_all(
+            lambda: visible(deployments, principal),
+            _still_allowed(request),
+            deadline_of(request.scope),
+        )
     )
 
 
@@ -53,7 +58,11 @@ async def model_events(
     """
     page.streams.check_room()
     last_id = request.headers.get("last-event-id", "")[:_LONGEST_ID]
-    return _stream(page.streams.of_model(deployment.name, last_id, _still_allowed(request)))
+    return _stream(
+        page.streams.of_model(
+            *(deployment.name, last_id, _still_allowed(request), deadline_of(request.scope))
+        )
+    )
 
 
 def _stream(events: AsyncGenerator[bytes]) -> Stream:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import anyio.lowlevel
 import msgspec
 from litestar import HttpMethod, Request, Response, route
 from litestar.di import NamedDependency
@@ -25,6 +26,8 @@ MODELS_PATHS = ["/", PAGE]
 """A session counts for the second one alone."""
 MODEL_PATH = f"{PAGE}/{{name:str}}"
 _HTML = "text/html"
+_IN_A_STEP = 10
+"""After so many models the event loop comes round."""
 
 
 def answer_fault(request: Request[Any, Any, Any], error: ServiceError) -> Response[Any]:
@@ -60,7 +63,11 @@ async def models_page(
 ) -> Response[Any]:
     """Answer with the page of all models that the caller may know of."""
     shown = visible(deployments, principal_in(request.scope))
-    summaries = [summary_of(one) for one in shown.values()]
+    summaries = []
+    for index, deployment in enumerate(shown.values()):
+        if index % _IN_A_STEP == _IN_A_STEP - 1:
+            await anyio.lowlevel.checkpoint()
+        summaries.append(summary_of(deployment))
     return _answer(request, await page.renderer.models(_around(request), summaries))
 
 

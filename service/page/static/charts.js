@@ -1,5 +1,6 @@
 // Charts of the last hour, by uPlot, with the promotions marked on the time axis.
 /* global uPlot */
+import { short } from "./shell.js";
 
 const SPAN_S = 3600;
 const MOST_POINTS = 900;
@@ -14,13 +15,6 @@ const CHARTS = {
   errors: [["failed", FAILED, "c4"], ["refused", REFUSED, "c3"], ["invalid", INVALID, "c1"]],
   batch: [["rows", BATCH, "c1"]],
   queue: [["waiting", WAITING, "c1"], ["waited ms", QUEUE_MS, "c2"]],
-};
-
-const short = (value) => {
-  if (value == null) return "–";
-  if (value === 0) return "0";
-  if (value >= 1000) return `${(value / 1000).toFixed(value >= 10_000 ? 0 : 1)}k`;
-  return String(value >= 100 ? Math.round(value) : Number(value.toPrecision(value >= 10 ? 3 : 2)));
 };
 
 const colour = (name) =>

@@ -9,11 +9,21 @@ const page = document.getElementById("page");
 const charts = new Charts(document.querySelectorAll("[data-chart]"));
 let version = document.getElementById("version").textContent;
 
+// For those who don't see it move: which step a promotion is in, and the version that serves then.
+const news = document.getElementById("news");
+function tellNews() {
+  const title = document.querySelector("#promotion .busy")?.dataset.version;
+  const step = document.querySelector("#promotion [data-mark='now'] .step-word")?.textContent;
+  const text = title ? `Version ${title}: ${step ?? "about to serve"}` : "";
+  if (news.textContent !== text) news.textContent = text;
+}
+
 live(page.dataset.events, {
   part: ({ id, html }) => {
     const part = document.getElementById(id);
     morph(part, html);
     tick(part);
+    if (id === "promotion") tellNews();
     const now = document.getElementById("version").textContent;
     // Another version may take other fields; what somebody has written is kept where it does not.
     if (version === "–" && now !== version) location.reload();

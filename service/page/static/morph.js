@@ -1,5 +1,6 @@
 // Makes an element's content what the service says, and leaves alone what is the same already: what
-// has the focus keeps it, and what somebody opened stays open. The service escapes all texts.
+// has the focus keeps it, and what somebody opened stays open; so does what has data-kept, which the
+// page fills itself. The service escapes all texts.
 
 const KEPT = { DETAILS: "open", INPUT: "value", TIME: "title" };
 
@@ -38,6 +39,7 @@ function update(now, wanted) {
     if (now.nodeValue !== wanted.nodeValue) now.nodeValue = wanted.nodeValue;
     return;
   }
+  if ("kept" in now.dataset) return;
   const kept = KEPT[now.nodeName];
   for (const { name, value } of wanted.attributes) {
     if (name !== kept && now.getAttribute(name) !== value) now.setAttribute(name, value);

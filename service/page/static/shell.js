@@ -30,6 +30,13 @@ export function duration(seconds) {
   return `${Math.floor(seconds / 86400)} d ${Math.floor((seconds % 86400) / 3600)} h`;
 }
 
+export const short = (value) => {
+  if (value == null) return "–";
+  if (value === 0) return "0";
+  if (value >= 1000) return `${(value / 1000).toFixed(value >= 10_000 ? 0 : 1)}k`;
+  return String(value >= 100 ? Math.round(value) : Number(value.toPrecision(value >= 10 ? 3 : 2)));
+};
+
 // The service's clock, as far as its answers tell it: a browser's own may be minutes off.
 let aheadMs = 0;
 export const setClock = (serviceMs) => {
