@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 import httpx
 import pytest
 
-from tests.support.followed import ALIAS, register_unruly, serving
+from tests.support.followed import ALIAS, pointer, register_unruly
+from tools import running_service
 from tools.mlflow_server import MlflowServer
 from tools.running_service import RunningService
 
@@ -38,7 +39,8 @@ def looked(
     name = register_unruly(mlflow_server, "looked", 1.0, 2.0)
     mlflow_server.register_unruly(name, on_load="raise")
     folder = tmp_path_factory.mktemp("looked")
-    with serving(folder, mlflow_server.uri, name, poll_interval_s=0.2) as service:
+    settings = {"model_uri": pointer(name), "poll_interval_s": 0.2}
+    with running_service.start(folder, mlflow_server.uri, **settings) as service:
         yield Looked(service, name, mlflow_server)
 
 
@@ -62,12 +64,12 @@ def test_the_pages_say_what_serves(looked: Looked) -> None:
 
 
 def test_a_page_that_there_is_not_says_so_in_html(looked: Looked) -> None:
-    """With the models that there are, under the same policy."""
+    """With the way to those that there are, under the same policy."""
     page = looked.service.get("/ui/%3Cscript%3E")
     assert page.status_code == 404
     assert page.headers["content-type"].startswith("text/html")
     assert "default-src 'none'" in page.headers["content-security-policy"]
-    assert looked.name in page.text
+    assert '<a href="/">All models</a>' in page.text
     assert "<script>" not in page.text.replace("<script src", "")
 
 
@@ -117,7 +119,9 @@ class Events:
 def test_a_promotion_and_a_refusal_show_on_an_open_page(looked: Looked) -> None:
     """Within two seconds; a stream is taken up where it was left; and holds up no end."""
     service, server = looked.service, looked.server
-    with service.client.stream("GET", f"{looked.path}/events", timeout=LIMIT_S) as answer:
+    # Of its own: that of the service is closed with it.
+    client = httpx.Client(base_url=service.url, timeout=LIMIT_S, trust_env=False)
+    with client, client.stream("GET", f"{looked.path}/events") as answer:
         assert answer.headers["content-type"].startswith("text/event-stream")
         events = Events(answer)
         events.until("history")
@@ -134,7 +138,7 @@ def test_a_promotion_and_a_refusal_show_on_an_open_page(looked: Looked) -> None:
         server.set_alias(looked.name, ALIAS, 3)
         story = events.until("part", '"story"', 'data-gate=\\"load\\" data-outcome=\\"refuse\\"')
         assert 'data-version="3" data-outcome="refused"' in story["html"]
-        with service.client.stream("GET", "/ui/:events", timeout=LIMIT_S) as list_answer:
+        with client.stream("GET", "/ui/:events") as list_answer:
             models = Events(list_answer)
             models.until("part", 'data-stands=\\"degraded\\"')
             began_s = time.monotonic()

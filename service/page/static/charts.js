@@ -24,8 +24,10 @@ export class Charts {
   #charts = [];
   #points = [];
   #marks = [];
+  #section;
 
   constructor(figures) {
+    this.#section = figures[0]?.parentElement;
     for (const figure of figures) this.#charts.push(new Chart(figure, () => this.#marks));
     document.addEventListener("theme", () => this.#draw());
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.#draw());
@@ -53,6 +55,8 @@ export class Charts {
   }
 
   #show() {
+    const any = this.#points.some((point) => point.slice(ANSWERED, FAILED + 1).some(Boolean));
+    this.#section?.toggleAttribute("data-any", any);
     for (const chart of this.#charts) chart.show(this.#points);
   }
 
