@@ -58,6 +58,11 @@ class Renderer:
         self._parts: dict[str, tuple[ModelView, dict[str, str]]] = {}
         self._rows: dict[str, tuple[Summary, str]] = {}
 
+    async def load(self) -> None:
+        """Read all templates, so that no page has to."""
+        names = self._environment.list_templates()
+        await self._in_thread(lambda: [self._environment.get_template(name) for name in names])
+
     async def models(self, around: Surroundings, models: Sequence[Summary]) -> str:
         """Return the page of all models."""
         return await self._in_thread(

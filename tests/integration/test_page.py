@@ -39,8 +39,9 @@ def looked(
     name = register_unruly(mlflow_server, "looked", 1.0, 2.0)
     mlflow_server.register_unruly(name, on_load="raise")
     folder = tmp_path_factory.mktemp("looked")
-    settings = {"model_uri": pointer(name), "poll_interval_s": 0.2}
-    with running_service.start(folder, mlflow_server.uri, **settings) as service:
+    with running_service.start(
+        folder, mlflow_server.uri, model_uri=pointer(name), poll_interval_s=0.2
+    ) as service:
         yield Looked(service, name, mlflow_server)
 
 

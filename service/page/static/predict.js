@@ -7,6 +7,7 @@ export function setUp(form) {
   const told = document.getElementById("predict-took");
 
   const parsed = () => {
+    if (hasLargeIntegers(body.value)) return null;
     try {
       const found = JSON.parse(body.value);
       body.removeAttribute("aria-invalid");
@@ -26,7 +27,10 @@ export function setUp(form) {
   for (const field of fields) {
     field.addEventListener("input", () => {
       const found = parsed();
-      if (found === null) return;
+      if (found === null) {
+        if (hasLargeIntegers(body.value)) told.textContent = "Write it as JSON: it has whole numbers of more than 15 digits.";
+        return;
+      }
       const row = (found.instances ??= [{}])[0];
       const value = valueOf(field);
       field.toggleAttribute("aria-invalid", false);
@@ -49,7 +53,7 @@ export function setUp(form) {
 
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
-    if (parsed() !== null) await ask(form, body.value, told);
+    if (hasLargeIntegers(body.value) || parsed() !== null) await ask(form, body.value, told);
   });
 
   for (const button of document.querySelectorAll("[data-copies]")) {
@@ -90,6 +94,9 @@ async function ask(form, text, told) {
   }
 }
 
+// Whole numbers that a script would round: what has them is sent and shown as it was written.
+const hasLargeIntegers = (text) => /(?<![.\deE"+-])-?\d{16,}(?![.\deE"])/.test(text);
+
 function valueOf(field) {
   const text = field.value.trim();
   if (field.dataset.kind === "text") return field.value === "" ? undefined : field.value;
@@ -118,6 +125,7 @@ const keyed = () => document.body.dataset.keys === "wanted";
 const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
 
 function compact(text) {
+  if (hasLargeIntegers(text)) return text;
   try {
     return JSON.stringify(JSON.parse(text));
   } catch {
