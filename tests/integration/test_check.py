@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -62,11 +63,18 @@ def test_a_bad_version_is_refused_with_its_reason(
 
 
 def test_nothing_promoted_and_a_registry_that_is_down_are_told_apart(
-    mlflow_server: MlflowServer, cache_dir: Path
+    mlflow_server: MlflowServer, cache_dir: Path, tmp_path: Path
 ) -> None:
     """Both end with status 1, each with a sentence of its own."""
-    absent = check(cache_dir, mlflow_server.uri, "models:/nobody-knows-me@champion")
-    down = check(cache_dir, f"http://127.0.0.1:{free_port()}", "models:/any@champion")
+    nobody = f"http://127.0.0.1:{free_port()}"
+    # Each waits for imports, and for its registry.
+    with ThreadPoolExecutor(2) as both:
+        absent, down = both.map(
+            check,
+            (cache_dir, tmp_path),
+            (mlflow_server.uri, nobody),
+            ("models:/nobody-knows-me@champion", "models:/any@champion"),
+        )
     assert (absent.returncode, down.returncode) == (1, 1)
     assert outcomes(absent) == outcomes(down) == {"settings": "pass", "registry": "fail"}
     assert absent.stdout.splitlines()[-1] != down.stdout.splitlines()[-1]
