@@ -25,16 +25,7 @@ from service.deployments import Deployments
 from service.handlers import problems
 from service.handlers.access import AccessLogged
 from service.handlers.compression import Compression
-from service.handlers.control import (
-    changes,
-    health,
-    info,
-    journal,
-    metrics,
-    models,
-    sign_in,
-    webhooks,
-)
+from service.handlers.control import changes, health, info, journal, metrics, models, webhooks
 from service.handlers.cors import CrossOrigin
 from service.handlers.direct import DirectAnswers
 from service.handlers.guards import known_names, permitted
@@ -162,8 +153,6 @@ def create_app(deployments: Deployments | None = None) -> Litestar:
         changes.pin_methods,
         changes.pin,
         changes.unpin,
-        sign_in.sign_in,
-        sign_in.sign_out,
         journal.journal_entries,
         docs_page.openapi_document,
         docs_page.docs,

@@ -11,7 +11,7 @@ from hashlib import sha256
 from secrets import token_urlsafe
 from time import monotonic
 
-IDLE_S = 30.0
+IDLE_S = 120.0
 """A session ends so long after its last call, or after its last stream of events has ended."""
 LONGEST_S = 12 * 3_600.0
 """A session ends then, even if its page is still open."""

@@ -131,6 +131,10 @@ async def who_may_change(connection: Connection) -> Principal | None:
     try:
         if not gate.has_sources:
             _refuse_strangers(connection)
+            names: HostNames = connection.app.state.host_names
+            if not all(names.may_be_local(host) for host in values(connection, b"host")):
+                # Its calls will have this name in `Origin`, by which a web page is told.
+                return None
         return await gate.admit(given, Permission.ADMIN)
     except ServiceError:
         return None

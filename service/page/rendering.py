@@ -34,6 +34,17 @@ class Surroundings(msgspec.Struct, frozen=True):
     """Where the page of all models is."""
     wants_keys: bool
     """Whether calls want a key."""
+    who: str
+    """By which key somebody has signed in here, '' where nobody has."""
+    may_sign_in: bool
+    """Whether a key may be entered."""
+    signs_in: bool
+    """Whether the page is the one that says that a key is wanted."""
+    may_read: bool
+    """Whether what serves is shown, and how it came to."""
+    may_predict: bool
+    may_change: bool
+    """Whether the calls of operators are shown; each of them asks again."""
 
 
 class Renderer:

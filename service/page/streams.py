@@ -128,6 +128,8 @@ class Streams:
                 if points := self._sampler.history(name).after(at_s):
                     at_s = points[-1].at_s
                     yield self._points("points", points, at_s)
+            if pace.is_refused:
+                yield event("over", {})
 
     async def of_all(
         self,
@@ -160,6 +162,8 @@ class Streams:
                 if found != numbers:
                     numbers = found
                     yield event("numbers", found)
+            if pace.is_refused:
+                yield event("over", {})
 
     def _looked(
         self, known: "_Looks[T]", key: str, deployment: Deployment, look: Callable[[Deployment], T]
@@ -202,6 +206,8 @@ class _Pace:
         over_s = anyio.current_time() + STREAM_S
         self._over_s = over_s if until_s is None else min(over_s, until_s)
         self.looks = 0
+        self.is_refused = False
+        """Whether the page's caller may see no more: it was signed out, or its key revoked."""
 
     async def goes_on(self) -> bool:
         """Wait for the next look; return False where there is none."""
@@ -212,7 +218,8 @@ class _Pace:
             await self._ends.wait()
         if self._ends.is_set() or anyio.current_time() > self._over_s:
             return False
-        return await self._allowed()
+        self.is_refused = not await self._allowed()
+        return not self.is_refused
 
 
 def event(kind: str, data: Any, event_id: str = "") -> bytes:

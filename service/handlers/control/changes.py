@@ -19,10 +19,8 @@ from service.core.versions import ModelVersion
 from service.deployment import Deployment
 from service.handlers.guards import plain_body, require_json
 from service.handlers.permissions import PERMISSION
-from service.handlers.session_cookie import PAGE
 
-RELOAD_PATHS = ["/reload-model", "/models/{name:str}/reload", f"{PAGE}/{{name:str}}/reload"]
-PIN_PATHS = ["/model/pin", "/models/{name:str}/pin", f"{PAGE}/{{name:str}}/pin"]
+PIN_PATHS = ["/model/pin", "/models/{name:str}/pin"]
 
 
 class ReloadReply(msgspec.Struct):
@@ -34,7 +32,11 @@ class ReloadReply(msgspec.Struct):
     model_version: str
 
 
-@post(RELOAD_PATHS, status_code=200, opt={PERMISSION: Permission.ADMIN})
+@post(
+    ["/reload-model", "/models/{name:str}/reload"],
+    status_code=200,
+    opt={PERMISSION: Permission.ADMIN},
+)
 async def reload_model(deployment: NamedDependency[Deployment]) -> ReloadReply:
     """Look at the registry now, and answer once what it promotes serves or was refused.
 

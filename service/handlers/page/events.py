@@ -1,6 +1,7 @@
 """`GET /ui/:events` and `/ui/{name}/events`: what changes on a page while it is open."""
 
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Any
 
 from litestar import Request, get
@@ -13,11 +14,12 @@ from service.deployments import Deployments
 from service.handlers.deadline import deadline_of
 from service.handlers.guards import caller_now
 from service.handlers.permissions import PERMISSION, principal_in, visible
-from service.handlers.session_cookie import PAGE
+from service.handlers.session_cookie import PAGE, SessionCookie, session_in
 from service.page.page import Page
 from service.page.streams import Allowed
 
 MODELS_PATH = f"{PAGE}/:events"
+"""No model has a colon in its name."""
 MODEL_PATH = f"{PAGE}/{{name:str}}/events"
 _KIND = "text/event-stream"
 _HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no"}
@@ -38,11 +40,12 @@ async def models_events(
     page.streams.check_room()
     principal = principal_in(request.scope)
     return _stream(
+        request,
         page.streams.of_all(
             lambda: visible(deployments, principal),
             _still_allowed(request),
             deadline_of(request.scope),
-        )
+        ),
     )
 
 
@@ -59,14 +62,31 @@ async def model_events(
     page.streams.check_room()
     last_id = request.headers.get("last-event-id", "")[:_LONGEST_ID]
     return _stream(
+        request,
         page.streams.of_model(
             *(deployment.name, last_id, _still_allowed(request), deadline_of(request.scope))
-        )
+        ),
     )
 
 
-def _stream(events: AsyncGenerator[bytes]) -> Stream:
-    return Stream(events, media_type=_KIND, headers=_HEADERS)
+def _stream(request: Request[Any, Any, Any], events: AsyncGenerator[bytes]) -> Stream:
+    return Stream(_held(request, events), media_type=_KIND, headers=_HEADERS)
+
+
+async def _held(
+    request: Request[Any, Any, Any], events: AsyncGenerator[bytes]
+) -> AsyncGenerator[bytes]:
+    """Yield events, and keep the caller's session meanwhile, if it has one."""
+    cookie: SessionCookie = request.app.state.session_cookie
+    session = session_in(request.scope)
+    async with aclosing(events):
+        if session is None:
+            async for event in events:
+                yield event
+            return
+        with cookie.sessions.held(session):
+            async for event in events:
+                yield event
 
 
 def _still_allowed(request: Request[Any, Any, Any]) -> Allowed:

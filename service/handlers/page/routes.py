@@ -6,12 +6,26 @@ from contextlib import asynccontextmanager
 from litestar.handlers import HTTPRouteHandler
 
 from service.deployments import Deployments
+from service.handlers.page import calls, sign_in
 from service.handlers.page.events import model_events, models_events
 from service.handlers.page.files import StaticFiles, page_file
 from service.handlers.page.pages import model_page, models_page
 from service.page.page import Page
 
-_ROUTES = (models_page, model_page, models_events, model_events, page_file)
+_ROUTES = (
+    models_page,
+    model_page,
+    models_events,
+    model_events,
+    page_file,
+    sign_in.sign_in,
+    sign_in.keep_session,
+    sign_in.sign_out,
+    calls.ask,
+    calls.reload_model,
+    calls.pin,
+    calls.unpin,
+)
 
 
 class PageRoutes:

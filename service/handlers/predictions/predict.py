@@ -20,13 +20,12 @@ from service.handlers.guards import plain_body
 from service.handlers.media import CODECS, kind_of_answer, kind_of_body
 from service.handlers.permissions import PERMISSION
 from service.handlers.predictions.direct import PATHS
-from service.handlers.session_cookie import PAGE
 from service.serving.dataplane import DataPlane
 from service.serving.interface import EncodedRequest
 
 
 @post(
-    [*PATHS, f"{PAGE}/{{name:str}}/predict"],
+    list(PATHS),
     status_code=200,
     opt={PERMISSION: Permission.PREDICT},
     guards=[plain_body],

@@ -2,12 +2,13 @@
 import { Charts } from "./charts.js";
 import { live } from "./live.js";
 import { morph } from "./morph.js";
+import { operate, showPinned } from "./operate.js";
 import { setUp } from "./predict.js";
 import { setClock, tick } from "./shell.js";
 
 const page = document.getElementById("page");
 const charts = new Charts(document.querySelectorAll("[data-chart]"));
-let version = document.getElementById("version").textContent;
+let version = document.getElementById("version")?.textContent;
 
 // For those who don't see it move: which step a promotion is in, and the version that serves then.
 const news = document.getElementById("news");
@@ -18,7 +19,8 @@ function tellNews() {
   if (news.textContent !== text) news.textContent = text;
 }
 
-live(page.dataset.events, {
+// A key that is for predictions alone sees no more than the form.
+if (page.dataset.events) live(page.dataset.events, {
   part: ({ id, html }) => {
     const part = document.getElementById(id);
     morph(part, html);
@@ -28,6 +30,7 @@ live(page.dataset.events, {
     // Another version may take other fields; what somebody has written is kept where it does not.
     if (version === "–" && now !== version) location.reload();
     version = now;
+    showPinned();
   },
   history: (points) => charts.begin(points),
   points: (points) => charts.add(points),
@@ -37,6 +40,7 @@ live(page.dataset.events, {
     const seen = document.getElementById("seen");
     if (seen && seen_at) seen.dateTime = seen_at;
   },
-  gone: () => location.assign("/ui"),
+  gone: () => location.assign(document.querySelector(".brand").href),
 });
+operate();
 setUp(document.getElementById("predict"));

@@ -6,7 +6,7 @@ import { short, tick } from "./shell.js";
 const list = document.getElementById("models");
 const known = () => [...list.children].map((row) => row.id.slice("model-".length));
 
-live(list.dataset.events, {
+if (list.dataset.events) live(list.dataset.events, {
   models: (keys) => {
     // Other models than those of this page: it is made anew.
     if (keys.join() !== known().join()) location.reload();

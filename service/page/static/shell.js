@@ -1,4 +1,5 @@
-// What every page has: the switch of the theme, and times that go on.
+// What every page has: the switch of the theme, who has signed in, and times that go on.
+import { signIn } from "./sign_in.js";
 
 const THEMES = ["", "light", "dark"];
 const TOLD = { "": "as the system has it", light: "light", dark: "dark" };
@@ -60,3 +61,4 @@ tell(button);
 button.addEventListener("click", () => switchTheme(button));
 tick();
 setInterval(tick, 1000);
+signIn();

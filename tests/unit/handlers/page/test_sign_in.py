@@ -11,7 +11,7 @@ import pytest
 
 from service.access import failed_attempts, sessions
 from service.access.keys_file import revoke_key
-from service.handlers.control.sign_in import SESSION_PATH
+from service.handlers.page.sign_in import SESSION_PATH
 from service.handlers.session_cookie import PAGE
 from tests.support.keyed import MODEL, OTHER, Keyed, keyed
 

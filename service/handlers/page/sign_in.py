@@ -4,13 +4,13 @@ from typing import Annotated, Any
 
 import msgspec
 import structlog
-from litestar import Request, Response, delete, post
+from litestar import Request, Response, delete, get, post
 from litestar.di import NamedDependency
 from litestar.params import RawBody
 
 from service.access.gate import Gate
 from service.access.principal import Permission
-from service.core.errors import ContractViolationError, MalformedBodyError
+from service.core.errors import ContractViolationError, MalformedBodyError, UnauthorizedError
 from service.handlers.guards import own_page, plain_body, require_json
 from service.handlers.permissions import PERMISSION
 from service.handlers.session_cookie import PAGE, SessionCookie
@@ -69,6 +69,15 @@ async def sign_in(
     )
     cookie = session_cookie.written(sessions.open(credentials), request)
     return Response(told, headers={"set-cookie": cookie})
+
+
+@get(SESSION_PATH, status_code=204, guards=[own_page], opt={PERMISSION: Permission.OPEN})
+async def keep_session(
+    request: Request[Any, Any, Any], session_cookie: NamedDependency[SessionCookie]
+) -> None:
+    """Renew the caller's session, for a page that nobody looks at. Raise UnauthorizedError."""
+    if session_cookie.find(request) is None:
+        raise UnauthorizedError("nobody is signed in here")
 
 
 @delete(
