@@ -189,4 +189,5 @@ def _settings(folder: Path, served: dict[str, str]) -> dict[str, Any]:
         uri = json.dumps(f"models:/{registered}@{alias}")
         lines += [f"[models.{json.dumps(name)}]", f"uri = {uri}"]
     (folder / "models.toml").write_text("\n".join(lines), "utf-8")
-    return {"models_file": folder / "models.toml", "workers": 1, "port": free_port()}
+    file = folder / "models.toml"
+    return {"models_file": file, "workers": 1, "port": free_port(), "access_log": True}
