@@ -5,6 +5,7 @@ other than what it was sent last. A page that takes nothing is ended as any othe
 """
 
 import time
+from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final, TypeVar
@@ -22,6 +23,8 @@ from service.page.sampler import Sampler
 
 MOST_STREAMS: Final = 64
 """So many pages may be open live; further ones try again, and show how things stood meanwhile."""
+MOST_OF_A_KEY: Final = 32
+"""So many for one key, where keys are wanted: one bearer takes not all of them."""
 STREAM_S: Final = 60.0
 """A stream ends after so long, and its page asks for another one: so its key is asked for, too."""
 _LOOK_S: Final = 0.5
@@ -57,6 +60,7 @@ class Streams:
         self._look_s = look_s
         self.open = 0
         """How many there are now."""
+        self._of_keys: Counter[str] = Counter()
         self._ends = anyio.Event()
         self._summaries: _Looks[Summary] = {}
         self._views: _Looks[ModelView] = {}
@@ -67,39 +71,64 @@ class Streams:
         """End all of them, and take no more: the service ends."""
         self._ends.set()
 
-    def check_room(self) -> None:
-        """Raise OverloadedError or ShuttingDownError where no more may be opened."""
+    def check_room(self, bearer: str = "") -> None:
+        """Raise OverloadedError or ShuttingDownError where no more may be opened.
+
+        `bearer` is the name of the caller's key, '' where none is wanted.
+        """
         if self._ends.is_set():
             raise ShuttingDownError("the service is ending")
         if self.open >= MOST_STREAMS:
             raise OverloadedError(f"{MOST_STREAMS} pages are open live already", retry_after_s=5)
+        if bearer and self._of_keys[bearer] >= MOST_OF_A_KEY:
+            raise OverloadedError(
+                f"{MOST_OF_A_KEY} pages are open live by this key already", retry_after_s=5
+            )
 
     @contextmanager
-    def _one_more(self) -> Iterator[None]:
-        """Count a page meanwhile. Raise as `check_room`, since when others may have come."""
-        self.check_room()
+    def _one_more(self, bearer: str) -> Iterator[bool]:
+        """Count a page meanwhile; False where others have taken its room since `check_room`.
+
+        Its answer has begun by then and can't be refused: it ends, and the page asks again.
+        """
+        try:
+            self.check_room(bearer)
+        except (OverloadedError, ShuttingDownError):
+            yield False
+            return
         self.open += 1
+        self._of_keys[bearer] += 1
         keys = {key_of(name) for name in self._deployments}
         self._renderer.forget(keys)
         for known in (self._summaries, self._views):
             for gone in known.keys() - keys:
                 del known[gone]
         try:
-            yield
+            yield True
         finally:
             self.open -= 1
+            self._of_keys[bearer] -= 1
+            if not self._of_keys[bearer]:
+                del self._of_keys[bearer]
 
     async def of_model(
-        self, name: str, last_id: str, allowed: Allowed, until_s: float | None = None
+        self,
+        name: str,
+        last_id: str,
+        allowed: Allowed,
+        until_s: float | None = None,
+        bearer: str = "",
     ) -> AsyncGenerator[bytes]:
         """Yield what changes of a model: parts of its page, and the points of its charts.
 
         `last_id` is that of the last event that the page has seen, '' for none; `until_s` when the
-        caller's own time is over, by the event loop's clock.
+        caller's own time is over, by the event loop's clock; `bearer` is the name of its key.
         """
         seen: dict[str, str] = {}
         marks: Any = None
-        with self._one_more(), self._sampler.watching(name):
+        with self._one_more(bearer) as has_room, self._sampler.watching(name):
+            if not has_room:
+                return
             at_s = self._seen_until(last_id)
             if at_s is None:
                 points = self._sampler.history(name).points()
@@ -136,11 +165,14 @@ class Streams:
         visible: Callable[[], Mapping[str, Deployment]],
         allowed: Allowed,
         until_s: float | None = None,
+        bearer: str = "",
     ) -> AsyncGenerator[bytes]:
         """Yield what changes in the list of the models that a caller may see, and their numbers."""
         seen: dict[str, str] = {}
         numbers: dict[str, list[float | None]] = {}
-        with self._one_more():
+        with self._one_more(bearer) as has_room:
+            if not has_room:
+                return
             pace = _Pace(self._ends, self._look_s, allowed, until_s)
             while await pace.goes_on():
                 if pace.looks % _QUIET_LOOKS == 0:

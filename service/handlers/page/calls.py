@@ -3,7 +3,7 @@
 A session counts there alone, and they are gone where PAGE is off.
 """
 
-from litestar import delete, post
+from litestar import HttpMethod, delete, post, route
 
 from service.access.principal import Permission
 from service.handlers.control import changes
@@ -21,6 +21,9 @@ ask = post(
     guards=[plain_body],
     opt={PERMISSION: Permission.PREDICT},
 )(predict.fn)
+pin_methods = route(
+    f"{_MODEL}/pin", http_method=[HttpMethod.OPTIONS], opt={PERMISSION: Permission.OPEN}
+)(changes.pin_methods.fn)
 reload_model = post(f"{_MODEL}/reload", status_code=200, opt=_CHANGES)(changes.reload_model.fn)
 pin = post(f"{_MODEL}/pin", status_code=200, guards=[plain_body], opt=_CHANGES)(changes.pin.fn)
 unpin = delete(f"{_MODEL}/pin", status_code=200, opt=_CHANGES)(changes.unpin.fn)

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from functools import partial
 from typing import Any
 
 from litestar import Request, get
@@ -37,16 +38,11 @@ async def models_events(
 
     Raise OverloadedError where too many pages are open live, and ShuttingDownError.
     """
-    page.streams.check_room()
-    principal = principal_in(request.scope)
-    return _stream(
-        request,
-        page.streams.of_all(
-            lambda: visible(deployments, principal),
-            _still_allowed(request),
-            deadline_of(request.scope),
-        ),
-    )
+    principal, key = principal_in(request.scope), _key_of(request)
+    page.streams.check_room(key)
+    models = partial(visible, deployments, principal)
+    until_s = deadline_of(request.scope)
+    return _stream(request, page.streams.of_all(models, _still_allowed(request), until_s, key))
 
 
 @get(MODEL_PATH, opt={PERMISSION: Permission.READ})
@@ -59,14 +55,17 @@ async def model_events(
 
     Raise OverloadedError where too many pages are open live, and ShuttingDownError.
     """
-    page.streams.check_room()
+    key = _key_of(request)
+    page.streams.check_room(key)
     last_id = request.headers.get("last-event-id", "")[:_LONGEST_ID]
-    return _stream(
-        request,
-        page.streams.of_model(
-            *(deployment.name, last_id, _still_allowed(request), deadline_of(request.scope))
-        ),
-    )
+    allowed, until_s = _still_allowed(request), deadline_of(request.scope)
+    events = page.streams.of_model(deployment.name, last_id, allowed, until_s, key)
+    return _stream(request, events)
+
+
+def _key_of(request: Request[Any, Any, Any]) -> str:
+    """Return the name of the caller's key, '' where none is wanted."""
+    return principal_in(request.scope).name if request.app.state.gate.wants_keys else ""
 
 
 def _stream(request: Request[Any, Any, Any], events: AsyncGenerator[bytes]) -> Stream:

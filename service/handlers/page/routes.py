@@ -22,6 +22,7 @@ _ROUTES = (
     sign_in.keep_session,
     sign_in.sign_out,
     calls.ask,
+    calls.pin_methods,
     calls.reload_model,
     calls.pin,
     calls.unpin,

@@ -1,5 +1,7 @@
 // The form: what its fields and its text say is one body, which is sent, and shown as curl and Python.
 
+const MOST_SHOWN = 100_000;
+
 export function setUp(form) {
   if (form === null) return;
   const body = document.getElementById("predict-body");
@@ -112,13 +114,20 @@ function fill(field, value) {
   if (field.value !== text) field.value = text;
 }
 
+// An answer may have megabytes, over which a browser would stand still.
 function pretty(text) {
+  if (text.length > MOST_SHOWN) return cut(text);
   try {
-    return JSON.stringify(JSON.parse(text), null, 2);
+    return cut(JSON.stringify(JSON.parse(text), null, 2));
   } catch {
     return text;
   }
 }
+
+const cut = (text) =>
+  text.length <= MOST_SHOWN
+    ? text
+    : `${text.slice(0, MOST_SHOWN)}\n… and ${(text.length - MOST_SHOWN).toLocaleString()} more characters`;
 
 const url = (form) => new URL(form.dataset.shown, location.origin).href;
 const keyed = () => document.body.dataset.keys === "wanted";

@@ -13,7 +13,7 @@ from service.page import streams as page_streams
 from service.page.models import key_of
 from service.page.rendering import MODEL_PARTS, Renderer
 from service.page.sampler import Sampler
-from service.page.streams import Streams, event
+from service.page.streams import Allowed, Streams, event
 from service.telemetry.metrics.counts import ModelCounts
 from tests.support.looked_at import LookedAt
 from tests.support.promotions import a_promotion
@@ -161,13 +161,20 @@ async def test_a_stream_ends_when_the_service_does(looked: Looked) -> None:
 
 
 async def test_a_stream_ends_when_its_key_opens_nothing_any_more(looked: Looked) -> None:
-    """At its next look."""
-    answers = iter([True, False])
+    """At its next look; the page is told, and is loaded anew."""
 
-    async def allowed() -> bool:
-        return next(answers)
+    def once() -> Allowed:
+        answers = iter([True, False])
 
-    await drained(looked.streams.of_model("m", "", allowed))
+        async def allowed() -> bool:
+            return next(answers)
+
+        return allowed
+
+    streams = looked.streams
+    for stream in (streams.of_model("m", "", once()), streams.of_all(dict, once())):
+        *_, last = [raw async for raw in stream]
+        assert last == event("over", {})
 
 
 async def test_a_stream_ends_after_its_time(
@@ -188,11 +195,27 @@ async def test_so_many_pages_may_be_open_and_no_more(
         await following(stream, "marks")
     with pytest.raises(OverloadedError):
         looked.streams.check_room()
-    with pytest.raises(OverloadedError):
-        await anext(open_ones[2])
+    # Its answer has begun: it ends, and its page asks again.
+    assert [raw async for raw in open_ones[2]] == []
     await open_ones[0].aclose()
     looked.streams.check_room()
     await open_ones[1].aclose()
+
+
+async def test_one_key_takes_not_all_of_them(
+    looked: Looked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where keys are wanted: others find room beside it."""
+    monkeypatch.setattr(page_streams, "MOST_OF_A_KEY", 1)
+    mine = looked.streams.of_model("m", "", always, bearer="mine")
+    await following(mine, "marks")
+    with pytest.raises(OverloadedError, match="by this key"):
+        looked.streams.check_room("mine")
+    assert [raw async for raw in looked.streams.of_all(dict, always, bearer="mine")] == []
+    looked.streams.check_room("another")
+    looked.streams.check_room()
+    await mine.aclose()
+    looked.streams.check_room("mine")
 
 
 def test_an_event_is_one_whatever_its_texts_have() -> None:

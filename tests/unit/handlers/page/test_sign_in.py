@@ -116,7 +116,7 @@ async def test_a_page_of_another_origin_does_nothing_with_the_cookie(
     tmp_path: Path, headers: dict[str, str]
 ) -> None:
     """Nor does what has no `Origin`: neither predict, nor change, nor sign in or out."""
-    async with keyed(tmp_path, allowed_hosts="*") as service:
+    async with keyed(tmp_path, ALLOWED_HOSTS="*") as service:
         cookie = await cookie_for(service, "administers")
         given = {"cookie": cookie, **headers}
         for method, path, body in (
@@ -260,3 +260,30 @@ async def test_a_session_sees_no_model_that_its_key_does_not(tmp_path: Path) -> 
         assert [answer.status_code for answer in answers[:2]] == [403, 403]
         assert answers[0].text.replace(OTHER, "xxxxx") == answers[1].text
         assert {answer.status_code for answer in answers[2:]} <= {401, 403, 404}
+
+
+async def test_a_hidden_page_keeps_its_session(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a call that says nothing more than whether somebody is signed in."""
+    async with keyed(tmp_path) as service:
+        cookie = await cookie_for(service, "reads")
+        for given, status in ((cookie, 204), (f"{cookie}x", 401), ("", 401)):
+            answer = await service.client.get(SESSION_PATH, headers={"cookie": given})
+            assert answer.status_code == status
+        foreign = {"cookie": cookie, "sec-fetch-site": "same-site"}
+        assert (await service.client.get(SESSION_PATH, headers=foreign)).status_code == 403
+        monkeypatch.setattr(sessions, "IDLE_S", 0.0)
+        answer = await service.client.get(SESSION_PATH, headers={"cookie": cookie})
+        assert answer.status_code == 401
+
+
+async def test_what_the_page_calls_is_gone_where_page_is_off(tmp_path: Path) -> None:
+    """A key can't be entered, and nothing below its path predicts or changes anything."""
+    async with keyed(tmp_path, PAGE="false") as service:
+        assert (await sign_in(service, service.keys["administers"])).status_code == 404
+        for path in (PAGE, f"{PAGE}/{MODEL}", PREDICT, PIN, f"{PAGE}/{MODEL}/reload", "/"):
+            for method in ("GET", "POST", "DELETE"):
+                headers = service.bearer("administers")
+                answer = await service.client.request(method, path, json=ROW, headers=headers)
+                assert (path, answer.status_code) == (path, 404)
