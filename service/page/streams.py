@@ -129,11 +129,9 @@ class Streams:
         with self._one_more(bearer) as has_room, self._sampler.watching(name):
             if not has_room:
                 return
-            at_s = self._seen_until(last_id)
-            if at_s is None:
-                points = self._sampler.history(name).points()
-                at_s = points[-1].at_s if points else 0.0
-                yield self._points("history", points, at_s)
+            at_s, past = self._past(name, self._seen_until(last_id))
+            if past:
+                yield past
             pace = _Pace(self._ends, self._look_s, allowed, until_s)
             while await pace.goes_on():
                 deployment = self._deployments.get(name)
@@ -142,10 +140,8 @@ class Streams:
                     return
                 view = self._looked(self._views, key_of(name), deployment, view_of)
                 seen_at = deployment.status.registry.seen_at
-                for part, html in (await self._renderer.parts(view, seen_at)).items():
-                    if seen.get(part) != html:
-                        seen[part] = html
-                        yield event("part", {"id": part, "html": html})
+                for told in _changed(seen, await self._renderer.parts(view, seen_at)):
+                    yield told
                 found = [
                     (one.noticed_at, one.ended_at, one.version, one.mark) for one in view.story
                 ]
@@ -214,6 +210,14 @@ class Streams:
         point = self._sampler.history(name).last_coarse
         return [] if point is None else [point.answered, point.p99_ms, point.failed]
 
+    def _past(self, name: str, seen_s: float | None) -> tuple[float, bytes]:
+        """Return until when a page has seen points, and the event with those that it has not."""
+        if seen_s is not None:
+            return seen_s, b""
+        points = self._sampler.history(name).points()
+        at_s = points[-1].at_s if points else 0.0
+        return at_s, self._points("history", points, at_s)
+
     def _points(self, kind: str, points: list[Point], at_s: float) -> bytes:
         return event(kind, points, f"{self.began}-{at_s:.3f}")
 
@@ -258,6 +262,14 @@ def event(kind: str, data: Any, event_id: str = "") -> bytes:
     """Return an event as it is sent: JSON has no line's end in it."""
     told = f"id: {event_id}\n" if event_id else ""
     return f"{told}event: {kind}\ndata: ".encode() + msgspec.json.encode(data) + b"\n\n"
+
+
+def _changed(seen: dict[str, str], parts: Mapping[str, str]) -> Iterator[bytes]:
+    """Yield events with the parts of a page that are others than it has seen, and note them."""
+    for part, html in parts.items():
+        if seen.get(part) != html:
+            seen[part] = html
+            yield event("part", {"id": part, "html": html})
 
 
 def _marks(found: list[tuple[Any, ...]]) -> list[dict[str, Any]]:

@@ -71,7 +71,7 @@ def test_without_the_page_there_is_nothing_of_it(tmp_path: Path) -> None:
     more = paths_of(tmp_path) - paths_of(tmp_path, PAGE="false")
     assert "/" in more
     assert all(path == "/" or path.startswith("/ui") for path in more)
-    assert len(more) == 6
+    assert len(more) == 7
 
 
 async def test_a_caller_sees_the_models_of_its_key(tmp_path: Path) -> None:
