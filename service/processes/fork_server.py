@@ -6,13 +6,16 @@ has another one, which multiprocessing starts: see `launch`.
 
 import os
 import socket
+import uuid
 from collections.abc import Mapping, Sequence
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Self
 
 import anyio
+import anyio.to_thread
 import msgspec
 import structlog
 
@@ -29,6 +32,7 @@ from service.processes.fork_messages import (
 )
 from service.processes.forked import ForkedProcess
 from service.processes.output import OutputEnd
+from service.processes.temp import remove_folder
 
 _IMPORT_TIMEOUT_S = 120.0
 """What a fork server may take to come up: it imports all that workers need."""
@@ -59,7 +63,8 @@ class ForkServer:
         self._name = name
         self._interpreter = interpreter
         self._modules = tuple(modules)
-        self._temp_dir = temp_dir
+        self._folder = temp_dir / f"{name}-{uuid.uuid4().hex[:8]}"
+        """Where what it imports may leave files, as onnxruntime does; it goes when this ends."""
         self._threads = threads
         self._one_at_a_time = anyio.Lock()
         self._child: Child | None = None
@@ -111,10 +116,13 @@ class ForkServer:
         ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with its:
             try:
+                make = partial(self._folder.mkdir, parents=True, exist_ok=True)
+                await anyio.to_thread.run_sync(make)
                 ours.setblocking(False)  # noqa: FBT003 - no name for it
                 self._child = await start_child(self._spec(its), self._threads, _IMPORT_TIMEOUT_S)
             except BaseException:
                 ours.close()
+                await remove_folder(self._folder)
                 raise
         self._requests = ours
         return self._child, ours
@@ -125,7 +133,7 @@ class ForkServer:
             target=TARGET,
             name=self._name,
             arguments=msgspec.msgpack.encode(told),
-            temp_dir=self._temp_dir,
+            temp_dir=self._folder,
             interpreter=self._interpreter,
             first_variables=variables_of(self._interpreter),
             descriptors=(requests.fileno(),),
@@ -174,6 +182,7 @@ class ForkServer:
             self._requests = None
         if child is not None:
             await child.end()
+            await remove_folder(self._folder)
 
 
 class _Ends:
