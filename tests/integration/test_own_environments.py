@@ -125,6 +125,24 @@ def test_a_version_that_needs_nothing_else_shares_the_environment_of_the_service
     assert len(index.asked) == asked
 
 
+def test_check_builds_too(
+    service: RunningService, mlflow_server: MlflowServer, model: str, index: PackageIndex
+) -> None:
+    """It says how the environment came to be there, and loads the version in it."""
+    ended = service.hotswap(
+        "check",
+        environment="own",
+        model_uri=f"models:/{model}/2",
+        mlflow_tracking_uri=mlflow_server.uri,
+        cache_dir=service.cache_dir,
+        **told_versions.variables_for(index),
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    lines = {line.split()[0]: line for line in ended.stdout.splitlines()}
+    assert "its own environment, with Python" in lines["environment"]
+    assert lines["load"].split()[1] == "pass"
+
+
 def test_what_can_not_be_had_is_refused_with_the_words_of_the_resolver(
     service: RunningService, mlflow_server: MlflowServer, model: str
 ) -> None:

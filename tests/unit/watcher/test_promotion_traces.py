@@ -10,11 +10,13 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, Sampler
 
-from service.core.errors import FetchFailedError
+from service.core.errors import EnvironmentNotBuiltError, FetchFailedError
 from service.core.events import Trigger
 from service.telemetry.otlp.promotions import PromotionTraces
 from service.telemetry.tracing.request_trace import leave_trace
+from service.watcher.building import BuildStep
 from service.watcher.probation import ProbationSettings
+from tests.support.fake_environments import OWN, BuildFate, FakeEnvironments
 from tests.support.fake_models import Fate, fail
 from tests.support.fake_source import a_version
 from tests.support.fake_watcher import a_watcher
@@ -107,3 +109,20 @@ async def test_lines_of_a_promotion_name_its_trace_where_it_is_sampled() -> None
     leave_trace()
     rendered = structlog.contextvars.merge_contextvars(None, "", {})
     assert "trace_id" not in rendered
+
+
+async def test_a_build_has_a_span_of_its_own(traces: Traces) -> None:
+    """As long as an environment is being built; one that is there has none."""
+    environments = FakeEnvironments()
+    environments.by_number["2"] = BuildFate(errors=[EnvironmentNotBuiltError("it is away")])
+    environments.by_number["3"] = BuildFate(was_there=True)
+    step = BuildStep(environments, OWN)
+    async with a_watcher(observer=traces.observer, build=step) as watcher:
+        await watcher.rollout.run(a_version(1), Trigger.POLL)
+        with pytest.raises(EnvironmentNotBuiltError):
+            await watcher.rollout.run(a_version(2), Trigger.POLL)
+        await watcher.rollout.run(a_version(3), Trigger.POLL)
+    assert not is_error(traces.spans(1)["build"])
+    assert is_error(traces.spans(2)["build"])
+    assert "build" not in traces.spans(3)
+    assert "gate environment" in traces.spans(3)
