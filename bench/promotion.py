@@ -1,6 +1,7 @@
 """How long a promotion takes to be live, under load, and what it does to the requests meanwhile.
 
     python -m bench.promotion [--promotions 10] [--clients 4] [--pause 2] [--webhook]
+                              [--environment shared|auto|own]
 
 Starts an MLflow server and the service on this machine, registers two versions of the forest that
 the demo trains, and moves the alias back and forth. Prints, for each promotion, the seconds of each
@@ -8,7 +9,9 @@ step as the journal has them, beside those from the alias's move to the first an
 version; and over all, what that takes more than the load, failed requests, and the worst gap in the
 event loop's heartbeat. After the version before is gone the next promotion waits for --pause
 seconds, in which a standby worker is started. With --webhook MLflow tells of each promotion, and
-the poll interval is an hour.
+the poll interval is an hour. With --environment own the two versions get an environment of their
+own, which is built of what uv finds for their requirements; they have the same lock. Its column is
+the whole of that step, or the gate where the service's own environment is shared.
 
 Counted is everything from the moment before the call that moves the alias: that call, noticing it
 (a poll, or MLflow's delivery), asking the registry, finding and checking the version in the store,
@@ -44,6 +47,7 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=4)
     parser.add_argument("--pause", type=float, default=2.0)
     parser.add_argument("--webhook", action="store_true")
+    parser.add_argument("--environment", choices=("shared", "auto", "own"), default="shared")
     chosen = parser.parse_args()
     if chosen.webhook:
         os.environ["MLFLOW_WEBHOOK_ALLOWED_SCHEMES"] = "http,https"
@@ -78,6 +82,7 @@ def _measure(server: mlflow_server.MlflowServer, folder: Path, chosen: argparse.
         model_uri=f"models:/{forest.NAME}@{forest.ALIAS}",
         port=port,
         poll_interval_s=poll_interval_s,
+        environment=chosen.environment,
         # Else the version to go back to would still be warm, and nothing be loaded.
         keep_warm=False,
         webhook_secret=SECRET if chosen.webhook else "",
