@@ -81,6 +81,8 @@ class ModelView(msgspec.Struct, frozen=True):
     max_batch_rows: int
     python: str
     mlflow: str
+    environment: str
+    """What its workers run in, in words."""
     digest: str
     signed_by: str
     probation: Mapping[str, Any] | None
@@ -96,14 +98,14 @@ def key_of(name: str) -> str:
 def summary_of(deployment: Deployment) -> Summary:
     """Look at one deployment, for a list of many."""
     status = deployment.status
-    newest = story_of(deployment.journal.last(1), status.versions)
+    newest = story_of(deployment.journal.last(1), status)
     return _summary(deployment, status, newest)
 
 
 def view_of(deployment: Deployment) -> ModelView:
     """Look at one deployment."""
     status, model = deployment.status, deployment.routes.current
-    story = story_of(deployment.journal.last(SHOWN_PROMOTIONS), status.versions)
+    story = story_of(deployment.journal.last(SHOWN_PROMOTIONS), status)
     proof = model.proof if model is not None else None
     trial = model.trial if model is not None else None
     return ModelView(
@@ -113,8 +115,9 @@ def view_of(deployment: Deployment) -> ModelView:
         workers_wanted=model.pool.settings.workers if model is not None else 0,
         batched=model is not None and model.batcher.row_wise,
         max_batch_rows=model.batcher.settings.max_rows if model is not None else 0,
-        python=model.loaded.python_version if model is not None else "",
+        python=_python(model) if model is not None else "",
         mlflow=model.loaded.mlflow_version if model is not None else "",
+        environment=_environment(model) if model is not None else "",
         digest=model.stored.digest if model is not None else "",
         signed_by=name_of(proof.signed_by) if proof is not None else "",
         probation=_probation(trial.told()) if trial is not None else None,
@@ -218,6 +221,17 @@ def _site(uri: str) -> str:
     except ValueError:
         return ""
     return f"{parts.scheme}://{host}{port}{parts.path.rstrip('/')}"
+
+
+def _python(model: LoadedModel) -> str:
+    return model.pool.environment.python or model.loaded.python_version
+
+
+def _environment(model: LoadedModel) -> str:
+    built = model.built
+    if model.pool.environment.is_shared or built is None:
+        return "the service's own"
+    return f"its own, {built.packages} packages by {name_of(built.found_by)}"
 
 
 def _probation(told: dict[str, Any]) -> dict[str, Any]:

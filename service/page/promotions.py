@@ -5,7 +5,9 @@ from datetime import datetime
 
 import msgspec
 
+from service.control.environment_wait import EnvironmentWait
 from service.control.lifecycle import VersionStatus
+from service.control.status import Status
 from service.core.events import Promotion, PromotionOutcome
 from service.core.states import State
 from service.core.verdicts import Outcome, Verdict
@@ -75,15 +77,16 @@ class PromotionView(msgspec.Struct, frozen=True):
     durations_s: tuple[tuple[str, float], ...]
     steps: tuple[Step, ...] = ()
     told: str = ""
-    """What the version says of the step that it is in."""
+    """How far the step is that it is in, in words."""
+    build: tuple[int, int] = (0, 0)
+    """How many packages of its environment are there, and of how many; (0, 0) where none is built.
+    """
 
 
-def story_of(
-    promotions: Sequence[Promotion], statuses: Sequence[VersionStatus]
-) -> tuple[PromotionView, ...]:
-    """Return promotions, the newest first, as they come."""
-    known = {status.version: status for status in statuses}
-    return tuple(_view(one, known.get(one.version)) for one in promotions)
+def story_of(promotions: Sequence[Promotion], status: Status) -> tuple[PromotionView, ...]:
+    """Return promotions as they come, the newest first."""
+    known = {one.version: one for one in status.versions}
+    return tuple(_view(one, known.get(one.version), status.waiting) for one in promotions)
 
 
 def short(version: ModelVersion | str) -> str:
@@ -92,12 +95,18 @@ def short(version: ModelVersion | str) -> str:
     return name_of(text)
 
 
-def _view(promotion: Promotion, status: VersionStatus | None) -> PromotionView:
+def _view(
+    promotion: Promotion, status: VersionStatus | None, wait: EnvironmentWait | None
+) -> PromotionView:
     is_under_way = (
         promotion.outcome is PromotionOutcome.UNDER_WAY
         and status is not None
         and status.state not in _OVER
     )
+    progress = None
+    if is_under_way and wait is not None and wait.version == promotion.version:
+        progress = wait.progress
+    told = status.reason if is_under_way and status is not None else ""
     ended_at = promotion.ended_at
     took_s = (ended_at - promotion.noticed_at).total_seconds() if ended_at is not None else None
     return PromotionView(
@@ -113,7 +122,8 @@ def _view(promotion: Promotion, status: VersionStatus | None) -> PromotionView:
         gates=tuple(_gate(verdict) for verdict in promotion.verdicts),
         durations_s=tuple(promotion.durations_s.items()),
         steps=_steps(promotion, status) if is_under_way and status is not None else (),
-        told=reason_of(status.reason) if is_under_way and status else "",
+        told=reason_of(told if progress is None else progress.told),
+        build=(0, 0) if progress is None else (progress.packages_done, progress.packages),
     )
 
 

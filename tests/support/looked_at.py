@@ -16,7 +16,7 @@ from service.serving.model import LoadedModel
 from service.serving.routes import Routes
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
-_UNKNOWN = Status(
+UNKNOWN = Status(
     registry=RegistryLook(),
     pin=None,
     held="",
@@ -41,7 +41,7 @@ class LookedAt(Deployment):
         self.change = ""
         self.memory = MemoryJournal()
         self.journal = self.memory
-        self.now = _UNKNOWN
+        self.now = UNKNOWN
         self.settings: Any = _Settings()
 
     @property

@@ -76,6 +76,7 @@ def a_view(text: str) -> ModelView:
         *("k1", text, "poll", NOW, None, "under way", "busy", text, None, gates, (("fetch", 0.5),)),
         steps=(step,),
         told=text,
+        build=(3, 8),
     )
     over = msgspec.structs.replace(under_way, key="k2", ended_at=NOW, took_s=1.0, steps=())
     registry = RegistryView(text, text, text, text, "bad", text, text)
@@ -94,6 +95,7 @@ def a_view(text: str) -> ModelView:
         max_batch_rows=8,
         python=text,
         mlflow=text,
+        environment=text,
         digest=text,
         signed_by=text,
         probation={"state": "under way", "failures": 1, "reason": text},
