@@ -19,6 +19,12 @@ _NOTE = """(version) => {
     characterData: true });
 }"""
 
+_HIDE = """(hidden) => {
+  Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
+  document.dispatchEvent(new Event("visibilitychange"));
+}"""
+"""What a browser does where another tab is looked at: one without a window never does."""
+
 
 def line_of(page: Page, version: str) -> Locator:
     """Return the newest line of a version in the story."""
@@ -90,6 +96,19 @@ def test_no_name_tag_or_answer_becomes_html(house: House, visits: Visits) -> Non
         assert (
             page.evaluate("document.querySelectorAll('[onerror],[onload],[onclick]').length") == 0
         )
+
+
+def test_more_pages_than_a_browser_has_connections_are_open(house: House, visits: Visits) -> None:
+    """One that nobody looks at rests, since a browser keeps six to a host, and later goes on."""
+    with visits(house.url) as visitor:
+        pages = []
+        for _ in range(8):
+            pages.append(visitor.live("/ui/plain"))
+            pages[-1].evaluate(_HIDE, arg=True)
+        first = pages[0]
+        first.evaluate("document.getElementById('live').dataset.live = 'wait'")
+        first.evaluate(_HIDE, arg=False)
+        first.locator("#live[data-live=on]").wait_for()
 
 
 def test_a_service_that_restarts_is_found_again(house: House, visits: Visits) -> None:
