@@ -8,8 +8,11 @@ def sign_in(page: Page, key: str) -> None:
     if page.locator("#sign-out").count():
         page.locator("#sign-out").click()
         page.locator("#sign-out").wait_for(state="detached")
+        page.wait_for_load_state()
     enter(page, key)
     page.locator("#sign-out").wait_for()
+    # Its scripts have run then.
+    page.wait_for_load_state()
 
 
 def enter(page: Page, key: str) -> None:
