@@ -83,14 +83,16 @@ class Builder:
         python: Python,
         lock: Lock,
     ) -> Built:
-        began = time.monotonic()
         await self._begin(aside, python, lock)
         self._progress(BuildProgress("download", packages=lock.packages))
         watch = Watch("download", self._progress)
+        installs = time.monotonic()
         await self._install(aside, stored, needs, lock, watch)
-        prepared = watch.prepared_s or time.monotonic()
+        # Where all of it was in the cache, nothing was prepared.
+        prepared = watch.prepared_s or installs
         about = await self._finish(aside, key, needs, python, lock)
-        return Built(about, prepared - began, time.monotonic() - prepared, watch.downloaded_bytes)
+        took_s = time.monotonic() - prepared
+        return Built(about, prepared - installs, took_s, watch.downloaded_bytes)
 
     async def adopt(
         self,

@@ -144,7 +144,11 @@ class Environments:
         total = sum(one.about.bytes for one in known) + await self.kept.size(self.uv.cache)
         if total > most_bytes and not self.turn.locked():
             async with self.turn:
-                await self.uv.clean()
+                try:
+                    await self.uv.clean()
+                except EnvironmentNotBuiltError as error:
+                    # Another service is at work with it.
+                    _log.warning("uv's cache not emptied", reason=str(error))
         return gone
 
 

@@ -25,7 +25,7 @@ Progress = Callable[[BuildProgress], None]
 """Is told how far a build is. It is called in the event loop."""
 
 _TELL_EVERY_S = 0.5
-_CLEAN_S = 120.0
+_CLEAN_S = 30.0
 _UNITS = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 _RESOLVED = re.compile(r"Resolved (\d{1,9}) packages?")
 _DOWNLOADING = re.compile(r"Downloading (\S+) \(([\d.]{1,20})(B|KiB|MiB|GiB)\)")
