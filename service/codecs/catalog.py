@@ -12,6 +12,7 @@ from service.codecs.inference.message_codec import InferenceMessages
 from service.codecs.rows_and_columns.codec import RowsAndColumns
 from service.codecs.scoring.codec import PlainScoring
 from service.contracts.contract import Contract
+from service.core.errors import UnsupportedContentTypeError
 
 ROWS_AND_COLUMNS = "rows-and-columns"
 ARROW = "arrow"
@@ -65,7 +66,8 @@ def open_scoring(contract: Contract, form: AnswerForm) -> Mapping[str, Codec]:
 class WorkerCodecs:
     """All codecs for one contract, for a worker; those of IN_WORKERS are imported when asked for.
 
-    `late_import` imports a module by its name, also after a model has taken that name.
+    `late_import` imports a module by its name, also after a model has taken that name. One whose
+    libraries are missing raises UnsupportedContentTypeError when it is asked for.
     """
 
     def __init__(self, contract: Contract, late_import: Callable[[str], ModuleType]) -> None:
@@ -77,7 +79,14 @@ class WorkerCodecs:
         codec = self._opened.get(name)
         if codec is None:
             module, _, member = IN_WORKERS[name].partition(":")
-            opened: Callable[[Contract], Codec] = getattr(self._late_import(module), member)
+            try:
+                imported = self._late_import(module)
+            except ImportError as error:
+                raise UnsupportedContentTypeError(
+                    f"bodies of the kind {name!r} can't be read or written in the version's "
+                    f"environment: {error}"
+                ) from error
+            opened: Callable[[Contract], Codec] = getattr(imported, member)
             codec = self._opened[name] = opened(self._contract)
         return codec
 

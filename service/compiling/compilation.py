@@ -26,6 +26,7 @@ from service.workers.errors import WORKER_ERRORS
 from service.workers.factory import WorkerFactory
 from service.workers.messages import LoadRequest
 from service.workers.pool_settings import PoolSettings
+from service.workers.told_plugins import plugins_for
 
 T = TypeVar("T")
 
@@ -106,22 +107,27 @@ class Compiler:
         """
         one = self._turns.first if first else self._turns.rest
         own = self._pool.process.new_folder()
+        find_place = partial(self._place, stored, environment, first=first)
+        plugins = await plugins_for(stored.version.name, environment)
+        load = LoadRequest(
+            path=str(stored.path),
+            digest=stored.digest,
+            name=stored.version.name,
+            refuse_unknown=self._pool.refuse_unknown,
+            threads=self._pool.threads,
+            own_folder=str(own),
+            plugins=plugins,
+        )
+        request = CompileRequest(load, str(self._files.new()), self._files.rtol, first)
         async with one, self._child(stored, environment, own) as child:
-            place = partial(self._place, stored, environment, first=first)
-            yield await self._kept(stored, child, own, place, first=first)
+            yield await self._kept(child, request, find_place)
 
     async def _kept(
-        self,
-        stored: StoredVersion,
-        child: Child,
-        own: Path,
-        find_place: Callable[[], Path],
-        *,
-        first: bool,
+        self, child: Child, request: CompileRequest, find_place: Callable[[], Path]
     ) -> Compiled:
-        filled = self._files.new()
+        filled = Path(request.folder)
         try:
-            report = await self._filled(stored, child, filled, own, first=first)
+            report = await self._filled(child, request)
             place = await self._run(find_place)
             await self._run(self._files.keep, filled, place)
         except BaseException as error:
@@ -161,19 +167,8 @@ class Compiler:
             finally:
                 await remove_folder(own)
 
-    async def _filled(
-        self, stored: StoredVersion, child: Child, folder: Path, own: Path, *, first: bool
-    ) -> Report:
+    async def _filled(self, child: Child, request: CompileRequest) -> Report:
         settings = self._pool
-        load = LoadRequest(
-            path=str(stored.path),
-            digest=stored.digest,
-            name=stored.version.name,
-            refuse_unknown=settings.refuse_unknown,
-            threads=settings.threads,
-            own_folder=str(own),
-        )
-        request = CompileRequest(load, str(folder), self._files.rtol, first)
         failure: ServiceError | None = None
         async with anyio.create_task_group() as watch:
             watch.start_soon(end_if_it_stands_still, child, settings.process.start_timeout_s)

@@ -32,19 +32,28 @@ ContractFactory = Callable[..., Any]
 Plugin = type[msgspec.Struct] | ContractFactory
 
 
-def plugin_for(name: str) -> Plugin | None:
+def plugin_for(name: str, places: tuple[str, ...] | None = None) -> Plugin | None:
     """Return the plug-in for a registered model, None where there is none; imported once.
 
-    Raise SignatureError, with a sentence for the operator, where it can't be used. May take long:
-    it belongs into a thread.
+    `places` says where it is, as `places_of` does where it is installed; None to look here. Raise
+    SignatureError, with a sentence for the operator, where it can't be used. May take long: it
+    belongs into a thread.
     """
-    found = installed().get(name)
-    if found is None:
+    found = places_of(name) if places is None else places
+    if not found:
         return None
-    plugin, reason = loaded(tuple(sorted(found)))
+    plugin, reason = loaded(found)
     if reason:
         raise _unusable(name, reason)
     return plugin
+
+
+def places_of(name: str) -> tuple[str, ...]:
+    """Return where the plug-in for a registered model is: one place, unless several claim it.
+
+    A worker in another environment is told: what is installed there is not the operator's choice.
+    """
+    return tuple(sorted(installed().get(name, ())))
 
 
 def import_own() -> None:

@@ -6,6 +6,11 @@ from typing import Any, Union, get_args, get_origin
 Spec = dict[str, Any]
 
 
+def is_hinted(model: Any) -> bool:
+    """Tell whether MLflow made the model's signature of a type hint, as it does since 2.20."""
+    return bool(getattr(model.metadata, "_is_signature_from_type_hint", bool)())
+
+
 def with_defaults(signature: Spec, model: Any) -> Spec:
     """Return a parsed signature in which a field with a default is optional, as in the hint.
 
@@ -14,7 +19,7 @@ def with_defaults(signature: Spec, model: Any) -> Spec:
     `model` is what `mlflow.pyfunc.load_model` returned.
     """
     inputs: list[Spec] = signature.get("inputs") or []
-    if len(inputs) != 1 or not model.metadata._is_signature_from_type_hint():  # noqa: SLF001
+    if len(inputs) != 1 or not is_hinted(model):
         return signature
     python_model = getattr(model._model_impl, "python_model", None)  # noqa: SLF001
     hint = getattr(getattr(python_model, "predict_type_hints", None), "input", None)

@@ -10,6 +10,7 @@ from mlflow.types.schema import ColSpec, DataType, Schema
 from service.contracts.contract import Call, Contract, Predictions
 from service.contracts.filling import without_missing
 from service.contracts.merge import part
+from service.predictors.hints import is_hinted
 from service.predictors.inputs import ModelInput, to_model_input
 from service.predictors.outputs import ForEachOutput, to_predictions
 from service.predictors.report import PYFUNC
@@ -45,7 +46,7 @@ class PyfuncPredictor:
         described = model.metadata.flavors.get("python_function", {})
         self._of_sklearn = described.get("loader_module") == "mlflow.sklearn"
         self._takes_one = described.get("loader_module") in _TAKE_ONE
-        self._hinted = model.metadata._is_signature_from_type_hint()  # noqa: SLF001
+        self._hinted = is_hinted(model)
         self._any_rows = any_rows
         self._kept_columns = kept_columns
         self._widened: dict[frozenset[Any], Any] = {}

@@ -13,6 +13,7 @@ from service.core.errors import (
     ServiceError,
     SignatureError,
     StoreCorruptError,
+    UnsupportedContentTypeError,
     UnwritableAnswerError,
 )
 from service.processes.protocol import Errors, Fault, by_message
@@ -56,6 +57,7 @@ WORKER_ERRORS: Errors = {
         NotAcceptableError,
         StoreCorruptError,
         SignatureError,
+        UnsupportedContentTypeError,
         UnwritableAnswerError,
     ),
     ContractViolationError.code: _violation,

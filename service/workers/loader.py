@@ -14,6 +14,7 @@ from service.workers.handle import WorkerHandle
 from service.workers.messages import LoadReply, LoadRequest
 from service.workers.pool_settings import PoolSettings
 from service.workers.stored_files import StoredFiles
+from service.workers.told_plugins import plugins_for
 
 
 class WorkerLoader:
@@ -72,14 +73,6 @@ class WorkerLoader:
     async def _load_with(self, compiled: str) -> tuple[WorkerHandle, LoadReply]:
         version, settings = self._stored.version, self._settings
         self._started += 1
-        child = await self._factory.start(
-            f"worker-{version.version}-{self._started}",
-            {"model": version.name, "version": version.version},
-            settings.process,
-            self._environment,
-        )
-        child.on_over_limit = self._on_over_limit
-        self.loading.set()
         folder = settings.process.new_folder()
         request = LoadRequest(
             path=str(self._stored.path),
@@ -91,7 +84,16 @@ class WorkerLoader:
             answers=settings.answers,
             own_folder=str(folder),
             copied=self._files.copied,
+            plugins=await plugins_for(version.name, self._environment),
         )
+        child = await self._factory.start(
+            f"worker-{version.version}-{self._started}",
+            {"model": version.name, "version": version.version},
+            settings.process,
+            self._environment,
+        )
+        child.on_over_limit = self._on_over_limit
+        self.loading.set()
         try:
             loaded = await child.call("load", request, LoadReply, timeout_s=settings.load_timeout_s)
             # A version that holds too much once it is loaded is refused, and not lost again and

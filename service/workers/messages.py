@@ -22,7 +22,8 @@ class LoadRequest(msgspec.Struct, frozen=True):
     `name` is the registered model's, which may have a contract of its own; `threads` is how many
     the worker's numeric libraries may use. `compiled` is the folder of the version's compiled
     predictors, '' where there is none. `own_folder` is where the model gets its files, '' where
-    it gets those in `path`; `copied` is whether it may share none of them.
+    it gets those in `path`; `copied` is whether it may share none of them. `plugins` are the places
+    of contracts that were written for the model, None to look for them in the worker.
     """
 
     path: str
@@ -34,6 +35,7 @@ class LoadRequest(msgspec.Struct, frozen=True):
     answers: AnswerRules = AnswerRules()
     own_folder: str = ""
     copied: bool = False
+    plugins: tuple[str, ...] | None = None
 
 
 class ActivateRequest(msgspec.Struct, frozen=True):

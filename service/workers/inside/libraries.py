@@ -10,7 +10,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import mlflow.models.model
-import threadpoolctl
 from mlflow.models import Model
 
 from service.store.mlmodel import safe_load
@@ -57,20 +56,26 @@ def without_example(path: Path) -> Iterator[None]:
 
 
 @functools.cache
-def numeric_libraries() -> threadpoolctl.ThreadpoolController:
+def numeric_libraries() -> Any:
     """Return the numeric libraries that are loaded, once for a process and those it forks.
 
-    To look through all that is loaded takes as long as a small model's load.
+    To look through all that is loaded takes as long as a small model's load. None where an
+    environment has no threadpoolctl, which scikit-learn brings.
     """
+    try:
+        import threadpoolctl  # noqa: PLC0415 - not everywhere
+    except ImportError:
+        return None
     return threadpoolctl.ThreadpoolController()
 
 
 def use_threads(threads: int) -> None:
-    """Limit the numeric libraries that are loaded, and by the environment those that will be."""
+    """Limit the numeric libraries that are loaded, and by variables those that will be."""
     for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[variable] = str(threads)
     os.environ["LOKY_MAX_CPU_COUNT"] = str(threads)
-    numeric_libraries().limit(limits=threads)
+    if (loaded := numeric_libraries()) is not None:
+        loaded.limit(limits=threads)
     joblib = sys.modules.get("joblib")
     if joblib is not None:
         # Its default would start processes for each call that asks for several jobs, which takes

@@ -42,7 +42,7 @@ def load_model(request: LoadRequest) -> Loaded:
     use_threads(request.threads)
     described = read_mlmodel(path)
     signature = parsed(described.get("signature"))
-    contract = contract_for(request.name, signature, refuse_unknown=request.refuse_unknown)
+    contract = _contract(request, signature)
     make_room(path, described, late_modules())
     # Unwarned: the environment gate has told what differs from the version's requirements.
     # MLflow reads the metadata of every installed package for it, which takes 0.4 s each time.
@@ -50,8 +50,17 @@ def load_model(request: LoadRequest) -> Loaded:
         model = mlflow.pyfunc.load_model(str(path), suppress_warnings=True)
     hinted = with_defaults(contract.signature, model)
     if hinted is not contract.signature:
-        contract = contract_for(request.name, hinted, refuse_unknown=request.refuse_unknown)
+        contract = _contract(request, hinted)
     return Loaded(model, contract, folder)
+
+
+def _contract(request: LoadRequest, signature: dict[str, Any] | None) -> Contract:
+    return contract_for(
+        request.name,
+        signature,
+        refuse_unknown=request.refuse_unknown,
+        plugins=request.plugins,
+    )
 
 
 def parsed(signature: dict[str, Any] | None) -> dict[str, Any] | None:

@@ -30,6 +30,7 @@ for name in (
     "service.workers.inside.worker",
     "service.compiling.inside.compiler",
     "mlflow.pyfunc",
+    "mlflow.pyfunc.scoring_server",
     "mlflow.sklearn",
     "pandas",
     "sklearn.pipeline",

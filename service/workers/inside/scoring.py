@@ -10,6 +10,7 @@ import inspect
 import json
 import os
 import re
+import sys
 import traceback
 import warnings
 from collections.abc import Iterator, Mapping
@@ -21,14 +22,11 @@ from typing import Any, NoReturn
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
-    import mlflow
     from mlflow.exceptions import MlflowException
-    from mlflow.pyfunc import scoring_server
 
 import msgspec
 import numpy as np
 import pandas as pd
-import pydantic
 
 from service.codecs.bounds import Bounds
 from service.core.errors import (
@@ -41,11 +39,14 @@ from service.core.errors import (
 )
 from service.core.text import presentable
 from service.predictors.answer_rules import NonFinite
+from service.processes.inside.late_imports import late_import
 from service.processes.protocol import describe
+from service.workers.inside.late_modules import SCORING_SERVER
 
 JSON, CSV, PARQUET = "application/json", "text/csv", "application/vnd.apache.parquet"
 """What MLflow calls the kinds of a body."""
 _BAD_REQUEST, _BAD_REQUEST_STATUS = "BAD_REQUEST", 400
+_NOT_IMPLEMENTED, _NOT_IMPLEMENTED_STATUS = "NOT_IMPLEMENTED", 501
 _SERVING = "_MLFLOW_IS_IN_SERVING_ENVIRONMENT"
 """With this in the environment, models of type hints read values as JSON has them."""
 _REPEATED_INPUT = re.compile(r"(Failed to enforce schema of data) '.*' (with schema)", re.DOTALL)
@@ -66,8 +67,10 @@ _LOOK_AT_INPUT = (
 )
 """Where in MLflow it checks and casts what a model is given."""
 _MLFLOW, *_OTHERS = (
-    str(Path(str(module.__file__)).resolve().parent) + os.sep
-    for module in (mlflow, pd, np, pydantic)
+    str(Path(str(sys.modules[name].__file__)).resolve().parent) + os.sep
+    for name in ("mlflow", "pandas", "numpy", "pydantic")
+    # Earlier releases of MLflow do without it.
+    if name in sys.modules
 )
 _LOOKING = (_MLFLOW, *_OTHERS)
 """Where the files are of all that looks at input."""
@@ -97,11 +100,12 @@ class Scoring:
         what would become too large, NonFinitePredictionError where that is wanted, and
         ModelFailedError for what the model raises.
         """
+        server = _scoring_server()
         data, client_request_id = _read(kind, body, bounds, self._most_columns)
         self._model.begin()
         try:
             with _serving():
-                answered = scoring_server.invocations(data, kind, self._model, self._schema)
+                answered = server.invocations(data, kind, self._model, self._schema)
         except _ModelRaisedError as error:
             raise ModelFailedError(str(error), error.detail) from error
         except MlflowException as error:
@@ -129,6 +133,22 @@ class Scoring:
                 "that a body of this size may ask for"
             )
         return answer
+
+
+def _scoring_server() -> Any:
+    """Return MLflow's own code. Raise ScoringError where this environment can't import it."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return late_import(SCORING_SERVER)
+    except Exception as error:  # noqa: BLE001 - whatever a package says that is too old or new
+        raise ScoringError(
+            presentable(
+                "MLflow's scoring server, which answers this, can't be imported in the version's "
+                f"environment ({describe(error)}): /predict does without"
+            ),
+            *(_NOT_IMPLEMENTED, _NOT_IMPLEMENTED_STATUS),
+        ) from None
 
 
 class _ModelRaisedError(BaseException):
@@ -256,9 +276,8 @@ def _read(kind: str, body: bytes, bounds: Bounds, most_columns: int) -> tuple[An
         # Without the body, which the error's repr and MLflow's sentence would have.
         _refuse_body(f"Ensure that input is a valid JSON formatted string. Error: {error}")
     if not isinstance(given, Mapping):
-        _refuse_body(
-            f"{scoring_server.REQUIRED_INPUT_FORMAT}. Received {type(given).__name__}, no object."
-        )
+        wanted = _scoring_server().REQUIRED_INPUT_FORMAT
+        _refuse_body(f"{wanted}. Received {type(given).__name__}, no object.")
     _check_tables(given, bounds, most_columns)
     said = given.get("client_request_id")
     return given, presentable(said, _ID_CHARACTERS) if isinstance(said, str) else ""

@@ -12,6 +12,7 @@ import pytest
 
 from service.compiling.compilation import CompilationError, Compiled, Compiler, CompileTurns
 from service.compiling.files import CompiledFiles
+from service.compiling.messages import CompileRequest
 from service.core.environments import SHARED, Environment
 from service.core.errors import ChildLostError
 from service.core.versions import StoredVersion
@@ -68,11 +69,9 @@ class FakeCompiler(Compiler):
         finally:
             await child.end()
 
-    async def _filled(
-        self, stored: StoredVersion, child: Child, folder: Path, own: Path, *, first: bool
-    ) -> Report:
-        del own
-        assert stored == STORED
+    async def _filled(self, child: Child, request: CompileRequest) -> Report:
+        assert request.load.digest == STORED.digest
+        folder, first = Path(request.folder), request.first
         assert isinstance(child, LingeringChild)
         self.at_work += 1
         self.most_at_work = max(self.most_at_work, self.at_work)
