@@ -6,11 +6,11 @@ from typing import Any, TypedDict
 
 import msgspec
 
-if sys.version_info >= (3, 11):  # noqa: UP036 - children run on 3.10, too
-    from typing import NotRequired
+if sys.version_info >= (3, 11):
+    from typing import NotRequired  # novm
 else:
     # MLflow brings it.
-    from typing_extensions import NotRequired  # noqa: UP035 - the same
+    from typing_extensions import NotRequired
 
 
 def object_type(name: str, required: dict[str, Any], optional: dict[str, Any]) -> Any:

@@ -3,7 +3,7 @@
 from enum import Enum
 
 
-class TextEnum(str, Enum):  # noqa: UP042 - Python 3.10, which runs children, has no StrEnum
+class TextEnum(str, Enum):
     """As StrEnum: written out, a member is its value."""
 
     def __str__(self) -> str:

@@ -66,7 +66,7 @@ class Guard:
             if self.process.poll() is None:
                 return
             self.close()
-        self.process = subprocess.Popen(  # noqa: S603 - this interpreter, this file, two numbers
+        self.process = subprocess.Popen(  # noqa: S603 - this interpreter, this file, two numbers # novm
             # Isolated and without site packages: it begins in 10 ms and takes few megabytes.
             [sys.executable, "-I", "-S", __file__, str(self._base), str(self._base + _NUMBERS)],
             stdin=subprocess.PIPE,

@@ -16,7 +16,11 @@ _SEED = 5
 _MOST_ODD = 300
 """So many odd rows are made at most: each is asked of the model alone."""
 _EXTREMES = (0.0, -0.0, 1.0, -1.0, 1e-30, 1e9, -1e9, 1e30, -1e30)
-_INTEGERS: dict[str, np.iinfo[Any]] = {"integer": np.iinfo(np.int32), "long": np.iinfo(np.int64)}
+# Quoted: numpy 1 has no such types of types.
+_INTEGERS: "dict[str, np.iinfo[Any]]" = {
+    "integer": np.iinfo(np.int32),
+    "long": np.iinfo(np.int64),
+}
 _STRANGE = ("", "never seen", "ünseen ✓", "1999-13-41")
 
 Rng = np.random.Generator

@@ -47,6 +47,8 @@ def unwrap(model: Any, contract: Contract) -> ModelParts:
     if contract.signature["params"]:
         raise NotUnwrappedError("the model takes parameters, which MLflow hands to it")
     method = described.get("predict_fn", "predict")
+    if not hasattr(model, "get_raw_model"):
+        raise NotUnwrappedError("this release of MLflow does not hand out the model itself")
     raw = model.get_raw_model()
     if method not in METHODS or not hasattr(raw, method):
         raise NotUnwrappedError(f"its predict_fn is {method}")
