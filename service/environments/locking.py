@@ -17,6 +17,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
+from service.core.child_needs import OLDEST_MSGSPEC
 from service.core.environments import BuildProgress, EnvironmentSettings
 from service.core.errors import EnvironmentRefusedError, StateUnreadableError
 from service.core.versions import ModelVersion
@@ -28,7 +29,6 @@ from service.environments.uv import Progress, Uv, Watch
 from service.store import files
 from service.store.state_file import StateFile
 
-LOWEST_MSGSPEC = "0.19.0"
 _MSGSPEC = "msgspec"
 _FORMAT = 1
 """Counted up whenever an environment is built in another way from the same lock."""
@@ -146,7 +146,7 @@ class Locks:
     ) -> StateFile[_Remembered]:
         """Return where the lock is remembered that these make."""
         parts = (
-            *(_FORMAT, LOWEST_MSGSPEC, needs.found_by, needs.requirements, needs.project_digest),
+            *(_FORMAT, OLDEST_MSGSPEC, needs.found_by, needs.requirements, needs.project_digest),
             *(python.version, _platform(), 0 if needs.is_lock else version.created_ms, where),
         )
         name = hashlib.sha256(msgspec.json.encode(parts)).hexdigest()[:32]
@@ -182,13 +182,13 @@ class _Resolver:
             text = "".join(f"{line}\n" for line in needs.requirements)
         if any(name == _MSGSPEC for name, _ in pins(text)):
             return Lock(text)
-        ours, _ = await self._compiled("ours", [f"{_MSGSPEC}>={LOWEST_MSGSPEC}"], 0)
+        ours, _ = await self._compiled("ours", [f"{_MSGSPEC}>={OLDEST_MSGSPEC}"], 0)
         return Lock(text, ours)
 
     async def _resolved(self, needs: Needs, created_ms: int) -> Lock:
         _refuse_old_pin(needs.requirements)
         options = [line for line in needs.requirements if line.startswith("-")]
-        lines = [*needs.requirements, f"{_MSGSPEC}>={LOWEST_MSGSPEC}"]
+        lines = [*needs.requirements, f"{_MSGSPEC}>={OLDEST_MSGSPEC}"]
         text, note = await self._compiled("needs", lines, created_ms)
         return Lock("".join(f"{line}\n" for line in options) + text, notes=(note,) * bool(note))
 
@@ -284,12 +284,12 @@ def _check_msgspec(lock: Lock) -> None:
 
 def _refuse_older(version: str) -> None:
     try:
-        is_older = Version(version) < Version(LOWEST_MSGSPEC)
+        is_older = Version(version) < Version(OLDEST_MSGSPEC)
     except InvalidVersion:
         return
     if is_older:
         raise EnvironmentRefusedError(
-            f"it wants msgspec {version}, and its workers need {LOWEST_MSGSPEC} or later"
+            f"it wants msgspec {version}, and its workers need {OLDEST_MSGSPEC} or later"
         )
 
 
