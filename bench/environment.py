@@ -14,15 +14,21 @@ _INSTALL_LIMIT_S = 900
 def environment_of(peer: str, environments: Path) -> Path:
     """Return a peer's environment, installed if it is not there or other versions are pinned."""
     pinned = (_REQUIREMENTS / f"{peer}.txt").read_text("utf-8")
-    folder = environments / peer
-    installed = folder / "installed.txt"
-    if installed.exists() and installed.read_text("utf-8") == pinned:
+    return installed(environments / peer, sys.executable, pinned)
+
+
+def installed(folder: Path, python: str, pinned: str) -> Path:
+    """Return an environment with these requirements, made if there is none of just these."""
+    kept = folder / "installed.txt"
+    if kept.exists() and kept.read_text("utf-8") == pinned:
         return folder
-    print(f"installing {peer} into {folder}", flush=True)
-    _uv("venv", "--clear", "--python", sys.executable, str(folder))
-    requirements = str(_REQUIREMENTS / f"{peer}.txt")
-    _uv("pip", "install", "--python", python_of(folder), "--requirement", requirements)
-    installed.write_text(pinned, "utf-8")
+    print(f"installing {folder.name} into {folder}", flush=True)
+    _uv("venv", "--clear", "--python", python, str(folder))
+    requirements = folder / "requirements.txt"
+    requirements.write_text(pinned, "utf-8")
+    into = ("--python", python_of(folder))
+    _uv("pip", "install", "--compile-bytecode", *into, "--requirement", str(requirements))
+    kept.write_text(pinned, "utf-8")
     return folder
 
 

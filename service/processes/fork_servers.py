@@ -14,10 +14,9 @@ _KEY_CHARACTERS = 12
 class ForkServers:
     """Keeps the fork server of an environment as long as something uses that."""
 
-    def __init__(self, modules: Sequence[str], threads: ChildThreads) -> None:
-        """`modules` are imported in each of them, as far as its environment has them."""
+    def __init__(self, modules: Sequence[str]) -> None:
+        """Have each of them import `modules`, as far as its environment has them."""
         self._modules = modules
-        self._threads = threads
         self._servers: dict[str, ForkServer] = {}
         self._uses: dict[str, int] = {}
 
@@ -51,7 +50,8 @@ class ForkServers:
                 Path(environment.interpreter),
                 self._modules,
                 temp_dir,
-                self._threads,
+                # Its own: an interpreter on a disk that hangs must not hold up any other start.
+                ChildThreads(),
             )
         self._uses[key] = self._uses.get(key, 0) + 1
         try:

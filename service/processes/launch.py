@@ -112,7 +112,7 @@ def launch(
 
 def _mark_fork_server() -> None:
     """Have the guardian end it as well: one that hangs does not notice that we are gone."""
-    pid = _fork_server_pid()
+    pid = fork_server_pid()
     if pid is not None:
         guard.mark_helper(pid)
 
@@ -134,7 +134,7 @@ class _Limit:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._timer.cancel()
         if kind is None:
-            type(self).up = _fork_server_pid()
+            type(self).up = fork_server_pid()
 
     def _wait(self, seconds: float) -> None:
         self._timer = threading.Timer(seconds, self._end)
@@ -142,7 +142,7 @@ class _Limit:
         self._timer.start()
 
     def _end(self) -> None:
-        if self.seconds < _IMPORT_TIMEOUT_S and _fork_server_pid() != self.up:
+        if self.seconds < _IMPORT_TIMEOUT_S and fork_server_pid() != self.up:
             # It still comes up.
             self._wait(_IMPORT_TIMEOUT_S - self.seconds)
             self.seconds = _IMPORT_TIMEOUT_S
@@ -153,7 +153,7 @@ class _Limit:
 
 def end_fork_server() -> None:
     """Kill the fork server; a start that waits for it fails, or goes on by a new one."""
-    pid = _fork_server_pid()
+    pid = fork_server_pid()
     if pid is not None:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, getattr(signal, "SIGKILL", signal.SIGTERM))
@@ -202,7 +202,8 @@ def _no_socket_left() -> Iterator[None]:
         Path(before).unlink(missing_ok=True)
 
 
-def _fork_server_pid() -> int | None:
+def fork_server_pid() -> int | None:
+    """Return the process of the service's own fork server; None where there is none."""
     if sys.platform != "linux":
         return None
     pid: int | None = getattr(forkserver._forkserver, "_forkserver_pid", None)  # noqa: SLF001 - no public way

@@ -12,7 +12,7 @@ from service.core.child_needs import CHILD_PROTOCOL
 from service.processes.child_spec import ChildSpec
 from service.processes.child_threads import ChildThreads
 from service.processes.command import launch_command
-from service.processes.launch import launch
+from service.processes.launch import end_fork_server, launch
 from service.processes.output import OutputEnd
 from service.processes.protocol import Start
 from service.processes.start_thread import run_start
@@ -46,8 +46,14 @@ async def start_process(
 
         take(_launched(spec, mark, timeout_s, threads, ends, is_given_up))
 
+    # What is started by command line waits for no fork server.
+    interrupt = end_fork_server if spec.interpreter is None else _nothing
     async with threads.starting:
-        await run_start(start, f"{spec.name}-start")
+        await run_start(start, f"{spec.name}-start", interrupt)
+
+
+def _nothing() -> None:
+    """Interrupt nothing."""
 
 
 def _launched(

@@ -14,11 +14,15 @@ _GIVING_UP_S = 0.5
 _TRIES = 10
 
 
-async def run_start(start: Callable[[threading.Event], None], name: str) -> None:
+async def run_start(
+    start: Callable[[threading.Event], None],
+    name: str,
+    interrupt: Callable[[], None] = end_fork_server,
+) -> None:
     """Run `start` in a thread of its own and wait for it. Raise what it raises.
 
-    Where that is cancelled and takes longer, the event it was given is set and the fork server
-    ended, for which it fails.
+    Where that is cancelled and takes longer, the event it was given is set, and `interrupt` called
+    to have it fail: by the end of the fork server that it waits for.
     """
     loop = asyncio.get_running_loop()
     started: asyncio.Future[None] = loop.create_future()
@@ -51,5 +55,5 @@ async def run_start(start: Callable[[threading.Event], None], name: str) -> None
                     started.exception()
                     break
                 given_up.set()
-                end_fork_server()
+                interrupt()
         raise

@@ -27,7 +27,7 @@ class WorkerFactory:
     def __init__(self, threads: ChildThreads, times: StandbyTimes = USUAL_TIMES) -> None:
         preload(PRELOADED)
         self.threads = threads
-        self.fork_servers = ForkServers(PRELOADED, threads)
+        self.fork_servers = ForkServers(PRELOADED)
         self.standby = StandbyWorker(
             partial(self._started, _STANDBY, {}, environment=SHARED), times
         )

@@ -101,7 +101,7 @@ async def served(stored: StoredVersion, place: Path, temp_dir: Path) -> AsyncIte
     )
     factory = WorkerFactory(ChildThreads())
     # What this version needs, and no engine: several fork servers come up in these tests.
-    factory.fork_servers = ForkServers(("service.workers.inside.worker",), factory.threads)
+    factory.fork_servers = ForkServers(("service.workers.inside.worker",))
     host = ModelHost(factory, settings, BatchSettings(100, 0.002, REQUEST_TIMEOUT_S))
     environment = Environment("faults", str(place / "bin" / "python"), "3.11")
     async with anyio.create_task_group() as tasks:

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import anyio
 import pyarrow as pa
@@ -13,15 +14,19 @@ import pyarrow.ipc
 import pytest
 
 from service.codecs import catalog
+from service.compiling.compilation import Compiler, CompileTurns
+from service.compiling.files import CompiledFiles
 from service.core.child_needs import OLDEST_MSGSPEC
+from service.core.described import Described
 from service.core.errors import ScoringError, UnsupportedContentTypeError
+from service.core.versions import StoredVersion
 from service.processes.child_threads import ChildThreads
 from service.serving.batching.batcher import BatchSettings
 from service.serving.model import LoadedModel, ModelHost
 from service.workers.factory import WorkerFactory
 from service.workers.messages import RawReply, RawRequest
 from service.workers.pool_settings import PoolSettings
-from tests.support.other_environments import OtherEnvironment, made
+from tests.support.other_environments import OtherEnvironment, log_forest, made
 from tests.support.pools import CALL_S, SOON_S
 from tests.support.waiting import is_gone, until
 
@@ -34,6 +39,7 @@ MLFLOW_2_9 = (
     *("mlflow-skinny==2.9.2", "numpy<2", "pandas<2.1", "setuptools<81"),
     f"msgspec=={OLDEST_MSGSPEC}",
 )
+WITH_ENGINES = ("scikit-learn", "onnxruntime", "treelite")
 NEWEST = ("mlflow-skinny", "numpy>=2.3", "pandas>=3", "msgspec")
 
 
@@ -50,7 +56,7 @@ def in_long_form(name: str, python: str, *packages: str) -> object:
         in_long_form("MLflow 2, numpy 1", "3.11", *MLFLOW_2_NUMPY_1),
         in_long_form("MLflow 2.9", "3.10", *MLFLOW_2_9),
         in_long_form("Python 3.12", "3.12", *NEWEST),
-        in_long_form("Python 3.13", "3.13", *NEWEST, "scikit-learn", "pyarrow"),
+        in_long_form("Python 3.13", "3.13", *NEWEST, *WITH_ENGINES, "pyarrow"),
     ],
 )
 def other(
@@ -135,3 +141,36 @@ async def test_its_workers_are_forked_and_replaced_quickly(
             worker.kill()
         await until(lambda: model.can_answer and model.pool.pids != [lost], SOON_S)
         assert factory.fork_servers.pids == [server]
+
+
+@pytest.mark.skipif(not LONG, reason="long form: HOTSWAP_LONG_FAULTS=1")
+async def test_predictors_are_compiled_in_the_environment_and_kept_by_it(
+    other: OtherEnvironment, pool_settings: PoolSettings, tmp_path: Path
+) -> None:
+    """By its own engines; what was compiled elsewhere is not found."""
+    logged = log_forest(other, tmp_path)
+    if logged is None:
+        pytest.skip("this environment has no scikit-learn")
+    (tmp_path / "aside").mkdir()
+    files = CompiledFiles(tmp_path / "compiled", tmp_path / "aside", 1e-12)
+
+    async def describe(_: StoredVersion) -> Described:
+        return Described(loader="mlflow.sklearn")
+
+    factory = WorkerFactory(ChildThreads())
+    compiler = Compiler(files, pool_settings, factory, describe, CompileTurns())
+    host = ModelHost(factory, pool_settings, BatchSettings(100, 0.002, CALL_S), compiler)
+    async with anyio.create_task_group() as tasks:
+        model: LoadedModel = await tasks.start(
+            functools.partial(host.run, logged, other.environment)
+        )
+        model.compiling.allow_all()
+        await until(lambda: model.compiling.state == "tuned", 10 * SOON_S)
+        report = model.compiling.report
+        assert report is not None
+        assert set(report.best.values()) & {"trees", "llvm forest"}
+        assert await compiler.kept(logged, other.environment) != ""
+        assert await compiler.kept(logged) == ""
+        tried = await model.pool.smoke(CALL_S)
+        assert tried.refusal == ""
+        model.close()

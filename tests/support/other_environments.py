@@ -55,6 +55,28 @@ answer = mlflow.pyfunc.load_model(sys.argv[1]).predict(rows)
 print("told", json.dumps({"mlflow": mlflow.__version__, "rows": answer.to_dict("records")}))
 """
 
+_SAVE_FOREST = """
+import sys, warnings
+warnings.simplefilter("ignore")
+import mlflow.sklearn, numpy as np, pandas as pd
+from mlflow.models import ModelSignature
+from mlflow.types.schema import ColSpec, Schema
+from sklearn.ensemble import RandomForestRegressor
+
+rows = pd.DataFrame(np.random.default_rng(0).normal(size=(500, 4)), columns=list("abcd"))
+forest = RandomForestRegressor(20, random_state=0).fit(rows, rows["a"] * 2 + rows["b"] ** 2)
+mlflow.sklearn.save_model(
+    forest,
+    sys.argv[1],
+    signature=ModelSignature(
+        Schema([ColSpec("double", name) for name in rows]), Schema([ColSpec("double")])
+    ),
+    serialization_format="cloudpickle",
+    pip_requirements=["mlflow-skinny"],
+    input_example=rows[:5],
+)
+"""
+
 
 class OtherEnvironment(msgspec.Struct, frozen=True):
     """An environment, a version that was logged in it, and what `mlflow.pyfunc` answers there."""
@@ -93,14 +115,30 @@ def made(folder: Path, python: str, packages: Sequence[str]) -> OtherEnvironment
     model = folder / "model"
     said = _run([str(interpreter), "-c", _SAVE, str(model)], _SAVE_S)
     told = json.loads(next(line for line in said.splitlines() if line.startswith("told "))[5:])
-    content = manifest.build(model)
-    manifest.write(folder / manifest.MANIFEST_NAME, content)
     return OtherEnvironment(
         Environment(f"{python}-{folder.name}", str(interpreter), told["rows"][0]["python"]),
-        StoredVersion(a_version(1, name="telling"), model, content.digest),
+        _stored(model, "telling"),
         told["mlflow"],
         told["rows"],
     )
+
+
+def log_forest(other: OtherEnvironment, folder: Path) -> StoredVersion | None:
+    """Log a forest in an environment; None where that has no scikit-learn."""
+    interpreter = other.environment.interpreter
+    model = folder / "forest"
+    try:
+        _run([interpreter, "-c", "import sklearn"], _SAVE_S)
+    except subprocess.CalledProcessError:
+        return None
+    _run([interpreter, "-c", _SAVE_FOREST, str(model)], _SAVE_S)
+    return _stored(model, "forest")
+
+
+def _stored(model: Path, name: str) -> StoredVersion:
+    content = manifest.build(model)
+    manifest.write(model.parent / manifest.MANIFEST_NAME, content)
+    return StoredVersion(a_version(1, name=name), model, content.digest)
 
 
 def _path() -> str:

@@ -81,6 +81,7 @@ def serve(start: bytes, connection: Connection, output: OutputEnd) -> None:
 
     Ends when the server process closes the connection.
     """
+    output.take_over()
     spoken = msgspec.msgpack.decode(start, type=Spoken).protocol
     if spoken != CHILD_PROTOCOL:
         sys.exit(
@@ -90,7 +91,6 @@ def serve(start: bytes, connection: Connection, output: OutputEnd) -> None:
     told = msgspec.msgpack.decode(start, type=Start)
     guardian.take_mark(told.mark)
     allow_processes(connection)
-    output.take_over()
     sys.dont_write_bytecode = True
     os.environ.update(told.variables, PYTHONDONTWRITEBYTECODE="1")
     tempfile.tempdir = told.variables.get("TMPDIR")

@@ -6,6 +6,7 @@ put right: it would repeat the whole body, and a traceback.
 """
 
 import csv
+import functools
 import inspect
 import json
 import os
@@ -135,6 +136,7 @@ class Scoring:
         return answer
 
 
+@functools.cache
 def _scoring_server() -> Any:
     """Return MLflow's own code. Raise ScoringError where this environment can't import it."""
     try:

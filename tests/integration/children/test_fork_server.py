@@ -230,7 +230,7 @@ async def test_a_fork_server_ends_with_the_last_use_of_its_environment(
     tmp_path: Path, interpreter: Path
 ) -> None:
     """Each environment has one, and the service's own has none of these."""
-    servers = ForkServers((TARGETS,), ChildThreads())
+    servers = ForkServers((TARGETS,))
     here, there = (Environment(key, str(interpreter), "3.11") for key in ("here", "there"))
     assert servers.of(SHARED) is None
     with pytest.raises(RuntimeError, match="not in use"):

@@ -14,6 +14,7 @@ from service.core.errors import (
 )
 from service.processes import child as child_module
 from service.processes import launch as launch_module
+from service.processes import process_start
 from service.processes.child import Child, start_child
 from service.processes.child_spec import ChildSpec
 from service.processes.child_threads import ChildThreads
@@ -34,6 +35,16 @@ from tests.support.children import (
 from tests.support.waiting import is_gone, until
 
 pytestmark = ALL_LOOPS
+
+
+async def test_a_child_of_another_release_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A service's files may be replaced while it runs: no traceback, and what to do."""
+    monkeypatch.setattr(process_start, "CHILD_PROTOCOL", 99)
+    with pytest.raises(ChildStartError, match=r"version 99 of the protocol .* restart the service"):
+        async with a_child(tmp_path):
+            pass
 
 
 async def test_a_child_that_breaks_at_start_says_how(tmp_path: Path) -> None:

@@ -170,3 +170,17 @@ def test_the_service_s_own_contract_is_registered_as_any_other() -> None:
     made = plugins.plugin_for("archive-forecast-rf")
     assert made is not None
     assert made.__module__ == ArchiveForecastContract.__module__
+
+
+def test_where_a_contract_is_can_be_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To a worker in another environment, in which nothing of it is installed."""
+    places = plugins.places_of("archive-forecast-rf")
+    assert places == ("service.contracts.archive_forecast:contract_of",)
+    assert plugins.places_of("any other") == ()
+    monkeypatch.setattr(plugins, "installed", dict)
+    plugin = plugins.plugin_for("archive-forecast-rf", places)
+    assert plugin is not None
+    assert not plugins.is_row(plugin)
+    assert plugins.plugin_for("archive-forecast-rf", ()) is None
+    with pytest.raises(SignatureError, match="not_there:contract can't be imported"):
+        contract_for("m", SIGNATURE, refuse_unknown=False, plugins=("not_there:contract",))
