@@ -97,7 +97,7 @@ async def test_a_start_that_is_given_up_leaves_nothing(
     async with a_child(tmp_path):
         pass
     before = counted()
-    monkeypatch.setattr(child_module, "launch", slowly)
+    monkeypatch.setattr(process_start, "launch", slowly)
     threads = ChildThreads()
     spec = ChildSpec("tests.support.child_targets:operations", "unwanted", b"", tmp_path)
 
