@@ -122,7 +122,7 @@ async def test_a_version_answers_as_its_own_libraries_do(
         sink = pa.BufferOutputStream()
         with pa.ipc.new_stream(sink, batch.schema) as stream:
             stream.write_batch(batch)
-        if "3.13" in other.environment.key:
+        if other.has_arrow:
             arrow = await ask(model, catalog.ARROW, sink.getvalue().to_pybytes())
             assert pa.ipc.open_stream(arrow.body).read_all().num_rows == len(other.answers)
             return
@@ -168,7 +168,10 @@ async def test_predictors_are_compiled_in_the_environment_and_kept_by_it(
         await until(lambda: model.compiling.state == "tuned", 10 * SOON_S)
         report = model.compiling.report
         assert report is not None
-        assert set(report.best.values()) & {"trees", "llvm forest"}
+        # Which of them are admitted is for the environment's releases to say.
+        assert {one.name for one in report.predictors if one.outcome == "admitted"} >= {
+            *("pyfunc", "native")
+        }
         assert await compiler.kept(logged, other.environment) != ""
         assert await compiler.kept(logged) == ""
         tried = await model.pool.smoke(CALL_S)

@@ -21,7 +21,7 @@ _SAVE_S = 300.0
 _WANTS = "uv finds no index: set UV_INDEX_URL, or allow the network"
 
 _SAVE = """
-import json, sys, warnings
+import importlib.util, json, sys, warnings
 warnings.simplefilter("ignore")
 import mlflow.pyfunc, numpy as np, pandas as pd
 from mlflow.models import ModelSignature
@@ -52,7 +52,11 @@ mlflow.pyfunc.save_model(
     input_example=rows,
 )
 answer = mlflow.pyfunc.load_model(sys.argv[1]).predict(rows)
-print("told", json.dumps({"mlflow": mlflow.__version__, "rows": answer.to_dict("records")}))
+print("told", json.dumps({
+    "mlflow": mlflow.__version__,
+    "arrow": importlib.util.find_spec("pyarrow") is not None,
+    "rows": answer.to_dict("records"),
+}))
 """
 
 _SAVE_FOREST = """
@@ -84,6 +88,7 @@ class OtherEnvironment(msgspec.Struct, frozen=True):
     environment: Environment
     stored: StoredVersion
     mlflow: str
+    has_arrow: bool
     answers: list[dict[str, Any]]
 
 
@@ -119,6 +124,7 @@ def made(folder: Path, python: str, packages: Sequence[str]) -> OtherEnvironment
         Environment(f"{python}-{folder.name}", str(interpreter), told["rows"][0]["python"]),
         _stored(model, "telling"),
         told["mlflow"],
+        told["arrow"],
         told["rows"],
     )
 
