@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import anyio
 import msgspec
+import structlog
 
 from service.core.environments import (
     BuildOutcome,
@@ -13,7 +14,7 @@ from service.core.environments import (
     EnvironmentSettings,
     outcome_of,
 )
-from service.core.errors import EnvironmentRefusedError
+from service.core.errors import EnvironmentRefusedError, ServiceError
 from service.core.verdicts import Outcome
 from service.environments.environment_store import EnvironmentStore, OnProgress
 from service.watcher.gates.gate import Finding
@@ -22,6 +23,8 @@ from service.watcher.verdict_log import VerdictLog
 
 ENVIRONMENT = "environment"
 """The verdict on this step has this name, as the gate has that compares with what is installed."""
+_log = structlog.get_logger("rollout")
+
 OnEnded = Callable[[BuildOutcome, BuildReport, float], None]
 _SHOWN = 20
 _MB = 1e6
@@ -69,7 +72,10 @@ class BuildStep(msgspec.Struct, frozen=True):
 
     async def prune(self) -> None:
         """Remove environments that nothing uses, where all of them take more than they may."""
-        await self.store.prune(self.wanted.cache_bytes)
+        try:
+            await self.store.prune(self.wanted.cache_bytes)
+        except (OSError, ServiceError) as error:
+            _log.warning("environments not pruned", reason=str(error))
 
 
 def told(environment: Environment, report: BuildReport) -> str:

@@ -35,6 +35,12 @@ class Prepared:
         """How its environment came to be there; None where none was looked for."""
         return None if self._environment is None else self._environment.report
 
+    @property
+    def is_new(self) -> bool:
+        """Whether its environment was built for it just now."""
+        built = self.built
+        return built is not None and not self.environment.is_shared and not built.was_there
+
     def take(self, environment: HeldEnvironment) -> None:
         """Have it run in an environment, which is released with the files from now on."""
         self._environment = environment

@@ -86,9 +86,6 @@ class Rollout:
             with self._scope:
                 await self.run(version, trigger)
                 self._state.serves(version)
-            if self._build is not None:
-                # Not before: what this one has replaced may be needed as long as it may come back.
-                self._versions.start_aside(self._build.prune)
         except RefusedError as error:
             self._state.refuse(version, error)
         except ServiceError as error:
@@ -142,6 +139,9 @@ class Rollout:
         # Nothing may be awaited from here to the end: the swap is one step of the event loop.
         candidate.open_to_traffic(proof)
         self._make_current(candidate, recorder, lifecycle)
+        if self._build is not None and prepared.is_new:
+            # Nothing else makes them take more; a look at all of them is not for every promotion.
+            self._versions.start_aside(self._build.prune)
 
     async def _fetch(self, version: ModelVersion, recorder: PromotionRecorder) -> HeldVersion:
         started = time.monotonic()

@@ -101,6 +101,17 @@ async def test_what_needs_no_build_is_never_in_that_state(
     assert [told[2] for told in observer.told("environment_ended")] == [outcome]
 
 
+async def test_environments_are_pruned_once_one_was_built() -> None:
+    """A promotion that builds none has nothing looked through."""
+    wanted = EnvironmentSettings(mode="auto", cache_bytes=7)
+    found, shared = BuildFate(was_there=True), BuildFate(is_shared=True)
+    async with building(wanted, v2=found, v3=shared) as (watcher, environments):
+        for number in (1, 2, 3):
+            await watcher.rollout.run(a_version(number), Trigger.POLL)
+            await watcher.pause()
+            assert environments.pruned == [7]
+
+
 async def test_an_environment_is_released_with_its_version() -> None:
     """Once the version is gone, and not before."""
     async with building() as (watcher, environments):
