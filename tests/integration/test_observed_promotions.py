@@ -91,9 +91,9 @@ def test_a_promotion_a_refusal_and_a_rollback_are_told_from_beginning_to_end(
             ("state_entered", number, State.FETCHING),
             ("step_ended", number, "fetch"),
             ("version_stored", number),
-            ("state_entered", number, State.LOADING),
             ("gate_ended", number, "artifacts"),
             ("gate_ended", number, "environment"),
+            ("state_entered", number, State.LOADING),
             ("gate_ended", number, "load"),
             ("step_ended", number, "load"),
         ]
