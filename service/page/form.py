@@ -35,7 +35,6 @@ class FormView(msgspec.Struct, frozen=True):
     version: str
     fields: tuple[FieldView, ...]
     body: str
-    outputs: tuple[tuple[str, str], ...]
 
 
 def form_of(contract: Contract, version: str, example: bytes) -> FormView:
@@ -52,7 +51,6 @@ def form_of(contract: Contract, version: str, example: bytes) -> FormView:
         version=name_of(version),
         fields=fields,
         body=msgspec.json.format(msgspec.json.encode(body), indent=2).decode(),
-        outputs=tuple((name_of(one.name), one.type) for one in contract.outputs),
     )
 
 
