@@ -153,6 +153,8 @@ async def test_a_full_disk_is_tried_again(offered: Offered) -> None:
     environments = offered.environments()
     await environments.open()
     stored = offered.stored("large\n")
+    async with environments.files():
+        pass  # What was started before has no such limit, and stays: the fork server above all.
     resource.setrlimit(resource.RLIMIT_FSIZE, (2**19, hard))
     try:
         with pytest.raises(EnvironmentNotBuiltError):
