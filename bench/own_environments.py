@@ -29,7 +29,6 @@ from service.core.environments import SHARED, Environment
 from service.core.versions import ModelVersion, StoredVersion
 from service.processes.child_threads import ChildThreads
 from service.processes.launch import end_fork_server, fork_server_pid
-from service.processes.temp import TempFolder
 from service.serving.batching.batcher import BatchSettings
 from service.serving.model import LoadedModel, ModelHost
 from service.store import manifest
@@ -140,7 +139,6 @@ def main() -> None:
     found: dict[str, dict[str, list[float]]] = {name: defaultdict(list) for name in environments}
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
-        TempFolder(folder / "t").use()
         for name, environment in environments.items():
             (folder / name).mkdir()
             stored = _logged(environment.interpreter or sys.executable, folder / name)
