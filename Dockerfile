@@ -1,5 +1,6 @@
 # The service with every extra, from a lock with hashes. `docker build -t mlflow-hotswap .`
-# What the models need that you serve is added in an image of your own: see docs/deploy.md.
+# What a model needs besides is installed for it below CACHE_DIR, or added in an image of your own:
+# see docs/deploy.md.
 FROM python:3.11-slim AS build
 
 WORKDIR /build
@@ -30,6 +31,7 @@ ENV PATH=/opt/hotswap/bin:$PATH \
     HOST=0.0.0.0 \
     PORT=8080 \
     CACHE_DIR=/var/lib/hotswap/cache \
+    ENVIRONMENT=auto \
     LOG_FORMAT=json
 
 USER 10001:10001

@@ -53,6 +53,8 @@ locals {
     HOST                        = "0.0.0.0"
     PORT                        = tostring(local.port)
     CACHE_DIR                   = "/var/lib/hotswap/cache"
+    # The replica's own disk is small.
+    ENV_CACHE_BYTES             = "2GiB"
     LOG_FORMAT                  = "json"
     MLFLOW_TRACKING_URI         = var.mlflow_tracking_uri
     MODEL_URI                   = var.model_uri

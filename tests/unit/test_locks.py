@@ -9,14 +9,15 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 GROUPS = PROJECT["dependency-groups"]
-# The extra is part of what the demo's line installs.
-RUNS = PROJECT["project"]["dependencies"] + PROJECT["project"]["optional-dependencies"]["compiled"]
+EXTRAS = PROJECT["project"]["optional-dependencies"]
+# Both extras are part of what the demo's line installs.
+RUNS = PROJECT["project"]["dependencies"] + EXTRAS["compiled"] + EXTRAS["environments"]
 WANTED = {
     "requirements.lock": RUNS + GROUPS["build"],
     # What the Dockerfile installs has every extra.
     "requirements-image.lock": RUNS
     + GROUPS["build"]
-    + [entry for extra in PROJECT["project"]["optional-dependencies"].values() for entry in extra],
+    + [entry for extra in EXTRAS.values() for entry in extra],
     "requirements-dev.lock": RUNS
     + GROUPS["build"]
     + [entry for entry in GROUPS["dev"] if isinstance(entry, str)],

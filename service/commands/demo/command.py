@@ -117,6 +117,8 @@ def _environ(folder: Path, port: int, mlflow: str) -> Mapping[str, str]:
         "HOST": _HOST,
         "PORT": str(port),
         "CACHE_DIR": str(folder / "cache"),
+        # What somebody registers besides may need other packages than are here.
+        "ENVIRONMENT": "auto",
         "DRAIN_TIMEOUT_S": "5",
         "LOG_FORMAT": "console",
         "MLFLOW_DISABLE_TELEMETRY": "true",
