@@ -203,7 +203,8 @@ class RunningService:
             and pids.issuperset(info["serving"]["pool"]["pids"])
             and len(info["serving"]["pool"]["pids"]) == info["serving"]["pool"]["workers"]
             and pids.isdisjoint(self.started_pids("compiler"))
-            and bool(self.standby_pids())
+            # A version in an environment of its own has no use for one.
+            and (bool(self.standby_pids()) or not info["serving"]["environment"]["shared"])
         )
 
     def stop(self, signal_number: int = signal.SIGTERM) -> int:
