@@ -133,7 +133,7 @@ class Rig:
 def index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PackageIndex]:
     """Offer the library, and packages that misbehave."""
     folder = tmp_path_factory.mktemp("packages") / "offered"
-    with told_versions.offered(folder, "2.0", "3.0", "4.0", "5.0") as index:
+    with told_versions.offered(folder, "2.0", "3.0", "4.0", "5.0", "6.0") as index:
         make_wheel(folder, "hangs", "1.0", files={"hangs.py": HANGS})
         make_wheel(folder, "prints", "1.0", files={"prints.py": PRINTS})
         make_wheel(folder, "large", "1.0", files={"large.bin": os.urandom(LARGE_BYTES)})
@@ -294,7 +294,7 @@ def test_two_services_that_build_the_same_environment_build_it_once(
     }
     with serving(tmp_path, rig.server.uri, rig.name, **settings) as other:
         other.wait_serving(2)
-        version = rig.register("4.0")
+        version = rig.register("6.0")
         asked = len(rig.index.files_asked())
         rig.promote(version)
         for service in (rig.service, other):
