@@ -72,6 +72,13 @@ class Rig:
         """Point the alias at a version."""
         self.server.set_alias(self.name, ALIAS, version)
 
+    def promote_and_back(self) -> None:
+        """Have another version served, and then the one that serves now again."""
+        serves = str(self.service.info()["serving"]["version"])
+        for version in ("1" if serves == "2" else "2", serves):
+            self.promote(version)
+            self.service.wait_serving(version)
+
     def wait_refused(self, version: str) -> str:
         """Wait until a version is refused; return the reason."""
 
@@ -216,6 +223,7 @@ def test_hostile_requirements_are_refused_and_nothing_is_asked(rig: Rig, tmp_pat
     assert len(rig.index.asked) == asked
 
 
+@long_form
 def test_an_import_that_hangs_gives_way_to_the_next_promotion(rig: Rig) -> None:
     """Its build ends with all that it has started, and the version before never noticed."""
     version = rig.register("4.0", "hangs==1.0")
@@ -231,9 +239,7 @@ def test_an_environment_that_is_removed_while_its_version_serves(rig: Rig) -> No
     folder = _folder_of_what_serves(rig)
     with rig.traffic():
         shutil.rmtree(folder)
-        for version in ("2", "1"):
-            rig.promote(version)
-            rig.service.wait_serving(version)
+        rig.promote_and_back()
     assert folder.is_dir()
 
 
@@ -244,9 +250,7 @@ def test_an_environment_that_is_damaged_while_its_version_serves(rig: Rig) -> No
     [module] = folder.glob("venv/lib/python*/site-packages/lib_that_tells.py")
     with rig.traffic():
         module.write_text("__version__ = '666.0'\n")
-        for version in ("2", "1"):
-            rig.promote(version)
-            rig.service.wait_serving(version)
+        rig.promote_and_back()
     assert "666" not in module.read_text()
     assert [e for e in rig.service.events() if "is damaged" in str(e.get("event"))]
 
