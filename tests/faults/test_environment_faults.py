@@ -12,8 +12,9 @@ import psutil
 import pytest
 
 from tests.support import footprint, told_versions
-from tests.support.followed import ALIAS, serving
+from tests.support.followed import ALIAS, pointer, serving
 from tests.support.footprint import Footprint
+from tools import running_service
 from tools.load import STEADY_S, Hammer
 from tools.made_packages import make_wheel
 from tools.mlflow_server import MlflowServer
@@ -295,8 +296,10 @@ def test_two_services_that_build_the_same_environment_build_it_once(
         "keep_warm": False,
         **told_versions.variables_for(rig.index),
         "cache_dir": rig.service.cache_dir,
+        "model_uri": pointer(rig.name),
     }
-    with serving(tmp_path, rig.server.uri, rig.name, **settings) as other:
+    # What the other one has in its CACHE_DIR for a while stays there.
+    with running_service.start(tmp_path, rig.server.uri, **settings) as other:
         other.wait_serving(2)
         version = rig.register("6.0")
         asked = len(rig.index.files_asked())
