@@ -23,7 +23,8 @@ class Page:
     async def running(self) -> AsyncIterator[None]:
         """Keep the charts' past meanwhile."""
         async with anyio.create_task_group() as sampling:
-            sampling.start_soon(self.renderer.load)
+            # Before any page: one that says what is wrong is made on the event loop.
+            await self.renderer.load()
             sampling.start_soon(self.sampler.run)
             yield
             sampling.cancel_scope.cancel()

@@ -71,8 +71,12 @@ class Renderer:
 
     async def load(self) -> None:
         """Read all templates, so that no page has to."""
-        names = self._environment.list_templates()
-        await self._in_thread(lambda: [self._environment.get_template(name) for name in names])
+
+        def load() -> None:
+            for name in self._environment.list_templates():
+                self._environment.get_template(name)
+
+        await self._in_thread(load)
 
     async def models(self, around: Surroundings, models: Sequence[Summary]) -> str:
         """Return the page of all models."""

@@ -35,6 +35,8 @@ def test_nothing_blocks_the_event_loop(mlflow_server: MlflowServer, tmp_path: Pa
             assert service.info()["loaded"]
             for path in ("/metrics", "/schema/openapi.json", "/docs", "/docs/swagger-ui-bundle.js"):
                 assert service.get(path).status_code == 200
+            for path, status in (("/", 200), (f"/ui/{name}", 200), ("/ui/no-such-model", 404)):
+                assert service.get(path).status_code == status
             service.wait_until(
                 lambda: any(e.get("event") == "version gone" for e in service.events()),
                 "the version before is gone",
