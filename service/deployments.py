@@ -8,6 +8,7 @@ from pathlib import Path
 import anyio
 import anyio.to_thread
 import msgspec
+import structlog
 from anyio.abc import TaskGroup
 
 from service.core.errors import NoDefaultModelError, NoVersionError, UnknownModelError
@@ -48,6 +49,10 @@ class Deployments(Mapping[str, Deployment]):
         exports: Exports | None = None,
     ) -> None:
         self.settings = settings
+        if settings.left_out:
+            structlog.get_logger("settings").warning(
+                "variables that mean nothing here", left_out=settings.left_out
+            )
         self.draining = False
         """Whether the service is about to end, and wants no new callers."""
         file = settings.service.models_file

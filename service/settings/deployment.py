@@ -136,7 +136,8 @@ class DeploymentSettings(msgspec.Struct, frozen=True, kw_only=True):
     environment: EnvironmentMode = "shared"
     """Which Python packages a version runs with: `shared` with what is installed for the service,
     `auto` with these where it needs no others, and else with its own, `own` always with its own.
-    Its own are installed beside those of the service. It needs the extra `environments`."""
+    Its own are installed beside those of the service. It needs the extra `environments`. Any other
+    value is taken for another program's, and counts as not set."""
 
     env_timeout_s: Seconds = 1800.0
     """Seconds that a version's environment may take to be built, downloads included; then it is

@@ -3,11 +3,12 @@
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 from dotenv import load_dotenv
 
+from service.core.environments import EnvironmentMode
 from service.settings.addresses import is_issuer
 from service.settings.deployment import POINTER, DeploymentSettings, disagreement
 from service.settings.errors import SettingsError
@@ -15,6 +16,9 @@ from service.settings.models import read_models, read_models_file
 from service.settings.service import ServiceSettings
 from service.settings.settings import UNNAMED, Settings
 from service.settings.texts import convert_setting, shown_setting
+from service.settings.written import without_quotes
+
+_SHARED_NAME = "ENVIRONMENT"
 
 
 def read_dotenv(path: Path | None = None) -> None:
@@ -42,6 +46,25 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         SettingsError: a value is wrong, or two settings disagree.
     """
     env = os.environ if environ is None else environ
+    left_out = _of_others(env)
+    if not left_out:
+        return _load(env)
+    settings = _load({name: text for name, text in env.items() if name != _SHARED_NAME})
+    return msgspec.structs.replace(settings, left_out=left_out)
+
+
+def _of_others(env: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the variable of ours that so many others use, where it holds none of our values.
+
+    Many a container has ENVIRONMENT=production; it must start as it did before this was a setting.
+    """
+    text = env.get(_SHARED_NAME, "").strip()
+    if not text or without_quotes(text).lower() in get_args(EnvironmentMode):
+        return ()
+    return (shown_setting(_SHARED_NAME, text),)
+
+
+def _load(env: Mapping[str, str]) -> Settings:
     service = load_service_settings(env)
     values = _values(DeploymentSettings, env)
     several = [name for name in ("models", "models_file") if getattr(service, name)]

@@ -25,6 +25,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """The settings of a deployment that says nothing else; their pointer means nothing."""
     default: str
     """The name of the default deployment: DEFAULT_MODEL, or the only one; '' for none."""
+    left_out: tuple[str, ...] = ()
+    """Variables, each with its value, that mean something to another program and nothing here."""
 
     @classmethod
     def of(

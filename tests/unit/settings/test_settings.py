@@ -410,6 +410,14 @@ def test_an_environment_of_its_own_wants_uv(mode: str, monkeypatch: pytest.Monke
     assert the_one(load_settings({"MODEL_NAME": "m"})).environment == "shared"
 
 
+def test_a_variable_that_many_programs_share_ends_no_start() -> None:
+    """ENVIRONMENT=production was there before the setting: it is left out, and named."""
+    settings = load_settings({"ENVIRONMENT": "production"})
+    assert settings.defaults.environment == "shared"
+    assert settings.left_out == ("ENVIRONMENT=production",)
+    assert load_settings({"ENVIRONMENT": " 'SHARED' "}).left_out == ()
+
+
 def test_models_may_have_environments_of_their_own(tmp_path: Path) -> None:
     """Each says so in its table, and the others share what the service has."""
     file = tmp_path / "models.toml"
