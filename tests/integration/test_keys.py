@@ -30,6 +30,8 @@ ONE, OTHER = "one", "kept-from-view"
 """The default model, and one that some keys may not know of."""
 ALL_SCOPES = tuple(Scope)
 CHANGING = re.compile(r"/(reload-model|reload|pin)$")
+SHORT = {"x-request-timeout-ms": "500"}
+"""Streams of events end then, which would go on for a minute."""
 
 
 class Guarded(NamedTuple):
@@ -118,7 +120,7 @@ def test_each_scope_opens_what_it_is_for(guarded: Guarded) -> None:
             ("reads", permission in {Permission.ANY, Permission.READ}),
             ("administers", True),
         ):
-            answer = client.request(method, filled, headers=guarded.bearer(name))
+            answer = client.request(method, filled, headers=guarded.bearer(name) | SHORT)
             assert (method, path, name, answer.status_code not in {401, 403}) == (
                 *(method, path, name),
                 may,
@@ -168,7 +170,7 @@ def test_a_model_that_a_key_is_not_for_does_not_show(guarded: Guarded) -> None:
     """No answer of any route names it, to a key for another model and to none."""
     client = guarded.service.client
     for name in ("all-of-one", ""):
-        headers = guarded.bearer(name) if name else {}
+        headers = (guarded.bearer(name) if name else {}) | SHORT
         for method, path, _ in routes(guarded):
             for model in (ONE, "no-such-model"):
                 filled = path.replace("{name:str}", model).replace("{version:str}", "2")
