@@ -393,5 +393,6 @@ def test_a_registry_process_serves_its_operations() -> None:
     )
     assert (ran.returncode, ran.stderr) == (0, "")
     assert ran.stdout.split() == [
-        *("add_signature", "describe", "download", "find_signatures", "resolve", "search", "tag"),
+        *("add_file", "add_signature", "describe", "download", "find_signatures", "resolve"),
+        *("search", "tag"),
     ]
