@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from service.core.errors import OverloadedError
+from service.serving.refusal_pace import RefusalPace
 from service.serving.routes import Routes
 from service.telemetry.observer import NULL_OBSERVER, Observer
 from tests.support.direct_answers import direct_answers
@@ -26,6 +27,9 @@ BODY = (GET * 12_000)[:300_000]
 class Full:
     """A data plane that takes nothing more."""
 
+    def __init__(self) -> None:
+        self.refusals = RefusalPace()
+
     def refusal(self, *_: object) -> OverloadedError:
         """Refuse it, whatever it is."""
         return OverloadedError("too much is asked", 2.2)
@@ -33,6 +37,8 @@ class Full:
 
 class Deployed:
     """A deployment with nothing behind it."""
+
+    name = "m"
 
     def __init__(self) -> None:
         self.routes = Routes()
