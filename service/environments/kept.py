@@ -19,7 +19,8 @@ import contextlib
 import os
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -35,6 +36,7 @@ from service import windows
 from service.core.environments import Environment
 from service.core.errors import EnvironmentNotBuiltError
 from service.store import files
+from service.store.folder_locks import FolderLocks
 
 T = TypeVar("T")
 
@@ -44,7 +46,6 @@ MANIFEST = "manifest.json"
 ABOUT = "about.json"
 FOLDER = "environments"
 """Below CACHE_DIR."""
-_LOCK_POLL_S = 0.1
 _MOST_BYTES = 1_000_000
 _BEHIND = ".locks"
 _ASIDE = ".tmp"
@@ -80,21 +81,23 @@ class Kept(msgspec.Struct, frozen=True):
 class Held:
     """A use of an environment: no service removes it until `release`."""
 
-    def __init__(self, about: About, lock: filelock.BaseFileLock, kept: "KeptEnvironments") -> None:
+    def __init__(
+        self, about: About, locks: FolderLocks, lock: filelock.BaseFileLock, root: Path
+    ) -> None:
         self.about = about
+        self._locks = locks
         self._lock = lock
-        self._kept = kept
+        self._root = root
 
     @property
     def environment(self) -> Environment:
         """The environment, as workers are started in it."""
-        interpreter = str(interpreter_of(self._kept.root / self.about.key / VENV))
+        interpreter = str(interpreter_of(self._root / self.about.key / VENV))
         return Environment(self.about.key, interpreter, self.about.python)
 
     async def release(self) -> None:
         """Let it be removed; may be called twice."""
-        with anyio.CancelScope(shield=True):
-            await self._kept.run(files.release, self._lock)
+        await self._locks.release(self._lock)
 
 
 class KeptEnvironments:
@@ -104,21 +107,18 @@ class KeptEnvironments:
         self.root = cache_dir / FOLDER
         self._cache_dir = cache_dir
         self._tmp = self.root / _ASIDE
-        self._locks = self.root / _BEHIND
+        self._locks = FolderLocks(self.root / _BEHIND, self.run, _held_for_long)
         self._limiter = limiter
 
     async def open(self) -> None:
         """Make the folders, and remove what dead processes left half done."""
-        for folder in (self._tmp, self._locks / "in-use"):
+        for folder in (self._tmp, self._locks.in_use):
             await self.run(partial(folder.mkdir, parents=True, exist_ok=True))
         for leftover in await self.run(files.names, self._tmp):
-            lock = self._lock(leftover.partition("~")[0])
             try:
-                if await self.run(files.try_lock, lock):
-                    try:
+                async with self._locks.held_if_free(leftover.partition("~")[0]) as is_free:
+                    if is_free:
                         await self.run(files.remove, self._tmp / leftover)
-                    finally:
-                        await self._release(lock)
             except EnvironmentNotBuiltError as error:
                 _log.warning("leftover could not be removed", folder=leftover, reason=str(error))
 
@@ -146,13 +146,10 @@ class KeptEnvironments:
 
     async def hold(self, about: About) -> Held:
         """Mark an environment as used; the caller holds its lock."""
-        # A name that nobody reuses: a service that finds it unlocked may delete it.
-        mark = self._locks / "in-use" / about.key / f"{uuid.uuid4().hex}.lock"
-        lock = filelock.FileLock(mark, thread_local=False)
         with anyio.CancelScope(shield=True):
             await self.run(_touch, self.root / about.key)
-            await self.run(files.try_lock, lock)
-        return Held(about, lock, self)
+            lock = await self._locks.mark_use(about.key)
+        return Held(about, self._locks, lock, self.root)
 
     async def known(self) -> list[Kept]:
         """Return every environment, the last used first."""
@@ -186,24 +183,12 @@ class KeptEnvironments:
             except EnvironmentNotBuiltError as error:
                 _log.warning("leftover could not be removed", folder=folder.name, reason=str(error))
 
-    @contextlib.asynccontextmanager
-    async def locked(self, key: str, limit_s: float) -> AsyncIterator[None]:
+    def locked(self, key: str, limit_s: float) -> AbstractAsyncContextManager[None]:
         """Hold an environment's lock, waiting for it without holding a thread.
 
         Raise EnvironmentNotBuiltError where another service holds it for longer than `limit_s`.
         """
-        lock = self._lock(key)
-        ends = anyio.current_time() + limit_s
-        while not await self.run(files.try_lock, lock):
-            if anyio.current_time() > ends:
-                raise EnvironmentNotBuiltError(
-                    f"another service has been at work on the same environment for {limit_s:g} s"
-                )
-            await anyio.sleep(_LOCK_POLL_S)
-        try:
-            yield
-        finally:
-            await self._release(lock)
+        return self._locks.held(key, limit_s)
 
     async def run(self, function: Callable[..., T], *arguments: object) -> T:
         """Run file work in a thread, to its end. Raise EnvironmentNotBuiltError for OSError."""
@@ -221,30 +206,24 @@ class KeptEnvironments:
             about = None if key.startswith(".") else _read_about(folder)
             if about is not None:
                 with contextlib.suppress(FileNotFoundError):
-                    in_use = _has_holders(self._locks / "in-use" / key)
+                    in_use = _has_holders(self._locks.in_use / key)
                     found.append(Kept(about, folder, folder.stat().st_mtime, in_use))
         return sorted(found, key=lambda one: -one.last_used_s)
 
     async def _remove_unused(self, key: str) -> bool:
-        lock = self._lock(key)
-        if not await self.run(files.try_lock, lock):
-            return False
-        try:
-            if await self.run(files.is_held, self._locks / "in-use" / key):
+        async with self._locks.held_if_free(key) as is_free:
+            if not is_free or await self._locks.is_used(key):
                 return False
             aside = self.aside(key)
             await self.run(files.move, self.root / key, aside)
             await self.remove_quietly(aside)
-        finally:
-            await self._release(lock)
         return True
 
-    def _lock(self, key: str) -> filelock.BaseFileLock:
-        return filelock.FileLock(self._locks / f"{key}.lock", thread_local=False)
 
-    async def _release(self, lock: filelock.BaseFileLock) -> None:
-        with anyio.CancelScope(shield=True):
-            await self.run(files.release, lock)
+def _held_for_long(_: str, limit_s: float) -> EnvironmentNotBuiltError:
+    return EnvironmentNotBuiltError(
+        f"another service has been at work on the same environment for {limit_s:g} s"
+    )
 
 
 def interpreter_of(venv: Path) -> Path:

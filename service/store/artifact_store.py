@@ -20,7 +20,7 @@ holder of the version's lock: without a holder, it is a leftover.
 
 import contextlib
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 from typing import Self, TypeVar
@@ -35,10 +35,10 @@ from anyio.from_thread import check_cancelled
 from service.core.errors import FetchFailedError, StateUnreadableError, StoreCorruptError
 from service.core.versions import ModelVersion, StoredVersion
 from service.store import files, needs
+from service.store.folder_locks import FolderLocks
 
 T = TypeVar("T")
 
-_LOCK_POLL_S = 0.05
 _THREADS = 4
 _MODEL = "model"
 _STATE_LOCK = "state"
@@ -52,22 +52,21 @@ class InUse:
     """A version that this service uses: no service prunes it until `release`."""
 
     def __init__(
-        self, stored: StoredVersion, lock: filelock.BaseFileLock, store: "ArtifactStore"
+        self, stored: StoredVersion, locks: FolderLocks, lock: filelock.BaseFileLock
     ) -> None:
         self.stored = stored
+        self._locks = locks
         self._lock = lock
-        self._store = store
 
     async def release(self) -> None:
         """Let the version be pruned; may be called twice."""
-        await self._store.run(files.release, self._lock)
+        await self._locks.release(self._lock)
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        with anyio.CancelScope(shield=True):
-            await self.release()
+        await self.release()
 
 
 class ArtifactStore:
@@ -95,7 +94,7 @@ class ArtifactStore:
         self._versions = cache_dir / "versions"
         self._compiled = cache_dir / "compiled"
         self._tmp = cache_dir / "tmp"
-        self._locks = cache_dir / "locks"
+        self._locks = FolderLocks(cache_dir / "locks", self.run, _held_for_long)
         self.trouble = ""
         """What is wrong with what this folder says of itself; '' where nothing is."""
 
@@ -104,7 +103,7 @@ class ArtifactStore:
 
         What can't be removed or read stops no start.
         """
-        for folder in (self._versions, self._tmp, self._locks / "in-use"):
+        for folder in (self._versions, self._tmp, self._locks.in_use):
             await self.run(partial(folder.mkdir, parents=True, exist_ok=True))
         await self.run(files.try_write, self._tmp)
         try:
@@ -123,7 +122,7 @@ class ArtifactStore:
         Two services that want it together fetch it once. Cancelling leaves nothing behind.
         Raise what `fetch` raises.
         """
-        async with self._locked(version.key):
+        async with self._locks.held(version.key, self._lock_limit_s):
             stored = await self._intact(version)
             if stored is None:
                 stored = await self._bring(version)
@@ -136,16 +135,13 @@ class ArtifactStore:
         Raise StoreCorruptError where another service has pruned it since it was ensured.
         """
         key = stored.version.key
-        async with self._locked(key):
+        async with self._locks.held(key, self._lock_limit_s):
             if not await self.run(stored.path.is_dir):
                 raise StoreCorruptError(f"{key} was pruned before it was used")
             # All that can be cancelled comes before the mark: nobody would take it away.
             await self._note_use(key)
-            # A name that nobody reuses: a service that finds it unlocked may delete it.
-            mark = self._locks / "in-use" / key / f"{uuid.uuid4().hex}.lock"
-            lock = filelock.FileLock(mark, thread_local=False)
-            await self.run(files.try_lock, lock)
-        return InUse(stored, lock, self)
+            lock = await self._locks.mark_use(key)
+        return InUse(stored, self._locks, lock)
 
     async def ensure_in_use(self, version: ModelVersion) -> InUse:
         """Ensure a version and mark it as used, again where it was pruned between the two."""
@@ -215,7 +211,7 @@ class ArtifactStore:
         key = (await self.run(needs.read, self.cache_dir, pointer)).good
         if not key:
             return None
-        async with self._locked(key, _STATE_LOCK_S):
+        async with self._locks.held(key, _STATE_LOCK_S):
             version = await self.run(files.read_version, self._versions / key)
             return await self._intact(version.version) if version else None
 
@@ -277,27 +273,19 @@ class ArtifactStore:
         return StoredVersion(version, self._versions / version.key / _MODEL, digest)
 
     async def _remove_unused(self, key: str) -> bool:
-        lock = self._lock(key)
-        if not await self.run(files.try_lock, lock):
-            return False
-        try:
-            if await self.run(files.is_held, self._locks / "in-use" / key):
+        async with self._locks.held_if_free(key) as is_free:
+            if not is_free or await self._locks.is_used(key):
                 return False
             await self._discard(key)
             await self._remove_quietly(self._compiled / key)
-        finally:
-            await self._release(lock)
         return True
 
     async def _remove_leftover(self, key: str, folder: Path) -> None:
         """Remove what belongs to a version, unless somebody is at work on that."""
-        lock = self._lock(key)
         try:
-            if await self.run(files.try_lock, lock):
-                try:
+            async with self._locks.held_if_free(key) as is_free:
+                if is_free:
                     await self.run(files.remove, folder)
-                finally:
-                    await self._release(lock)
         except FetchFailedError as error:
             _log.warning("leftover could not be removed", folder=folder.name, reason=str(error))
 
@@ -321,35 +309,14 @@ class ArtifactStore:
     async def _note_use(self, key: str) -> None:
         """Make it the last used one. That is a hint for pruning, and worth no promotion."""
         try:
-            async with self._locked(_STATE_LOCK, _STATE_LOCK_S):
+            async with self._locks.held(_STATE_LOCK, _STATE_LOCK_S):
                 uses = self.cache_dir / files.USES
                 await self.run(files.add_use, uses, self._versions, key)
         except FetchFailedError as error:
             _log.warning("use of a version not noted", key=key, reason=str(error))
 
-    def _lock(self, name: str) -> filelock.BaseFileLock:
-        return filelock.FileLock(self._locks / f"{name}.lock", thread_local=False)
 
-    @contextlib.asynccontextmanager
-    async def _locked(self, name: str, limit_s: float | None = None) -> AsyncIterator[None]:
-        """Hold a lock, waiting for it without holding a thread.
-
-        Raise FetchFailedError where another service holds it for longer than it may fetch.
-        """
-        lock = self._lock(name)
-        limit_s = self._lock_limit_s if limit_s is None else limit_s
-        ends = anyio.current_time() + limit_s
-        while not await self.run(files.try_lock, lock):
-            if anyio.current_time() > ends:
-                raise FetchFailedError(
-                    f"another service has held the lock of {name} in CACHE_DIR for {limit_s:g} s"
-                )
-            await anyio.sleep(_LOCK_POLL_S)
-        try:
-            yield
-        finally:
-            await self._release(lock)
-
-    async def _release(self, lock: filelock.BaseFileLock) -> None:
-        with anyio.CancelScope(shield=True):
-            await self.run(files.release, lock)
+def _held_for_long(name: str, limit_s: float) -> FetchFailedError:
+    return FetchFailedError(
+        f"another service has held the lock of {name} in CACHE_DIR for {limit_s:g} s"
+    )
