@@ -14,6 +14,7 @@ from service.commands.beside import (
     beside_the_service,
     end,
     settings_of_service,
+    tell_beside_the_service,
 )
 from service.commands.environments.group import env, lock
 
@@ -149,15 +150,11 @@ def sign(uri: str, key: Path) -> None:
     is put beside them, or below SIGNATURES_URI where that is set.
     """
     from service.commands.sign import sign_version  # noqa: PLC0415 - see the module's docstring
-    from service.core.errors import ServiceError  # noqa: PLC0415 - the same
 
     def run(settings: "Settings", credentials: "Credentials") -> Awaitable[str]:
         return sign_version(settings.service, settings.defaults, uri, key, credentials)
 
-    try:
-        click.echo(beside_the_service(run))
-    except ServiceError as error:
-        end(f"not signed: {error}", FAILED)
+    tell_beside_the_service(run, "not signed")
 
 
 @cli.command()
@@ -176,7 +173,6 @@ def fetch(uri: str, folder: Path, manifest_file: Path | None) -> None:
     it, and have not changed since. DIR is to be empty, or to have files of this version alone.
     """
     from service.commands.fetch import fetch_version  # noqa: PLC0415 - see the module's docstring
-    from service.core.errors import ServiceError  # noqa: PLC0415 - the same
 
     def run(settings: "Settings", credentials: "Credentials") -> Awaitable[str]:
         return fetch_version(
@@ -188,10 +184,7 @@ def fetch(uri: str, folder: Path, manifest_file: Path | None) -> None:
             credentials,
         )
 
-    try:
-        click.echo(beside_the_service(run))
-    except ServiceError as error:
-        end(f"not fetched: {error}", FAILED)
+    tell_beside_the_service(run, "not fetched")
 
 
 @cli.command()

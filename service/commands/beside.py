@@ -43,6 +43,21 @@ def beside_the_service(run: Callable[["Settings", "Credentials"], Awaitable[Answ
         end(str(error), WRONG_SETTING)
 
 
+def tell_beside_the_service(
+    run: Callable[["Settings", "Credentials"], Awaitable[str]], failed: str
+) -> None:
+    """Print what comes of `run`, which is run as `beside_the_service` does.
+
+    A ServiceError ends the process with a line that begins with `failed`, such as `not signed`.
+    """
+    from service.core.errors import ServiceError  # noqa: PLC0415 - `--help` answers quickly
+
+    try:
+        click.echo(beside_the_service(run))
+    except ServiceError as error:
+        end(f"{failed}: {error}", FAILED)
+
+
 def settings_of_service() -> "ServiceSettings":
     """Return the service's settings. A wrong one ends the process."""
     from service.settings.environment import (  # noqa: PLC0415 - the same

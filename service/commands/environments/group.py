@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import rich_click as click
 
-from service.commands.beside import FAILED, beside_the_service, end, settings_of_service
+from service.commands.beside import FAILED, end, settings_of_service, tell_beside_the_service
 
 if TYPE_CHECKING:
     from service.credentials import Credentials
@@ -22,15 +22,11 @@ def lock(uri: str) -> None:
     its artifacts. To be done before the version is signed or promoted.
     """
     from service.commands.environments.lock import lock_version  # noqa: PLC0415 - see the module's docstring
-    from service.core.errors import ServiceError  # noqa: PLC0415 - the same
 
     def run(settings: "Settings", credentials: "Credentials") -> Awaitable[str]:
         return lock_version(settings.service, settings.defaults, uri, credentials, _say)
 
-    try:
-        click.echo(beside_the_service(run))
-    except ServiceError as error:
-        end(f"not locked: {error}", FAILED)
+    tell_beside_the_service(run, "not locked")
 
 
 @click.group()
@@ -55,17 +51,13 @@ def bundle(uri: str, target: Path) -> None:
     needs no package index for this version.
     """
     from service.commands.environments.bundling import bundle_environment  # noqa: PLC0415 - the same
-    from service.core.errors import ServiceError  # noqa: PLC0415 - the same
 
     def run(settings: "Settings", credentials: "Credentials") -> Awaitable[str]:
         return bundle_environment(
             settings.service, settings.defaults, uri, target.absolute(), credentials, _say
         )
 
-    try:
-        click.echo(beside_the_service(run))
-    except ServiceError as error:
-        end(f"not bundled: {error}", FAILED)
+    tell_beside_the_service(run, "not bundled")
 
 
 @env.command("import")
@@ -77,15 +69,11 @@ def import_(file: Path, sha256: str) -> None:
     What is in it runs here: import only what you have made yourself.
     """
     from service.commands.environments.bundling import import_environment  # noqa: PLC0415 - the same
-    from service.core.errors import ServiceError  # noqa: PLC0415 - the same
 
     def run(settings: "Settings", credentials: "Credentials") -> Awaitable[str]:
         return import_environment(settings.service, file, sha256, credentials, _say)
 
-    try:
-        click.echo(beside_the_service(run))
-    except ServiceError as error:
-        end(f"not imported: {error}", FAILED)
+    tell_beside_the_service(run, "not imported")
 
 
 _as_json = click.option("--json", "as_json", is_flag=True, help="As one JSON document.")
