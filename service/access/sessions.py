@@ -12,13 +12,13 @@ from secrets import token_urlsafe
 from time import monotonic
 
 IDLE_S = 120.0
-"""A session ends so long after its last call, or after its last stream of events has ended."""
+"""A session ends this time after its last call, or after its last stream of events has ended."""
 LONGEST_S = 12 * 3_600.0
 """A session ends then, even if its page is still open."""
 MOST = 256
-"""So many sessions there are; another one takes the place of the one that was idle longest."""
+"""There are at most this many sessions; another one ends the one that was idle longest."""
 MOST_OF_A_KEY = 16
-"""So many there are for one key; another one takes the place of its own oldest."""
+"""One key has at most this many sessions; another one ends its oldest."""
 _RANDOM_BYTES = 32
 _LONGEST_TOKEN = 64
 """No token of ours is longer; a longer one is not hashed."""

@@ -16,7 +16,7 @@ IMPORT_S = 180.0
 """Imports that take longer together hang, and the version is refused."""
 _PROGRAM = Path(__file__).with_name("inside") / "imports.py"
 _MOST_TRIED = 200
-"""So many packages that the version names are imported."""
+"""At most this many of the packages that a version names are imported."""
 _MOST_NOTED = 10
 
 

@@ -34,7 +34,7 @@ _FORMAT = 1
 """Counted up whenever an environment is built in another way from the same lock."""
 _RESOLVED = ".resolved"
 _KEPT = 500
-"""So many resolved locks are remembered."""
+"""At most this many resolved locks are remembered."""
 _IMPORTED = ("imported",)
 """Where a lock comes from that was brought here with its environment."""
 _UNDATED = "is missing an upload date"

@@ -10,7 +10,7 @@ from service.core.text import quoting
 from service.environments.program import Ended
 
 MOST_LINES = 10
-"""So many of uv's lines are quoted."""
+"""At most this many of uv's lines are quoted."""
 _CANT_BE_HAD = 1
 
 _UNANSWERED = re.compile(

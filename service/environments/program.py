@@ -23,7 +23,7 @@ from service.processes.guardian import end_marked, reap_marked
 from service.processes.launch import guard
 
 KEPT_LINES = 200
-"""So many of the last lines are kept."""
+"""At most this many of the last lines are kept."""
 MOST_BYTES = 16 * 2**20
 """A program that prints more than this is ended."""
 _LOWERED = Path(__file__).with_name("inside") / "lowered.py"

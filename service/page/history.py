@@ -12,9 +12,9 @@ from service.telemetry.metrics.families import SECONDS
 from service.telemetry.metrics.outcomes import FAILED, GONE, INTERNAL, INVALID, REFUSED
 
 KEPT_COARSE = 360
-"""So many points of ten seconds are kept: an hour."""
+"""At most this many points of ten seconds are kept: an hour."""
 KEPT_FINE = 300
-"""So many points of a second are kept while somebody looks: five minutes."""
+"""At most this many points of a second are kept while somebody looks: five minutes."""
 _BUCKETS = len(SECONDS) + 1
 _LABELS = (INVALID, REFUSED, FAILED, INTERNAL, GONE)
 

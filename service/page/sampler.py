@@ -16,9 +16,9 @@ from service.telemetry.metrics.counts import ModelCounts
 FINE_S: Final = 1.0
 """Seconds between two points of a model that somebody looks at."""
 COARSE_EVERY: Final = 10
-"""Every so many seconds there is a point of each model."""
+"""Seconds between two points of a model."""
 _IN_A_STEP = 10
-"""After so many models the event loop comes round."""
+"""The event loop comes round after each group of this many models."""
 
 _log = structlog.get_logger("page")
 

@@ -22,20 +22,19 @@ from service.page.rendering import Renderer
 from service.page.sampler import Sampler
 
 MOST_STREAMS: Final = 64
-"""So many pages may be open live; further ones try again, and show how things stood meanwhile."""
+"""At most this many pages are open live; further ones try again, and show how things stood."""
 MOST_OF_A_KEY: Final = 32
-"""So many for one key, where keys are wanted: one bearer takes not all of them."""
+"""One key has at most this many of them, so that no bearer takes all."""
 STREAM_S: Final = 60.0
-"""A stream ends after so long, and its page asks for another one: so its key is asked for, too."""
+"""A stream ends after this time. Its page asks for another one, and so its key is asked for too."""
 _LOOK_S: Final = 0.5
 """Seconds between two looks of a page."""
 _LOOKS_A_SECOND: Final = 2
-"""So many looks of a page are a second: so often it is told the time."""
+"""A page is told the time after each group of this many looks, which take a second."""
 _QUIET_LOOKS: Final = 20
-"""At every so many looks there is a comment, so that proxies keep a quiet connection."""
-
+"""A comment is sent after each group of this many looks: proxies keep a quiet connection then."""
 _IN_A_STEP: Final = 10
-"""After so many models the event loop comes round."""
+"""The event loop comes round after each group of this many models."""
 
 T = TypeVar("T")
 _Looks = dict[str, tuple[Deployment, float, T]]

@@ -5,7 +5,7 @@ from functools import lru_cache
 from service.core.text import LISTED_CHARACTERS, NAME_CHARACTERS, presentable
 
 _KEPT = 4_096
-"""So many texts are kept as they are shown: pages look twice a second, and few texts change."""
+"""At most this many texts are kept as they are shown: pages look twice a second, and few change."""
 
 
 @lru_cache(_KEPT)

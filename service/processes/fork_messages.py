@@ -5,7 +5,7 @@ import msgspec
 TARGET = "service.processes.inside.forking:operations"
 FORK = "fork"
 DESCRIPTORS = 4
-"""With each call come so many over the socket: a child's pipe, its output, what it is tied to the
+"""This many come over the socket with each call: a child's pipe, its output, what it is tied to the
 server process by, and where its status is told when it has ended."""
 
 

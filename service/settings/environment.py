@@ -54,7 +54,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
 
 
 def _of_others(env: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the variable of ours that so many others use, where it holds none of our values.
+    """Return the variable of ours that others use too, where it holds none of our values.
 
     Many a container has ENVIRONMENT=production; it must start as it did before this was a setting.
     """

@@ -26,7 +26,7 @@ class FolderLocks:
     """The locks that lie in one folder.
 
     `run` does file work in a thread and raises its owner's errors; `late` returns the error for a
-    name whose lock another service has held for so many seconds.
+    name whose lock another service has held for a number of seconds.
     """
 
     def __init__(

@@ -40,7 +40,7 @@ def record(request: RecordRequest) -> Recorded:
         if not stat.S_ISLNK(found.st_mode) and found.st_nlink > 1:
             raise EnvironmentNotBuiltError(
                 f"{presentable(path, NAME_CHARACTERS)} was linked into the environment and not "
-                "copied, so that whoever writes to it would change others as well"
+                "copied, so that what writes to it would change others as well"
             )
         entries.append(Entry(path, *_outside(found), _content(root / path, found)))
     written = msgspec.json.encode(entries)

@@ -34,7 +34,7 @@ MODELS_PATHS = [HOME, PAGE]
 MODEL_PATH = f"{PAGE}/{{name:str}}"
 _HTML = "text/html"
 _IN_A_STEP = 10
-"""After so many models the event loop comes round."""
+"""The event loop comes round after each group of this many models."""
 
 
 def answer_fault(request: Request[Any, Any, Any], error: ServiceError) -> Response[Any]:

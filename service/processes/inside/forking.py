@@ -85,7 +85,7 @@ class Forking:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
             self._requests.close()
-            # Whoever reads them must see their end once the fork server is gone.
+            # The server process must see their end once the fork server is gone.
             for other in (*self._statuses.values(), status):
                 os.close(other)
             for standard in (1, 2):
