@@ -1,11 +1,16 @@
 """A server process without a service: starts children, tells their ids, makes one busy, waits."""
 
+import contextlib
+import os
+import subprocess
 import sys
+from collections.abc import Iterator
 from functools import partial
 from multiprocessing import forkserver
 from pathlib import Path
 
 import anyio
+import psutil
 
 from service.processes.child import start_child
 from service.processes.child_spec import ChildSpec
@@ -13,6 +18,26 @@ from service.processes.child_threads import ChildThreads
 from service.processes.fork_server import ForkServer
 from service.processes.protocol import Nothing
 from tests.support.child_targets import Number
+
+_ROOT = Path(__file__).parents[2]
+
+
+@contextlib.contextmanager
+def killed_server(temp_dir: Path, *arguments: str) -> Iterator[list[psutil.Process]]:
+    """Start such a server, return the processes that it has started, and kill it afterwards."""
+    with subprocess.Popen(
+        [sys.executable, "-m", __spec__.name, str(temp_dir), *arguments],
+        cwd=_ROOT,
+        env={**os.environ, "PYTHONPATH": str(_ROOT)},
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as server:
+        try:
+            assert server.stdout is not None
+            told = next(line for line in server.stdout if line.startswith("pids "))
+            yield [psutil.Process(int(pid)) for pid in told.split()[1:]]
+        finally:
+            server.kill()
 
 
 async def main(temp_dir: Path, interpreter: Path | None, *, is_forked: bool) -> None:

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -31,6 +30,7 @@ from tests.support.children import (
     only_linux,
     started_by,
 )
+from tests.support.lone_server import killed_server
 from tests.support.waiting import is_gone, until
 
 pytestmark = [only_linux, pytest.mark.loops("uvloop")]
@@ -253,24 +253,9 @@ def test_a_server_process_that_is_killed_takes_its_fork_servers_along(
     tmp_path: Path, interpreter: Path
 ) -> None:
     """And the children of these, even one that holds its GIL in C code."""
-    with subprocess.Popen(
-        [
-            *(sys.executable, "-m", "tests.support.lone_server", str(tmp_path)),
-            *(str(interpreter), "forked"),
-        ],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as server:
-        try:
-            assert server.stdout is not None
-            told = next(line for line in server.stdout if line.startswith("pids "))
-            processes = [psutil.Process(int(pid)) for pid in told.split()[1:]]
-            assert len(processes) == 3
-        finally:
-            server.kill()
-        _, alive = psutil.wait_procs(processes, timeout=GONE_WITHIN_S)
+    with killed_server(tmp_path, str(interpreter), "forked") as processes:
+        assert len(processes) == 3
+    _, alive = psutil.wait_procs(processes, timeout=GONE_WITHIN_S)
     assert [process for process in alive if process.status() != psutil.STATUS_ZOMBIE] == []
 
 

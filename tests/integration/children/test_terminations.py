@@ -2,8 +2,6 @@
 
 import os
 import signal
-import subprocess
-import sys
 import threading
 from pathlib import Path
 
@@ -22,13 +20,13 @@ from tests.support.children import (
     ALL_LOOPS,
     CALL_S,
     GONE_WITHIN_S,
-    ROOT,
     a_child,
     counted,
     once,
     only_linux,
     posix_only,
 )
+from tests.support.lone_server import killed_server
 from tests.support.waiting import until
 
 pytestmark = ALL_LOOPS
@@ -116,20 +114,7 @@ def test_children_end_with_a_server_that_is_killed(
     """Even one that holds its GIL in C code, and the fork server."""
     by_command = started == "by command line"
     interpreter = [str(another_interpreter)] if by_command else []
-    with subprocess.Popen(
-        [sys.executable, "-m", "tests.support.lone_server", str(tmp_path), *interpreter],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as server:
-        try:
-            assert server.stdout is not None
-            told = next(line for line in server.stdout if line.startswith("pids "))
-            pids = [int(pid) for pid in told.split()[1:]]
-            assert len(pids) == 2 + (not by_command)
-            processes = [psutil.Process(pid) for pid in pids]
-        finally:
-            server.kill()
-        _, alive = psutil.wait_procs(processes, timeout=GONE_WITHIN_S)
+    with killed_server(tmp_path, *interpreter) as processes:
+        assert len(processes) == 2 + (not by_command)
+    _, alive = psutil.wait_procs(processes, timeout=GONE_WITHIN_S)
     assert [process for process in alive if process.status() != psutil.STATUS_ZOMBIE] == []
