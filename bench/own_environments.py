@@ -35,34 +35,12 @@ from service.store import manifest
 from service.workers.factory import WorkerFactory
 from service.workers.pool_settings import PoolSettings, ProcessSettings
 from tools.processes import pss_bytes
+from tools.saved_forest import saving_command
 
 _MB = 1e6
 _OURS = ("mlflow", "scikit-learn", "pandas", "numpy", "skops", "msgspec")
 _SMALL = ("mlflow-skinny", "scikit-learn", "pandas", "numpy", "msgspec")
 _LIMIT_S = 120.0
-_SAVE = """
-import sys, warnings
-warnings.simplefilter("ignore")
-import mlflow.sklearn, numpy as np, pandas as pd
-from mlflow.models import ModelSignature
-from mlflow.types.schema import ColSpec, Schema
-from sklearn.ensemble import RandomForestRegressor
-
-rows = pd.DataFrame(np.random.default_rng(0).normal(size=(500, 12)))
-rows.columns = [f"x{number}" for number in range(12)]
-forest = RandomForestRegressor(100, random_state=0).fit(rows, rows["x0"] * 2 + rows["x1"] ** 2)
-mlflow.sklearn.save_model(
-    forest,
-    sys.argv[1],
-    signature=ModelSignature(
-        Schema([ColSpec("double", name) for name in rows]), Schema([ColSpec("double")])
-    ),
-    serialization_format="cloudpickle",
-    pip_requirements=["mlflow"],
-    input_example=rows[:5],
-)
-"""
-
 FIRST, FURTHER = "first worker stands, s", "a further one, s"
 LOADED = "version loaded, s"
 SERVER, WORKER, ADDS = "fork server, MB", "a worker, MB", "the environment adds, MB"
@@ -104,7 +82,8 @@ async def _measured(
 
 def _logged(interpreter: str, folder: Path) -> StoredVersion:
     model = folder / "model"
-    subprocess.run([interpreter, "-c", _SAVE, str(model)], check=True, capture_output=True)
+    command = saving_command(interpreter, model, columns=12, trees=100, requirement="mlflow")
+    subprocess.run(command, check=True, capture_output=True)
     content = manifest.build(model)
     manifest.write(folder / manifest.MANIFEST_NAME, content)
     return StoredVersion(ModelVersion("", "forest", "1", "", "", 0), model, content.digest)

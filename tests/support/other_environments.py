@@ -15,6 +15,7 @@ from service.core.environments import Environment
 from service.core.versions import StoredVersion
 from service.store import manifest
 from tests.support.fake_source import a_version
+from tools.saved_forest import saving_command
 
 _INSTALL_S = 600.0
 _SAVE_S = 300.0
@@ -57,28 +58,6 @@ print("told", json.dumps({
     "arrow": importlib.util.find_spec("pyarrow") is not None,
     "rows": answer.to_dict("records"),
 }))
-"""
-
-_SAVE_FOREST = """
-import sys, warnings
-warnings.simplefilter("ignore")
-import mlflow.sklearn, numpy as np, pandas as pd
-from mlflow.models import ModelSignature
-from mlflow.types.schema import ColSpec, Schema
-from sklearn.ensemble import RandomForestRegressor
-
-rows = pd.DataFrame(np.random.default_rng(0).normal(size=(500, 4)), columns=list("abcd"))
-forest = RandomForestRegressor(20, random_state=0).fit(rows, rows["a"] * 2 + rows["b"] ** 2)
-mlflow.sklearn.save_model(
-    forest,
-    sys.argv[1],
-    signature=ModelSignature(
-        Schema([ColSpec("double", name) for name in rows]), Schema([ColSpec("double")])
-    ),
-    serialization_format="cloudpickle",
-    pip_requirements=["mlflow-skinny"],
-    input_example=rows[:5],
-)
 """
 
 
@@ -137,7 +116,8 @@ def log_forest(other: OtherEnvironment, folder: Path) -> StoredVersion | None:
         _run([interpreter, "-c", "import sklearn"], _SAVE_S)
     except subprocess.CalledProcessError:
         return None
-    _run([interpreter, "-c", _SAVE_FOREST, str(model)], _SAVE_S)
+    command = saving_command(interpreter, model, columns=4, trees=20, requirement="mlflow-skinny")
+    _run(command, _SAVE_S)
     return _stored(model, "forest")
 
 
