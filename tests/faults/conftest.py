@@ -2,16 +2,18 @@
 
 import contextlib
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
-from tests.support import followed, footprint
+from tests.support import followed
 from tests.support.fault_proxy import FaultProxy
 from tests.support.followed import ALIAS
 from tests.support.footprint import Footprint
-from tools.load import STEADY_S, Hammer
+from tests.support.traffic import steady_traffic
+from tools.load import Hammer
 from tools.mlflow_server import MlflowServer
 from tools.running_service import RunningService
 
@@ -59,16 +61,9 @@ class Rig:
         """Return the events of one name, but not the first `count` events of all."""
         return [e for e in self.service.events()[count:] if e.get("event") == event]
 
-    @contextlib.contextmanager
-    def traffic(self) -> Iterator[Hammer]:
+    def traffic(self) -> AbstractContextManager[Hammer]:
         """Send requests meanwhile: all are answered, and then nothing more is taken than usual."""
-        with Hammer(self.service.url, CLIENTS, pause_s=STEADY_S) as hammer:
-            self.service.wait_until(lambda: all(hammer.seen), "answers before the fault")
-            yield hammer
-            count = len(hammer.all)
-            self.service.wait_until(lambda: len(hammer.all) > count + CLIENTS, "answers after it")
-        assert hammer.failed == []
-        footprint.wait_back_to(self.service, self.usual)
+        return steady_traffic(self.service, CLIENTS, self.usual)
 
     @contextlib.contextmanager
     def exact_traffic(self) -> Iterator[Hammer]:

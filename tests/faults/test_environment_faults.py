@@ -11,11 +11,12 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.support import footprint, told_versions
+from tests.support import told_versions
 from tests.support.followed import ALIAS, pointer, serving
 from tests.support.footprint import Footprint
+from tests.support.traffic import steady_traffic
 from tools import running_service
-from tools.load import STEADY_S, Hammer
+from tools.load import Hammer
 from tools.made_packages import make_wheel
 from tools.mlflow_server import MlflowServer
 from tools.package_index import Fault, PackageIndex
@@ -125,14 +126,9 @@ class Rig:
 
         Nothing is left afterwards of builds: no process, no descriptor, no file.
         """
-        with Hammer(self.service.url, CLIENTS, pause_s=STEADY_S) as hammer:
-            self.service.wait_until(lambda: all(hammer.seen), "answers before the fault")
+        with steady_traffic(self.service, CLIENTS, self.usual) as hammer:
             yield hammer
-            count = len(hammer.all)
-            self.service.wait_until(lambda: len(hammer.all) > count + CLIENTS, "answers after it")
-        assert hammer.failed == []
         assert hammer.mixed(self.factors) == []
-        footprint.wait_back_to(self.service, self.usual)
         assert self.builders() == []
         assert list((self.environments / ".tmp").iterdir()) == []
 
