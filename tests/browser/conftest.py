@@ -62,6 +62,15 @@ class House:
         """Start it, on the port that it had before."""
         self._service = start(self.folder, self.mlflow_uri, wait=False, **self.settings)
 
+    def wait_ready(self, name: str, key: str) -> None:
+        """Wait until a model serves, which is asked for with a key."""
+        headers = {"authorization": f"Bearer {self.keys[key]}"}
+        path = f"/v2/models/{name}/ready"
+        self.service.wait_until(
+            lambda: self.service.client.get(path, headers=headers).status_code == 200,
+            f"{name} serves",
+        )
+
     def stop(self) -> None:
         """End it, if it was started."""
         if self._service is not None:
@@ -117,6 +126,8 @@ def houses(
             list(threads.map(House.start, both))
             for one in both:
                 one.service.wait_healthy()
+            # A version that is refused beside one that serves: the service is ready by another one.
+            both[1].wait_ready("degraded", "operates")
             mlflow_server.set_alias(both[1].registered["degraded"], "champion", 2)
             yield both
         finally:
