@@ -22,6 +22,7 @@ from service.handlers.grpc.callers import Callers
 from service.handlers.grpc.calls import Calls
 from service.handlers.grpc.certificates import credentials_of
 from service.handlers.grpc.context import Context
+from service.handlers.grpc.ended_calls import EndedCalls
 from service.handlers.grpc.health import SERVICE as HEALTH
 from service.handlers.grpc.health import Health
 from service.handlers.grpc.infer import PERMISSION as INFER
@@ -121,9 +122,12 @@ class GrpcServer:
         _log.info("listening", address=address, tls=self._certificates is not None)
         watch = asyncio.create_task(self._arrivals.watch())
         try:
-            yield
+            with EndedCalls().applied():
+                try:
+                    yield
+                finally:
+                    await self.stop(grace_s)
         finally:
-            await self.stop(grace_s)
             watch.cancel()
             with suppress(asyncio.CancelledError):
                 await watch
