@@ -81,13 +81,17 @@ def fleet(mlflow_server: MlflowServer, tmp_path_factory: pytest.TempPathFactory)
 
 def test_models_are_followed_by_one_search_each_look(fleet: Fleet) -> None:
     """Beside it only what it can't tell is asked by name, and a model that has come too late."""
-    fleet.wait_looks(2)
-    searched, asked = fleet.relay.count(SEARCH), fleet.relay.requests
-    fleet.wait_looks(LOOKS)
-    searches, requests = fleet.relay.count(SEARCH) - searched, fleet.relay.requests - asked
-    # A look that was under way when counting began counts in part. Where each was asked by name,
-    # too, it would be more than five a search.
-    assert requests - searches <= 3 * (searches + 1)
+
+    def are_searched_for() -> bool:
+        searched, asked = fleet.relay.count(SEARCH), fleet.relay.requests
+        fleet.wait_looks(LOOKS)
+        searches, requests = fleet.relay.count(SEARCH) - searched, fleet.relay.requests - asked
+        # A look that was under way when counting began counts in part. Where each was asked by
+        # name, too, it would be more than five a search.
+        return requests - searches <= 3 * (searches + 1)
+
+    # On a busy machine the models' looks begin further apart than a search waits for.
+    fleet.service.wait_until(are_searched_for, "a search is for most of the models")
 
 
 def test_each_is_promoted_while_the_others_serve(fleet: Fleet) -> None:
