@@ -4,6 +4,8 @@ import hashlib
 import os
 import stat
 from collections.abc import Iterator
+from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 
 import msgspec
@@ -52,8 +54,8 @@ def record(request: RecordRequest) -> Recorded:
 def check(request: CheckRequest) -> Checked:
     """Compare what is below a folder with what was written down. Raise OSError."""
     try:
-        entries = _recorded(Path(request.manifest), request.digest)
-        _compare(Path(request.folder), entries, fully=request.fully)
+        recorded = _recorded(Path(request.manifest), request.digest)
+        _compare(Path(request.folder), recorded, fully=request.fully)
     except _DifferenceError as difference:
         return Checked(presentable(str(difference)))
     return Checked()
@@ -63,35 +65,74 @@ class _DifferenceError(Exception):
     """Something is not as it was written down; the message says what."""
 
 
-def _recorded(manifest: Path, digest: str) -> list[Entry]:
-    """Return what was written down. Raise _DifferenceError where that has changed."""
+# A manifest takes a tenth of the time to read that all the files take to be looked at, and some
+# megabytes to be known. It is known by its digest.
+@lru_cache(maxsize=2)
+def _recorded(manifest: Path, digest: str) -> dict[str, dict[str, Entry]]:
+    """Return what was written down, by folders ("" or "a/b/") and names.
+
+    Raise _DifferenceError where that has changed.
+    """
     try:
         if manifest.stat().st_size > _MOST_BYTES:
             raise _DifferenceError("its manifest is none of ours")
         written = manifest.read_bytes()
         if hashlib.sha256(written).hexdigest() != digest:
             raise _DifferenceError("its manifest has changed since it was built")
-        return msgspec.json.decode(written, type=list[Entry])
+        entries = msgspec.json.decode(written, type=list[Entry])
     except (FileNotFoundError, NotADirectoryError, msgspec.MsgspecError):
         raise _DifferenceError("its manifest can't be read") from None
+    folders: dict[str, dict[str, Entry]] = {}
+    for entry in entries:
+        folder, slash, name = entry.path.rpartition("/")
+        folders.setdefault(folder + slash, {})[name] = entry
+    return folders
 
 
-def _compare(root: Path, entries: list[Entry], *, fully: bool) -> None:
-    """Raise _DifferenceError for the first one; a file's content is read where it is `fully`."""
-    recorded = {entry.path: entry for entry in entries}
-    for path, found in _found(root):
-        entry = recorded.pop(path, None)
-        if entry is None:
-            raise _DifferenceError(f"{path} was not there when it was built")
-        if _outside(found) != (entry.size_bytes, entry.time_ns):
-            raise _DifferenceError(f"{path} has changed since it was built")
-        is_link = stat.S_ISLNK(found.st_mode)
-        if (fully or is_link) and _content(root / path, found) != entry.content:
-            raise _DifferenceError(f"{path} has other content than it was built with")
-        if is_link and not (root / path).exists():
-            raise _DifferenceError(f"{path} leads to nothing")
-    if recorded:
-        raise _DifferenceError(f"{min(recorded)} is missing")
+def _compare(root: Path, recorded: dict[str, dict[str, Entry]], *, fully: bool) -> None:
+    """Raise _DifferenceError for the first one; a file's content is read where it is `fully`.
+
+    An environment has tens of thousands of files, and a promotion waits for this: a file that is
+    as it was costs no more than its `stat`.
+    """
+    missing = recorded.copy()
+    folders = [""]
+    while folders:
+        below = folders.pop()
+        left = missing[below] = recorded.get(below, {}).copy()
+        # What goes meanwhile is missing.
+        with (
+            suppress(FileNotFoundError, NotADirectoryError),
+            os.scandir(f"{root}/{below}") as found,
+        ):
+            for one in found:
+                entry = left.get(one.name)
+                if entry is None:
+                    if not one.is_dir(follow_symlinks=False):
+                        raise _DifferenceError(f"{below}{one.name} was not there when it was built")
+                    folders.append(f"{below}{one.name}/")
+                    continue
+                now = one.stat(follow_symlinks=False)
+                if (
+                    fully
+                    or now.st_mtime_ns != entry.time_ns
+                    or now.st_size != entry.size_bytes
+                    or not stat.S_ISREG(now.st_mode)
+                ):
+                    _compare_one(root / entry.path, now, entry, fully=fully)
+                del left[one.name]
+    if names := [f"{below}{name}" for below, left in missing.items() for name in left]:
+        raise _DifferenceError(f"{min(names)} is missing")
+
+
+def _compare_one(file: Path, now: os.stat_result, entry: Entry, *, fully: bool) -> None:
+    if _outside(now) != (entry.size_bytes, entry.time_ns):
+        raise _DifferenceError(f"{entry.path} has changed since it was built")
+    is_link = stat.S_ISLNK(now.st_mode)
+    if (fully or is_link) and _content(file, now) != entry.content:
+        raise _DifferenceError(f"{entry.path} has other content than it was built with")
+    if is_link and not file.exists():
+        raise _DifferenceError(f"{entry.path} leads to nothing")
 
 
 def _found(root: Path) -> Iterator[tuple[str, os.stat_result]]:
