@@ -64,7 +64,7 @@ from service.telemetry.logging import configure_logging, json_writer
 from service.telemetry.tracing.request_trace import RequestTracer
 from service.wire.certificates import CertificateError, Certificates
 
-_COLLECT_AFTER = (20_000, 20, 100)
+_COLLECT_AFTER = (5_000, 80, 100)
 """New objects until the young are looked at, and how many such looks until the older ones are."""
 
 

@@ -10,7 +10,7 @@ from litestar import Request, Response
 from litestar.exceptions import HTTPException
 
 from service.core import errors
-from service.core.errors import ServiceError
+from service.core.errors import ServiceError, release_frames
 from service.core.text import ANSWER_CHARACTERS, presentable
 from service.core.version_names import VersionNames
 from service.handlers.answer import Answer
@@ -125,7 +125,8 @@ def status_of(error: ServiceError) -> HTTPStatus:
 
 
 def note(error: ServiceError, status: HTTPStatus) -> None:
-    """Log what an error has that its caller must not see."""
+    """Log what an error has that its caller must not see, and let go of what it came through."""
+    release_frames(error)
     version = error.answered_by
     if isinstance(error, _NOT_LOGGED):
         # Thousands of them come in a second where a line for each would be the next overload.
@@ -213,8 +214,9 @@ def answer_unexpected(_: Request[Any, Any, Any], error: Exception) -> Response[A
 
 
 def note_unexpected(error: Exception) -> None:
-    """Log a defect of ours."""
+    """Log a defect of ours, and let go of what it came through."""
     _log.error("request broke off", exc_info=error)
+    release_frames(error)
 
 
 def problem(

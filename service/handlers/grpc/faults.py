@@ -6,7 +6,13 @@ from urllib.parse import quote
 import grpc
 import structlog
 
-from service.core.errors import CallerGoneError, NotAcceptableError, ServiceError, UnknownModelError
+from service.core.errors import (
+    CallerGoneError,
+    NotAcceptableError,
+    ServiceError,
+    UnknownModelError,
+    release_frames,
+)
 from service.core.text import ANSWER_CHARACTERS, presentable
 from service.handlers.grpc.context import Context
 from service.handlers.grpc.trailers import end_with
@@ -43,6 +49,7 @@ def fail(context: Context, error: Exception) -> bytes:
     """Have the call end by an error; the message returned is not sent. To be called last."""
     if not isinstance(error, ServiceError):
         _log.error("call broke off", exc_info=error)
+        release_frames(error)
         return end(context, grpc.StatusCode.INTERNAL, UNEXPECTED)
     status = status_of(error)
     note(error, status)
