@@ -22,6 +22,8 @@ from service.environments.kept import (
 )
 from service.environments.locking import Lock, installs_wheels
 from service.environments.messages import Needs
+from service.environments.outcomes import yanked
+from service.environments.program import Ended
 from service.environments.pythons import Python
 from service.environments.uv import Progress, Uv, Watch
 
@@ -87,10 +89,10 @@ class Builder:
         self._progress(BuildProgress("download", packages=lock.packages))
         watch = Watch("download", self._progress)
         installs = time.monotonic()
-        await self._install(aside, stored, needs, lock, watch)
+        notes = await self._install(aside, stored, needs, lock, watch)
         # Where all of it was in the cache, nothing was prepared.
         prepared = watch.prepared_s or installs
-        about = await self._finish(aside, key, needs, python, lock)
+        about = await self._finish(aside, key, needs, python, lock, notes)
         took_s = time.monotonic() - prepared
         return Built(about, prepared - installs, took_s, watch.downloaded_bytes)
 
@@ -126,7 +128,13 @@ class Builder:
         return venv
 
     async def _finish(
-        self, aside: Path, key: str, needs: Needs, python: Python, lock: Lock
+        self,
+        aside: Path,
+        key: str,
+        needs: Needs,
+        python: Python,
+        lock: Lock,
+        notes: tuple[str, ...] = (),
     ) -> About:
         """Try what was installed, write it down, and put it into its place."""
         venv = aside / VENV
@@ -144,15 +152,16 @@ class Builder:
             packages=lock.packages,
             bytes=recorded.size_bytes,
             built_s=now_s(),
-            notes=(*lock.notes, *failed),
+            # uv says the same of a release when it resolves and when it installs.
+            notes=tuple(dict.fromkeys((*lock.notes, *notes, *failed))),
         )
         await self._kept.place(aside, about)
         return about
 
     async def _install(
         self, aside: Path, stored: StoredVersion, needs: Needs, lock: Lock, watch: Watch
-    ) -> None:
-        """Install the lock's packages, and ours first.
+    ) -> tuple[str, ...]:
+        """Install the lock's packages, and ours first; return what is to be said of them.
 
         After a version's own packages uv runs no more: their code may run whenever that Python
         does, and would see the variables that are uv's alone.
@@ -165,7 +174,7 @@ class Builder:
             await self._pip_install(venv, ours, mode, [], watch)
             await self._kept.run(ours.unlink)
         if lock.project:
-            await self._uv.must(
+            ended = await self._uv.must(
                 "its packages can't be installed",
                 [*_SYNC, "--link-mode", mode, *_python(interpreter_of(venv)), *self._no_build()],
                 limit_s=self._wanted.timeout_s,
@@ -173,23 +182,24 @@ class Builder:
                 variables={"UV_PROJECT_ENVIRONMENT": str(venv)},
                 watch=watch,
             )
-            return
+            return yanked(ended.lines)
         theirs = aside / "theirs.txt"
         await self._kept.run(theirs.write_bytes, lock.text.encode())
         brought: list[str | Path] = []
         if installs_wheels(needs.found_by):
             brought = ["--no-index", "--find-links", stored.path / "wheels"]
-        await self._pip_install(venv, theirs, mode, brought, watch)
+        ended = await self._pip_install(venv, theirs, mode, brought, watch)
         await self._kept.run(theirs.unlink)
+        return yanked(ended.lines)
 
     async def _pip_install(
         self, venv: Path, lines: Path, mode: str, options: list[str | Path], watch: Watch
-    ) -> None:
+    ) -> Ended:
         # A lock that names a version of git's has no hash for it.
         hashes = "--verify-hashes" if self._wanted.allow_urls else "--require-hashes"
         command: list[str | Path] = ["pip", "install", "--requirements", lines, "--no-deps", hashes]
         command += ["--link-mode", mode, *_python(interpreter_of(venv)), *self._no_build()]
-        await self._uv.must(
+        return await self._uv.must(
             "its packages can't be installed",
             [*command, *options],
             limit_s=self._wanted.timeout_s,

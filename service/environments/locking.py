@@ -23,7 +23,7 @@ from service.core.errors import EnvironmentRefusedError, StateUnreadableError
 from service.core.versions import ModelVersion
 from service.environments.kept import KeptEnvironments
 from service.environments.messages import UV_LOCK, WHEELS, Needs
-from service.environments.outcomes import error_of
+from service.environments.outcomes import error_of, yanked
 from service.environments.pythons import Python
 from service.environments.uv import Progress, Uv, Watch
 from service.store import files
@@ -189,10 +189,12 @@ class _Resolver:
         _refuse_old_pin(needs.requirements)
         options = [line for line in needs.requirements if line.startswith("-")]
         lines = [*needs.requirements, f"{_MSGSPEC}>={OLDEST_MSGSPEC}"]
-        text, note = await self._compiled("needs", lines, created_ms)
-        return Lock("".join(f"{line}\n" for line in options) + text, notes=(note,) * bool(note))
+        text, notes = await self._compiled("needs", lines, created_ms)
+        return Lock("".join(f"{line}\n" for line in options) + text, notes=notes)
 
-    async def _compiled(self, name: str, lines: list[str], created_ms: int) -> tuple[str, str]:
+    async def _compiled(
+        self, name: str, lines: list[str], created_ms: int
+    ) -> tuple[str, tuple[str, ...]]:
         """Have uv resolve these lines as of a moment; return the lock, and what is to be said."""
         given, made = self._folder / f"{name}.in", self._folder / f"{name}.txt"
         await self._kept.run(given.write_bytes, "".join(f"{line}\n" for line in lines).encode())
@@ -215,7 +217,7 @@ class _Resolver:
             ended = await self._uv.run(command, limit_s=limit_s, watch=self._watch)
         if ended.status:
             raise error_of("its packages can't be resolved", ended)
-        return await self._read(made), note if name == "needs" else ""
+        return await self._read(made), ((note,) if note else ()) + yanked(ended.lines)
 
     async def _exported(self) -> str:
         """Return what a project's `uv.lock` says, once it was shown to be that project's."""

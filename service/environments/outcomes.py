@@ -6,7 +6,7 @@ uv ends with 1 where what it was asked for can't be had, and with 2 where it met
 import re
 
 from service.core.errors import EnvironmentNotBuiltError, EnvironmentRefusedError
-from service.core.text import quoting
+from service.core.text import LISTED_CHARACTERS, presentable, quoting
 from service.environments.program import Ended
 
 MOST_LINES = 10
@@ -34,6 +34,7 @@ _FINAL = re.compile(
     re.IGNORECASE,
 )
 """What uv ends with 2 for, and would end with again."""
+_YANKED = re.compile(r"warning: (.{1,500}\bis yanked\b.*)")
 _NOISE = re.compile(
     r"\s*(?:Resolved|Prepared|Installed|Uninstalled|Downloading|Downloaded|Building|Built|"
     r"Using|Creating|Activate|Audited|Updated)\b|\s*[+~-] \S+(?:==| @)|\s*$"
@@ -59,3 +60,13 @@ def lines_that_matter(lines: tuple[str, ...]) -> list[str]:
     told = [line for line in lines if not _NOISE.match(line)]
     begin = next((at for at, line in enumerate(told) if line.startswith("error:")), 0)
     return told[begin : begin + MOST_LINES]
+
+
+def yanked(lines: tuple[str, ...]) -> tuple[str, ...]:
+    """Return a sentence for each release that uv took though its authors had withdrawn it.
+
+    A version that pins one was logged with it, so it is installed (PEP 592), and said.
+    """
+    found = (_YANKED.match(line) for line in lines)
+    told = dict.fromkeys(presentable(one[1], LISTED_CHARACTERS) for one in found if one)
+    return tuple(told)[:MOST_LINES]

@@ -105,6 +105,22 @@ async def test_imports_see_no_credential_and_may_fail_where_nobody_needs_them(
     assert [note for note in held.report.notes if "No module named 'nonesuch'" in note]
 
 
+async def test_a_withdrawn_release_is_installed_where_it_is_pinned_and_that_is_said(
+    offered: Offered, index: PackageIndex
+) -> None:
+    """By its reason, once, also in the next look; where any release would do it is refused."""
+    index.yanked["beta-1.0-py3-none-any.whl"] = "it answers wrongly"
+    environments = await of_index(offered, index)
+    for _ in range(2):
+        held = await offered.built(offered.stored("beta==1.0\n"), environments=environments)
+        (note,) = (note for note in held.report.notes if "yanked" in note)
+        assert "beta==1.0" in note
+        assert "it answers wrongly" in note
+        await held.release()
+    with pytest.raises(EnvironmentRefusedError, match="yanked"):
+        await offered.built(offered.stored("beta\n"), environments=environments)
+
+
 async def test_a_build_that_is_cancelled_leaves_nothing(offered: Offered) -> None:
     """Its processes end, and its folders go."""
     make_wheel(offered.wheels, "hangs", "1.0", files={"hangs.py": HANGS})
