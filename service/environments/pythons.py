@@ -1,5 +1,6 @@
 """Which Python a version's environment is made of: one that is installed, or that uv may fetch."""
 
+import os
 import platform
 import re
 import sys
@@ -19,6 +20,9 @@ _FIND_S = 60.0
 _OLDEST = (3, 10)
 """What runs inside a worker runs on no older one."""
 _ASK = "import platform; print(platform.python_implementation(), platform.python_version())"
+_SHIMS = "shims"
+_BEHIND_SHIMS = ("versions/*/bin", "installs/python/*/bin")
+"""Where pyenv, and asdf and mise, have the Pythons that their shims stand for."""
 _NEVER_FETCHED = frozenset({"never", "manual", "false", "0"})
 
 
@@ -53,7 +57,8 @@ class Pythons:
 
     async def _installed(self, minor: str) -> str:
         """Return an interpreter that is installed, '' where uv finds none."""
-        for variables in ({}, self._own_folder()):
+        path = await anyio.to_thread.run_sync(without_shims, self._uv.variables.get("PATH", ""))
+        for variables in ({"PATH": path}, {"PATH": path, **self._own_folder()}):
             found = await self._uv.run(
                 ["python", "find", minor, "--system", "--no-project", "--no-python-downloads"],
                 limit_s=_FIND_S,
@@ -114,6 +119,28 @@ def minor_of(version: str) -> str:
             f"it was logged with Python {version}; workers run on 3.10 and later"
         )
     return found[1]
+
+
+def without_shims(path: str) -> str:
+    """Return PATH with the Pythons that version managers have in place of their shims.
+
+    A shim of a version that is installed and not chosen fails, and uv then looks no further. The
+    newest come first.
+    """
+    found: list[str] = []
+    for folder in path.split(os.pathsep):
+        place = Path(folder)
+        if place.name != _SHIMS:
+            found.append(folder)
+            continue
+        behind = [one for pattern in _BEHIND_SHIMS for one in place.parent.glob(pattern)]
+        found += [str(one) for one in sorted(behind, key=_numbers_of, reverse=True)]
+    return os.pathsep.join(found)
+
+
+def _numbers_of(installed: Path) -> tuple[int, ...]:
+    """Return the numbers of a version's folder, none for one by another name."""
+    return tuple(map(int, re.findall(r"\d{1,6}", installed.parent.name)))
 
 
 async def _time_of(path: str) -> int:
