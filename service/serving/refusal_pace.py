@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Hashable
 
-A_SECOND = 2_000
+A_SECOND = 500
 """The larger this is, the more of the server's time callers take that ignore `Retry-After`."""
 BURST_S = 0.1
 """What comes after a quiet time is refused immediately, up to this time's worth."""
