@@ -1,20 +1,38 @@
-"""What a line of the access log costs a request: `bench.access`.
+"""What a line of the access log costs a request.
+
+    python -m bench.access [--served [--rounds 8] [--seconds 3]]
 
 A direct answer is made and noted with nothing behind it, so that the difference is the line's own
-cost: what the event loop does for it, and what the thread that writes it takes of the GIL.
+cost: what the event loop does for it, and what the thread that writes it takes of the GIL. With
+--served two services of the demo's forest, one of them with ACCESS_LOG, are asked in turns by 64
+clients for single rows: requests a second, and the CPU that each takes for a request.
 """
 
+import argparse
 import asyncio
+import contextlib
 import os
 import statistics
+import tempfile
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
+from bench import dialects
+from bench.ground import MODEL_URI, MONTHS, register_forest
+from bench.loads import Bodies
+from bench.page import ranged
+from bench.starting import rest_compiled
+from bench.wrk import Target, drive
+from service.commands.demo import model as forest
 from service.handlers.access import AccessLogged
 from service.telemetry.access_log import AccessLog
 from service.telemetry.line_writer import LineWriter
+from tools import mlflow_server, running_service
+from tools.processes import ProcessTree
 
+_CLIENTS = 64
 _REQUESTS = 50_000
 _ROUNDS = 9
 _HEADERS = (
@@ -26,7 +44,64 @@ _NAMED = (b"x-request-id", b"5d4c1a52-8c11-4c2e-9a4e-000000000001")
 _BODY = b"x" * 120
 
 
-async def main() -> None:
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--served", action="store_true")
+    parser.add_argument("--rounds", type=int, default=8)
+    parser.add_argument("--seconds", type=int, default=3)
+    chosen = parser.parse_args()
+    if chosen.served:
+        _serve(chosen.rounds, chosen.seconds)
+    else:
+        asyncio.run(_alone())
+
+
+def _serve(rounds: int, seconds: int) -> None:
+    """Print what two services answer in turns."""
+    with tempfile.TemporaryDirectory(prefix="access-") as name, contextlib.ExitStack() as ends:
+        folder = Path(name)
+        server = mlflow_server.start(folder / "mlflow")
+        ends.callback(server.stop)
+        server.set_alias(forest.NAME, forest.ALIAS, register_forest(server, MONTHS))
+        with server.active() as mlflow:
+            bodies = Bodies(folder / "bodies", mlflow.pyfunc.load_model(MODEL_URI))
+        asked: dict[str, tuple[Target, ProcessTree]] = {}
+        for is_on in ("false", "true"):
+            service = ends.enter_context(
+                running_service.start(
+                    folder / is_on,
+                    server.uri,
+                    model_uri=MODEL_URI,
+                    workers=1,
+                    poll_interval_s=2,
+                    access_log=is_on,
+                )
+            )
+            url, tree = f"{service.url}/predict", ProcessTree(service.process.pid)
+            rest_compiled(url, tree)
+            asked[is_on] = bodies.target(url, dialects.INSTANCES, 1), tree
+            drive(asked[is_on][0], _CLIENTS, seconds)
+        ratios: list[float] = []
+        for number in range(rounds):
+            seen: dict[str, tuple[float, float]] = {}
+            for is_on in [*asked][:: -1 if number % 2 else 1]:
+                target, tree = asked[is_on]
+                began_s = tree.cpu_s()
+                driven = drive(target, _CLIENTS, seconds)
+                if driven.failed:
+                    raise RuntimeError(f"{driven.failed} requests failed")
+                used_us = (tree.cpu_s() - began_s) / driven.requests * 1e6
+                seen[is_on] = driven.rate(_CLIENTS), used_us
+            ratios.append(seen["true"][0] / seen["false"][0])
+            told = ", ".join(
+                f"{on}: {a:,.0f} a second, {us:.1f} us" for on, (a, us) in seen.items()
+            )
+            print(f"  ACCESS_LOG {told}: {ratios[-1]:.3f}", flush=True)
+    print(f"requests a second with it, to those without: {ranged(ratios)}")
+
+
+async def _alone() -> None:
     """Print the microseconds of a request with and without, and their difference."""
     reader, descriptor = os.pipe()
     drain = threading.Thread(target=_drain, args=(reader,), daemon=True)
@@ -89,4 +164,4 @@ def _drain(reader: int) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    main()
