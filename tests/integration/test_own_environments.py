@@ -44,6 +44,8 @@ def service(
 ) -> Iterator[RunningService]:
     """Serve the model, each of its versions in its own environment."""
     folder = tmp_path_factory.mktemp("own")
+    # What a version pins is installed all the same.
+    index.yanked["lib_that_tells-2.0-py3-none-any.whl"] = "it tells too much"
     settings = {"environment": "auto", "probation_s": 0, **told_versions.variables_for(index)}
     with serving(folder, mlflow_server.uri, model, **settings) as service:
         service.wait_serving(1)
@@ -72,6 +74,7 @@ def test_versions_with_other_libraries_are_swapped_to_and_fro(
     assert environment["shared"] is False
     assert environment["found_by"] == "requirements.txt"
     assert environment["packages"] == len(told_versions.LENT) + 1
+    assert "it tells too much" in " ".join(environment["notes"])
     again, first = (
         next(one for one in service.info()["promotions"][skipped:] if one["version"] == "1")
         for skipped in (0, 1)

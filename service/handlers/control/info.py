@@ -107,6 +107,7 @@ def _environment(model: LoadedModel) -> dict[str, Any]:
         "lock_digest": built.lock_digest or None,
         "packages": built.packages or None,
         "bytes": built.bytes or None,
+        "notes": list(built.notes),
     }
 
 
