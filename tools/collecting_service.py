@@ -16,7 +16,7 @@ import structlog
 from service.__main__ import main
 
 COLLECTED = "garbage collected"
-_EVERY_S = 0.25
+_EVERY_S = 0.1
 _MOST_SHOWN = 90
 
 
