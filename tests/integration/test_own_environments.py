@@ -2,11 +2,13 @@
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.support import told_versions
 from tests.support.followed import ALIAS, serving
+from tests.support.signed import Signer
 from tools.load import Hammer
 from tools.mlflow_server import MlflowServer
 from tools.package_index import PackageIndex
@@ -165,3 +167,33 @@ def test_what_can_not_be_had_is_refused_with_the_words_of_the_resolver(
     health = service.get("/health").json()
     assert health["model_version"] == before
     assert reason[:100] in json.dumps(health)
+
+
+def test_nothing_is_built_for_a_version_before_its_signature_was_found(
+    mlflow_server: MlflowServer, index: PackageIndex, tmp_path: Path
+) -> None:
+    """Unsigned, the index is not even asked; signed, it serves in an environment of its own."""
+    signer, folder = Signer(tmp_path / "keys", "ci"), tmp_path / "service"
+    name = told_versions.register(mlflow_server, "2.0", stem="signed")
+    mlflow_server.set_alias(name, ALIAS, 1)
+    asked = len(index.asked)
+    settings = {"environment": "own", "require_signed": signer.trusted, "probation_s": 0}
+    settings |= told_versions.variables_for(index)
+    with serving(folder, mlflow_server.uri, name, wait=False, **settings) as service:
+        service.wait_until(lambda: service.info()["refused"], "it is refused")
+        (refused,) = service.info()["refused"]
+        assert "it is not signed" in refused["reason"]
+        assert len(index.asked) == asked
+        ended = service.hotswap(
+            "sign",
+            f"models:/{name}/1",
+            f"--key={signer.private}",
+            mlflow_tracking_uri=mlflow_server.uri,
+            cache_dir=tmp_path / "signing",
+        )
+        assert (ended.returncode, ended.stderr) == (0, "")
+        assert service.post("/reload-model").status_code == 200
+        serves = service.info()["serving"]
+        assert serves["signed_by"].startswith("ci.pem (sha256:")
+        assert serves["environment"]["shared"] is False
+        assert service.predict({"a": 1.0}).json()["predictions"] == [{"y": 2.0}]
