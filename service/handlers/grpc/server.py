@@ -98,7 +98,10 @@ class GrpcServer:
         )
         self._calls = Calls(deployments)
         self._health = Health(deployments, frozenset({"", _PROTOCOL.full_name}))
+        # Kept when it has stopped: the library joins a thread of its own as the last server goes,
+        # which may be whenever the garbage collector looks, on the event loop.
         self._server: grpc.aio.Server | None = None
+        self._has_stopped = False
         self._one_stop = asyncio.Lock()
 
     @asynccontextmanager
@@ -139,9 +142,10 @@ class GrpcServer:
         until those under way are answered, and as long as callers take to notice.
         """
         async with self._one_stop:
-            server, self._server = self._server, None
-            if server is None:
+            server = self._server
+            if server is None or self._has_stopped:
                 return
+            self._has_stopped = True
             began_s = asyncio.get_running_loop().time()
             self._health.end()
             with anyio.move_on_after(grace_s):
