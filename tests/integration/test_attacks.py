@@ -8,15 +8,17 @@ import gzip
 import os
 import re
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import grpc
 import psutil
 import pytest
 
+from service.handlers.grpc.streams import MOST_OF_ONE
 from tests.support.guide import Guide
 
 LOCAL = b"Host: 127.0.0.1\r\n"
@@ -198,6 +200,57 @@ def test_a_flood_of_frames_over_grpc_holds_up_nobody(guide: Guide, kind: str) ->
     with grpc.insecure_channel(guide.grpc_address) as channel:
         live = channel.unary_unary("/inference.GRPCInferenceService/ServerLive")
         assert live(b"", timeout=10) == b"\x08\x01"
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        "/grpc.health.v1.Health/Watch",
+        "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+    ],
+)
+def test_streams_over_grpc_that_stay_open_hold_up_nobody(guide: Guide, method: str) -> None:
+    """So many of one address are let in, and no more; others come in once those have gone."""
+    ends = threading.Event()
+
+    def never_ending() -> Iterator[bytes]:
+        yield b""
+        ends.wait()
+
+    def opened(channel: grpc.Channel) -> Any:
+        if method.endswith("Watch"):
+            return channel.unary_stream(method)(b"")
+        return channel.stream_stream(method)(never_ending())
+
+    with grpc.insecure_channel(guide.grpc_address) as channel:
+        streams = [opened(channel) for _ in range(2 * MOST_OF_ONE)]
+        try:
+            guide.service.wait_until(
+                lambda: sum(one.done() for one in streams) >= MOST_OF_ONE, "some are refused"
+            )
+            refused = [one.code() for one in streams if one.done()]
+            assert refused == [grpc.StatusCode.UNAVAILABLE] * MOST_OF_ONE
+            live = channel.unary_unary("/inference.GRPCInferenceService/ServerLive")
+            assert live(b"", timeout=10) == b"\x08\x01"
+        finally:
+            for one in streams:
+                one.cancel()
+            ends.set()
+        # What is cancelled here is known there a moment later.
+        watch = channel.unary_stream("/grpc.health.v1.Health/Watch")
+        guide.service.wait_until(
+            lambda: _first(watch(b"", timeout=10)) == b"\x08\x01", "there is room again"
+        )
+
+
+def _first(stream: Any) -> bytes:
+    """Return a stream's first message, nothing where it is refused."""
+    try:
+        return bytes(next(stream))
+    except grpc.RpcError:
+        return b""
+    finally:
+        stream.cancel()
 
 
 @pytest.mark.parametrize(

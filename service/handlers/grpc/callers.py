@@ -11,6 +11,7 @@ from service.access.gate import AUTHORIZATION, Gate
 from service.access.principal import Permission, Principal
 from service.handlers.grpc.context import Context
 from service.handlers.grpc.faults import end, fail
+from service.handlers.grpc.streams import Streams
 from service.handlers.grpc.trailers import bind_call
 
 _KEY = AUTHORIZATION.decode()
@@ -21,6 +22,7 @@ class Callers:
 
     def __init__(self, gate: Gate) -> None:
         self._gate = gate
+        self._streams = Streams()
 
     async def admit(self, context: Context, permission: Permission) -> Principal:
         """Return the caller. Raise UnauthorizedError or PermissionDeniedError."""
@@ -90,9 +92,10 @@ class Callers:
             bind_call(context)
             try:
                 caller = await self.admit(context, permission)
-                async with aclosing(answer(request, context, caller)) as told:  # type: ignore[type-var]
-                    async for message in told:
-                        yield message
+                with self._streams.opened(context.peer()):
+                    async with aclosing(answer(request, context, caller)) as told:  # type: ignore[type-var]
+                        async for message in told:
+                            yield message
             except Exception as error:  # noqa: BLE001 - whatever it is, it is answered in one place
                 fail(context, error)
 

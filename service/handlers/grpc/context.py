@@ -17,6 +17,10 @@ class Context(Protocol):
         """Return the names and values that the caller sent beside the call."""
         ...
 
+    def peer(self) -> str:
+        """Return where the call comes from, such as `ipv4:127.0.0.1:4711`."""
+        ...
+
     def time_remaining(self) -> float | None:
         """Return the seconds until the caller's deadline, None where it has none."""
         ...

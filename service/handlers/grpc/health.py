@@ -18,6 +18,8 @@ SERVICE = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
 _Status = health_pb2.HealthCheckResponse.ServingStatus
 _LOOK_S = 0.2
 """So often is looked whether what is watched has changed."""
+_TOGETHER = 64
+"""More watches than this look more seldom, so that all of them take no more of the event loop."""
 
 
 class Health:
@@ -28,6 +30,7 @@ class Health:
         self._deployments = deployments
         self._whole = whole
         self._ending = anyio.Event()
+        self._watches = 0
 
     def end(self) -> None:
         """Have everything that watches told that nothing serves, and be done."""
@@ -52,17 +55,21 @@ class Health:
     ) -> AsyncIterator[health_pb2.HealthCheckResponse]:
         """Answer how it stands, and again whenever that has changed, until the service ends."""
         self._require(request.service, caller)
+        self._watches += 1
         told = None
-        while True:
-            ends = self._ending.is_set()
-            status = _Status.NOT_SERVING if ends else self._status_of(request.service)
-            if status != told:
-                yield health_pb2.HealthCheckResponse(status=status)
-                told = status
-            if ends:
-                return
-            with anyio.move_on_after(_LOOK_S):
-                await self._ending.wait()
+        try:
+            while True:
+                ends = self._ending.is_set()
+                status = _Status.NOT_SERVING if ends else self._status_of(request.service)
+                if status != told:
+                    yield health_pb2.HealthCheckResponse(status=status)
+                    told = status
+                if ends:
+                    return
+                with anyio.move_on_after(_LOOK_S * max(1.0, self._watches / _TOGETHER)):
+                    await self._ending.wait()
+        finally:
+            self._watches -= 1
 
     def _require(self, name: str, caller: Principal) -> None:
         """Let anything ask for the service as a whole, and those with a key for their models."""
