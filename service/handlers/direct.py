@@ -179,7 +179,7 @@ class DirectAnswers:
         wire = asked.protocol.wire
         refusal = self._dataplane.refusal(deployment, wire, body_bytes, deadline_s)
         if refusal is not None:
-            return self._refuse(asked, deployment, refusal, scope, send)
+            return self._refuse(asked, deployment, refusal, deadline_s, scope, send)
         if (
             is_told
             and body_bytes <= self._max_body_bytes
@@ -230,7 +230,7 @@ class DirectAnswers:
             if answer.coding:
                 answer = await self._compression.applied(answer)
         except OverloadedError as error:
-            await self._refuse(asked, deployment, error, scope, send)
+            await self._refuse(asked, deployment, error, deadline_s, scope, send)
             return
         except Exception as error:  # noqa: BLE001 - whatever it is, it is answered in one place
             await self._pass_on(asked, deployment, error, scope, receive, send)
@@ -264,11 +264,14 @@ class DirectAnswers:
         asked: Asked[DirectProtocol],
         deployment: Deployment,
         error: OverloadedError,
+        deadline_s: float | None,
         scope: Scope,
         send: Send,
     ) -> None:
         """Answer a request that is one too many, for less than the framework takes."""
-        await self._dataplane.refusals.wait(deployment.name)
+        await self._dataplane.refusals.wait(
+            deployment.name, deadline_s, beside_others=self._turns.are_shared
+        )
         answer, named = asked.protocol.refusal(error), bind_request_id(scope)
         await _send(answer, named, send, connected(send))
 

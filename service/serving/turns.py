@@ -29,6 +29,11 @@ class Turns:
         self._waiting: dict[Hashable, deque[asyncio.Future[None]]] = {}
         self._is_due = False
 
+    @property
+    def are_shared(self) -> bool:
+        """Whether several models are asked together, as far as `has_turn` was told of them."""
+        return bool(self._mixed_until_s)
+
     def has_turn(self, model: Hashable) -> bool:
         """Tell whether a request may begin now; where not, `turn` waits until it may."""
         if model != self._last:

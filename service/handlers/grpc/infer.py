@@ -93,6 +93,7 @@ class Infer:
         if not self._turns.has_turn(deployment.name):
             await self._turns.turn(deployment.name)
         dataplane, wire, wanted = self._dataplane, WireProtocol.GRPC, head.version
+        deadline_s = None
         try:
             model = served(deployment, wanted)
             deadline_s = _deadline_s(context, timeout_s_of(head.timeout, model.contract))
@@ -104,7 +105,9 @@ class Infer:
         except ServiceError as error:
             dataplane.note_failed(deployment, wire, error)
             if isinstance(error, OverloadedError):
-                await dataplane.refusals.wait(deployment.name)
+                await dataplane.refusals.wait(
+                    deployment.name, deadline_s, beside_others=self._turns.are_shared
+                )
             raise
         if len(answer.body) > self._most_bytes:
             raise AnswerTooLargeError(

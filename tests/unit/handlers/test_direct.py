@@ -25,8 +25,11 @@ class Pace:
     def __init__(self) -> None:
         self.refused: list[str] = []
 
-    async def wait(self, model: str) -> None:
+    async def wait(
+        self, model: str, deadline_s: float | None = None, *, beside_others: bool = False
+    ) -> None:
         """Note it."""
+        del deadline_s, beside_others
         self.refused.append(model)
 
 
