@@ -5,11 +5,12 @@ from pathlib import Path
 
 from packaging.requirements import InvalidRequirement, Requirement
 
-from service.core.errors import EnvironmentRefusedError
+from service.core.errors import EnvironmentNotBuiltError, EnvironmentRefusedError
 from service.core.text import LISTED_CHARACTERS, presentable, quoting
 from service.environments.kept import interpreter_of
 from service.environments.locking import Lock, pins
 from service.environments.messages import Needs
+from service.environments.outcomes import is_of_the_machine
 from service.environments.uv import Uv
 
 IMPORT_S = 180.0
@@ -28,12 +29,14 @@ class _Lines:
         """The module that is being imported."""
         self.failed: list[str] = []
         self._word = word
+        self.has_begun = False
 
     def read(self, line: str) -> None:
         """Take a line. Called in the thread that reads them."""
         word, _, told = line.partition(" ")
         if word != self._word:
             return
+        self.has_begun = True
         kind, _, text = told.partition(" ")
         self.at = presentable(text, LISTED_CHARACTERS) if kind == "begins" else ""
         if kind == "failed":
@@ -46,7 +49,8 @@ async def try_imports(
     """Import what workers need, and then what the version names.
 
     Return what could not be imported of the latter: a model may do without. Raise
-    EnvironmentRefusedError for the former, and for whatever hangs or ends its process.
+    EnvironmentRefusedError for the former, and for whatever hangs or ends its process, and
+    EnvironmentNotBuiltError where the machine had no room for it.
     """
     word = f"import-{uuid.uuid4().hex}"
     lines = _Lines(word)
@@ -64,9 +68,10 @@ async def try_imports(
             if lines.at
             else f"it can't be imported: {'; '.join(lines.failed[: len(needed)])}"
         )
-        raise EnvironmentRefusedError(
-            quoting(sentence, [line for line in ended.lines if not line.startswith(word)])
-        )
+        told = quoting(sentence, [line for line in ended.lines if not line.startswith(word)])
+        if is_of_the_machine(ended) or not lines.has_begun:
+            raise EnvironmentNotBuiltError(told)
+        raise EnvironmentRefusedError(told)
     return tuple(f"it can't be imported: {one}" for one in lines.failed[:_MOST_NOTED])
 
 

@@ -23,7 +23,7 @@ from service.core.errors import EnvironmentRefusedError, StateUnreadableError
 from service.core.versions import ModelVersion
 from service.environments.kept import KeptEnvironments
 from service.environments.messages import UV_LOCK, WHEELS, Needs
-from service.environments.outcomes import error_of, yanked
+from service.environments.outcomes import error_of, is_of_the_machine, yanked
 from service.environments.pythons import Python
 from service.environments.uv import Progress, Uv, Watch
 from service.store import files
@@ -43,6 +43,7 @@ _EXPORT = (
     *("export", "--frozen", "--no-dev", "--no-emit-project"),
     *("--no-header", "--no-annotate", "--quiet"),
 )
+_USER = re.compile(r"//[^/@\s]*@")
 _PIN = re.compile(r"([A-Za-z0-9][\w.-]{0,200}?)(?:\[[\w.,\s-]{0,200}\])?={2,3}([^\s;\\]{1,100})")
 
 
@@ -135,8 +136,11 @@ class Locks:
 
     def _own(self, wanted: EnvironmentSettings) -> tuple[object, ...]:
         """Return what a lock that is made here depends on, besides the version and the Python."""
+        # Without credentials: they may change where the packages don't.
         indexes = sorted(
-            f"{name}={value}" for name, value in self._uv.variables.items() if "INDEX" in name
+            f"{name}={_USER.sub('//', value)}"
+            for name, value in self._uv.variables.items()
+            if "INDEX" in name and not name.endswith(("_USERNAME", "_PASSWORD"))
         )
         found = self._uv.variables.get("UV_FIND_LINKS", "")
         return indexes, found, wanted.allow_sdist, wanted.allow_urls
@@ -227,9 +231,11 @@ class _Resolver:
             ["lock", "--check", *common], limit_s=self._wanted.timeout_s, folder=project
         )
         if ended.status:
-            raise EnvironmentRefusedError(
-                str(error_of("its uv.lock does not match its pyproject.toml", ended))
-            )
+            error = error_of("its uv.lock does not match its pyproject.toml", ended)
+            # What it wants of an index, which it may not ask here, it would want again.
+            if ended.status < 0 or is_of_the_machine(ended):
+                raise error
+            raise EnvironmentRefusedError(str(error))
         made = self._folder / "exported.txt"
         await self._uv.must(
             "its uv.lock can't be read",

@@ -12,6 +12,7 @@ from service.environments.program import Ended
 MOST_LINES = 10
 """At most this many of uv's lines are quoted."""
 _CANT_BE_HAD = 1
+_SIGKILL = 9
 
 _UNANSWERED = re.compile(
     r"Request failed after|error sending request|tcp connect error|dns error|timed out|"
@@ -23,8 +24,10 @@ _UNANSWERED = re.compile(
 )
 """An index gave no answer, half of one, or none for the credentials that it got."""
 _OF_THE_MACHINE = re.compile(
-    r"No space left on device|\(os error (?:5|12|13|23|24|28|30|122)\)|Cannot allocate memory|"
-    r"Read-only file system|Disk quota exceeded|Permission denied|Too many open files",
+    r"No space left on device|\(os error (?:5|11|12|13|23|24|28|30|122)\)|Cannot allocate memory|"
+    r"\[Errno (?:5|11|12|23|24|28|122)\]|Read-only file system|Disk quota exceeded|"
+    r"Permission denied|Too many open files|MemoryError|can't start new thread|"
+    r"Resource temporarily unavailable|Killed signal|signal: 9|SIGKILL",
     re.IGNORECASE,
 )
 _FINAL = re.compile(
@@ -46,13 +49,20 @@ def error_of(what: str, ended: Ended) -> EnvironmentNotBuiltError | EnvironmentR
     told = quoting(what, lines_that_matter(ended.lines), MOST_LINES)
     if ended.status < 0:
         return EnvironmentNotBuiltError(f"{told} (it was killed by signal {-ended.status})")
-    text = "\n".join(ended.lines)
     # Where an index did not answer, what can't be had may be there all the same.
-    may_pass = _UNANSWERED.search(text) or _OF_THE_MACHINE.search(text)
-    is_final = ended.status == _CANT_BE_HAD or _FINAL.search(text)
+    may_pass = _UNANSWERED.search("\n".join(ended.lines)) or is_of_the_machine(ended)
+    # A warning of a release that is yanked says nothing of the error after it.
+    is_final = ended.status == _CANT_BE_HAD or _FINAL.search(
+        "\n".join(line for line in ended.lines if not line.startswith("warning:"))
+    )
     if may_pass or not is_final:
         return EnvironmentNotBuiltError(told)
     return EnvironmentRefusedError(told)
+
+
+def is_of_the_machine(ended: Ended) -> bool:
+    """Tell whether a program failed for want of memory or disk, or was killed from outside."""
+    return ended.status == -_SIGKILL or bool(_OF_THE_MACHINE.search("\n".join(ended.lines)))
 
 
 def lines_that_matter(lines: tuple[str, ...]) -> list[str]:

@@ -125,9 +125,10 @@ def without_shims(path: str) -> str:
     """Return PATH with the Pythons that version managers have in place of their shims.
 
     A shim of a version that is installed and not chosen fails, and uv then looks no further. The
-    newest come first.
+    newest come first. Folders of that name that have nothing behind them come last.
     """
     found: list[str] = []
+    last: list[str] = []
     for folder in path.split(os.pathsep):
         place = Path(folder)
         if place.name != _SHIMS:
@@ -135,12 +136,15 @@ def without_shims(path: str) -> str:
             continue
         behind = [one for pattern in _BEHIND_SHIMS for one in place.parent.glob(pattern)]
         found += [str(one) for one in sorted(behind, key=_numbers_of, reverse=True)]
-    return os.pathsep.join(found)
+        if not behind:
+            last.append(folder)
+    return os.pathsep.join(found + last)
 
 
 def _numbers_of(installed: Path) -> tuple[int, ...]:
     """Return the numbers of a version's folder, none for one by another name."""
-    return tuple(map(int, re.findall(r"\d{1,6}", installed.parent.name)))
+    name = installed.parent.name
+    return tuple(map(int, re.findall(r"\d{1,6}", name))) if name[:1].isdigit() else ()
 
 
 async def _time_of(path: str) -> int:

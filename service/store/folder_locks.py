@@ -71,11 +71,15 @@ class FolderLocks:
 
         The caller holds the name's lock.
         """
-        # A name that nobody reuses: a service that finds it unlocked may delete it.
-        mark = self.in_use / name / f"{uuid.uuid4().hex}.lock"
-        lock = filelock.FileLock(mark, thread_local=False)
-        await self._run(files.try_lock, lock)
-        return lock
+        while True:
+            # A name that nobody reuses: a service that finds it unlocked may delete it.
+            mark = self.in_use / name / f"{uuid.uuid4().hex}.lock"
+            lock = filelock.FileLock(mark, thread_local=False)
+            # One that looks who is here may hold it for that moment, and then delete it.
+            if await self._run(files.try_lock, lock):
+                if await self._run(mark.exists):
+                    return lock
+                await self.release(lock)
 
     async def is_used(self, name: str) -> bool:
         """Tell whether any service uses what has this name. The caller holds the name's lock."""

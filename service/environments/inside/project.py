@@ -28,6 +28,7 @@ _HARMLESS = frozenset(
     }
 )
 """Settings in `[tool.uv]` that name no place and start nothing."""
+_BY_BACKENDS = frozenset({"dependencies", "optional-dependencies"})
 _OF_PLACES = frozenset({"index", "sources", "find-links", "index-url", "extra-index-url"})
 
 
@@ -69,6 +70,10 @@ def _refused_settings(project: dict[str, Any], *, allow_urls: bool) -> Iterator[
 
 def _refused_requirements(project: dict[str, Any], *, allow_urls: bool) -> Iterator[str]:
     own = _table(project.get("project"))
+    dynamic = own.get("dynamic")
+    if isinstance(dynamic, list) and _BY_BACKENDS.intersection(map(str, dynamic)):
+        # uv would run the project's own build backend to know them.
+        yield "[project] leaves what it needs to a build backend (dynamic)"
     groups = (*_table(own.get("optional-dependencies")).values(),)
     groups += (*_table(project.get("dependency-groups")).values(),)
     settings = _table(_table(project.get("tool")).get("uv"))

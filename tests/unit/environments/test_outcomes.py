@@ -37,6 +37,11 @@ def test_what_can_never_be_had_is_final(printed: str) -> None:
         (2, "error: failed to copy file\n  cause: No space left on device (os error 28)"),
         (2, "error: something that nobody has seen before"),
         (-9, ""),
+        (
+            2,
+            "warning: `a==1.0` is yanked (reason: bad)\nerror: Timeout (300s) for the cache's lock",
+        ),
+        (1, "error: Failed to build `a`\n  cause: c++: fatal error: Killed signal terminated"),
     ],
 )
 def test_what_may_pass_is_tried_again(status: int, printed: str) -> None:

@@ -61,7 +61,7 @@ async def test_a_shim_that_fails_hides_no_python(managed: Path) -> None:
 
 
 def test_the_newest_behind_shims_come_first_and_all_else_stays(tmp_path: Path) -> None:
-    """By numbers, not by letters; a folder of that name without anything behind it goes."""
+    """By numbers, not by letters; a folder of that name without anything behind it comes last."""
     for version in ("3.9.1", "3.12.10", "3.12.9", "system"):
         (tmp_path / "versions" / version / "bin").mkdir(parents=True)
 
@@ -70,4 +70,6 @@ def test_the_newest_behind_shims_come_first_and_all_else_stays(tmp_path: Path) -
         for folder in without_shims(path).split(os.pathsep):
             yield Path(folder).parent.name if folder.startswith(str(tmp_path)) else folder
 
-    assert list(shown()) == ["/usr/bin", "3.12.10", "3.12.9", "3.9.1", "system", ""]
+    assert list(shown()) == [
+        *("/usr/bin", "3.12.10", "3.12.9", "3.9.1", "system", "", "/nowhere/shims"),
+    ]

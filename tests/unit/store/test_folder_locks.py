@@ -1,11 +1,13 @@
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import anyio.to_thread
+import filelock
 import pytest
 
 from service.core.errors import FetchFailedError
+from service.store import files
 from service.store.folder_locks import FolderLocks
 
 T = TypeVar("T")
@@ -46,3 +48,27 @@ async def test_a_use_counts_until_it_is_released(tmp_path: Path) -> None:
     await theirs.release(second)
     assert not await ours.is_used("a")
     assert list((tmp_path / "in-use" / "a").iterdir()) == []
+
+
+async def test_a_mark_that_somebody_looks_at_as_it_is_made_is_made_anew(tmp_path: Path) -> None:
+    """A look at who is there holds each mark for a moment, and deletes it."""
+    looked: list[str] = []
+
+    async def looked_at(function: Callable[..., T], *arguments: Any) -> T:
+        if function is files.try_lock and len(looked) < 2:
+            mark = Path(arguments[0].lock_file)
+            looked.append(mark.name)
+            mark.parent.mkdir(parents=True, exist_ok=True)
+            with filelock.FileLock(mark):
+                found = await run(function, *arguments)
+            await run(mark.unlink)
+            return found
+        return await run(function, *arguments)
+
+    locks = FolderLocks(tmp_path, looked_at, lambda _, __: FetchFailedError("it is held"))
+    held = await locks.mark_use("a")
+    assert len(looked) == 2
+    assert Path(held.lock_file).name not in looked
+    assert await locks_in(tmp_path).is_used("a")
+    await locks.release(held)
+    assert not await locks_in(tmp_path).is_used("a")

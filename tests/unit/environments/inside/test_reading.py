@@ -99,6 +99,11 @@ def test_what_conda_alone_has_is_refused_by_its_name(tmp_path: Path) -> None:
         (PROJECT, LOCK.replace("https://files", "http://files"), "a file of numpy"),
         (PROJECT, LOCK.replace('virtual = "."', 'directory = "../p"'), "p comes from no index"),
         (PROJECT, LOCK.replace("registry =", "git ="), "numpy comes from no index"),
+        (
+            PROJECT.replace("[project]", "[project]\ndynamic = ['optional-dependencies']"),
+            LOCK,
+            "dynamic",
+        ),
         (PROJECT, "= nonsense", "can't be read"),
         ("\0", LOCK, "can't be read"),
     ],
