@@ -32,13 +32,11 @@ from service.store.files import remove
 
 RELEASES = {
     "scikit-learn 1.5.2, pandas 2.2.3, numpy 1.26.4": (
-        *(
-            "scikit-learn==1.5.2",
-            "pandas==2.2.3",
-            "numpy==1.26.4",
-            "scipy==1.14.1",
-            "mlflow-skinny",
-        ),
+        "scikit-learn==1.5.2",
+        "pandas==2.2.3",
+        "numpy==1.26.4",
+        "scipy==1.14.1",
+        "mlflow-skinny",
     ),
     "MLflow 3, scikit-learn, pandas": ("mlflow", "scikit-learn", "pandas", "skops"),
 }

@@ -10,8 +10,9 @@ from litestar import Request, Response
 from litestar.exceptions import HTTPException
 
 from service.core import errors
-from service.core.errors import ServiceError, release_frames
+from service.core.errors import ServiceError
 from service.core.text import ANSWER_CHARACTERS, presentable
+from service.core.tracebacks import release_frames
 from service.core.version_names import VersionNames
 from service.handlers.answer import Answer
 

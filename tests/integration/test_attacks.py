@@ -210,7 +210,7 @@ def test_a_flood_of_frames_over_grpc_holds_up_nobody(guide: Guide, kind: str) ->
     ],
 )
 def test_streams_over_grpc_that_stay_open_hold_up_nobody(guide: Guide, method: str) -> None:
-    """So many of one address are let in, and no more; others come in once those have gone."""
+    """As many of one address as may be are let in; others come in once those have gone."""
     ends = threading.Event()
 
     def never_ending() -> Iterator[bytes]:

@@ -1,8 +1,6 @@
 """What gRPC's library logs of a call that was over before its answer."""
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Final
 
 import structlog
@@ -27,13 +25,3 @@ class EndedCalls(logging.Filter):
             return True
         _log.debug("call was over before its answer")
         return False
-
-    @contextmanager
-    def applied(self) -> Iterator[None]:
-        """Do so meanwhile."""
-        logger = logging.getLogger(LIBRARY)
-        logger.addFilter(self)
-        try:
-            yield
-        finally:
-            logger.removeFilter(self)

@@ -6,14 +6,9 @@ from urllib.parse import quote
 import grpc
 import structlog
 
-from service.core.errors import (
-    CallerGoneError,
-    NotAcceptableError,
-    ServiceError,
-    UnknownModelError,
-    release_frames,
-)
+from service.core.errors import CallerGoneError, NotAcceptableError, ServiceError, UnknownModelError
 from service.core.text import ANSWER_CHARACTERS, presentable
+from service.core.tracebacks import release_frames
 from service.handlers.grpc.context import Context
 from service.handlers.grpc.trailers import end_with
 from service.handlers.problems import UNEXPECTED, headers_of, note, status_of

@@ -22,7 +22,7 @@ from service.handlers.grpc.callers import Callers
 from service.handlers.grpc.calls import Calls
 from service.handlers.grpc.certificates import credentials_of
 from service.handlers.grpc.context import Context
-from service.handlers.grpc.ended_calls import EndedCalls
+from service.handlers.grpc.ended_calls import LIBRARY, EndedCalls
 from service.handlers.grpc.health import SERVICE as HEALTH
 from service.handlers.grpc.health import Health
 from service.handlers.grpc.infer import PERMISSION as INFER
@@ -32,6 +32,7 @@ from service.serving.dataplane import DataPlane
 from service.serving.turns import Turns
 from service.settings.service import ServiceSettings
 from service.telemetry.access_log import AccessLog
+from service.telemetry.filtered import filtered
 from service.telemetry.tracing.request_trace import RequestTracer
 from service.wire.certificates import Certificates
 
@@ -124,16 +125,14 @@ class GrpcServer:
         await server.start()
         _log.info("listening", address=address, tls=self._certificates is not None)
         watch = asyncio.create_task(self._arrivals.watch())
-        try:
-            with EndedCalls().applied():
-                try:
-                    yield
-                finally:
-                    await self.stop(grace_s)
-        finally:
-            watch.cancel()
-            with suppress(asyncio.CancelledError):
-                await watch
+        with filtered(LIBRARY, EndedCalls()):
+            try:
+                yield
+            finally:
+                await self.stop(grace_s)
+                watch.cancel()
+                with suppress(asyncio.CancelledError):
+                    await watch
 
     async def stop(self, grace_s: float) -> None:
         """Refuse new calls, and return once those under way are answered, or that time is over.

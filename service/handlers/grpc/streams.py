@@ -10,7 +10,6 @@ MOST = 1_024
 """Far fewer than there may be calls, so that those for predictions always find room."""
 MOST_OF_ONE = 128
 """From one address: a stranger's streams leave room for a load balancer's."""
-_RETRY_AFTER_S = 1.0
 
 
 class Streams:
@@ -18,8 +17,6 @@ class Streams:
 
     def __init__(self) -> None:
         self._open: Counter[str] = Counter()
-        self.count = 0
-        """How many are open."""
 
     @contextmanager
     def opened(self, peer: str) -> Iterator[None]:
@@ -28,14 +25,12 @@ class Streams:
         Raise OverloadedError where there are as many as may be.
         """
         address, _, _ = peer.rpartition(":")
-        if self.count >= MOST or self._open[address] >= MOST_OF_ONE:
-            raise OverloadedError("too many streams are open", _RETRY_AFTER_S, "streams")
+        if self._open.total() >= MOST or self._open[address] >= MOST_OF_ONE:
+            raise OverloadedError("too many streams are open", reason="streams")
         self._open[address] += 1
-        self.count += 1
         try:
             yield
         finally:
-            self.count -= 1
             self._open[address] -= 1
             if not self._open[address]:
                 del self._open[address]

@@ -1,8 +1,9 @@
 """What the exporters' library logs, as far as it is worth a line: one for each outage."""
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
+
+from service.telemetry.filtered import filtered
 
 
 class OnePerOutage(logging.Filter):
@@ -26,11 +27,6 @@ class OnePerOutage(logging.Filter):
             self._is_told = False
             self._logger.info("exported again")
 
-    @contextmanager
-    def applied(self) -> Iterator[None]:
+    def applied(self) -> AbstractContextManager[None]:
         """Filter what is logged meanwhile."""
-        self._logger.addFilter(self)
-        try:
-            yield
-        finally:
-            self._logger.removeFilter(self)
+        return filtered(self._logger.name, self)
