@@ -7,7 +7,7 @@ OLDEST_PYTHON = (3, 10)
 """Our part of a child runs on this Python and later ones."""
 OLDEST_MSGSPEC = "0.19.0"
 """The only package that it needs everywhere: it works with this release and later ones."""
-CHILD_PROTOCOL = 1
+CHILD_PROTOCOL = 2
 """Counted up whenever a server process and children of another release would not understand each
 other any more: the files of a service may be replaced while it runs."""
 UNFIT_STATUS = 78

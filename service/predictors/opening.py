@@ -1,12 +1,12 @@
 """Open the engines that the compiler chose, from the files that it wrote."""
 
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from service.contracts.contract import Contract
+from service.predictors.engine_counts import EngineCounts
 from service.predictors.engines import catalog
 from service.predictors.engines.catalog import engine_of, steps_of, whole_engine_of
 from service.predictors.engines.compiled import CompiledPredictor, in_turn
@@ -26,12 +26,12 @@ def open_tuned(
     contract: Contract,
     folder: Path,
     threads: int,
-    new_faults: Counter[str] | None = None,
+    counts: EngineCounts | None = None,
 ) -> tuple[TunedPredictor, Report]:
     """Open what the compiler wrote for this model; only what some size takes is opened.
 
-    An engine's fault is counted in `new_faults`.
-    Raise whatever opening it raises.
+    What MLflow's own call answers instead of an engine is counted in `counts`. Raise whatever
+    opening raises.
     """
     report = msgspec.json.decode((folder / REPORT).read_bytes(), type=Report)
     pyfunc = PyfuncPredictor(model, contract)
@@ -41,7 +41,7 @@ def open_tuned(
         parts = unwrap(model, contract)
         for name in wanted:
             others[name] = open_engine(name, parts, folder, threads, report.steps)
-    return TunedPredictor(pyfunc, others, report.best, new_faults), report
+    return TunedPredictor(pyfunc, others, report.best, counts), report
 
 
 def open_engine(name: str, parts: ModelParts, folder: Path, threads: int, steps: str) -> Predictor:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from itertools import pairwise
 
 from service.contracts.contract import Call, Predictions
+from service.predictors.engine_counts import EngineCounts
 from service.predictors.engines.engine import BeyondError
 from service.predictors.predictor import Predictor
 
@@ -18,7 +19,7 @@ class TunedPredictor:
     """Several predictors of one model; `fallback` is always right, and answers where one fails.
 
     `best` names a predictor for each number of rows that was measured; a batch takes the nearest
-    one on a scale of ratios. A fault is counted in `new_faults`, too, from which others take it.
+    one on a scale of ratios. What the fallback answers instead of another is counted in `counts`.
     """
 
     name = "tuned"
@@ -28,7 +29,7 @@ class TunedPredictor:
         fallback: Predictor,
         others: Mapping[str, Predictor],
         best: Mapping[int, str],
-        new_faults: Counter[str] | None = None,
+        counts: EngineCounts | None = None,
     ) -> None:
         self._fallback = fallback
         sizes = sorted(best)
@@ -37,22 +38,20 @@ class TunedPredictor:
         self._chosen = [known[best[size]] for size in sizes] or [fallback]
         self.faults: Counter[str] = Counter()
         """How often each predictor failed where the fallback was asked instead."""
-        self._new_faults: Counter[str] = Counter() if new_faults is None else new_faults
-        self.left: Counter[str] = Counter()
-        """How often each left rows to the fallback, which it can't answer rightly."""
+        self._counts = EngineCounts() if counts is None else counts
 
     def predict(self, call: Call) -> Predictions:
         """Answer every row; see Predictor. An error is the fallback's own."""
-        if call.lacks_columns:
-            # Compiled predictors were compared on rows that have all columns.
-            return self._fallback.predict(call)
         at = bisect_left(self._bounds, call.rows)
         chosen = self._chosen[at]
         if chosen is not self._fallback:
             try:
-                return chosen.predict(call)
+                # Compiled predictors were compared on rows that have all columns.
+                if not call.lacks_columns:
+                    return chosen.predict(call)
+                self._counts.fallbacks[chosen.name] += 1
             except BeyondError:
-                self.left[chosen.name] += 1
+                self._counts.fallbacks[chosen.name] += 1
             except Exception as error:  # noqa: BLE001 - whatever it is, the model itself answers
                 answer = self._fallback.predict(call)
                 # Where the model raises, too, it was right to.
@@ -63,13 +62,14 @@ class TunedPredictor:
     def _note(self, chosen: Predictor, error: Exception) -> None:
         """Count a fault, and use a predictor that keeps failing no more."""
         self.faults[chosen.name] += 1
-        self._new_faults[chosen.name] += 1
+        self._counts.faults[chosen.name] += 1
         count = self.faults[chosen.name]
         gone = count >= _FAULTS_ALLOWED
         if gone:
             self._chosen = [self._fallback if one is chosen else one for one in self._chosen]
         sys.stderr.write(
-            f"predictor {chosen.name!r} failed ({count}): {type(error).__name__}: {error}; "
+            # Its text may quote the rows, which no log gets.
+            f"predictor {chosen.name!r} failed ({count}): {type(error).__name__}; "
             f"{self._fallback.name} answers{' from now on' if gone else ''}\n"
         )
         sys.stderr.flush()

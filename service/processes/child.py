@@ -29,6 +29,7 @@ from service.processes.protocol import (
     PING,
     WARM_ID,
     CountedReply,
+    Counts,
     Nothing,
     UnreadableError,
     encode_request,
@@ -66,7 +67,7 @@ class Child:
         """Whether it was told to end, which it may not have done yet."""
         self.ended = asyncio.Event()
         """Set once nothing is left of it."""
-        self.on_counts: Callable[[Mapping[str, int]], None] = _ignore
+        self.on_counts: Callable[[Counts], None] = _ignore
         """Gets what the child has counted since its last reply, where it has."""
         self.on_over_limit: Callable[[str], None] = _ignore
         """Gets told, in words, that it was ended for going over its limit of memory."""

@@ -90,14 +90,17 @@ class Reply(msgspec.Struct, frozen=True, array_like=True):
     body: msgspec.Raw
 
 
+_Name = Annotated[str, msgspec.Meta(max_length=NAME_CHARACTERS)]
 Counts = Annotated[
     dict[
-        Annotated[str, msgspec.Meta(max_length=NAME_CHARACTERS)],
-        Annotated[int, msgspec.Meta(ge=1, le=2**53)],
+        _Name,
+        Annotated[
+            dict[_Name, Annotated[int, msgspec.Meta(ge=1, le=2**53)]], msgspec.Meta(max_length=64)
+        ],
     ],
-    msgspec.Meta(max_length=64),
+    msgspec.Meta(max_length=8),
 ]
-"""How often something happened in a child since its last reply, by its name."""
+"""How often something happened in a child since its last reply: by its kind, then by its name."""
 
 
 class CountedReply(Reply, frozen=True, array_like=True):

@@ -66,6 +66,10 @@ class Observer(Protocol):
         """Note compiled engines that failed inside a worker, where MLflow's own call answered."""
         ...
 
+    def engine_fallbacks(self, version: ModelVersion, fallbacks: Mapping[str, int]) -> None:
+        """Note compiled engines that left a call to MLflow's own, which they can't answer."""
+        ...
+
     def promotion_began(self, version: ModelVersion, trigger: Trigger) -> None:
         """Note a version that is to serve from now on, and by what that was noticed."""
         ...
@@ -145,6 +149,9 @@ class NullObserver:
         """Note nothing."""
 
     def engine_faults(self, version: ModelVersion, faults: Mapping[str, int]) -> None:
+        """Note nothing."""
+
+    def engine_fallbacks(self, version: ModelVersion, fallbacks: Mapping[str, int]) -> None:
         """Note nothing."""
 
     def promotion_began(self, version: ModelVersion, trigger: Trigger) -> None:

@@ -10,9 +10,10 @@ import msgspec
 from service.codecs.bounds import CHUNK_BYTES
 from service.contracts.contract import Call, Predictions
 from service.contracts.fitting import misfit
+from service.predictors.engine_counts import FALLBACKS, FAULTS
 from service.predictors.report import Report
 from service.processes.child import Child
-from service.processes.protocol import Nothing
+from service.processes.protocol import Counts, Nothing
 from service.processes.temp import remove_folder
 from service.workers.messages import (
     ActivateReply,
@@ -25,7 +26,10 @@ from service.workers.messages import (
 from service.workers.occupancy import Occupancy
 
 OTHER_ENGINE = "other"
-"""What an engine is called in counts of faults that was not among those that a worker has."""
+"""What an engine is called in counts that was not among those that a worker has."""
+
+OnCounts = Callable[[str, Mapping[str, int]], None]
+"""Gets a kind of what engines did, FAULTS or FALLBACKS, and how often each of them did."""
 
 
 class WorkerHandle:
@@ -39,12 +43,12 @@ class WorkerHandle:
         *,
         any_rows: bool = False,
         report: Report | None = None,
-        on_faults: Callable[[Mapping[str, int]], None] | None = None,
+        on_counts: OnCounts | None = None,
     ) -> None:
         self.child = child
-        child.on_counts = self._tell_faults
-        self._on_faults = on_faults
-        """Gets how often each engine has failed since the worker's last reply, where any has."""
+        child.on_counts = self._tell_counts
+        self._on_counts = on_counts
+        """Gets what engines did since the worker's last reply, where any did."""
         self._report = report
         """What the compiled predictors are that it answers by; None where it does without."""
         self.occupancy = Occupancy()
@@ -105,18 +109,20 @@ class WorkerHandle:
         """Wait for a sign of life. Raise ChildLostError and ChildTimeoutError."""
         await self.child.ping(timeout_s)
 
-    def _tell_faults(self, counts: Mapping[str, int]) -> None:
-        """Tell of engines that failed in it. A name that its report does not have is `other`.
+    def _tell_counts(self, counts: Counts) -> None:
+        """Tell of engines that did not answer in it. A name that its report lacks is `other`.
 
         A model's code may say anything, and each name that is told may be kept for ever.
         """
-        if self._on_faults is None:
+        if self._on_counts is None:
             return
         engines = set(self._report.best.values()) if self._report is not None else set()
-        faults: Counter[str] = Counter()
-        for name, count in counts.items():
-            faults[name if name in engines else OTHER_ENGINE] += count
-        self._on_faults(faults)
+        for kind in (FAULTS, FALLBACKS):
+            told: Counter[str] = Counter()
+            for name, count in counts.get(kind, {}).items():
+                told[name if name in engines else OTHER_ENGINE] += count
+            if told:
+                self._on_counts(kind, told)
 
     async def end(self) -> None:
         """End the process, and wait until nothing is left of it, nor of its files."""

@@ -1,6 +1,6 @@
 """Start a worker of a version and have it load that: with its compiled predictors if there are."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import nullcontext
 
 import anyio
@@ -10,7 +10,7 @@ from service.core.errors import ChildLostError, StoreCorruptError
 from service.core.versions import StoredVersion
 from service.workers.activation import Activation
 from service.workers.factory import WorkerFactory
-from service.workers.handle import WorkerHandle
+from service.workers.handle import OnCounts, WorkerHandle
 from service.workers.messages import LoadReply, LoadRequest
 from service.workers.pool_settings import PoolSettings
 from service.workers.stored_files import StoredFiles
@@ -20,7 +20,7 @@ from service.workers.told_plugins import plugins_for
 class WorkerLoader:
     """Loads the workers of one version, one as the other.
 
-    `on_faults` gets how often each engine has failed in one of them since its last reply,
+    `on_counts` gets how often engines did not answer in one of them since its last reply,
     `on_over_limit` why one was ended for what it took.
     """
 
@@ -31,7 +31,7 @@ class WorkerLoader:
         factory: WorkerFactory,
         settings: PoolSettings,
         activation: Activation,
-        on_faults: Callable[[Mapping[str, int]], None],
+        on_counts: OnCounts,
         on_over_limit: Callable[[str], None],
         environment: Environment = SHARED,
     ) -> None:
@@ -40,7 +40,7 @@ class WorkerLoader:
         self._factory = factory
         self._settings = settings
         self._activation = activation
-        self._on_faults = on_faults
+        self._on_counts = on_counts
         self._on_over_limit = on_over_limit
         self._environment = environment
         self._started = 0
@@ -112,6 +112,6 @@ class WorkerLoader:
             compiled,
             any_rows=settings.answers.any_rows,
             report=loaded.activated.report,
-            on_faults=self._on_faults,
+            on_counts=self._on_counts,
         )
         return worker, loaded

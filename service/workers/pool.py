@@ -2,9 +2,8 @@
 
 import math
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -16,6 +15,7 @@ from service.core.environments import SHARED, Environment
 from service.core.errors import ChildLostError, ChildTimeoutError, ServiceError
 from service.core.text import presentable
 from service.core.versions import StoredVersion
+from service.predictors.engine_counts import FAULTS
 from service.processes.child import Child
 from service.telemetry.observer import NULL_OBSERVER, Observer
 from service.workers.activation import Activation
@@ -84,10 +84,9 @@ class Pool:
         self.activation = Activation(compiled, self._log)
         self._observer = observer
         self._files = StoredFiles(stored, restore)
-        on_faults = partial(observer.engine_faults, stored.version)
         self._loader = WorkerLoader(
             *(stored, self._files, factory, settings, self.activation),
-            *(on_faults, self._note_over_limit, environment),
+            *(self._note_counts, self._note_over_limit, environment),
         )
         self.loading = self._loader.loading
         """Set once its first worker has begun to load."""
@@ -220,6 +219,12 @@ class Pool:
                     raise
                 return answer
         raise ChildTimeoutError(f"no worker answered its example within {timeout_s:.3g} s")
+
+    def _note_counts(self, kind: str, counts: Mapping[str, int]) -> None:
+        tell = (
+            self._observer.engine_faults if kind == FAULTS else self._observer.engine_fallbacks
+        )
+        tell(self.stored.version, counts)
 
     def _note_over_limit(self, reason: str) -> None:
         self._over_limit = (reason, time.monotonic())

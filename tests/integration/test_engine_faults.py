@@ -1,4 +1,4 @@
-"""A compiled engine that fails inside a worker is told to the deployment's observer, once."""
+"""What a compiled engine does not answer is told to the deployment's observer, once."""
 
 import sys
 import warnings
@@ -11,7 +11,6 @@ import msgspec
 import pandas as pd
 import pytest
 
-from service.contracts.contract import Call
 from service.core.versions import ModelVersion, StoredVersion
 from service.predictors.report import Report
 from service.processes.child_threads import ChildThreads
@@ -43,19 +42,25 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the fork server
 
 CALL_S = 20.0
 SOON_S = 60.0
-FRAME = pd.DataFrame({"a": [1.0, 2.0, 3.0]})
+FRAME = pd.DataFrame({"a": [1.0, 2.0, 3.0], "b": [1.0, None, 3.0]})
 
 
-class Faults(NullObserver):
+class Engines(NullObserver):
     """Keeps what it is told of engines."""
 
     def __init__(self) -> None:
-        self.told: list[dict[str, int]] = []
+        self.faults: list[dict[str, int]] = []
+        self.fallbacks: list[dict[str, int]] = []
 
     def engine_faults(self, version: ModelVersion, faults: Mapping[str, int]) -> None:
         """Keep it."""
         assert version == a_version(1)
-        self.told.append(dict(faults))
+        self.faults.append(dict(faults))
+
+    def engine_fallbacks(self, version: ModelVersion, fallbacks: Mapping[str, int]) -> None:
+        """Keep it."""
+        assert version == a_version(1)
+        self.fallbacks.append(dict(fallbacks))
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +94,7 @@ async def test_engine_faults(
 ) -> None:
     """The caller gets MLflow's own answer; what nothing happened in tells of nothing."""
     stored, folder = compiled
-    seen, metrics = Faults(), Metrics(list)
+    seen, metrics = Engines(), Metrics(list)
     observer = fan_out([seen, metrics.observer("m")])
     pool = Pool(stored, WorkerFactory(ChildThreads()), pool_settings, observer=observer)
     async with anyio.create_task_group() as host:
@@ -98,22 +103,31 @@ async def test_engine_faults(
         report = (await pool.activate(str(folder), CALL_S)).report
         assert report is not None
 
-        async def ask(call: Call) -> Any:
+        async def ask(value: float) -> Any:
+            call = msgspec.structs.replace(
+                a_call(value), columns=[*a_call(value).columns, *a_call(0.0).columns]
+            )
             async with pool.acquire() as worker:
                 return (await worker.predict(call, CALL_S)).columns
 
-        assert await ask(a_call(1.0)) == a_call(1.5).columns
-        assert seen.told == []
-        assert await ask(a_call(UNLUCKY)) == a_call(UNLUCKY + 0.5).columns
-        assert seen.told == [{"matrix": 1}]
-        assert await ask(a_call(1.0)) == a_call(1.5).columns
-        assert seen.told == [{"matrix": 1}]
-        body = msgspec.json.encode({"instances": [{"a": UNLUCKY}]})
-        async with pool.acquire() as worker:
-            reply = await worker.predict_raw(RawRequest(body=body), CALL_S)
-        assert reply.rows == 1
-        assert seen.told == [{"matrix": 1}] * 2
+        async def ask_raw(row: dict[str, float]) -> None:
+            body = msgspec.json.encode({"instances": [row]})
+            async with pool.acquire() as worker:
+                assert (await worker.predict_raw(RawRequest(body=body), CALL_S)).rows == 1
+
+        assert await ask(1.0) == a_call(1.5).columns
+        assert (seen.faults, seen.fallbacks) == ([], [])
+        assert await ask(UNLUCKY) == a_call(UNLUCKY + 0.5).columns
+        assert seen.faults == [{"matrix": 1}]
+        assert await ask(1.0) == a_call(1.5).columns
+        assert seen.faults == [{"matrix": 1}]
+        await ask_raw({"a": UNLUCKY, "b": 0.0})
+        assert (seen.faults, seen.fallbacks) == ([{"matrix": 1}] * 2, [])
+        # A column that is not there is MLflow's to fill in: no engine was compared on such rows.
+        await ask_raw({"a": 1.0})
+        assert (seen.faults, seen.fallbacks) == ([{"matrix": 1}] * 2, [{"matrix": 1}])
         scraped = read(exposition(await metrics.snapshot(), "").body.decode())
         assert total(scraped, "hotswap_engine_faults_total", "engine=matrix", "version=1") == 2
+        assert total(scraped, "hotswap_engine_fallbacks_total", "engine=matrix", "version=1") == 1
         assert total(scraped, "hotswap_worker_load_seconds_count", "version=1") == 1
         pool.close()

@@ -49,9 +49,14 @@ Operations = Mapping[str, Operation]
 
 
 class CountingOperations(dict[str, Operation]):
-    """Operations in which something is counted: what is in `counts` goes with the next reply."""
+    """Operations in which something is counted: what is in `counts` goes with the next reply.
 
-    def __init__(self, operations: Operations, counts: MutableMapping[str, int]) -> None:
+    `counts` has the counts of each kind; they are cleared once they are on their way.
+    """
+
+    def __init__(
+        self, operations: Operations, counts: Mapping[str, MutableMapping[str, int]]
+    ) -> None:
         super().__init__(operations)
         self.counts = counts
 
@@ -147,7 +152,7 @@ class _Answers:
         self._connection = connection
         self._receiver = PollingReceiver(connection, busy_poll_s)
         self._operations = operations
-        self._counts: MutableMapping[str, int] = (
+        self._counts: Mapping[str, MutableMapping[str, int]] = (
             operations.counts if isinstance(operations, CountingOperations) else {}
         )
         self._decode_request = msgspec.msgpack.Decoder(Request).decode
@@ -175,13 +180,14 @@ class _Answers:
             self._connection.send_bytes(reply)
 
     def _reply(self, request_id: int, body: object, *, ok: bool = True) -> bytes:
-        if not self._counts:
+        if not any(self._counts.values()):
             return _reply(request_id, body, ok=ok)
         encoded = msgspec.Raw(msgspec.msgpack.encode(body))
-        counts = dict(self._counts)
+        counts = {kind: dict(counted) for kind, counted in self._counts.items() if counted}
         reply = msgspec.msgpack.encode(CountedReply(request_id, ok, encoded, counts))
         # Not before: a body that can't be encoded is followed by another reply.
-        self._counts.clear()
+        for counted in self._counts.values():
+            counted.clear()
         return reply
 
     def _result(self, request: Request) -> object:

@@ -56,6 +56,7 @@ class VersionCounts:
         "batch_rows",
         "batched_requests",
         "durations",
+        "engine_fallbacks",
         "engine_faults",
         "errors",
         "gone_since_s",
@@ -83,6 +84,7 @@ class VersionCounts:
         self.errors: Counter[str] = Counter()
         self.shed: Counter[str] = Counter()
         self.engine_faults: Counter[str] = Counter()
+        self.engine_fallbacks: Counter[str] = Counter()
         self.loads = Histogram(families.LONG_SECONDS)
         self.lost = 0
         self.not_replaced = 0

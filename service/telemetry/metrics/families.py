@@ -102,6 +102,12 @@ ENGINE_FAULTS = Family(
     (*_VERSION, "engine"),
     "Calls in which a compiled engine failed inside a worker and MLflow's own call answered.",
 )
+ENGINE_FALLBACKS = Family(
+    "hotswap_engine_fallbacks_total",
+    Kind.COUNTER,
+    (*_VERSION, "engine"),
+    "Calls that a compiled engine left to MLflow's own: it can't answer such rows rightly.",
+)
 WORKER_LOADS = Family(
     "hotswap_worker_load_seconds",
     Kind.HISTOGRAM,
@@ -252,7 +258,7 @@ LOOP_LAG = Family(
 FAMILIES = (
     *(REQUESTS, ERRORS, SHED, ROWS_ANSWERED, REQUEST_DURATION),
     *(BATCHES, BATCHED_REQUESTS, QUEUE, PREDICT, BATCH_ROWS, PENDING, UNANSWERED),
-    *(ENGINE_FAULTS, WORKERS, WORKERS_WANTED, WORKER_LOADS, WORKERS_LOST, WORKERS_NOT_REPLACED),
+    *(ENGINE_FAULTS, ENGINE_FALLBACKS, WORKERS, WORKERS_WANTED, WORKER_LOADS, WORKERS_LOST, WORKERS_NOT_REPLACED),
     WORKERS_OVER_LIMIT,
     *(READY, SERVED, PROMOTED, PINNED, MODEL_INFO, REGISTRY_AGE, FAILED_PASSES),
     *(PROMOTIONS_BEGUN, PROMOTIONS, PROMOTION_SECONDS, GATE_SECONDS, ROLLBACKS, SWAPS),

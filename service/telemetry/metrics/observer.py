@@ -108,6 +108,10 @@ class MetricsObserver(NullObserver):
         """Count them by engine."""
         self._of(version).engine_faults.update(faults)
 
+    def engine_fallbacks(self, version: ModelVersion, fallbacks: Mapping[str, int]) -> None:
+        """Count them by engine."""
+        self._of(version).engine_fallbacks.update(fallbacks)
+
     def promotion_began(self, version: ModelVersion, trigger: Trigger) -> None:
         """Count it by what it was noticed by."""
         del version

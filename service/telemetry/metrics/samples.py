@@ -51,6 +51,7 @@ def _of_version(labels: tuple[str, str], counted: VersionCounts) -> Iterator[Sam
     yield from _each(families.ERRORS, labels, counted.errors)
     yield from _each(families.SHED, labels, counted.shed)
     yield from _each(families.ENGINE_FAULTS, labels, counted.engine_faults)
+    yield from _each(families.ENGINE_FALLBACKS, labels, counted.engine_fallbacks)
     numbers: dict[Family, float | Histogram] = {
         families.ROWS_ANSWERED: counted.rows,
         families.BATCHES: counted.predict.count,

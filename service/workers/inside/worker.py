@@ -7,7 +7,6 @@ and from then on those names are its own.
 import platform
 import time
 import traceback
-from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from service.contracts.contract import Call, Contract, Predictions
 from service.core.errors import ModelFailedError, ServiceError
 from service.core.text import presentable
 from service.predictors.answer_rules import AnswerRules
+from service.predictors.engine_counts import EngineCounts
 from service.predictors.engines.model_parts import why_pyfunc_only
 from service.predictors.opening import open_tuned
 from service.predictors.predictor import Predictor
@@ -70,8 +70,8 @@ class Worker:
         self._has_tried_form = False
         self._answers: AnswerRules
         self._folder: ModelFolder | None
-        self.new_faults: Counter[str] = Counter()
-        """How often each engine failed since the last reply."""
+        self.engine_counts = EngineCounts()
+        """How often engines did not answer since the last reply."""
         self._told_writes = ""
         self._chunks: list[bytes] = []
         """What has come of a body."""
@@ -111,7 +111,7 @@ class Worker:
         try:
             files = verified(Path(request.compiled))
             self._predictor, report = open_tuned(
-                self.model, self.contract, files, self._threads, self.new_faults
+                self.model, self.contract, files, self._threads, self.engine_counts
             )
         except Exception as error:  # noqa: BLE001 - it is no loss: pyfunc goes on
             return ActivateReply(None, f"they can't be opened: {describe(error)}")
@@ -242,4 +242,4 @@ def operations(_: bytes) -> CountingOperations:
         "take_chunk": (BodyChunk, worker.take_chunk),
         "predict_raw": (RawRequest, worker.predict_raw),
     }
-    return CountingOperations(asked, worker.new_faults)
+    return CountingOperations(asked, worker.engine_counts.by_kind())

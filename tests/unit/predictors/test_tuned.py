@@ -1,13 +1,12 @@
 """Each batch is answered by the fastest for its size, and by pyfunc where that one fails."""
 
-from collections import Counter
-
 import msgspec
 import pytest
 
 from service.contracts.contract import Filled
 from service.core.errors import ModelFailedError
 from service.predictors.engines.engine import BeyondError
+from service.predictors.engine_counts import EngineCounts
 from service.predictors.outputs import ModelOutputError
 from service.predictors.tuned import TunedPredictor
 from tests.support.stub_predictors import Stub, call_of, raising
@@ -56,11 +55,14 @@ def test_pyfunc_answers_where_another_fails(
     """The caller gets pyfunc's answer; the log gets a line."""
     known = stubs()
     known["small"] = Stub("small", raising(error))
-    new_faults = Counter[str]()
-    tuned = TunedPredictor(known["pyfunc"], known, BEST, new_faults)
+    counts = EngineCounts()
+    tuned = TunedPredictor(known["pyfunc"], known, BEST, counts)
     assert tuned.predict(call_of([1.0])) == known["pyfunc"].predict(call_of([1.0]))
-    assert tuned.faults == new_faults == {"small": 1}
-    assert "predictor 'small' failed (1)" in capsys.readouterr().err
+    assert tuned.faults == counts.faults == {"small": 1}
+    told = capsys.readouterr().err
+    assert f"predictor 'small' failed (1): {type(error).__name__}; " in told
+    # It may quote a value of the request.
+    assert str(error) not in told
 
 
 def test_what_is_raised_is_pyfuncs_own_error() -> None:
@@ -91,11 +93,12 @@ def test_rows_that_are_left_to_pyfunc_are_no_fault(capsys: pytest.CaptureFixture
     """They are counted, and the next call is tried again."""
     known = stubs()
     known["small"] = Stub("small", raising(BeyondError("a category is missing")))
-    tuned = TunedPredictor(known["pyfunc"], known, BEST)
+    counts = EngineCounts()
+    tuned = TunedPredictor(known["pyfunc"], known, BEST, counts)
     for _ in range(5):
         tuned.predict(call_of([1.0]))
     assert known["small"].asked == known["pyfunc"].asked == [1] * 5
-    assert tuned.left == {"small": 5}
+    assert counts.fallbacks == {"small": 5}
     assert not tuned.faults
     assert capsys.readouterr().err == ""
 
@@ -104,8 +107,10 @@ def test_a_call_that_lacks_a_column_goes_to_pyfunc() -> None:
     """What is compiled was compared on rows that have all."""
     known = stubs()
     call = msgspec.structs.replace(call_of([1.0]), filled=bytes([Filled.ABSENT]))
-    TunedPredictor(known["pyfunc"], known, BEST).predict(call)
+    counts = EngineCounts()
+    TunedPredictor(known["pyfunc"], known, BEST, counts).predict(call)
     assert {one for one, stub in known.items() if stub.asked} == {"pyfunc"}
+    assert counts.fallbacks == {"small": 1}
     full = msgspec.structs.replace(call, filled=bytes([Filled.PARTLY]))
     TunedPredictor(known["pyfunc"], known, BEST).predict(full)
     assert known["small"].asked == [1]

@@ -183,13 +183,19 @@ def test_counts_go_with_a_reply_that_has_any() -> None:
     plain = msgspec.msgpack.encode(Reply(7, True, body))  # noqa: FBT003
     assert msgspec.msgpack.decode(plain, type=list[msgspec.Raw])[2:] == [body]
     assert read_reply(plain).counts is None
-    counted = msgspec.msgpack.encode(CountedReply(7, True, body, {"trees": 2}))  # noqa: FBT003
-    assert read_reply(counted).counts == {"trees": 2}
+    counted = msgspec.msgpack.encode(CountedReply(7, True, body, {"faults": {"trees": 2}}))  # noqa: FBT003
+    assert read_reply(counted).counts == {"faults": {"trees": 2}}
 
 
 @pytest.mark.parametrize(
     "counts",
-    [{"trees": 0}, {"trees": -1}, {"trees": "x"}, {"trees": 2**60}, {"x" * 1_000: 1}, ["trees"]],
+    [
+        *({"faults": {"trees": wrong}} for wrong in (0, -1, "x", 2**60)),
+        {"faults": {"x" * 1_000: 1}},
+        {"x" * 1_000: {"trees": 1}},
+        {"trees": 1},
+        ["trees"],
+    ],
 )
 def test_counts_that_are_none_are_refused(counts: object) -> None:
     """As is whatever else a child's bytes are not to be."""
@@ -197,5 +203,6 @@ def test_counts_that_are_none_are_refused(counts: object) -> None:
     with pytest.raises(UnreadableError):
         read_reply(msgspec.msgpack.encode([7, True, body, counts]))
     many = {str(number): 1 for number in range(1_000)}
-    with pytest.raises(UnreadableError):
-        read_reply(msgspec.msgpack.encode([7, True, body, many]))
+    for too_many in ({"faults": many}, {kind: {"trees": 1} for kind in many}):
+        with pytest.raises(UnreadableError):
+            read_reply(msgspec.msgpack.encode([7, True, body, too_many]))

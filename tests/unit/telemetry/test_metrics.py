@@ -62,6 +62,7 @@ async def test_a_scrape_is_exact(service: Service, observer: MetricsObserver) ->
     observer.request_failed(None, NATIVE, NoVersionError("none"), 0.0)
     observer.engine_faults(ONE, {"trees": 2})
     observer.engine_faults(ONE, {"trees": 1})
+    observer.engine_fallbacks(ONE, {"trees": 5})
     observer.worker_lost(ONE, "killed")
     seen = await service.scrape()
     expected = {
@@ -85,6 +86,7 @@ async def test_a_scrape_is_exact(service: Service, observer: MetricsObserver) ->
         "hotswap_batch_rows_count{model=m,version=1}": 1,
         "hotswap_batch_rows_bucket{le=4.0,model=m,version=1}": 1,
         "hotswap_engine_faults_total{engine=trees,model=m,version=1}": 3,
+        "hotswap_engine_fallbacks_total{engine=trees,model=m,version=1}": 5,
         "hotswap_workers_lost_total{model=m,version=1}": 1,
         "hotswap_promoted_version{model=m}": 2,
         "hotswap_registry_age_seconds{model=m}": 1.5,

@@ -31,6 +31,7 @@ TOLD: dict[str, tuple[Any, ...]] = {
     "worker_not_replaced": (VERSION, "no process to be had"),
     "worker_over_limit": (VERSION, "it held too much"),
     "engine_faults": (VERSION, {"trees": 1}),
+    "engine_fallbacks": (VERSION, {"trees": 1}),
     "promotion_began": (VERSION, Trigger.POLL),
     "state_entered": (VERSION, State.UNLOADED, ""),
     "version_stored": (StoredVersion(VERSION, Path("nowhere"), "digest"), 0.5),
