@@ -41,6 +41,7 @@ from service.serving.routes import Routes
 from service.serving.turns import Turns
 from service.settings.service import ServiceSettings
 from service.store.mlmodel import read_mlmodel
+from service.telemetry.metrics.calls import CallCounts
 from service.telemetry.observer import NULL_OBSERVER, Observer
 from service.workers.cpu_budget import usable_cpus
 from service.workers.handle import WorkerHandle
@@ -146,8 +147,9 @@ async def _route_ms(body: bytes) -> float:
         },
         logging_config=None,
     )
+    counts = CallCounts()
     app.asgi_handler = DirectAnswers(
-        RequestIds(app.asgi_handler),
+        RequestIds(app.asgi_handler, counts),
         (DirectPredictions(), DirectScoring(), DirectInference()),
         lambda _: cast("Deployment", deployed),
         at_once,
@@ -156,6 +158,7 @@ async def _route_ms(body: bytes) -> float:
         HostNames("127.0.0.1").may_call,
         Gate((), wants_keys=False),
         Turns(),
+        counts,
     )
     headers = [
         *((b"host", b"127.0.0.1:8000"), (b"content-type", b"application/json")),

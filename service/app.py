@@ -207,7 +207,8 @@ def create_app(deployments: Deployments | None = None) -> Litestar:
             }
         ),
     )
-    named = RequestIds(app.asgi_handler)
+    counts = deployments.metrics.calls
+    named = RequestIds(app.asgi_handler, counts)
     direct = DirectAnswers(
         named,
         (DirectPredictions(), DirectScoring(), DirectInference()),
@@ -218,10 +219,11 @@ def create_app(deployments: Deployments | None = None) -> Litestar:
         host_names.may_call,
         gate,
         turns,
+        counts,
     )
     outer: ASGIApp = direct
     if service.cors_origins:
-        outer = CrossOrigin(outer, service.cors_origins, direct.route_of)
+        outer = CrossOrigin(outer, service.cors_origins, direct.route_of, counts)
     if access is not None:
         outer = AccessLogged(outer, access, direct.route_of)
     if tracer is not None:

@@ -22,6 +22,7 @@ from service.processes.temp import TempFolder
 from service.settings.deployment import DeploymentSettings
 from service.settings.settings import Settings
 from service.telemetry.exports import Exports
+from service.telemetry.logging import lost_lines
 from service.telemetry.metrics.gauges import ModelGauges
 from service.telemetry.metrics.loop_lag import watch_lag
 from service.telemetry.metrics.metrics import Metrics
@@ -62,7 +63,7 @@ class Deployments(Mapping[str, Deployment]):
         self._observe = observe
         self.exports = exports
         """Where traces and metrics go beside `/metrics`; None for nowhere."""
-        self.metrics = Metrics(self._look)
+        self.metrics = Metrics(self._look, lost_lines=lost_lines)
         """What was counted of all of them, of those before them too."""
         self._keepers: dict[str, Keeper] = {}
         self._leaving: set[Keeper] = set()

@@ -123,7 +123,7 @@ def serve(
         url=url_of(listener, "https" if certificates else "http"),
         connections=limits.max_connections,
     )
-    watch = Watch(limits)
+    watch = Watch(limits, deployments.metrics.calls.connections_refused)
     server = _Server(
         uvicorn.Config(
             app,

@@ -13,6 +13,7 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 from service.handlers.request_id import bind_request_id
 from service.handlers.route import RouteOf
 from service.handlers.security_headers import EVERY_ANSWER
+from service.telemetry.metrics.calls import CallCounts
 
 _ORIGIN, _ASKED_METHOD = b"origin", b"access-control-request-method"
 _READING = frozenset({"GET", "HEAD"})
@@ -39,7 +40,8 @@ class CrossOrigin:
     credentials.
     """
 
-    def __init__(self, app: ASGIApp, origins: str, route_of: RouteOf) -> None:
+    def __init__(self, app: ASGIApp, origins: str, route_of: RouteOf, counts: CallCounts) -> None:
+        self._counts = counts.http
         self._app = app
         self._route_of = route_of
         known = [origin.strip().lower().encode() for origin in origins.split(",")]
@@ -89,7 +91,8 @@ class CrossOrigin:
         return origins[0] if origins[0] in self._origins else None
 
     async def _answer_preflight(self, allowed: bytes, scope: Scope, send: Send) -> None:
-        is_asked = self._route_of(scope["path"]) is not None
+        route = self._route_of(scope["path"])
+        is_asked = route is not None
         headers = [
             (b"access-control-allow-origin", allowed),
             (b"access-control-allow-methods", b"GET, HEAD, POST" if is_asked else b"GET, HEAD"),
@@ -99,5 +102,6 @@ class CrossOrigin:
             *EVERY_ANSWER,
             bind_request_id(scope),
         ]
+        self._counts[route or "", 204] += 1
         await send({"type": "http.response.start", "status": 204, "headers": headers})
         await send({"type": "http.response.body", "body": b"", "more_body": False})

@@ -34,6 +34,7 @@ from service.serving.dataplane import DataPlane, EncodedAnswer
 from service.serving.interface import EncodedRequest
 from service.serving.named_version import is_served
 from service.serving.turns import Turns
+from service.telemetry.metrics.calls import CallCounts
 
 MOST_DIGITS = 15
 """A number of more digits is none that a body could have."""
@@ -104,8 +105,10 @@ class DirectAnswers:
         may_call: Callable[[bytes], bool],
         gate: Gate,
         turns: Turns,
+        counts: CallCounts,
     ) -> None:
         self._app = app
+        self._counts = counts.http
         self._wants_keys = gate.wants_keys
         self._known = gate.known
         self._turns = turns
@@ -235,6 +238,7 @@ class DirectAnswers:
         except Exception as error:  # noqa: BLE001 - whatever it is, it is answered in one place
             await self._pass_on(asked, deployment, error, scope, receive, send)
             return
+        self._counts[asked.route, answer.status] += 1
         await _send(answer, named, send, own)
 
     def _has_twice(self, headers: Headers) -> bool:
@@ -273,6 +277,7 @@ class DirectAnswers:
             deployment.name, deadline_s, beside_others=self._turns.are_shared
         )
         answer, named = asked.protocol.refusal(error), bind_request_id(scope)
+        self._counts[asked.route, answer.status] += 1
         await _send(answer, named, send, connected(send))
 
     async def _pass_on(

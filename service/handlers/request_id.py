@@ -12,6 +12,7 @@ from structlog.contextvars import STRUCTLOG_KEY_PREFIX
 
 from service.core.errors import CallerGoneError
 from service.handlers.security_headers import guarded
+from service.telemetry.metrics.calls import CallCounts
 
 HEADER = b"x-request-id"
 _KEY = "request_id"
@@ -25,11 +26,12 @@ class RequestIds:
     """Puts the id into each answer of `app`, Litestar's own handler, and into the log meanwhile.
 
     Around all of it, since no middleware of Litestar's sees a path that does not exist, and a hook
-    of Litestar's is called for each message of each answer.
+    of Litestar's is called for each message of each answer. So they are counted here, too.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, counts: CallCounts) -> None:
         self._app = app
+        self._counts = counts.http
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on."""
@@ -41,6 +43,7 @@ class RequestIds:
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
                 message["headers"] = guarded(method, [*message["headers"], header])
+                self._counts[scope.get("path_template") or "", message["status"]] += 1
             await send(message)
 
         await self._app(scope, _WholeBody(receive).receive, send_with_id)

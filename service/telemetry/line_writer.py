@@ -39,6 +39,9 @@ class LineWriter:
         self._pending: list[bytes] = []
         self._pending_bytes = 0
         self._lost = 0
+        """Lost lines of which the log does not say so far."""
+        self.lost = 0
+        """All lost lines."""
         self._sources: list[Callable[[], bytes]] = []
         self._is_awake = False
         self._wake = threading.Event()
@@ -68,7 +71,7 @@ class LineWriter:
         """Write a line within a moment, together with others: that costs less for each."""
         with self._adding:
             if self._pending_bytes + len(line) > MOST_PENDING_BYTES:
-                self._lost += 1
+                self._note_lost()
                 return
             self._pending.append(line)
             self._pending_bytes += len(line)
@@ -87,7 +90,7 @@ class LineWriter:
     def note_lost(self) -> None:
         """Count a line that a source had no room for."""
         with self._adding:
-            self._lost += 1
+            self._note_lost()
             if not self._is_awake:
                 self._wake_thread()
 
@@ -97,6 +100,10 @@ class LineWriter:
         done = self._done.wait(limit_s)
         self._hurry.clear()
         return done
+
+    def _note_lost(self) -> None:
+        self._lost += 1
+        self.lost += 1
 
     def _wake_thread(self) -> None:
         self._is_awake = True

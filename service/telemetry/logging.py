@@ -122,6 +122,15 @@ def json_writer() -> LineWriter | None:
     return None
 
 
+def lost_lines() -> int:
+    """Return how many lines of this process are lost so far."""
+    return sum(
+        handler.writer.lost
+        for handler in logging.getLogger().handlers
+        if isinstance(handler, LineHandler)
+    )
+
+
 def _handler(*, for_people: bool) -> logging.Handler:
     try:
         descriptor = sys.stderr.fileno()

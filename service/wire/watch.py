@@ -83,7 +83,8 @@ class _Progress:
 class Watch:
     """The connections of one server that may have to be ended, and the bytes that all hold."""
 
-    def __init__(self, limits: WireLimits) -> None:
+    def __init__(self, limits: WireLimits, all_refused: Counter[str] | None = None) -> None:
+        """Count refusals in `all_refused`, too, which is never cleared here."""
         self.limits = limits
         self.now_s = 0.0
         """The event loop's time at the last look: exact enough, and free."""
@@ -102,6 +103,8 @@ class Watch:
         self.is_ending = False
         """Whether the server ends: it has told the connections that it knew, and takes no other."""
         self._refused: Counter[str] = Counter()
+        """Those that the log was not told of."""
+        self._all_refused: Counter[str] = Counter() if all_refused is None else all_refused
         self._told_s = -_TOLD_EVERY_S
         self._timer: asyncio.TimerHandle | None = None
         shortest_s = min(limits.head_timeout_s, limits.body_timeout_s, limits.keep_alive_s)
@@ -132,8 +135,9 @@ class Watch:
         self.unsent_bytes += connection.unsent_bytes
 
     def note_refused(self, code: str) -> None:
-        """Count a refusal, for the log."""
+        """Count a refusal, for the log and the metrics."""
         self._refused[code] += 1
+        self._all_refused[code] += 1
 
     def forget(self, connection: Connection) -> None:
         """Let go of a connection that has ended."""

@@ -221,9 +221,7 @@ class Pool:
         raise ChildTimeoutError(f"no worker answered its example within {timeout_s:.3g} s")
 
     def _note_counts(self, kind: str, counts: Mapping[str, int]) -> None:
-        tell = (
-            self._observer.engine_faults if kind == FAULTS else self._observer.engine_fallbacks
-        )
+        tell = self._observer.engine_faults if kind == FAULTS else self._observer.engine_fallbacks
         tell(self.stored.version, counts)
 
     def _note_over_limit(self, reason: str) -> None:

@@ -11,6 +11,7 @@ from service.core.errors import ServiceError
 from service.handlers import problems
 from service.handlers.caller import caller_of
 from service.handlers.request_id import RequestIds
+from service.telemetry.metrics.calls import CallCounts
 from tests.support.wire_server import serve, until
 
 HEAD = b"POST /x HTTP/1.1\r\nhost: t\r\ncontent-length: %d\r\n\r\n"
@@ -33,7 +34,7 @@ async def test_it_is_no_defect_of_ours() -> None:
     }
     app = Litestar([handler], exception_handlers=handlers, openapi_config=None)
     with structlog.testing.capture_logs() as logs:
-        app.asgi_handler = RequestIds(app.asgi_handler)
+        app.asgi_handler = RequestIds(app.asgi_handler, CallCounts())
         async with serve(app) as server:
             whole = await server.connect(HEAD % 3 + b"abc")
             assert (await whole.answer())[0] == 200

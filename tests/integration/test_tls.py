@@ -156,7 +156,7 @@ async def test_what_is_no_tls_is_ended_and_others_go_on(tls: dict[str, Any]) -> 
             reader, writer = await in_the_open(server, sent)
             assert b"HTTP" not in await ended(reader)
             writer.close()
-        assert server.watch._refused["tls-handshake"] == 3
+        assert server.refused["tls-handshake"] == 3
 
         client = await server.connect(GET)
         assert (await client.answer())[0] == 200

@@ -42,6 +42,7 @@ async def test_half_a_head_is_answered_with_408(sent: bytes) -> None:
             assert await client.has_ended()
             client.leave()
         await until(lambda: not server.watch.open)
+        assert server.refused == {"head-timeout": 2}
         assert server.watch.held_bytes == 0
 
 
@@ -69,6 +70,7 @@ async def test_half_a_body_is_answered_with_408(sent: bytes) -> None:
         client = await server.connect(sent)
         answer = await client.answer()
         assert (answer[0], code_of(answer)) == (408, "body-timeout")
+        assert server.refused == {"body-timeout": 1}
         assert await client.has_ended()
         await until(lambda: not server.watch.held_bytes)
 
@@ -154,6 +156,7 @@ async def test_a_head_over_its_bounds_is_answered_with_431(sent: bytes) -> None:
         client = await server.connect(sent)
         answer = await client.answer()
         assert (answer[0], code_of(answer)) == (431, "head-too-large")
+        assert server.refused == {"head-too-large": 1}
         assert await client.has_ended()
         assert server.watch.held_bytes == 0
 
@@ -238,6 +241,7 @@ async def test_bodies_are_bounded_together() -> None:
         assert await told.has_ended()
         untold = await server.connect(CHUNKED + b"493e0\r\n" + b"x" * 299_000)
         assert code_of(await untold.answer()) == "bodies-full"
+        assert server.refused == {"bodies-full": 2}
         small = await server.connect(with_body(3) + b"a")
         await small.send(b"bc")
         assert await small.answer() == (200, b"POST /x 3")
@@ -283,6 +287,7 @@ async def test_too_many_connections() -> None:
         late = await server.connect(GET)
         answer = await late.answer()
         assert (answer[0], code_of(answer)) == (503, "connections-full")
+        assert server.refused["connections-full"] == 1
         health = await server.connect(GET.replace(b"/x", b"/health"))
         assert await health.answer() == (200, b"GET /health 0")
         more = [await server.connect(GET[:9]) for _ in range(40)]

@@ -10,6 +10,7 @@ from service.handlers.inference.direct import DirectInference
 from service.handlers.predictions.direct import DirectPredictions
 from service.handlers.scoring.direct import DirectScoring
 from service.serving.turns import Turns
+from service.telemetry.metrics.calls import CallCounts
 
 
 def direct_answers(
@@ -19,6 +20,7 @@ def direct_answers(
     max_body_bytes: int,
     may_call: Callable[[bytes], bool] = lambda _: True,
     gate: Gate | None = None,
+    counts: CallCounts | None = None,
 ) -> DirectAnswers:
     """Return what answers requests, and passes others on to `framework`."""
     return DirectAnswers(
@@ -31,4 +33,5 @@ def direct_answers(
         may_call,
         gate or Gate((), wants_keys=False),
         Turns(),
+        CallCounts() if counts is None else counts,
     )

@@ -12,6 +12,7 @@ from service.handlers.grpc.server import GrpcServer
 from service.serving.turns import Turns
 from service.settings.service import ServiceSettings
 from service.telemetry.access_log import AccessLog
+from service.telemetry.metrics.metrics import Metrics
 from tests.support.served_version import Deployed
 from tools.mlflow_server import free_port
 
@@ -36,6 +37,7 @@ class OneDeployment(Mapping[str, Any]):
         self._deployed = self.default = _Named(deployed)
         self.draining = False
         self.service = service
+        self.metrics = Metrics(list)
 
     @property
     def settings(self) -> "OneDeployment":

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import socket
 import ssl
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -73,9 +74,15 @@ class WireServer:
     """A server that runs, and the connections to it."""
 
     def __init__(
-        self, watch: Watch, port: int, client_context: ssl.SSLContext | None = None
+        self,
+        watch: Watch,
+        refused: Counter[str],
+        port: int,
+        client_context: ssl.SSLContext | None = None,
     ) -> None:
         self.watch = watch
+        self.refused = refused
+        """What it counts for the metrics."""
         self.port = port
         self._client_context = client_context
         self._clients: list[Client] = []
@@ -111,7 +118,8 @@ async def serve(
     **changed: Any,
 ) -> AsyncIterator[WireServer]:
     """Serve an application, with some of LIMITS changed; over TLS where there are certificates."""
-    watch = Watch(msgspec.structs.replace(LIMITS, **changed))
+    refused = Counter[str]()
+    watch = Watch(msgspec.structs.replace(LIMITS, **changed), refused)
     listener = socket.create_server(("127.0.0.1", 0))
     config = uvicorn.Config(
         app,
@@ -128,7 +136,7 @@ async def serve(
     config.load()
     server.lifespan = config.lifespan_class(config)
     await server.startup([listener])
-    running = WireServer(watch, listener.getsockname()[1], client_context)
+    running = WireServer(watch, refused, listener.getsockname()[1], client_context)
     try:
         yield running
     finally:

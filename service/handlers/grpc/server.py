@@ -16,7 +16,6 @@ from service.access.gate import Gate
 from service.access.principal import Permission, Principal
 from service.deployments import Deployments
 from service.handlers.grpc import open_inference_pb2 as messages
-from service.handlers.grpc.access import noted
 from service.handlers.grpc.arrivals import Arrivals
 from service.handlers.grpc.callers import Callers
 from service.handlers.grpc.calls import Calls
@@ -27,6 +26,7 @@ from service.handlers.grpc.health import SERVICE as HEALTH
 from service.handlers.grpc.health import Health
 from service.handlers.grpc.infer import PERMISSION as INFER
 from service.handlers.grpc.infer import Infer
+from service.handlers.grpc.noted import Notes, noted
 from service.handlers.grpc.tracing import traced
 from service.serving.dataplane import DataPlane
 from service.serving.turns import Turns
@@ -88,7 +88,7 @@ class GrpcServer:
         self.most_connections = 0
         self._service = service
         self._certificates = certificates
-        self._access = access
+        self._notes = Notes(deployments.metrics.calls, access)
         self._tracer = tracer
         self._most_bytes = min(service.max_body_bytes, _MOST_MESSAGE_BYTES)
         most_slow = max(1, service.max_bodies_bytes // self._most_bytes)
@@ -204,11 +204,10 @@ class GrpcServer:
         self._add(server, reflection.SERVICE_NAME, {name: shown})
 
     def _add(self, server: grpc.aio.Server, service: str, handlers: dict[str, Any]) -> None:
-        if self._access is not None:
-            handlers = {
-                name: noted(handler, f"/{service}/{name}", self._access)
-                for name, handler in handlers.items()
-            }
+        handlers = {
+            name: noted(handler, f"/{service}/{name}", self._notes)
+            for name, handler in handlers.items()
+        }
         if self._tracer is not None and service == _PROTOCOL.full_name:
             handlers = {
                 name: handler

@@ -247,6 +247,30 @@ WORKERS = Family(
 WORKERS_WANTED = Family(
     "hotswap_workers_wanted", Kind.GAUGE, _VERSION, "Workers that the serving version is to have."
 )
+HTTP_REQUESTS = Family(
+    "hotswap_http_requests_total",
+    Kind.COUNTER,
+    ("route", "status"),
+    "Answers over HTTP, by the pattern of the path ('' where there is none) and the status.",
+)
+GRPC_CALLS = Family(
+    "hotswap_grpc_calls_total",
+    Kind.COUNTER,
+    ("method", "status"),
+    "Calls over gRPC that ended, by the method and the status.",
+)
+CONNECTIONS_REFUSED = Family(
+    "hotswap_connections_refused_total",
+    Kind.COUNTER,
+    ("reason",),
+    "Connections over HTTP that were refused or given up before or beside any answer, by reason.",
+)
+LOG_DROPPED = Family(
+    "hotswap_log_dropped_total",
+    Kind.COUNTER,
+    (),
+    "Lines of the log that are lost since whatever reads it did not.",
+)
 LOOP_LAG = Family(
     "hotswap_loop_lag_seconds",
     Kind.HISTOGRAM,
@@ -258,11 +282,20 @@ LOOP_LAG = Family(
 FAMILIES = (
     *(REQUESTS, ERRORS, SHED, ROWS_ANSWERED, REQUEST_DURATION),
     *(BATCHES, BATCHED_REQUESTS, QUEUE, PREDICT, BATCH_ROWS, PENDING, UNANSWERED),
-    *(ENGINE_FAULTS, ENGINE_FALLBACKS, WORKERS, WORKERS_WANTED, WORKER_LOADS, WORKERS_LOST, WORKERS_NOT_REPLACED),
+    *(
+        ENGINE_FAULTS,
+        ENGINE_FALLBACKS,
+        WORKERS,
+        WORKERS_WANTED,
+        WORKER_LOADS,
+        WORKERS_LOST,
+        WORKERS_NOT_REPLACED,
+    ),
     WORKERS_OVER_LIMIT,
     *(READY, SERVED, PROMOTED, PINNED, MODEL_INFO, REGISTRY_AGE, FAILED_PASSES),
     *(PROMOTIONS_BEGUN, PROMOTIONS, PROMOTION_SECONDS, GATE_SECONDS, ROLLBACKS, SWAPS),
     *(ENVIRONMENT_BUILDS, ENVIRONMENT_BUILD_SECONDS, ENVIRONMENT_BUILDING, ENVIRONMENT_WAITING),
+    *(HTTP_REQUESTS, GRPC_CALLS, CONNECTIONS_REFUSED, LOG_DROPPED),
     LOOP_LAG,
 )
 """All of them, in the order in which they are shown."""

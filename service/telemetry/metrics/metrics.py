@@ -8,6 +8,7 @@ import anyio
 import anyio.lowlevel
 import msgspec
 
+from service.telemetry.metrics.calls import CallCounts
 from service.telemetry.metrics.counts import Histogram, ModelCounts, VersionCounts
 from service.telemetry.metrics.families import LAG_SECONDS
 from service.telemetry.metrics.gauges import ModelGauges
@@ -25,24 +26,29 @@ class Snapshot(msgspec.Struct, frozen=True):
     models: Mapping[str, ModelCounts]
     gauges: Sequence[ModelGauges]
     loop_lag: Histogram
+    calls: CallCounts
+    lost_lines: int
 
 
 class Metrics:
     """Counts by model, whichever deployments of its name come and go.
 
-    `look` returns how each model stands now. `clock` is monotonic. All of it belongs to the event
-    loop's thread.
+    `look` returns how each model stands now, `lost_lines` how many lines of the log are lost so
+    far. `clock` is monotonic. All of it belongs to the event loop's thread.
     """
 
     def __init__(
         self,
         look: Callable[[], Sequence[ModelGauges]],
         clock: Callable[[], float] = time.monotonic,
+        lost_lines: Callable[[], int] = int,
     ) -> None:
         self._look = look
         self._clock = clock
         self._models: dict[str, ModelCounts] = {}
+        self._lost_lines = lost_lines
         self.loop_lag = Histogram(LAG_SECONDS)
+        self.calls = CallCounts()
 
     def observer(self, name: str) -> MetricsObserver:
         """Return what counts for a deployment of this name, further than the one before it."""
@@ -67,7 +73,7 @@ class Metrics:
             if len(copied) % _COPIED_IN_A_STEP == 0:
                 await anyio.lowlevel.checkpoint()
             copied[name] = counts.copy()
-        return Snapshot(copied, gauges, self.loop_lag.copy())
+        return Snapshot(copied, gauges, self.loop_lag.copy(), self.calls.copy(), self._lost_lines())
 
     def _new(self, counts: ModelCounts, version: str) -> VersionCounts:
         """Begin to count a version; now and then, so that also without scrapes little is kept."""

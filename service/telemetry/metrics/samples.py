@@ -7,6 +7,7 @@ import msgspec
 from service.core.protocols import WireProtocol
 from service.core.versions import version_number
 from service.telemetry.metrics import families
+from service.telemetry.metrics.calls import CallCounts
 from service.telemetry.metrics.counts import Histogram, ModelCounts, VersionCounts
 from service.telemetry.metrics.families import Family
 from service.telemetry.metrics.gauges import ModelGauges, ServingGauges
@@ -35,7 +36,17 @@ def samples(snapshot: Snapshot) -> Iterator[Sample]:
         yield from _of_gauges(gauges)
         if gauges.serving is not None:
             yield from _of_serving((gauges.name, gauges.serving.version), gauges.serving)
+    yield from _of_calls(snapshot.calls)
+    yield Sample(families.LOG_DROPPED, (), snapshot.lost_lines)
     yield Sample(families.LOOP_LAG, (), snapshot.loop_lag)
+
+
+def _of_calls(counts: CallCounts) -> Iterator[Sample]:
+    for (route, status), count in counts.http.items():
+        yield Sample(families.HTTP_REQUESTS, (route, str(status)), count)
+    for labels, count in counts.grpc.items():
+        yield Sample(families.GRPC_CALLS, labels, count)
+    yield from _each(families.CONNECTIONS_REFUSED, (), counts.connections_refused)
 
 
 def _of_requests(

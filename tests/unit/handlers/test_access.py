@@ -11,6 +11,7 @@ from litestar.testing import AsyncTestClient
 from service.handlers.access import AccessLogged
 from service.handlers.request_id import RequestIds
 from service.telemetry.access_log import AccessLog
+from service.telemetry.metrics.calls import CallCounts
 from tests.support.direct_answers import direct_answers
 from tests.unit.handlers.test_direct import BODY_BYTES, Full, found
 
@@ -24,7 +25,7 @@ def thing(name: FromPath[str]) -> dict[str, str]:
 async def lines_of(*requests: tuple[str, str]) -> list[Any]:
     """Return what is noted of requests, which are refused where they are for predictions."""
     app = Litestar([thing], openapi_config=None, logging_config=None)
-    direct = direct_answers(RequestIds(app.asgi_handler), Full(), found, BODY_BYTES)
+    direct = direct_answers(RequestIds(app.asgi_handler, CallCounts()), Full(), found, BODY_BYTES)
     app.asgi_handler = AccessLogged(direct, AccessLog(None), direct.route_of)
     async with AsyncTestClient(app) as client:
         with structlog.testing.capture_logs() as lines:

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from service.handlers.cors import CrossOrigin
+from service.telemetry.metrics.calls import CallCounts
 
 APP, OTHER = b"https://app.example.com", b"https://evil.example"
 ALLOW = b"access-control-allow-origin"
@@ -24,7 +25,9 @@ async def asked(
         sent.append(message)
 
     scope = {"type": "http", "method": method, "path": path, "headers": headers, "state": {}}
-    cors = CrossOrigin(app, origins, lambda path: path if path.endswith("/predict") else None)
+    cors = CrossOrigin(
+        app, origins, lambda path: path if path.endswith("/predict") else None, CallCounts()
+    )
     await cors(scope, None, send)  # type: ignore[arg-type]
     return sent[0]["status"], list(sent[0]["headers"])
 

@@ -23,6 +23,7 @@ from service.handlers.request_id import RequestIds
 from service.handlers.scoring.invocations import invocations
 from service.serving.dataplane import DataPlane
 from service.serving.routes import Routes
+from service.telemetry.metrics.calls import CallCounts
 from tests.support.direct_answers import direct_answers
 from tests.support.fake_models import CONTRACT
 from tests.support.served_version import Listening
@@ -111,7 +112,7 @@ def client(defective: Defective, serving: Serving) -> httpx.AsyncClient:
         },
         logging_config=None,
     )
-    framework = RequestIds(app.asgi_handler)
+    framework = RequestIds(app.asgi_handler, CallCounts())
     app.asgi_handler = direct_answers(framework, defective, lambda _: serving, 1_000)
     transport = httpx.ASGITransport(cast("Any", app), raise_app_exceptions=False)
     return httpx.AsyncClient(transport=transport, base_url="http://m")

@@ -1,4 +1,4 @@
-"""Every route and every RPC has a scope; those that ask a model have a deadline and metrics too.
+"""Every route and every RPC has a scope and metrics; those that ask a model have a deadline too.
 
 A new one is found by walking what the application and the server of gRPC really have, and has to be
 added here where it is open, or asks for predictions in a way of its own.
@@ -6,11 +6,13 @@ added here where it is open, or asks for predictions in a way of its own.
 
 import json
 import re
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import anyio
 import grpc
 import pytest
 from litestar.routes import HTTPRoute
@@ -24,6 +26,7 @@ from service.handlers.permissions import PERMISSION
 from tests.support.fake_workers import HANGING
 from tests.support.inference_messages import request as infer_message
 from tests.support.keyed import KEYS, MODEL, OTHER, Keyed, keyed
+from tests.support.scrapes import read, total
 
 OPEN = {
     "/docs",
@@ -51,6 +54,8 @@ BODIES: dict[str, Callable[[float], Any]] = {
 }
 """A body for one row, by the last part of the path that takes it."""
 LIMIT_MS = 50
+SOON_S = 10.0
+ANSWERED = ("hotswap_http_requests_total", "status=200")
 
 
 class Route(NamedTuple):
@@ -183,16 +188,35 @@ async def test_every_way_to_a_prediction_wants_the_scope_and_the_model(
                 assert answers[0].text.replace(OTHER, "xxxxx") == answers[1].text
 
 
-async def count(service: Keyed, outcome: str) -> float:
-    """Return how many requests to the model had this outcome."""
+async def total_of(service: Keyed, metric: str, *labels: str) -> float:
+    """Return the sum of a metric's series that have these labels."""
     header = service.bearer("reads")
     text = (await service.client.get("/metrics", headers=header)).raise_for_status().text
-    lines = re.findall(r"^hotswap_requests_total{(.*)} (.*)$", text, re.MULTILINE)
-    return sum(
-        float(number)
-        for labels, number in lines
-        if f'model="{MODEL}"' in labels and f'outcome="{outcome}"' in labels
-    )
+    return total(read(text), metric, *labels)
+
+
+async def count(service: Keyed, outcome: str) -> float:
+    """Return how many requests to the model had this outcome."""
+    labels = (f"model={MODEL}", f"outcome={outcome}")
+    return await total_of(service, "hotswap_requests_total", *labels)
+
+
+async def test_every_route_is_counted(tmp_path: Path) -> None:
+    """By its pattern and what came of it, also where nothing but a key is wanted."""
+    async with keyed(tmp_path) as service:
+        made: Counter[tuple[str, int]] = Counter()
+        for route in routes_of(service):
+            if route.path == "/metrics":
+                continue
+            answer = await service.client.request(route.method, route.named(MODEL))
+            made[route.path, answer.status_code] += 1
+        for path in ("/no-such-path", "/another?with=a-query", "/models/m/no-such-call"):
+            answer = await service.client.get(path)
+            made["", answer.status_code] += 1
+        for (path, status), calls in made.items():
+            labels = (f"route={path}", f"status={status}")
+            counted = await total_of(service, "hotswap_http_requests_total", *labels)
+            assert (path, status, counted) == (path, status, calls)
 
 
 @pytest.mark.parametrize("usual", [True, False])
@@ -204,9 +228,11 @@ async def test_every_way_to_a_prediction_has_metrics_and_a_deadline(
         header = service.bearer("predicts")["authorization"]
         for route in predicting(service):
             before = await count(service, "ok")
+            seen = await total_of(service, *ANSWERED, f"route={route.path}")
             answer = await ask(service, route.named(MODEL), 1.0, usual=usual, authorization=header)
             assert answer.status_code == 200, route
             assert await count(service, "ok") == before + 1, f"{route} is not counted"
+            assert await total_of(service, *ANSWERED, f"route={route.path}") == seen + 1, route
         for route in predicting(service):
             before = await count(service, "refused")
             answer = await ask(
@@ -298,6 +324,11 @@ async def test_every_rpc_says_what_it_wants_and_gets_it(rpcs: list[Rpc], tmp_pat
                     assert status in {"OK", "INTERNAL"}, rpc.name
                 else:
                     assert status == "UNAUTHENTICATED", rpc.name
+            method = f"method=/{rpc.service}/{rpc.name}"
+            # A stream ends a moment later than its caller thinks.
+            with anyio.fail_after(SOON_S):
+                while await total_of(service, "hotswap_grpc_calls_total", method) != 2:
+                    await anyio.sleep(0.01)
             reads = await status_of(rpc.call(channel, b"", service.keys["reads"]))
             assert (reads == "PERMISSION_DENIED") is (permission is Permission.PREDICT), rpc.name
 

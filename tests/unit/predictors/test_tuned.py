@@ -5,8 +5,8 @@ import pytest
 
 from service.contracts.contract import Filled
 from service.core.errors import ModelFailedError
-from service.predictors.engines.engine import BeyondError
 from service.predictors.engine_counts import EngineCounts
+from service.predictors.engines.engine import BeyondError
 from service.predictors.outputs import ModelOutputError
 from service.predictors.tuned import TunedPredictor
 from tests.support.stub_predictors import Stub, call_of, raising
