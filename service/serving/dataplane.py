@@ -304,6 +304,7 @@ class DataPlane:
         except MODEL_FAULTS as error:
             model.note_failure(FailedRequest(request, error, self._limits))
             raise
+        request.check_answer(len(body))
         return EncodedAnswer(body, rows, model.version, interface.names, called)
 
     async def _answer_call(

@@ -1,5 +1,6 @@
 """What callers and one version speak with each other: its contract by the codecs, and its names."""
 
+import sys
 from collections.abc import Callable, Mapping
 
 import msgspec
@@ -13,6 +14,7 @@ from service.codecs.catalog import (
 )
 from service.codecs.codec import AnswerForm, Codec, NotPlainError, Wanted
 from service.contracts.contract import Call, Contract
+from service.core.errors import AnswerTooLargeError
 from service.core.version_names import VersionNames
 from service.core.versions import ModelVersion
 from service.workers.messages import RawRequest
@@ -26,6 +28,16 @@ class EncodedRequest(msgspec.Struct, frozen=True):
     body: bytes
     codec: str = ROWS_AND_COLUMNS
     answer: str = ROWS_AND_COLUMNS
+    most_answer_bytes: int = sys.maxsize
+    """A larger answer can't be given by the protocol that it came by."""
+
+    def check_answer(self, answer_bytes: int) -> None:
+        """Raise AnswerTooLargeError for an answer that can't be given."""
+        if answer_bytes > self.most_answer_bytes:
+            raise AnswerTooLargeError(
+                f"the answer has {answer_bytes} bytes, and {self.most_answer_bytes} are given by "
+                "this protocol: send fewer rows at a time, or ask by another one"
+            )
 
 
 TypedRequest = Callable[[Contract], Call]

@@ -9,7 +9,6 @@ from service.codecs.catalog import INFERENCE_MESSAGES
 from service.codecs.inference.message import read_head
 from service.codecs.inference.timeout import timeout_s_of
 from service.core.errors import (
-    AnswerTooLargeError,
     OverloadedError,
     ServiceError,
     ShuttingDownError,
@@ -100,7 +99,9 @@ class Infer:
             refusal = dataplane.refusal(deployment, wire, len(message), deadline_s)
             if refusal is not None:
                 raise refusal
-            request = EncodedRequest(message, INFERENCE_MESSAGES, INFERENCE_MESSAGES)
+            request = EncodedRequest(
+                message, INFERENCE_MESSAGES, INFERENCE_MESSAGES, self._most_bytes
+            )
             answer = await dataplane.infer(deployment, wire, request, None, deadline_s, wanted)
         except ServiceError as error:
             dataplane.note_failed(deployment, wire, error)
@@ -109,11 +110,6 @@ class Infer:
                     deployment.name, deadline_s, beside_others=self._turns.are_shared
                 )
             raise
-        if len(answer.body) > self._most_bytes:
-            raise AnswerTooLargeError(
-                f"the answer has {len(answer.body)} bytes, and {self._most_bytes} are given by "
-                "gRPC: send fewer rows at a time, or ask by REST"
-            )
         end_with(context, answer.names.trailers)
         return answer.body
 

@@ -327,7 +327,7 @@ async def test_every_rpc_says_what_it_wants_and_gets_it(rpcs: list[Rpc], tmp_pat
             method = f"method=/{rpc.service}/{rpc.name}"
             # A stream ends a moment later than its caller thinks.
             with anyio.fail_after(SOON_S):
-                while await total_of(service, "hotswap_grpc_calls_total", method) != 2:
+                while await total_of(service, "hotswap_grpc_calls_total", method) != 2:  # noqa: ASYNC110 - there is no event to wait for
                     await anyio.sleep(0.01)
             reads = await status_of(rpc.call(channel, b"", service.keys["reads"]))
             assert (reads == "PERMISSION_DENIED") is (permission is Permission.PREDICT), rpc.name

@@ -211,6 +211,21 @@ async def test_what_is_too_large_is_refused_both_ways() -> None:
         assert answered(answer)[0] == {"y": [1.5]}
 
 
+async def test_an_answer_that_is_too_large_is_told_as_not_answered() -> None:
+    """To the caller and to what counts: the version has answered, and its caller got nothing."""
+    message = a_request(1.0, 2.0)
+    async with (
+        serving(FakeWorkers()) as (deployed, _),
+        # An answer has the version, too, and so more bytes.
+        grpc_serving(deployed, max_body_bytes=len(message)) as (_, channel),
+    ):
+        code, sentence = await status_of(channel.unary_unary(INFER)(message))
+        assert code is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert f"{len(message)} are given by this protocol" in sentence
+        assert deployed.listening.answered == []
+        assert [error.code for _, error in deployed.listening.failed] == ["answer-too-large"]
+
+
 async def test_a_call_under_way_is_answered_before_the_server_ends() -> None:
     """A second call is not taken any more."""
     async with (
