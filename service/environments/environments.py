@@ -147,7 +147,7 @@ class Environments:
                 try:
                     await self.uv.clean()
                 except EnvironmentNotBuiltError as error:
-                    # Another service is at work with it.
+                    # Another service is at work with it, or it takes longer than may be waited.
                     _log.warning("uv's cache not emptied", reason=str(error))
         return gone
 
@@ -220,6 +220,7 @@ class _Search:
         async with self._all.turn:
             try:
                 with anyio.fail_after(self._wanted.timeout_s):
+                    await self._all.uv.finish_cleaning()
                     yield
             except TimeoutError:
                 raise EnvironmentNotBuiltError(

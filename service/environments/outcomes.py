@@ -6,6 +6,7 @@ uv ends with 1 where what it was asked for can't be had, and with 2 where it met
 import re
 
 from service.core.errors import EnvironmentNotBuiltError, EnvironmentRefusedError
+from service.core.machine_troubles import may_pass
 from service.core.text import LISTED_CHARACTERS, presentable, quoting
 from service.environments.program import Ended
 
@@ -23,13 +24,6 @@ _UNANSWERED = re.compile(
     re.IGNORECASE,
 )
 """An index gave no answer, half of one, or none for the credentials that it got."""
-_OF_THE_MACHINE = re.compile(
-    r"No space left on device|\(os error (?:5|11|12|13|23|24|28|30|122)\)|Cannot allocate memory|"
-    r"\[Errno (?:5|11|12|23|24|28|122)\]|Read-only file system|Disk quota exceeded|"
-    r"Permission denied|Too many open files|MemoryError|can't start new thread|"
-    r"Resource temporarily unavailable|Killed signal|signal: 9|SIGKILL",
-    re.IGNORECASE,
-)
 _FINAL = re.compile(
     r"Hash mismatch|HTTP status client error|No solution found|yanked|incompatible with|"
     r"no (?:usable|compatible) wheels|has no wheels|is disabled|needs to be updated|Invalid |"
@@ -50,19 +44,19 @@ def error_of(what: str, ended: Ended) -> EnvironmentNotBuiltError | EnvironmentR
     if ended.status < 0:
         return EnvironmentNotBuiltError(f"{told} (it was killed by signal {-ended.status})")
     # Where an index did not answer, what can't be had may be there all the same.
-    may_pass = _UNANSWERED.search("\n".join(ended.lines)) or is_of_the_machine(ended)
+    can_pass = _UNANSWERED.search("\n".join(ended.lines)) or is_of_the_machine(ended)
     # A warning of a release that is yanked says nothing of the error after it.
     is_final = ended.status == _CANT_BE_HAD or _FINAL.search(
         "\n".join(line for line in ended.lines if not line.startswith("warning:"))
     )
-    if may_pass or not is_final:
+    if can_pass or not is_final:
         return EnvironmentNotBuiltError(told)
     return EnvironmentRefusedError(told)
 
 
 def is_of_the_machine(ended: Ended) -> bool:
     """Tell whether a program failed for want of memory or disk, or was killed from outside."""
-    return ended.status == -_SIGKILL or bool(_OF_THE_MACHINE.search("\n".join(ended.lines)))
+    return ended.status == -_SIGKILL or may_pass("\n".join(ended.lines))
 
 
 def lines_that_matter(lines: tuple[str, ...]) -> list[str]:

@@ -7,9 +7,10 @@ import importlib
 import re
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import anyio
 import anyio.to_thread
@@ -23,6 +24,8 @@ from service.environments.variables import plain_variables
 
 Progress = Callable[[BuildProgress], None]
 """Is told how far a build is. It is called in the event loop."""
+
+T = TypeVar("T")
 
 _TELL_EVERY_S = 0.5
 _CLEAN_S = 30.0
@@ -90,6 +93,8 @@ class Uv:
         """`folder` is on the disk that environments are on, so that files may be cloned."""
         self.folder = folder
         self.cache = folder / ".uv"
+        self._emptying = folder / ".uv-emptying"
+        """Is there while the cache is emptied, and afterwards if that was cut off."""
         self.pythons = folder / ".pythons"
         """Pythons that uv has fetched, unless the operator names another folder."""
         self.variables = {
@@ -133,8 +138,24 @@ class Uv:
         return ended
 
     async def clean(self) -> None:
-        """Empty uv's cache, unless another uv is at work with it. What can't be emptied stays."""
-        await self.run(["cache", "clean"], limit_s=_CLEAN_S)
+        """Empty uv's cache, unless another uv is at work with it. Raise EnvironmentNotBuiltError.
+
+        Where it is ended half way, part of a package may be left, which uv would take for a whole
+        one: so a mark stays until a later call has come to the end.
+        """
+        await self._in_thread(self._emptying.touch)
+        ended = await self.run(["cache", "clean"], limit_s=_CLEAN_S)
+        if ended.status:
+            raise error_of("uv's cache can't be emptied", ended)
+        await self._in_thread(partial(self._emptying.unlink, missing_ok=True))
+
+    async def finish_cleaning(self) -> None:
+        """Empty the cache where that was begun, and not ended, before. Raise as `clean` does."""
+        if await self._in_thread(self._emptying.exists):
+            await self.clean()
+
+    def _in_thread(self, call: Callable[[], T]) -> Awaitable[T]:
+        return anyio.to_thread.run_sync(call, limiter=self._limiter)
 
     async def run_other(
         self,

@@ -12,7 +12,8 @@ import msgspec
 import pytest
 
 from service.core.environments import SHARED
-from service.core.errors import EnvironmentRefusedError
+from service.core.errors import EnvironmentNotBuiltError, EnvironmentRefusedError
+from service.environments import uv
 from service.environments.kept import LOCK
 from tests.support.own_environments import OWN, Offered, other_python, says
 from tools.made_packages import make_wheel
@@ -182,6 +183,28 @@ async def test_what_is_used_least_recently_goes_and_nothing_that_is_in_use(
     assert [one.about.key for one in await environments.kept.known()] == [held.environment.key]
     await held.release()
     assert await environments.prune(1) == [held.environment.key]
+
+
+async def test_a_cache_that_was_half_emptied_is_emptied_before_it_is_used(
+    offered: Offered, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever cut it off: part of a package would be installed as a whole one."""
+    environments = offered.environments()
+    await environments.open()
+    await (await offered.built(offered.stored("alpha==1.0\n"), environments=environments)).release()
+    with monkeypatch.context() as cut_off:
+        cut_off.setattr(uv, "_CLEAN_S", 0.0)
+        with pytest.raises(EnvironmentNotBuiltError, match="uv was ended"):
+            await environments.uv.clean()
+    left = environments.uv.cache / "left"
+    left.touch()
+    await (await offered.built(offered.stored("alpha==2.0\n"), environments=environments)).release()
+    assert not left.exists()
+    left.touch()
+    await (
+        await offered.built(offered.stored("alpha==1.0\nbeta\n"), environments=environments)
+    ).release()
+    assert left.exists()
 
 
 async def test_a_project_brings_its_own_lock(offered: Offered) -> None:

@@ -245,7 +245,7 @@ def test_a_scrape_is_negotiated_and_guarded(measured: Measured) -> None:
 
 
 def test_the_dashboard_and_the_alerts_find_what_they_name(measured: Measured) -> None:
-    """Each metric has a sample here, but for what is counted of others' faults from the first on."""
+    """Each metric has a sample here, but for what is not shown before its first."""
     assert measured.service.post("/model/pin", {"version": "1"}).status_code == 200
     try:
         body = measured.service.get("/metrics").text

@@ -34,11 +34,16 @@ class Entry(msgspec.Struct, frozen=True, array_like=True):
 def record(request: RecordRequest) -> Recorded:
     """Write down what is below a folder.
 
-    Raise EnvironmentNotBuiltError for a file that has another name besides, somewhere else.
+    Raise EnvironmentNotBuiltError for a file that has another name besides, somewhere else, and
+    for what is neither a file nor a link: a pipe may become anything, and nothing would show it.
     """
     root = Path(request.folder)
     entries: list[Entry] = []
     for path, found in sorted(_found(root)):
+        if not stat.S_ISREG(found.st_mode) and not stat.S_ISLNK(found.st_mode):
+            raise EnvironmentNotBuiltError(
+                f"{presentable(path, NAME_CHARACTERS)} is neither a file nor a link"
+            )
         if not stat.S_ISLNK(found.st_mode) and found.st_nlink > 1:
             raise EnvironmentNotBuiltError(
                 f"{presentable(path, NAME_CHARACTERS)} was linked into the environment and not "

@@ -13,6 +13,8 @@ from service.core.errors import (
 from service.processes.failed_start import read_warm, start_error
 from service.processes.protocol import CountedReply, UnreadableError, Warm, to_fault
 
+FULL = "cannot map zero-fill pages: Cannot allocate memory"
+
 
 def a_reply(body: object, *, ok: bool = True) -> CountedReply:
     """Return the first frame of a child."""
@@ -38,6 +40,7 @@ def test_a_child_tells_its_python_and_speaks_the_same_protocol() -> None:
         (ChildLostError("w ended"), 1, True, ChildStartError, "did not start: w ended"),
         (ChildRaisedError("no pandas", ""), None, True, EnvironmentRefusedError, ": no pandas$"),
         (ChildRaisedError("no pandas", ""), None, False, ChildStartError, "start: no pandas"),
+        (ChildRaisedError(f"x: {FULL}", ""), None, True, ChildStartError, f"start: x: {FULL}"),
     ],
 )
 def test_an_environment_that_will_never_do_is_refused(

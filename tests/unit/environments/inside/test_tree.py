@@ -92,7 +92,10 @@ def test_a_file_with_a_second_name_is_no_copy(root: Path) -> None:
 
 
 def test_a_pipe_is_never_waited_for(root: Path) -> None:
-    """It is written down as what it is."""
-    os.mkfifo(root / "pipe")
+    """Nor written down: whatever took its place would be taken for it. One in a file's is seen."""
     found = recorded(root)
-    assert difference(root, found.digest, fully=True) == ""
+    (root / "lib" / "b.py").unlink()
+    os.mkfifo(root / "lib" / "b.py")
+    assert "lib/b.py has changed" in difference(root, found.digest, fully=True)
+    with pytest.raises(EnvironmentNotBuiltError, match=r"lib/b\.py is neither a file nor a link"):
+        recorded(root)
