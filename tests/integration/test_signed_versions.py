@@ -1,6 +1,9 @@
 """REQUIRE_SIGNED on a real server and a real service: what is loaded, and what never is."""
 
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +17,8 @@ from tools import running_service
 from tools.mlflow_server import MlflowServer, unique_name
 from tools.running_service import RunningService
 
+DOCS = Path(__file__).resolve().parents[2] / "docs" / "signing.md"
+IN_CI = DOCS.read_text("utf-8").partition("<!-- sign in ci -->\n```bash\n")[2].partition("```")[0]
 FIRST = 3.25
 """The factor of version 1."""
 
@@ -230,6 +235,36 @@ def test_a_restart_without_the_registry_verifies_what_it_starts_with(scene: Scen
             lambda: scene.info()["promotions"][0]["trigger"] == "last known good", "it starts anew"
         )
         scene.running.wait_until(lambda: scene.serving() == version, "it serves")
+
+
+def test_the_script_for_ci_signs_a_version(scene: Scene) -> None:
+    """As the documentation has it, with the key in a variable; no key is left on disk."""
+    version = scene.promote(11.0)
+    scene.wait_refused(version)
+    temp = scene.folder / "ci"
+    temp.mkdir()
+    ended = subprocess.run(
+        ["bash", "-c", IN_CI],  # noqa: S607 - wherever it is
+        env={
+            **os.environ,
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "SIGNING_KEY": scene.signer.private.read_text(),
+            "MODEL_NAME": scene.name,
+            "MODEL_VERSION": version,
+            "MLFLOW_TRACKING_URI": scene.server.uri,
+            "CACHE_DIR": str(scene.folder / "signing"),
+            "TMPDIR": str(temp),
+        },
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
+    left = [file for file in temp.rglob("*") if file.is_file()]
+    assert [file for file in left if "PRIVATE KEY" in file.read_text("utf-8", "replace")] == []
+    scene.reload()
+    assert scene.serving() == version
 
 
 def test_a_key_that_is_taken_away_counts_no_more(scene: Scene) -> None:
