@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from service.core.versions import ModelRef
 from service.settings import deployment as deployment_module
 from service.settings import service as service_module
 from service.settings.deployment import DeploymentSettings
