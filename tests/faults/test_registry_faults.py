@@ -2,6 +2,7 @@
 
 import re
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -10,6 +11,9 @@ from tests.support.fault_proxy import Fault
 from tests.support.followed import ALIAS
 from tools.mlflow_server import unique_name
 
+METHODS = {"get", "head", "post", "put", "delete", "options"}
+ANSWER_S = 20.0
+"""Ten times what one look at the registry may take here."""
 FLAPS = 12
 FLAP_PAUSE_S = 0.15
 UNDER_WAY = {"fetching", "loading", "proving"}
@@ -50,6 +54,29 @@ def test_registry_fault(rig: Rig, fault: Fault, told: str) -> None:
             assert rig.serving() == serving
         rig.service.wait_serving(wanted)
         assert rig.health()["registry_error"] is None
+
+
+def test_no_route_waits_for_the_registry_without_a_limit(rig: Rig) -> None:
+    """Each that the document lists begins to answer, though the registry says nothing."""
+    document = rig.service.get("/schema/openapi.json").raise_for_status().json()
+    calls = [
+        (method.upper(), path.replace("{name}", rig.name).replace("{version}", rig.serving()))
+        for path, methods in document["paths"].items()
+        for method in methods
+        if method in METHODS
+    ]
+    assert len(calls) > 40
+
+    def ask(call: tuple[str, str]) -> int:
+        method, path = call
+        # A stream never ends: that it begins is its answer.
+        with rig.service.client.stream(method, path, json={}, timeout=ANSWER_S) as answer:
+            return answer.status_code
+
+    with rig.proxy.failing(Fault.SILENT), ThreadPoolExecutor(len(calls)) as pool:
+        statuses = dict(zip(calls, pool.map(ask, calls), strict=True))
+    assert {statuses["POST", "/reload-model"], statuses["DELETE", "/model/pin"]} <= {409, 502, 504}
+    rig.service.wait_until(lambda: rig.health()["registry_error"] is None, "it is seen again")
 
 
 def test_alias_deleted(rig: Rig) -> None:
