@@ -17,13 +17,15 @@ Listed = Annotated[str, msgspec.Meta(max_length=LISTED_CHARACTERS)]
 class Environment(msgspec.Struct, frozen=True):
     """What the workers of a version run in.
 
-    `key` names it on disk, `interpreter` is the absolute path of its Python, and `python` that
-    Python's version, such as `3.12.1`. All three are '' for the service's own.
+    `key` names it on disk, `interpreter` is the absolute path of its Python, `python` that Python's
+    version, such as `3.12.1`, and `digest` tells it from one that was built for the same key before
+    and was damaged. All of them are '' for the service's own.
     """
 
     key: str = ""
     interpreter: str = ""
     python: str = ""
+    digest: str = ""
 
     @property
     def is_shared(self) -> bool:

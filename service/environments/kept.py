@@ -93,7 +93,8 @@ class Held:
     def environment(self) -> Environment:
         """The environment, as workers are started in it."""
         interpreter = str(interpreter_of(self._root / self.about.key / VENV))
-        return Environment(self.about.key, interpreter, self.about.python)
+        about = self.about
+        return Environment(about.key, interpreter, about.python, about.manifest_digest)
 
     async def release(self) -> None:
         """Let it be removed; may be called twice."""

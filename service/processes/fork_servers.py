@@ -12,13 +12,16 @@ _KEY_CHARACTERS = 12
 
 
 class ForkServers:
-    """Keeps the fork server of an environment as long as something uses that."""
+    """Keeps the fork server of an environment as long as something uses that.
+
+    One that was built again has another: the first may have imported what was damaged.
+    """
 
     def __init__(self, modules: Sequence[str]) -> None:
         """Have each of them import `modules`, as far as its environment has them."""
         self._modules = modules
-        self._servers: dict[str, ForkServer] = {}
-        self._uses: dict[str, int] = {}
+        self._servers: dict[Environment, ForkServer] = {}
+        self._uses: dict[Environment, int] = {}
 
     @property
     def pids(self) -> list[int]:
@@ -32,7 +35,7 @@ class ForkServers:
         """
         if environment.is_shared:
             return None
-        server = self._servers.get(environment.key)
+        server = self._servers.get(environment)
         if server is None:
             raise RuntimeError(f"environment {environment.key} is not in use")
         return server
@@ -43,22 +46,21 @@ class ForkServers:
         if environment.is_shared:
             yield
             return
-        key = environment.key
-        if key not in self._servers:
-            self._servers[key] = ForkServer(
-                f"fork-server-{key[:_KEY_CHARACTERS]}",
+        if environment not in self._servers:
+            self._servers[environment] = ForkServer(
+                f"fork-server-{environment.key[:_KEY_CHARACTERS]}",
                 Path(environment.interpreter),
                 self._modules,
                 temp_dir,
                 # Its own: an interpreter on a disk that hangs must not hold up any other start.
                 ChildThreads(),
             )
-        self._uses[key] = self._uses.get(key, 0) + 1
+        self._uses[environment] = self._uses.get(environment, 0) + 1
         try:
             yield
         finally:
-            self._uses[key] -= 1
-            if not self._uses[key]:
+            self._uses[environment] -= 1
+            if not self._uses[environment]:
                 # First, so that what uses it from now on gets another one.
-                del self._uses[key]
-                await self._servers.pop(key).end()
+                del self._uses[environment]
+                await self._servers.pop(environment).end()

@@ -231,15 +231,22 @@ async def test_a_fork_server_ends_with_the_last_use_of_its_environment(
 ) -> None:
     """Each environment has one, and the service's own has none of these."""
     servers = ForkServers((TARGETS,))
-    here, there = (Environment(key, str(interpreter), "3.11") for key in ("here", "there"))
+    python = str(interpreter)
+    here, there = (Environment(key, python, "3.11", "as built") for key in ("here", "there"))
+    built_again = Environment("here", python, "3.11", "as built again")
     assert servers.of(SHARED) is None
     with pytest.raises(RuntimeError, match="not in use"):
         servers.of(here)
     async with servers.using(SHARED, tmp_path), servers.using(here, tmp_path):
-        async with servers.using(here, tmp_path), servers.using(there, tmp_path):
+        async with (
+            servers.using(here, tmp_path),
+            servers.using(there, tmp_path),
+            servers.using(built_again, tmp_path),
+        ):
             server = servers.of(here)
             assert server is not None
-            assert servers.of(there) is not server
+            others = {servers.of(there), servers.of(built_again)}
+            assert len(others - {server, None}) == 2
             async with forked(server, tmp_path):
                 pass
             (pid,) = servers.pids
