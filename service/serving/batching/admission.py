@@ -217,15 +217,29 @@ class Admission:
             work_s += queue.body_s
         if queue.again:
             work_s += len(queue.again) * self._cost.typical_s
+        calls = len(queue.calls)
         if row_wise:
-            batches, rest = divmod(queue.call_rows, self.batch_rows)
-            work_s += batches * self._batch_s
+            batch_rows, batch_s = self._batch_of(queue.call_rows / calls if calls else 0)
+            batches, rest = divmod(queue.call_rows, batch_rows)
+            work_s += batches * batch_s
             own_s = curve.predict_s(rest + rows)
         else:
-            if calls := len(queue.calls):
+            if calls:
                 work_s += calls * curve.predict_s(queue.call_rows / calls)
             own_s = curve.predict_s(rows)
         return work_s / self._workers.count * self.slowdown + own_s
+
+    def _batch_of(self, call_rows: float) -> tuple[float, float]:
+        """Return the rows of a batch of such calls, and what it takes.
+
+        Calls are not divided: where two don't fit into a batch, it has the rows of one.
+        """
+        if call_rows <= 1:
+            return self.batch_rows, self._batch_s
+        batch_rows = call_rows * max(1, self.batch_rows // call_rows)
+        # One that is larger than all before is soon seen.
+        takes_s = self._cost.rows.predict_s(batch_rows)
+        return batch_rows, takes_s if batch_rows > self.batch_rows else min(takes_s, self._batch_s)
 
     def _body_s(self, body_bytes: int) -> float:
         """Return what a body takes at least, of whatever kind it is."""

@@ -14,13 +14,14 @@ import pytest
 from service.contracts.contract import Call
 from service.core.errors import OverloadedError, QueueTimeoutError, ServiceError
 from service.serving.batching.batcher import BatchSettings
-from service.workers.messages import RawRequest
+from service.workers.messages import RawRequest, Timing
 from tests.support.batchers import a_batcher
 from tests.support.fake_workers import FakeWorkers, a_call
 from tests.support.virtual_time import VirtualTimeLoop
 
 LIMIT_S = 5.0
 LOAD_S = 60.0
+SOON_S = 0.05
 MAX_ROWS = 4096
 
 
@@ -57,6 +58,9 @@ def a_load(
     async def main() -> None:
         settings = BatchSettings(max_rows, 0.01, LIMIT_S, **limits)
         batcher = a_batcher(workers, settings, row_wise=row_wise)
+        # What the gates tell of a version.
+        took_ms = ((rows, 1_000 * (workers.takes_s + workers.row_s * rows)) for rows in (1, 64))
+        batcher.learn([Timing(rows, ms, runs=5) for rows, ms in took_ms])
         rng = random.Random(16)
         loop = asyncio.get_running_loop()
         body_bytes = len(payload.body) if isinstance(payload, RawRequest) else 1_000
@@ -92,6 +96,10 @@ CASES = [
     pytest.param({"takes_s": 0.1}, a_call(1.0), {"row_wise": False}, 10.0, id="alone"),
     pytest.param({"takes_s": 0.1}, a_call(1.0), {"max_rows": 4}, 40.0, id="merged"),
     pytest.param({"takes_s": 0.0, "row_s": 0.005}, HUNDRED, {}, 2.0, id="rows"),
+    # Batches may have 166 rows, so that no second request fits.
+    pytest.param({"takes_s": 0.0, "row_s": 0.003}, HUNDRED, {}, 1 / 0.3, id="one a batch"),
+    # Batches may have 357 rows, so that no fourth request fits.
+    pytest.param({"takes_s": 0.0, "row_s": 0.0014}, HUNDRED, {}, 1 / 0.14, id="three a batch"),
     pytest.param({"takes_s": 0.5}, RawRequest(body=bytes(2_000)), {}, 2.0, id="bodies"),
 ]
 
@@ -106,10 +114,12 @@ def test_what_a_model_can_do_it_does_however_much_is_asked(
     factor: float,
     count: int,
 ) -> None:
-    """Nine tenths of its capacity are answered in time, the others refused; no worker is lost."""
+    """Nine tenths of its capacity are answered in time, the others soon refused; none is lost."""
     workers = FakeWorkers(count, **costs)
     seen = a_load(workers, factor * capacity * count, payload, **how)
     assert seen.answered >= 0.9 * capacity * count * LOAD_S, seen.outcomes
+    late = [took_s for took_s in seen.refused_s if took_s > SOON_S]
+    assert len(late) <= 0.01 * len(seen.refused_s), (len(late), len(seen.refused_s))
     assert seen.outcomes[QueueTimeoutError.__name__] <= 0.02 * seen.outcomes.total(), seen.outcomes
     assert workers.lost == 0
 
