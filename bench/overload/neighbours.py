@@ -24,16 +24,14 @@ from typing import Any
 
 from bench import dialects
 from bench.against import check_out
-from bench.dialects import Dialect
 from bench.ground import MONTHS, register_forest
 from bench.loads import Bodies
+from bench.overload.ways import WAYS, Way, message
 from bench.page import ranged, table
-from bench.rows import frame_of
 from bench.starting import rest_compiled
 from bench.windows import CLIENTS
 from bench.wrk import Target, command, drive
 from service.commands.demo import model as forest
-from service.handlers.grpc.open_inference_pb2 import ModelInferRequest
 from tools import mlflow_server, running_service
 from tools.mlflow_server import MlflowServer, free_port
 from tools.processes import ProcessTree
@@ -57,24 +55,6 @@ sys.argv[1:] = ["serve"]
 main()
 """
 _HERE = Path(__file__).resolve().parents[2]
-
-
-@dataclass(frozen=True)
-class Way:
-    """A protocol that the flood comes by; `{}` in its path is the model's name."""
-
-    title: str
-    path: str
-    dialect: Dialect
-
-
-WAYS = (
-    Way("`/predict`, JSON", "/models/{}/predict", dialects.INSTANCES),
-    Way("`/predict`, Arrow", "/models/{}/predict", dialects.ARROW_STREAM),
-    Way("`/invocations`", "/models/{}/invocations", dialects.DATAFRAME_SPLIT),
-    Way("OIP over REST", "/v2/models/{}/infer", dialects.OPEN_INFERENCE),
-    Way("gRPC", "", dialects.OPEN_INFERENCE),
-)
 
 
 @dataclass
@@ -227,24 +207,9 @@ def _flood(
         return [*command(bodies.target(url, way.dialect, 1), FLOOD_CLIENTS, seconds)]
     file = folder / f"message-{model}"
     if not file.exists():
-        file.write_bytes(_message(served, model))
+        file.write_bytes(message(served.service.url, model))
     arguments = (served.grpc, str(file), str(FLOOD_CLIENTS), str(seconds))
     return [sys.executable, "-m", "bench.apps.grpc_flood", *arguments]
-
-
-def _message(served: Served, model: str) -> bytes:
-    """Return one row as a message, with the tensors that the service describes."""
-    row: Any = frame_of(1)
-    message = ModelInferRequest(model_name=model)
-    fields = {"FP64": "fp64_contents", "INT64": "int64_contents", "BYTES": "bytes_contents"}
-    for spec in served.service.get(f"/v2/models/{model}").json()["inputs"]:
-        kind = spec["datatype"]
-        tensor = message.inputs.add(name=spec["name"], datatype=kind, shape=[1])
-        value = row[spec["name"]].tolist()[0]
-        getattr(tensor.contents, fields[kind]).append(
-            str(value).encode() if kind == "BYTES" else value
-        )
-    return message.SerializeToString()  # type: ignore[no-any-return]
 
 
 def _beside(calm: Target, other: list[str], window_s: int) -> tuple[Any, float]:

@@ -1,18 +1,20 @@
 """The load generator: a process that sends requests at a rate, however they are answered.
 
-`python -m tools.overload.open_loop` reads a Plan from its input and writes an Outcome. It opens a
-connection where no open one is free, up to the plan's number; what is due beyond that is not sent.
+`python -m tools.overload.open_loop` reads a Plan from its input and writes an Outcome. A request
+goes out while fewer are under way than the plan allows; what is due beyond that is not sent.
 """
 
 import asyncio
 import random
 import sys
-from typing import cast
 
 import msgspec
 import uvloop
 
-from tools.overload.plan import Outcome, Plan
+from tools.overload.flight import Flight, Transport
+from tools.overload.grpc_calls import GrpcCalls
+from tools.overload.http_connections import HttpConnections
+from tools.overload.plan import ANSWERED, REFUSED, Outcome, Plan
 
 _TICK_S = 0.001
 _SWEEP_S = 0.1
@@ -22,46 +24,6 @@ _PROBE_SLACK = 2.0
 """A probe that takes at most so many times its usual time is as usual."""
 _PROBE_SLACK_S = 0.05
 _KEPT_LAGS = 100_000
-_OK, _REFUSED = 200, 503
-
-
-class Connection(asyncio.Protocol):
-    """One connection, and the request on it."""
-
-    def __init__(self, run: "Run") -> None:
-        self._run = run
-        self._buffer = b""
-        self._needed = 0
-        self.transport: asyncio.Transport | None = None
-        self.due_s = 0.0
-        self.is_probe = False
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep the transport."""
-        # uvloop's is none of asyncio's classes.
-        self.transport = cast("asyncio.Transport", transport)
-
-    def data_received(self, data: bytes) -> None:
-        """Collect an answer."""
-        self._buffer = self._buffer + data if self._buffer else data
-        if not self._needed:
-            head_end = self._buffer.find(b"\r\n\r\n")
-            if head_end < 0:
-                return
-            head = self._buffer[:head_end].lower()
-            at = head.index(b"content-length:") + 15
-            end = head.find(b"\r\n", at)
-            self._needed = head_end + 4 + int(head[at : end if end > 0 else None])
-        if len(self._buffer) >= self._needed:
-            status = int(self._buffer[9:12])
-            self._buffer, self._needed = b"", 0
-            self._run.note_answer(self, status)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Tell the run."""
-        del exc
-        self.transport = None
-        self._run.note_lost(self)
 
 
 class Run:
@@ -71,16 +33,10 @@ class Run:
         self._plan = plan
         self.outcome = Outcome()
         self._loop = asyncio.get_running_loop()
-        self._idle: list[Connection] = []
-        self._flying: dict[Connection, None] = {}
-        """Connections with a request, the oldest first."""
-        self._opening = 0
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._request, self._probe = (
-            b"POST /predict HTTP/1.1\r\nhost: %s\r\ncontent-type: %s\r\ncontent-length: %d\r\n\r\n"
-            % (plan.host.encode(), plan.content_type.encode(), len(body))
-            + body
-            for body in (plan.body, plan.probe)
+        self._flying: dict[Flight, None] = {}
+        """Requests under way, the oldest first."""
+        self._transport: Transport = (
+            HttpConnections(plan, self) if plan.path else GrpcCalls(plan, self)
         )
         self._ended_s = 0.0
 
@@ -94,7 +50,7 @@ class Run:
         self._ended_s = self._loop.time()
         if self._plan.usual_s:
             await self._probes()
-        while self._flying or self._opening:  # noqa: ASYNC110 - the sweep ends each of them
+        while self._flying or self._transport.opening:  # noqa: ASYNC110 - the sweep ends each of them
             await asyncio.sleep(_SWEEP_S)
         sweeping.cancel()
         for ordered in (
@@ -114,7 +70,7 @@ class Run:
             while due_s <= now_s and due_s < end_s:
                 if len(self.outcome.lag_ms) < _KEPT_LAGS:
                     self.outcome.lag_ms.append((now_s - due_s) * 1000)
-                self._send(due_s, is_probe=False)
+                self._send(due_s)
                 due_s += rng.expovariate(self._plan.rate)
             if due_s >= end_s:
                 return
@@ -122,101 +78,78 @@ class Run:
 
     async def _one_after_another(self) -> None:
         for _ in range(self._plan.connections):
-            self._send(self._loop.time(), is_probe=False)
+            self._send(self._loop.time())
         await asyncio.sleep(self._plan.duration_s)
 
     async def _probes(self) -> None:
         """Send probes until one takes its usual time."""
         while self._loop.time() < self._ended_s + _PROBE_FOR_S:
-            self._send(self._loop.time(), is_probe=True)
+            self._transport.send(self._loop.time(), is_probe=True)
             await asyncio.sleep(_PROBE_EVERY_S)
             if self.outcome.usual_after_s is not None:
                 return
 
-    def _send(self, due_s: float, *, is_probe: bool) -> None:
-        if self._idle:
-            self._put(self._idle.pop(), due_s, is_probe=is_probe)
-        elif len(self._flying) + self._opening < self._plan.connections or is_probe:
-            self._opening += 1
-            task = asyncio.create_task(self._open(due_s, is_probe=is_probe))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+    def _send(self, due_s: float) -> None:
+        if len(self._flying) + self._transport.opening < self._plan.connections:
+            self._transport.send(due_s, is_probe=False)
         else:
             self.outcome.unsent += 1
 
-    async def _open(self, due_s: float, *, is_probe: bool) -> None:
-        try:
-            async with asyncio.timeout(self._plan.limit_s):
-                _, connection = await self._loop.create_connection(
-                    lambda: Connection(self), self._plan.host, self._plan.port
-                )
-        except (OSError, TimeoutError):
-            self.outcome.broken += not is_probe
-        else:
-            self._put(connection, due_s, is_probe=is_probe)
-        finally:
-            self._opening -= 1
+    def note_sent(self, flight: Flight) -> None:
+        """Count a request that goes out now."""
+        self._flying[flight] = None
+        self.outcome.sent += not flight.is_probe
 
-    def _put(self, connection: Connection, due_s: float, *, is_probe: bool) -> None:
-        if connection.transport is None:
-            self.outcome.broken += not is_probe
+    def note_answer(self, flight: Flight, status: str) -> None:
+        """Count an answer, and send the next request where they go one after another."""
+        if self._flying.pop(flight, 0) == 0:
             return
-        connection.due_s, connection.is_probe = due_s, is_probe
-        self._flying[connection] = None
-        self.outcome.sent += not is_probe
-        connection.transport.write(self._probe if is_probe else self._request)
-
-    def note_answer(self, connection: Connection, status: int) -> None:
-        """Count an answer, and let the connection take the next request."""
         now_s = self._loop.time()
-        took_s = now_s - connection.due_s
-        if self._flying.pop(connection, 0) == 0:
-            return
-        self._idle.append(connection)
-        if connection.is_probe:
-            self._note_probe(connection, status, took_s)
+        took_s = now_s - flight.due_s
+        if flight.is_probe:
+            self._note_probe(flight, status, took_s)
             return
         outcome = self.outcome
         outcome.statuses[status] = outcome.statuses.get(status, 0) + 1
-        if status == _OK:
+        if status in ANSWERED:
             if took_s <= self._plan.limit_s:
                 outcome.answered += 1
                 outcome.answered_ms.append(took_s * 1000)
             else:
                 outcome.late += 1
-        elif status == _REFUSED:
+        elif status in REFUSED:
             outcome.refused_ms.append(took_s * 1000)
         if not self._plan.rate and not self._ended_s:
-            self._send(now_s, is_probe=False)
+            self._send(now_s)
 
-    def _note_probe(self, connection: Connection, status: int, took_s: float) -> None:
-        if status != _OK or took_s > self._plan.limit_s:
+    def _note_probe(self, flight: Flight, status: str, took_s: float) -> None:
+        if status not in ANSWERED or took_s > self._plan.limit_s:
             return
-        outcome, sent_s = self.outcome, connection.due_s - self._ended_s
+        outcome, sent_s = self.outcome, flight.due_s - self._ended_s
         if outcome.accepted_after_s is None or sent_s < outcome.accepted_after_s:
             outcome.accepted_after_s = sent_s
         usual = took_s <= self._plan.usual_s * _PROBE_SLACK + _PROBE_SLACK_S
         if usual and (outcome.usual_after_s is None or sent_s < outcome.usual_after_s):
             outcome.usual_after_s = sent_s
 
-    def note_lost(self, connection: Connection) -> None:
-        """Count a connection that ended with a request on it."""
-        if connection in self._flying:
-            del self._flying[connection]
-            self.outcome.broken += not connection.is_probe
-        elif connection in self._idle:
-            self._idle.remove(connection)
+    def note_broken(self, flight: Flight) -> None:
+        """Count a request whose connection ended without an answer."""
+        if self._flying.pop(flight, 0) is None:
+            self.outcome.broken += not flight.is_probe
+
+    def note_unconnected(self, *, is_probe: bool) -> None:
+        """Count a request that found no connection."""
+        self.outcome.broken += not is_probe
 
     async def _sweep(self) -> None:
-        """Give up on requests whose limit is over: hang up, as callers do."""
+        """Give up requests whose limit is over."""
         while True:
             await asyncio.sleep(_SWEEP_S)
             over_s = self._loop.time() - self._plan.limit_s - 2 * _SWEEP_S
-            for connection in [c for c in self._flying if c.due_s < over_s]:
-                del self._flying[connection]
-                self.outcome.late += not connection.is_probe
-                if connection.transport is not None:
-                    connection.transport.abort()
+            for flight in [one for one in self._flying if one.due_s < over_s]:
+                del self._flying[flight]
+                self.outcome.late += not flight.is_probe
+                flight.give_up()
 
 
 async def _main() -> None:

@@ -12,6 +12,8 @@ class Plan(msgspec.Struct, frozen=True):
 
     host: str
     port: int
+    path: str
+    """'' for calls over gRPC."""
     body: bytes
     probe: bytes
     """The small request that finds out when the server has recovered."""
@@ -20,6 +22,7 @@ class Plan(msgspec.Struct, frozen=True):
     duration_s: float
     limit_s: float
     connections: int
+    """The most requests under way: over HTTP each has a connection of its own."""
     seed: int = 0
     usual_s: float = 0.0
     """What the probe takes while nothing else is asked; 0 for no probes."""
@@ -30,16 +33,17 @@ class Outcome(msgspec.Struct):
 
     sent: int = 0
     unsent: int = 0
-    """Requests that were due while every connection was waiting for an answer."""
+    """Requests that were due while as many were under way as may be."""
     answered: int = 0
-    """Requests that were answered with 200 within the limit."""
+    """Requests that were answered with success within the limit."""
     late: int = 0
     """Requests without any answer within the limit, or with a later one."""
     broken: int = 0
     """Requests whose connection failed."""
-    statuses: dict[int, int] = {}
+    statuses: dict[str, int] = {}
+    """How many answers had each status: HTTP's number, or gRPC's name."""
     refused_ms: list[float] = []
-    """How long each 503 took, in order of time taken."""
+    """How long each refusal took, in order of time taken."""
     answered_ms: list[float] = []
     lag_ms: list[float] = []
     """How late the generator itself sent, in order of time taken."""
@@ -47,6 +51,11 @@ class Outcome(msgspec.Struct):
     """Seconds from the end of the load until a probe was sent that was answered in time."""
     usual_after_s: float | None = None
     """Seconds until a probe was sent that took its usual time."""
+
+
+ANSWERED = frozenset({"200", "OK"})
+REFUSED = frozenset({"503", "UNAVAILABLE"})
+"""The statuses of a request that is one too many."""
 
 
 def percentile(ordered: list[float], share: float) -> float:
