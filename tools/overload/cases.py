@@ -39,7 +39,8 @@ class Case:
 
     def by(self, protocol: Protocol) -> "Case":
         """Return the same model and rows, asked by another protocol."""
-        return replace(self, protocol=protocol)
+        capacity = self.capacity if protocol.is_merged else 1 / self.call_s
+        return replace(self, protocol=protocol, capacity=capacity)
 
     def body(self, model: str, rows: int) -> bytes:
         """Return a request for so many rows, to the model that is served under this name."""

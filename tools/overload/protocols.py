@@ -22,6 +22,8 @@ class Protocol:
     content_type: str
     encode: Callable[[str, list[float]], bytes]
     """Writes a request to a model of this name, with a row for each number."""
+    is_merged: bool = True
+    """Whether its requests share batches. A body that a worker decodes has a run of its own."""
 
     @property
     def is_grpc(self) -> bool:
@@ -59,9 +61,13 @@ def _message(model: str, values: list[float]) -> bytes:
 
 
 JSON = Protocol("json", "`/predict`, JSON", "/models/{}/predict", JSON_BODY, _instances)
-ARROW = Protocol("arrow", "`/predict`, Arrow", "/models/{}/predict", ARROW_STREAM, _arrow)
+ARROW = Protocol(
+    *("arrow", "`/predict`, Arrow", "/models/{}/predict", ARROW_STREAM, _arrow), is_merged=False
+)
+# Of a version without an input example, whose bodies MLflow's own code answers.
 INVOCATIONS = Protocol(
-    "invocations", "`/invocations`", "/models/{}/invocations", JSON_BODY, _dataframe_split
+    *("invocations", "`/invocations`", "/models/{}/invocations", JSON_BODY, _dataframe_split),
+    is_merged=False,
 )
 REST = Protocol("oip", "OIP over REST", "/v2/models/{}/infer", JSON_BODY, _tensors)
 GRPC = Protocol("grpc", "gRPC", "", "", _message)
