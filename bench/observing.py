@@ -26,17 +26,8 @@ _GATES = ("artifacts", "environment", "load", "contract", "smoke", "speed", "pre
 
 async def main() -> None:
     """Print both."""
-    version, protocol = _version(1), WireProtocol.NATIVE
-    observer = fan_out([LogObserver("m"), Metrics(list).observer("m")])
-
-    def answered() -> None:
-        observer.request_answered(version, protocol, 1, 0.0013)
-
-    def batch() -> None:
-        observer.batch_ended(version, 1, 1, 0.0002, 0.0011)
-
-    for name, told in (("request_answered", answered), ("batch_ended", batch)):
-        print(f"{name}: {_us(told):.2f} microseconds")
+    for detailed in (False, True):
+        _print_costs(detailed=detailed)
     metrics = _many()
     for _ in range(_SCRAPES):
         began_s = time.perf_counter()
@@ -48,6 +39,24 @@ async def main() -> None:
             f"{_MODELS} models of {_VERSIONS} versions: {(copied_s - began_s) * 1e3:.1f} ms on "
             f"the loop, {(ended_s - copied_s) * 1e3:.0f} ms in a thread, {len(written.body)} bytes"
         )
+
+
+def _print_costs(*, detailed: bool) -> None:
+    """Print what each event of a request costs, with other servers' names or without."""
+    version, protocol = _version(1), WireProtocol.NATIVE
+    counting = Metrics(list, detailed=detailed).observer("m")
+    observer = fan_out([LogObserver("m"), counting])
+
+    def answered() -> None:
+        observer.request_answered(version, protocol, 1, 0.0013)
+        observer.request_detailed(version, 0.0013, 0.0001, 0.0001, 0, 1)
+
+    def batch() -> None:
+        observer.batch_ended(version, 1, 1, 0.0002, 0.0011)
+
+    names = "with other servers' names" if detailed else "our own names alone"
+    for name, told in (("an answer", answered), ("a batch", batch)):
+        print(f"{name}, {names}: {_us(told):.2f} microseconds")
 
 
 def _us(told: Callable[[], None]) -> float:

@@ -63,7 +63,8 @@ class Deployments(Mapping[str, Deployment]):
         self._observe = observe
         self.exports = exports
         """Where traces and metrics go beside `/metrics`; None for nowhere."""
-        self.metrics = Metrics(self._look, lost_lines=lost_lines)
+        detailed = bool(settings.service.metrics_compat)
+        self.metrics = Metrics(self._look, lost_lines=lost_lines, detailed=detailed)
         """What was counted of all of them, of those before them too."""
         self._keepers: dict[str, Keeper] = {}
         self._leaving: set[Keeper] = set()

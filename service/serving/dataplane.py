@@ -30,6 +30,7 @@ from service.core.version_names import VersionNames
 from service.core.versions import ModelVersion
 from service.serving.batching.request_queue import Caller, Share
 from service.serving.failed_request import FailedRequest
+from service.serving.handling import Handling
 from service.serving.interface import BodyLimits, EncodedRequest, Request, TypedRequest
 from service.serving.model import LoadedModel
 from service.serving.named_version import check_version
@@ -83,6 +84,7 @@ class EncodedAnswer(msgspec.Struct, frozen=True):
     """The version as the body names it, for headers that say the same."""
     client_request_id: str = ""
     """What the body called the request."""
+    handling: Handling = Handling()
 
 
 class TypedAnswer(msgspec.Struct, frozen=True):
@@ -91,6 +93,7 @@ class TypedAnswer(msgspec.Struct, frozen=True):
     predictions: Predictions
     version: ModelVersion
     names: VersionNames
+    handling: Handling = Handling()
 
     @property
     def rows(self) -> int:
@@ -222,8 +225,14 @@ class DataPlane:
             told.answered_by = version
             _tell_failed(deployment, version, protocol, told, time.perf_counter() - began_s)
             raise
-        took_s = time.perf_counter() - began_s
-        deployment.observer.request_answered(version, protocol, answer.rows, took_s)
+        ended_s = time.perf_counter()
+        observer, took_s, handling = deployment.observer, ended_s - began_s, answer.handling
+        observer.request_answered(version, protocol, answer.rows, took_s)
+        decode_s = handling.decoded_at_s - began_s if handling.decoded_at_s else None
+        encode_s = ended_s - handling.encoding_at_s if handling.encoding_at_s else None
+        observer.request_detailed(
+            version, took_s, decode_s, encode_s, handling.waiting, handling.unanswered
+        )
         return answer
 
     def _too_much(self, body_bytes: int) -> OverloadedError | None:
@@ -273,6 +282,8 @@ class DataPlane:
             if trace is not None:
                 trace.step(DECODE)
             payload, wanted = interface.payload(request, self._limits)
+            decoded_at_s = time.perf_counter()
+            waiting, unanswered = model.batcher.waiting, model.batcher.unanswered + 1
             if trace is not None:
                 trace.step(QUEUE)
             try:
@@ -286,10 +297,12 @@ class DataPlane:
             called = wanted.client_request_id
             if isinstance(answer, RawReply):
                 rows, body, called = answer.rows, answer.body, answer.client_request_id
+                handling = Handling(waiting, unanswered)
                 if answer.scored_as is not None:
                     model.interface = interface.scored_as(answer.scored_as)
             else:
                 rows = answer.stop - answer.start
+                handling = Handling(waiting, unanswered, decoded_at_s, time.perf_counter())
                 if trace is not None:
                     trace.step(ENCODE)
                 codec = interface.codecs[request.answer]
@@ -305,7 +318,7 @@ class DataPlane:
             model.note_failure(FailedRequest(request, error, self._limits))
             raise
         request.check_answer(len(body))
-        return EncodedAnswer(body, rows, model.version, interface.names, called)
+        return EncodedAnswer(body, rows, model.version, interface.names, called, handling)
 
     async def _answer_call(
         self,
@@ -318,16 +331,18 @@ class DataPlane:
         if trace is not None:
             trace.step(DECODE)
         call = request(model.contract)
+        batcher = model.batcher
+        handling = Handling(batcher.waiting, batcher.unanswered + 1, time.perf_counter())
         if trace is not None:
             trace.step(QUEUE)
         try:
-            answer = await model.batcher.submit(call, _size_bytes(call), caller, deadline_s, trace)
+            answer = await batcher.submit(call, _size_bytes(call), caller, deadline_s, trace)
         except MODEL_FAULTS as error:
             model.note_failure(FailedRequest(request, error, self._limits, call))
             raise
         share = cast("Share", answer)
         predictions = cut(share.predictions, share.start, share.stop)
-        return TypedAnswer(predictions, model.version, model.interface.names)
+        return TypedAnswer(predictions, model.version, model.interface.names, handling)
 
 
 def _tell_failed(

@@ -26,6 +26,22 @@ class Observer(Protocol):
         """Note a request that a version answered, from its body to its encoded answer."""
         ...
 
+    def request_detailed(
+        self,
+        version: ModelVersion,
+        duration_s: float,
+        decode_s: float | None,
+        encode_s: float | None,
+        waiting: int,
+        unanswered: int,
+    ) -> None:
+        """Note where the time of that request went, and what it found: next after its answer.
+
+        A step is None where a worker did it, or the caller itself does. When the request came,
+        `waiting` others waited for a worker, and `unanswered` had no answer yet, itself included.
+        """
+        ...
+
     def request_failed(
         self,
         version: ModelVersion | None,
@@ -119,6 +135,17 @@ class NullObserver:
 
     def request_answered(
         self, version: ModelVersion, protocol: WireProtocol, rows: int, duration_s: float
+    ) -> None:
+        """Note nothing."""
+
+    def request_detailed(
+        self,
+        version: ModelVersion,
+        duration_s: float,
+        decode_s: float | None,
+        encode_s: float | None,
+        waiting: int,
+        unanswered: int,
     ) -> None:
         """Note nothing."""
 

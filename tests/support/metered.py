@@ -20,13 +20,16 @@ SERVING = ServingGauges(
 
 
 class Service:
-    """One model's gauges and a clock, as metrics ask for them."""
+    """One model's gauges and a clock, as metrics ask for them.
 
-    def __init__(self) -> None:
+    `detailed` is whether what other servers' names show is counted.
+    """
+
+    def __init__(self, *, detailed: bool = False) -> None:
         self.now_s = 0.0
         self.models = {"m": frozenset({"1"})}
         self.serving: ServingGauges | None = None
-        self.metrics = Metrics(self.look, lambda: self.now_s)
+        self.metrics = Metrics(self.look, lambda: self.now_s, detailed=detailed)
 
     def look(self) -> list[ModelGauges]:
         """Return how each model stands."""

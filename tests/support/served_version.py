@@ -38,6 +38,7 @@ class Listening(NullObserver):
         self.failed: list[tuple[ModelVersion | None, ServiceError]] = []
         self.took_s: list[float] = []
         self.protocols: list[WireProtocol] = []
+        self.details: list[tuple[float, float | None, float | None, int, int]] = []
 
     def request_answered(
         self, version: ModelVersion, protocol: WireProtocol, rows: int, duration_s: float
@@ -46,6 +47,19 @@ class Listening(NullObserver):
         self.answered.append((version, rows))
         self.protocols.append(protocol)
         self.took_s.append(duration_s)
+
+    def request_detailed(
+        self,
+        version: ModelVersion,
+        duration_s: float,
+        decode_s: float | None,
+        encode_s: float | None,
+        waiting: int,
+        unanswered: int,
+    ) -> None:
+        """Keep it."""
+        del version
+        self.details.append((duration_s, decode_s, encode_s, waiting, unanswered))
 
     def request_failed(
         self,

@@ -15,6 +15,10 @@ from service.telemetry.metrics.outcomes import NOT_OK
 C = TypeVar("C")
 PROBATION = "probation"
 """Why versions are rolled back: they failed too often while they were watched."""
+STEP_SECONDS = tuple(sorted({*families.SECONDS, 0.075, 0.75, 7.5}))
+"""The bounds of a request's steps: ours, and what prometheus-client has besides from 5 ms on."""
+REQUESTS = (0.0, 1.0, 2.5, 5.0, 7.5, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1000.0)
+"""The bounds of numbers of requests: from 1 to 10 they are prometheus-client's."""
 
 
 class Histogram:
@@ -49,6 +53,40 @@ class Histogram:
         return copied
 
 
+class RequestSteps:
+    """How long each step of one model's answered requests took."""
+
+    __slots__ = ("decode", "encode", "predict")
+
+    def __init__(self) -> None:
+        self.decode = Histogram(STEP_SECONDS)
+        self.predict = Histogram(STEP_SECONDS)
+        """All but the other two, which the server process does not know of every request."""
+        self.encode = Histogram(STEP_SECONDS)
+
+    def copy(self) -> "RequestSteps":
+        """Return what it is now."""
+        return _copied(self, RequestSteps.__new__(RequestSteps), self.__slots__)
+
+
+class RequestSums:
+    """What one version's requests took together, and how many others each found waiting."""
+
+    __slots__ = ("decoded_s", "encoded_s", "predicted_s", "waited_s", "waiting")
+
+    def __init__(self) -> None:
+        self.decoded_s = 0.0
+        self.encoded_s = 0.0
+        self.waited_s = 0.0
+        self.predicted_s = 0.0
+        """Of the requests of all batches, each as long as its batch."""
+        self.waiting = Histogram(REQUESTS)
+
+    def copy(self) -> "RequestSums":
+        """Return what it is now."""
+        return _copied(self, RequestSums.__new__(RequestSums), self.__slots__)
+
+
 class VersionCounts:
     """What was counted of one version of a model, under its number."""
 
@@ -69,6 +107,7 @@ class VersionCounts:
         "queue",
         "rows",
         "shed",
+        "sums",
     )
 
     def __init__(self) -> None:
@@ -89,6 +128,8 @@ class VersionCounts:
         self.lost = 0
         self.not_replaced = 0
         self.over_limit = 0
+        self.sums = RequestSums()
+        """Counted where other servers' names are shown."""
         self.gone_since_s: float | None = None
         """Since when nothing of the version is left; None while something is."""
 
@@ -133,6 +174,8 @@ class ModelCounts:
         self.steps: dict[str, Histogram] = defaultdict(_new_long)
         self.gates: dict[tuple[str, str], Histogram] = defaultdict(_new_long)
         self.swaps = 0
+        self.request_steps = RequestSteps()
+        """Of versions that are gone, too. Counted where other servers' names are shown."""
         self.environments: Counter[str] = Counter({str(outcome): 0 for outcome in BuildOutcome})
         self.builds = _new_long()
         self.gone_since_s: float | None = None

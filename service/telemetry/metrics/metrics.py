@@ -9,7 +9,8 @@ import anyio.lowlevel
 import msgspec
 
 from service.telemetry.metrics.calls import CallCounts
-from service.telemetry.metrics.counts import Histogram, ModelCounts, VersionCounts
+from service.telemetry.metrics.counts import REQUESTS, Histogram, ModelCounts, VersionCounts
+from service.telemetry.metrics.detailed_observer import DetailedObserver
 from service.telemetry.metrics.families import LAG_SECONDS
 from service.telemetry.metrics.gauges import ModelGauges
 from service.telemetry.metrics.observer import NO_VERSION, MetricsObserver
@@ -28,13 +29,15 @@ class Snapshot(msgspec.Struct, frozen=True):
     loop_lag: Histogram
     calls: CallCounts
     lost_lines: int
+    unanswered: Histogram
 
 
 class Metrics:
     """Counts by model, whichever deployments of its name come and go.
 
     `look` returns how each model stands now, `lost_lines` how many lines of the log are lost so
-    far. `clock` is monotonic. All of it belongs to the event loop's thread.
+    far. `clock` is monotonic. `detailed` is whether that is counted, too, which other servers'
+    names show alone. All of it belongs to the event loop's thread.
     """
 
     def __init__(
@@ -42,20 +45,27 @@ class Metrics:
         look: Callable[[], Sequence[ModelGauges]],
         clock: Callable[[], float] = time.monotonic,
         lost_lines: Callable[[], int] = int,
+        *,
+        detailed: bool = False,
     ) -> None:
         self._look = look
         self._clock = clock
+        self._detailed = detailed
         self._models: dict[str, ModelCounts] = {}
         self._lost_lines = lost_lines
         self.loop_lag = Histogram(LAG_SECONDS)
         self.calls = CallCounts()
+        self._unanswered = Histogram(REQUESTS)
 
     def observer(self, name: str) -> MetricsObserver:
         """Return what counts for a deployment of this name, further than the one before it."""
         self._forget(self._look())
         counts = self._models.setdefault(name, ModelCounts())
         counts.gone_since_s = None
-        return MetricsObserver(counts, partial(self._new, counts), self._clock)
+        new = partial(self._new, counts)
+        if self._detailed:
+            return DetailedObserver(counts, new, self._clock, self._unanswered)
+        return MetricsObserver(counts, new, self._clock)
 
     def counts(self, name: str) -> ModelCounts | None:
         """Return what is counted of a model, which goes on; None where nothing is."""
@@ -73,7 +83,9 @@ class Metrics:
             if len(copied) % _COPIED_IN_A_STEP == 0:
                 await anyio.lowlevel.checkpoint()
             copied[name] = counts.copy()
-        return Snapshot(copied, gauges, self.loop_lag.copy(), self.calls.copy(), self._lost_lines())
+        calls = self.calls.copy()
+        unanswered = self._unanswered.copy()
+        return Snapshot(copied, gauges, self.loop_lag.copy(), calls, self._lost_lines(), unanswered)
 
     def _new(self, counts: ModelCounts, version: str) -> VersionCounts:
         """Begin to count a version; now and then, so that also without scrapes little is kept."""

@@ -20,8 +20,8 @@ from service.core.protocols import WireProtocol
 from service.serving.batching.batcher import BatchSettings
 from service.serving.interface import EncodedRequest
 from tests.support.batchers import now, until
-from tests.support.fake_workers import RAISING, FakeWorkers
-from tests.support.served_version import VERSION, Deployed, serving
+from tests.support.fake_workers import RAISING, FakeWorkers, a_call
+from tests.support.served_version import RAW_BODY_BYTES, VERSION, Deployed, serving
 
 NATIVE = WireProtocol.NATIVE
 ROWS = json.dumps({"instances": [{"a": 1.0}, {"a": 2.0}]}).encode()
@@ -36,6 +36,25 @@ async def test_an_answer_is_told_with_its_rows_and_how_long_it_took() -> None:
     assert (deployed.listening.answered, deployed.listening.failed) == ([(VERSION, 2)], [])
     (took_s,) = deployed.listening.took_s
     assert 0.005 < took_s < 10
+
+
+async def test_the_steps_of_an_answer_are_told_with_what_it_found() -> None:
+    """Where the server process does them; of an answer in types it knows the first one alone."""
+    workers = FakeWorkers(takes_s=0.01)
+    async with serving(workers) as (deployed, _):
+        await asyncio.gather(*(deployed.answer(ROWS) for _ in range(3)))
+        await deployed.answer(ROWS.ljust(RAW_BODY_BYTES + 1))
+        await deployed.plane.infer(deployed, NATIVE, lambda _: a_call(3.0))
+    *whole, raw, typed = deployed.listening.details
+    assert [(waiting, unanswered) for *_, waiting, unanswered in whole] == [(0, 1), (1, 2), (2, 3)]
+    for took_s, decode_s, encode_s, *_ in whole:
+        assert decode_s is not None
+        assert encode_s is not None
+        assert 0 < decode_s + encode_s < took_s
+    assert raw[1:] == (None, None, 0, 1)
+    assert typed[1] is not None
+    assert typed[2:] == (None, 0, 1)
+    assert [took_s for took_s, *_ in deployed.listening.details] == deployed.listening.took_s
 
 
 @pytest.mark.parametrize(

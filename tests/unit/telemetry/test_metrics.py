@@ -15,7 +15,6 @@ from service.core.events import PromotionOutcome, Trigger
 from service.core.protocols import WireProtocol
 from service.core.states import State
 from service.core.verdicts import Outcome, Verdict
-from service.telemetry.metrics.compat import Compat
 from service.telemetry.metrics.metrics import KEPT_S
 from service.telemetry.metrics.observer import MetricsObserver
 from service.telemetry.metrics.outcomes import INTERNAL, outcome_of
@@ -29,6 +28,7 @@ ONE, TWO = a_version(1), a_version(2)
 DURATION = "hotswap_request_duration_seconds"
 NOT_COUNTED = {
     "environment_progressed": "how far a build is stands in /model/info, and that one is under way",
+    "request_detailed": "it is for other servers' names alone: see test_compat",
     "version_stored": "how long it took is the step `fetch`, and a digest is no number",
 }
 """Events that no metric has, and why."""
@@ -274,36 +274,3 @@ def test_every_error_that_a_request_can_meet_has_an_outcome() -> None:
         *("nothing-promoted", "superseded", "reload-timeout"),
         *("environment-refused", "environment-not-built"),
     }
-
-
-async def test_other_servers_names(service: Service, observer: MetricsObserver) -> None:
-    """The same numbers as under our own, by the labels that those dashboards ask for."""
-    service.serving = SERVING
-    observer.request_answered(ONE, WireProtocol.OIP, 3, 0.25)
-    observer.request_answered(TWO, NATIVE, 3, 0.25)
-    observer.batch_ended(ONE, 1, 3, 0.5, 0.125)
-    observer.request_failed(ONE, NATIVE, ModelFailedError("it raised"), 0.1)
-    observer.request_failed(ONE, NATIVE, OverloadedError("too much"), 0.0)
-    assert not [name for name in (await service.scrape()) if not name.startswith("hotswap_")]
-    seen = await service.scrape(*Compat)
-    expected = {
-        "nv_inference_request_success{model=m,version=1}": 1,
-        "nv_inference_request_failure{model=m,reason=BACKEND,version=1}": 1,
-        "nv_inference_request_failure{model=m,reason=REJECTED,version=1}": 1,
-        "nv_inference_request_failure{model=m,reason=CANCELED,version=1}": 0,
-        "nv_inference_request_failure{model=m,reason=OTHER,version=1}": 0,
-        "nv_inference_count{model=m,version=1}": 3,
-        "nv_inference_exec_count{model=m,version=1}": 1,
-        "nv_inference_request_duration_us{model=m,version=1}": 250_000,
-        "nv_inference_queue_duration_us{model=m,version=1}": 500_000,
-        "nv_inference_compute_infer_duration_us{model=m,version=1}": 125_000,
-        "nv_inference_pending_request_count{model=m,version=1}": 2,
-        "request_predict_seconds_bucket{le=0.25,model_name=m}": 2,
-        "request_predict_seconds_count{model_name=m}": 2,
-        "request_predict_seconds_sum{model_name=m}": 0.5,
-        "model_infer_request_success_total{model=m,version=1}": 1,
-        "model_infer_request_failure_total{model=m,version=1}": 2,
-        "model_infer_request_duration_count{model=m,version=1}": 1,
-        "model_infer_request_duration_sum{model=m,version=1}": 0.25,
-    }
-    assert {name: seen.get(name) for name in expected} == expected

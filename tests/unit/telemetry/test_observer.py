@@ -24,6 +24,7 @@ NATIVE = WireProtocol.NATIVE
 VERSION = a_version(2)
 TOLD: dict[str, tuple[Any, ...]] = {
     "request_answered": (VERSION, NATIVE, 3, 0.1),
+    "request_detailed": (VERSION, 0.1, 0.01, None, 2, 3),
     "request_failed": (None, NATIVE, ModelFailedError("it raised"), 0.1),
     "batch_ended": (VERSION, 2, 3, 0.01, 0.1),
     "worker_ready": (VERSION, 1.0),
