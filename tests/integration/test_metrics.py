@@ -1,8 +1,7 @@
 """`/metrics` of a live service fits what was sent to it and what happened to it."""
 
-import contextlib
 import gzip
-import json
+import math
 import os
 import shutil
 import signal
@@ -11,18 +10,26 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+import yaml
 
 from service.handlers.grpc.open_inference_pb2 import ModelInferRequest
 from tests.support import footprint
 from tests.support.followed import ALIAS, pointer
-from tests.support.grafana import FOLDER, expressions, metrics_of
+from tests.support.grafana import (
+    alert_expressions,
+    dashboard_expressions,
+    expressions,
+    metrics_of,
+)
 from tests.support.grpc_caller import calling
 from tests.support.inference_messages import typed
+from tests.support.prometheus import Prometheus, scraping
 from tests.support.scrapes import names, read, total
 from tools import running_service
 from tools.mlflow_server import MlflowServer, free_port, unique_name
@@ -31,6 +38,12 @@ from tools.running_service import RunningService
 REQUESTS = "hotswap_requests_total"
 ROW = {"a": 1.0, "do": ""}
 OVER = {"a": 99.0, "do": ""}
+NEVER = {
+    *("hotswap_engine_faults_total", "hotswap_engine_fallbacks_total"),
+    "hotswap_connections_refused_total",
+}
+"""What never happens here: `test_engine_faults.py` and `test_wire.py` have those."""
+OTHERS = Path(__file__).parents[1] / "support" / "other_dashboards.yml"
 
 
 @dataclass
@@ -107,6 +120,35 @@ def measured(
         yield Measured(mlflow_server, service, name, f"127.0.0.1:{port}")
 
 
+@pytest.fixture(scope="module", autouse=True)
+def scraped(
+    measured: Measured, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Prometheus | None]:
+    """Let a Prometheus scrape the service from the beginning on; None where none is installed."""
+    if shutil.which("prometheus") is None:
+        yield None
+        return
+    target = measured.service.url.removeprefix("http://")
+    with scraping(tmp_path_factory.mktemp("prometheus"), target) as found:
+        measured.service.wait_until(found.is_ready, "Prometheus is ready")
+        yield found
+
+
+@pytest.fixture
+def watched(measured: Measured, scraped: Prometheus | None) -> None:
+    """Wait for the first scrape, 5 s after Prometheus began: of what happens later it sees all."""
+    if scraped is not None:
+        measured.service.wait_until(partial(scraped.now, REQUESTS), "it is scraped")
+
+
+@pytest.fixture
+def prometheus(scraped: Prometheus | None) -> Prometheus:
+    """Return the Prometheus that has scraped the service so far."""
+    if scraped is None:
+        pytest.skip("prometheus is in Debian's `prometheus`")
+    return scraped
+
+
 def test_what_is_counted_is_what_was_sent(measured: Measured) -> None:
     """Every protocol's requests, answered ones and those that their callers got wrong."""
     for count in range(30):
@@ -167,6 +209,7 @@ def test_what_is_refused_is_counted_by_reason(measured: Measured) -> None:
     assert total(seen, "hotswap_pending_requests") == 0
 
 
+@pytest.mark.usefixtures("watched")
 def test_promotions_are_counted_by_what_came_of_them(measured: Measured) -> None:
     """One that serves, one that a gate refuses, and one that is rolled back."""
     measured.wait(1, "hotswap_promotions_total", "outcome=serving")
@@ -217,6 +260,13 @@ def test_every_request_was_counted_once(measured: Measured) -> None:
 def test_other_servers_names_say_the_same(measured: Measured) -> None:
     """With METRICS_COMPAT, under the labels that those servers have."""
     seen = measured.scrape()
+    assert total(seen, "request_preprocess_seconds_sum") > 0
+    # The first of MLflow's protocol: a worker finds out how MLflow writes answers.
+    assert total(seen, "request_preprocess_seconds_count") == measured.ok - 1
+    assert total(seen, "request_postprocess_seconds_count") == measured.ok - 1
+    assert total(seen, "batch_request_queue_count") == measured.ok
+    assert total(seen, "parallel_request_queue_count") == measured.ok
+    assert total(seen, "request_explain_seconds_count") == 0
     assert total(seen, "nv_inference_request_success") == measured.ok
     assert total(seen, "nv_inference_count") == measured.rows
     assert total(seen, "nv_inference_request_failure", "reason=REJECTED") == measured.refused
@@ -253,75 +303,64 @@ def test_the_dashboard_and_the_alerts_find_what_they_name(measured: Measured) ->
         measured.service.client.request("DELETE", "/model/pin")
     named = {name for expression in expressions() for name in metrics_of(expression)}
     shown = {metric for name in names(body) for metric in metrics_of(name)}
-    # `test_engine_faults.py`, `test_every_call.py` and `test_wire.py` have those.
-    later = {
-        *("hotswap_engine_faults_total", "hotswap_engine_fallbacks_total"),
-        *("hotswap_grpc_calls_total", "hotswap_connections_refused_total"),
-    }
-    assert named - shown <= later
-    for name in later:
+    assert named - shown <= NEVER
+    for name in NEVER:
         assert f"# TYPE {name} counter" in body
 
 
-@contextlib.contextmanager
-def prometheus(folder: Path, target: str) -> Iterator[httpx.Client]:
-    """Run Prometheus with the alert rules, which scrapes a service twice a second."""
-    port = free_port()
-    config = {
-        "global": {"scrape_interval": "500ms", "evaluation_interval": "500ms"},
-        "rule_files": [str(FOLDER / "alerts.yml")],
-        "scrape_configs": [{"job_name": "hotswap", "static_configs": [{"targets": [target]}]}],
-    }
-    (folder / "prometheus.yml").write_text(json.dumps(config), encoding="utf-8")
-    arguments = (
-        f"--config.file={folder / 'prometheus.yml'}",
-        f"--storage.tsdb.path={folder / 'data'}",
-        f"--web.listen-address=127.0.0.1:{port}",
-    )
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(
-            ["prometheus", *arguments],  # noqa: S607 - wherever it is installed
-            stdout=log,
-            stderr=subprocess.STDOUT,
-        )
-        try:
-            with httpx.Client(base_url=f"http://127.0.0.1:{port}/api/v1") as client:
-                yield client
-        finally:
-            process.kill()
-            process.wait()
-
-
-@pytest.mark.skipif(
-    shutil.which("prometheus") is None, reason="prometheus is in Debian's `prometheus`"
-)
-def test_prometheus_scrapes_it(measured: Measured, tmp_path: Path) -> None:
+def test_prometheus_scrapes_it(measured: Measured, prometheus: Prometheus) -> None:
     """It reads every sample, evaluates every alert, and has the same numbers."""
-
-    def asked(client: httpx.Client, query: str) -> float:
-        result = client.get("/query", params={"query": query}).json()["data"]["result"]
-        return float(result[0]["value"][1]) if result else -1.0
-
     wait = measured.service.wait_until
-    with prometheus(tmp_path, measured.service.url.removeprefix("http://")) as client:
-        ready = str(client.base_url.copy_with(path="/-/ready"))
-        # Until then it answers in plain text.
-        wait(lambda: client.get(ready).status_code == httpx.codes.OK, "it is ready")
-        sent = total(measured.scrape(), REQUESTS)
-        wait(lambda: asked(client, f"sum({REQUESTS})") == sent, "all requests are there")
-        for _ in range(3):
-            measured.predict(ROW)
-        wait(lambda: asked(client, f"sum({REQUESTS})") == sent + 3, "three more are there")
-        (target,) = client.get("/targets").json()["data"]["activeTargets"]
-        assert (target["health"], target["lastError"]) == ("up", "")
+    count = f"sum({REQUESTS})"
+    sent = total(measured.scrape(), REQUESTS)
+    wait(lambda: prometheus.now(count) == [sent], "all requests are there")
+    for _ in range(3):
+        measured.predict(ROW)
+    wait(lambda: prometheus.now(count) == [sent + 3], "three more are there")
+    (target,) = prometheus.told("/targets")["activeTargets"]
+    assert (target["health"], target["lastError"]) == ("up", "")
 
-        def rules() -> list[Any]:
-            (group,) = client.get("/rules").json()["data"]["groups"]
-            found: list[Any] = group["rules"]
-            return found
+    def rules() -> list[Any]:
+        (group,) = prometheus.told("/rules")["groups"]
+        found: list[Any] = group["rules"]
+        return found
 
-        wait(lambda: all(rule["health"] == "ok" for rule in rules()), "each alert was evaluated")
-        assert "HotswapDown" not in {rule["name"] for rule in rules() if rule["alerts"]}
+    wait(lambda: all(rule["health"] == "ok" for rule in rules()), "each alert was evaluated")
+    assert "HotswapDown" not in {rule["name"] for rule in rules() if rule["alerts"]}
+
+
+def test_every_panel_of_our_dashboard_has_numbers(
+    measured: Measured, prometheus: Prometheus
+) -> None:
+    """As Grafana draws it, of what happened to this service; each alert is evaluated, too."""
+    pinned = "hotswap_pinned_version"
+    assert measured.service.post("/model/pin", {"version": "1"}).status_code == 200
+    try:
+        measured.service.wait_until(lambda: prometheus.ever(pinned), "the pin is there")
+        empty = {
+            one
+            for one in dashboard_expressions()
+            if not any(map(math.isfinite, prometheus.ever(one)))
+        }
+    finally:
+        measured.service.client.request("DELETE", "/model/pin")
+    assert not [one for one in empty if not metrics_of(one) <= NEVER]
+    for expression in alert_expressions():
+        prometheus.now(expression)
+
+
+def test_dashboards_of_other_servers_have_numbers(
+    measured: Measured, prometheus: Prometheus
+) -> None:
+    """Each expression but those that are said to have none, with the reason."""
+    assert measured.predict(ROW) == 200
+    for dashboard in yaml.safe_load(OTHERS.read_text("utf-8")):
+        for expression in dashboard["expressions"]:
+            values = prometheus.ever(expression)
+            assert any(map(math.isfinite, values)), (dashboard["name"], expression)
+        for lacking in dashboard["lacking"]:
+            values = prometheus.ever(lacking["expression"])
+            assert not any(map(math.isfinite, values)), lacking
 
 
 @pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is in Debian's `prometheus`")

@@ -14,6 +14,12 @@ _OF_HISTOGRAMS = re.compile(r"_(bucket|count|sum)$")
 
 def expressions() -> Iterator[str]:
     """Return every expression: of panels, variables, annotations and alerts."""
+    yield from dashboard_expressions()
+    yield from alert_expressions()
+
+
+def dashboard_expressions() -> Iterator[str]:
+    """Return what the dashboard asks: its panels, annotations and variables."""
     dashboard = json.loads((FOLDER / "dashboard.json").read_text("utf-8"))
     for panel in dashboard["panels"]:
         yield from (target["expr"] for target in panel["targets"])
@@ -21,6 +27,10 @@ def expressions() -> Iterator[str]:
     for variable in dashboard["templating"]["list"]:
         if variable["type"] == "query":
             yield variable["query"]
+
+
+def alert_expressions() -> Iterator[str]:
+    """Return what each alert asks."""
     rules: Any = yaml.safe_load((FOLDER / "alerts.yml").read_text("utf-8"))
     for group in rules["groups"]:
         yield from (rule["expr"] for rule in group["rules"])
