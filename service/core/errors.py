@@ -6,7 +6,7 @@ problem type at the HTTP edge, which alone knows of status codes.
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from service.core.text import bounded, presentable
 from service.core.verdicts import Verdict
@@ -279,18 +279,30 @@ class DeadlineExceededError(ServiceError):
         super().__init__("no answer within the time that the caller gives the request")
 
 
+Overload = Literal[
+    "queue-rows",
+    "queue-bytes",
+    "service-bytes",
+    "time",
+    "late",
+    "deadline",
+    "streams",
+    "overloaded",
+]
+"""What there is too much or too little of."""
+
+
 class OverloadedError(ServiceError):
     """A request that was refused before any work: its answer would come too late, or no room is.
 
-    `retry_after_s` is when it may be worth another try, `reason` in a word what there is too much
-    or too little of, for those that count.
+    `retry_after_s` is when it may be worth another try, `reason` is for those that count.
     """
 
     code = "overloaded"
     is_ours = True
 
     def __init__(
-        self, message: str, retry_after_s: float = 1.0, reason: str = "overloaded"
+        self, message: str, retry_after_s: float = 1.0, reason: Overload = "overloaded"
     ) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s

@@ -14,7 +14,7 @@ from typing import Protocol
 
 import msgspec
 
-from service.core.errors import OverloadedError
+from service.core.errors import Overload, OverloadedError
 from service.serving.batching.batch_cost import BatchCost
 from service.serving.batching.request_queue import QueuedRequest, RequestQueue
 
@@ -185,7 +185,7 @@ class Admission:
 
     def _objection(
         self, rows: int, body_bytes: int, now_s: float, *, row_wise: bool, is_body: bool
-    ) -> tuple[float, str, str] | None:
+    ) -> tuple[float, Overload, str] | None:
         """Return for how many seconds what speaks against a request, None for nothing.
 
         What it is comes in a word and in words for people.
@@ -358,7 +358,9 @@ class Admission:
         times = (now_s - self._refused_since_s) / limit_s % _STANDING_CYCLE
         return WAIT_SHARE if times < _STANDING_AFTER else STANDING_SHARE
 
-    def _refuse(self, now_s: float, retry_after_s: float, reason: str, why: str) -> OverloadedError:
+    def _refuse(
+        self, now_s: float, retry_after_s: float, reason: Overload, why: str
+    ) -> OverloadedError:
         if now_s - self._refused_s > _GAP_SHARE * self._limits.request_timeout_s:
             self._refused_since_s = now_s
         self._refused_s = now_s

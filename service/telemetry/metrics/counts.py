@@ -10,7 +10,7 @@ from service.core.environments import BuildOutcome
 from service.core.events import PromotionOutcome
 from service.core.protocols import WireProtocol
 from service.telemetry.metrics import families
-from service.telemetry.metrics.outcomes import NOT_OK
+from service.telemetry.metrics.outcomes import CODES_OF_FAULTS, NOT_OK, REFUSALS
 
 C = TypeVar("C")
 PROBATION = "probation"
@@ -120,8 +120,8 @@ class VersionCounts:
         self.batch_rows = Histogram(families.ROWS)
         # From 0 on: an increase is not seen of what is first seen at 1.
         self.outcomes = [Counter(dict.fromkeys(NOT_OK, 0)) for _ in WireProtocol]
-        self.errors: Counter[str] = Counter()
-        self.shed: Counter[str] = Counter()
+        self.errors: Counter[str] = Counter(dict.fromkeys(CODES_OF_FAULTS, 0))
+        self.shed: Counter[str] = Counter(dict.fromkeys(REFUSALS, 0))
         self.engine_faults: Counter[str] = Counter()
         self.engine_fallbacks: Counter[str] = Counter()
         self.loads = Histogram(families.LONG_SECONDS)

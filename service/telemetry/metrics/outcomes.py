@@ -1,5 +1,9 @@
 """Whose fault it is that a request was not answered, by the error's code."""
 
+from typing import get_args
+
+from service.core.errors import Overload
+
 OK = "ok"
 INVALID = "invalid"
 """The caller's: what it sent can't be answered."""
@@ -38,6 +42,20 @@ _BY_CODE = {
     "child-raised": FAILED,
     "caller-gone": GONE,
 }
+_NOT_A_VERSIONS = {"streams", "overloaded", "no-version"}
+"""Why nothing is refused that a version was to answer."""
+
+
+def _codes_of(outcome: str) -> tuple[str, ...]:
+    return tuple(code for code, its in _BY_CODE.items() if its == outcome)
+
+
+REFUSALS = tuple(
+    reason for reason in (*get_args(Overload), *_codes_of(REFUSED)) if reason not in _NOT_A_VERSIONS
+)
+"""Why requests that a version was to answer are refused. Each is counted from 0 on."""
+CODES_OF_FAULTS = (*_codes_of(FAILED), "internal")
+"""The codes of what is nobody's fault but ours and the model's. Each is counted from 0 on."""
 
 
 def outcome_of(code: str) -> str:

@@ -17,7 +17,8 @@ from service.core.states import State
 from service.core.verdicts import Outcome, Verdict
 from service.telemetry.metrics.metrics import KEPT_S
 from service.telemetry.metrics.observer import MetricsObserver
-from service.telemetry.metrics.outcomes import INTERNAL, outcome_of
+from service.telemetry.metrics.outcomes import CODES_OF_FAULTS as CODES
+from service.telemetry.metrics.outcomes import INTERNAL, REFUSALS, outcome_of
 from service.telemetry.observer import EVENTS, NullObserver
 from tests.support.fake_source import a_version
 from tests.support.metered import SERVING, Service
@@ -94,6 +95,24 @@ async def test_a_scrape_is_exact(service: Service, observer: MetricsObserver) ->
     }
     assert {name: seen.get(name) for name in expected} == expected
     assert not any(name.startswith("hotswap_served_version") for name in seen)
+
+
+async def test_refusals_and_faults_are_counted_from_0_on(
+    service: Service, observer: MetricsObserver
+) -> None:
+    """So that the first of a version is an increase; what callers get wrong begins with it."""
+    observer.state_entered(TWO, State.FETCHING, "")
+    seen = await service.scrape()
+    labels = "model=m,{}={},version=2"
+    shed = {f"hotswap_shed_total{{{labels.format('reason', one)}}}" for one in REFUSALS}
+    errors = [f"hotswap_request_errors_total{{code={code},model=m,version=2}}" for code in CODES]
+    assert {name for name in seen if name.startswith("hotswap_shed_total")} == shed
+    assert sorted(name for name in seen if "_request_errors_" in name) == sorted(errors)
+    assert not any(seen[name] for name in (*shed, *errors))
+    assert set(REFUSALS) == {
+        *("queue-rows", "queue-bytes", "service-bytes", "time", "late", "deadline"),
+        *("queue-timeout", "deadline-exceeded", "shutting-down"),
+    }
 
 
 async def test_a_protocol_is_shown_once_it_was_used(
