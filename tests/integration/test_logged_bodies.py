@@ -108,7 +108,12 @@ def test_no_line_has_what_was_sent(logged: Logged, path: str, body: Any, kind: s
 
 def test_no_line_has_what_was_sent_over_grpc(logged: Logged) -> None:
     """The same for a message."""
-    for columns in ({"a": [1.0], "do": [SENT]}, {"a": [1.0], SENT: [SENT]}, {"a": [SENT]}):
+    messages: list[dict[str, list[Any]]] = [
+        {"a": [1.0], "do": [SENT]},
+        {"a": [1.0], SENT: [SENT]},
+        {"a": [SENT]},
+    ]
+    for columns in messages:
         message = request(columns, raw=False, model_name=logged.model, id=SENT)
         try:
             logged.grpc("ModelInfer", message)
