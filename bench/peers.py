@@ -1,7 +1,7 @@
 """This service beside others, on one machine and under the same loads.
 
     python -m bench.peers [--parts peers,promotion,...] [--rounds 5] [--resume]
-    python -m bench.peers --short
+    python -m bench.peers --short [--contenders ...]
     python -m bench.peers --against REV [--rounds 12] [--starts 4]
     python -m bench.peers --render FILE
 
@@ -39,8 +39,8 @@ from bench.loads import Bodies, Load
 from bench.results import Results
 from bench.rounds import Rounds
 
-_SHORT_CONTENDERS = (contenders.BARE, contenders.GUIDE, contenders.HOTSWAP)
-_SHORT_LOADS = (*loads.SINGLE, *loads.BULK[:2])
+_SHORT_CONTENDERS = "bare,guide,hotswap"
+_SHORT_LOADS = (loads.SINGLE[0], loads.SINGLE[-1], loads.BULK[0])
 Save = Callable[[], None]
 
 
@@ -59,7 +59,7 @@ def main() -> int:
         begun = Results.begun()
         results.began, results.machine = begun.began, begun.machine
         results.cells, results.standings = [], {}
-    measured = _SHORT_CONTENDERS if chosen.short else _named(chosen.contenders)
+    measured = _named(chosen.contenders)
     asked = _SHORT_LOADS if chosen.short else loads.ALL
 
     def save() -> None:
@@ -163,6 +163,7 @@ def _arguments() -> argparse.Namespace:
         parser.error(f"no such part: {', '.join(sorted(unknown))}; there are {', '.join(_PARTS)}")
     if chosen.short:
         chosen.parts, chosen.rounds, chosen.seconds = ["peers"], 1, 1
+        chosen.contenders = chosen.contenders or _SHORT_CONTENDERS
         chosen.results = chosen.results.with_name("short.json")
     return chosen
 
