@@ -1,4 +1,9 @@
-"""Environments of clients that are no dependency of ours, made once from locks with hashes."""
+"""Environments of clients that are no dependency of ours, made once from locks with hashes.
+
+    python -m tests.support.client_environments CLIENT...
+
+makes some of them before a test asks for them.
+"""
 
 import importlib.util
 import json
@@ -6,6 +11,8 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+
+import filelock
 
 from tools.processes import python_of
 
@@ -17,20 +24,26 @@ _RUN_LIMIT_S = 120
 
 def interpreter_of(client: str) -> str:
     """Return the Python of a client's environment, made first where other packages are locked."""
-    lock = _CLIENTS / f"{client}.txt"
     folder = _ENVIRONMENTS / client
-    installed = folder / "installed.txt"
-    python = python_of(folder)
-    locked = lock.read_text("utf-8")
-    if not installed.exists() or installed.read_text("utf-8") != locked:
-        _run(sys.executable, "-m", "venv", "--clear", "--without-pip", str(folder))
-        # By one pip for all, which takes as long to install as one for each environment.
-        _run(
-            *(_with_pip(), "-m", "pip", "--python", python, "install", "--quiet", "--no-deps"),
-            *("--require-hashes", "--requirement", str(lock)),
-        )
-        installed.write_text(locked, "utf-8")
-    return python
+    _ENVIRONMENTS.mkdir(exist_ok=True)
+    # CI makes them beside the tests.
+    with filelock.FileLock(folder.with_suffix(".lock"), timeout=_LIMIT_S):
+        _make(folder, _CLIENTS / f"{client}.txt")
+    return python_of(folder)
+
+
+def _make(folder: Path, lock: Path) -> None:
+    """Make the environment of a lock, unless it is there."""
+    installed, locked = folder / "installed.txt", lock.read_text("utf-8")
+    if installed.exists() and installed.read_text("utf-8") == locked:
+        return
+    _run(sys.executable, "-m", "venv", "--clear", "--without-pip", str(folder))
+    # By one pip for all, which takes as long to install as one for each environment.
+    _run(
+        *(_with_pip(), "-m", "pip", "--python", python_of(folder), "install", "--quiet"),
+        *("--no-deps", "--require-hashes", "--requirement", str(lock)),
+    )
+    installed.write_text(locked, "utf-8")
 
 
 def said_by(script: str, *arguments: str) -> dict[str, Any]:
@@ -58,3 +71,8 @@ def _with_pip() -> str:
 def _run(*command: str) -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=_LIMIT_S, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
+
+
+if __name__ == "__main__":
+    for asked in sys.argv[1:]:
+        interpreter_of(asked)
