@@ -1,6 +1,7 @@
 """Whatever callers send today is taken by every contract that is called compatible."""
 
 import json
+import os
 from typing import Any
 
 from hypothesis import assume, given, settings
@@ -12,6 +13,7 @@ from service.contracts.contract import Contract
 from tests.support.envelopes import decoded
 
 Spec = dict[str, Any]
+EXAMPLES = 2_000 if os.environ.get("HOTSWAP_LONG_FAULTS") else 150
 
 VALUES: dict[str, st.SearchStrategy[Any]] = {
     "boolean": st.booleans(),
@@ -115,7 +117,7 @@ def fields(draw: st.DrawFn, specs: dict[str, Spec]) -> dict[str, Any]:
     return drawn
 
 
-@settings(max_examples=400)
+@settings(max_examples=EXAMPLES)
 @given(data=st.data(), refuse_unknown=st.booleans())
 def test_a_compatible_contract_takes_what_the_incumbent_took(
     data: st.DataObject, *, refuse_unknown: bool

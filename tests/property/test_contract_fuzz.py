@@ -1,6 +1,7 @@
 """Whatever a caller sends, a contract answers with a Call or with one of two errors."""
 
 import json
+import os
 from typing import Any
 
 import msgspec
@@ -17,6 +18,8 @@ from service.contracts.merge import take
 from service.core.errors import ContractViolationError, MalformedBodyError, ServiceError
 from tests.support.envelopes import decoded
 
+EXAMPLES = 1_000 if os.environ.get("HOTSWAP_LONG_FAULTS") else 60
+"""Of each contract, of which there are several."""
 SCALARS = ("boolean", "integer", "long", "float", "double", "string", "binary", "datetime")
 NESTED: list[dict[str, Any]] = [
     {"type": "array", "items": {"type": "long"}, "name": "array", "required": False},
@@ -111,7 +114,7 @@ def test_arbitrary_bytes_raise_nothing_else(subject: Contract, body: bytes) -> N
 
 
 @pytest.mark.parametrize("subject", CONTRACTS)
-@settings(max_examples=150)
+@settings(max_examples=EXAMPLES)
 @given(body=bodies)
 def test_arbitrary_json_raises_nothing_else(subject: Contract, body: Any) -> None:
     """And what is accepted survives the way to a worker."""
@@ -122,7 +125,7 @@ def test_arbitrary_json_raises_nothing_else(subject: Contract, body: Any) -> Non
 
 
 @pytest.mark.parametrize("subject", CONTRACTS)
-@settings(max_examples=150)
+@settings(max_examples=EXAMPLES)
 @given(body=column_bodies)
 def test_arbitrary_columns_raise_nothing_else(subject: Contract, body: Any) -> None:
     """Nor do columns, and what is accepted has all the rows that each has."""
