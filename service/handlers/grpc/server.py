@@ -41,6 +41,10 @@ _MOST_CALLS = 10_000
 """Calls under way, as many as HTTP has connections where MAX_CONNECTIONS says nothing."""
 _MOST_MESSAGE_BYTES = 8_388_608
 """gRPC's library copies a message three times on the event loop, and holds it 1 ms a megabyte."""
+_LEAST_PENDING = 3_000
+"""The library holds at least so many calls that no handler has taken: its own bound."""
+_PENDING_BYTES = 65_536
+"""What it may hold of the message of each: the window of HTTP/2 (RFC 9113, section 6.9.2)."""
 _MILLISECONDS = 1_000
 _UNTRACED = frozenset({"ServerLive", "ServerReady"})
 """What asks for these comes again and again, and nobody looks for it."""
@@ -92,6 +96,7 @@ class GrpcServer:
         self._tracer = tracer
         self._most_bytes = min(service.max_body_bytes, _MOST_MESSAGE_BYTES)
         most_slow = max(1, service.max_bodies_bytes // self._most_bytes)
+        self._most_pending = max(_LEAST_PENDING, service.max_bodies_bytes // _PENDING_BYTES)
         self._arrivals = Arrivals(service.body_timeout_s, most_slow)
         self._callers = Callers(gate)
         self._infer = Infer(
@@ -163,6 +168,9 @@ class GrpcServer:
             ("grpc.max_send_message_length", -1),
             ("grpc.server_handshake_timeout_ms", int(service.head_timeout_s * _MILLISECONDS)),
             ("grpc.max_connection_idle_ms", _IDLE_S * _MILLISECONDS),
+            # From the one on it ends some with CANCELLED, from the other on all.
+            ("grpc.server.max_pending_requests", self._most_pending),
+            ("grpc.server.max_pending_requests_hard_limit", self._most_pending),
         ]
         if self.most_connections:
             # What is beyond is closed as soon as it is accepted.

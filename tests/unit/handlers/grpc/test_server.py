@@ -1,6 +1,7 @@
 """Calls over gRPC in front of a version without processes, on each event loop."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -22,6 +23,7 @@ from tests.support.waiting import until as until_within
 
 INFER = f"/{SERVICE}/ModelInfer"
 LIMIT_S = 10.0
+TOGETHER = 1_800
 on_each_loop = pytest.mark.loops("asyncio", "uvloop")
 
 
@@ -53,6 +55,16 @@ async def test_calls_are_answered_and_merged() -> None:
             assert answered(answer) == ({"y": [row + 0.5, row + 1.5]}, "7")
         assert model.answered == 40
     assert len(workers.seen) < 40
+
+
+async def test_calls_that_come_together_are_all_answered() -> None:
+    """The library ends calls with CANCELLED where it holds a thousand that no handler has."""
+    async with serving(FakeWorkers()) as (deployed, _), grpc_serving(deployed) as (_, channel):
+        infer = channel.unary_unary(INFER)
+        # On one event loop: all of them are sent before the server takes the second.
+        calls = [infer(a_request(1.0)) for _ in range(TOGETHER)]
+        codes = Counter([await call.code() for call in calls])
+    assert codes == {grpc.StatusCode.OK: TOGETHER}
 
 
 @on_each_loop
