@@ -220,7 +220,6 @@ class _Search:
         async with self._all.turn:
             try:
                 with anyio.fail_after(self._wanted.timeout_s):
-                    await self._all.uv.finish_cleaning()
                     yield
             except TimeoutError:
                 raise EnvironmentNotBuiltError(

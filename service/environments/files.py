@@ -11,6 +11,7 @@ from service.core.errors import (
     ChildStartError,
     ChildTimeoutError,
     EnvironmentNotBuiltError,
+    EnvironmentRefusedError,
 )
 from service.environments.messages import (
     CHECK,
@@ -76,7 +77,7 @@ class FilesProcesses:
             "environment-files",
             b"",
             temp_dir,
-            errors=by_message(EnvironmentNotBuiltError),
+            errors=by_message(EnvironmentNotBuiltError, EnvironmentRefusedError),
         )
         self._threads = threads
         self._start_timeout_s = start_timeout_s

@@ -10,6 +10,7 @@ Below the cache folder:
     environments/.locks/<key>.lock    held while that environment is built, checked or removed
     environments/.locks/in-use/<key>/ one file, held, for each use by a service
     environments/.uv/                 what uv has downloaded and unpacked
+    environments/.uv-emptying         there while that is emptied, or was half emptied
     environments/.pythons/            Pythons that it has fetched
 
 As in the store, locks are the operating system's, so that a crash releases them.

@@ -6,7 +6,7 @@ uv ends with 1 where what it was asked for can't be had, and with 2 where it met
 import re
 
 from service.core.errors import EnvironmentNotBuiltError, EnvironmentRefusedError
-from service.core.machine_troubles import may_pass
+from service.core.machine_troubles import is_transient
 from service.core.text import LISTED_CHARACTERS, presentable, quoting
 from service.environments.program import Ended
 
@@ -56,7 +56,7 @@ def error_of(what: str, ended: Ended) -> EnvironmentNotBuiltError | EnvironmentR
 
 def is_of_the_machine(ended: Ended) -> bool:
     """Tell whether a program failed for want of memory or disk, or was killed from outside."""
-    return ended.status == -_SIGKILL or may_pass("\n".join(ended.lines))
+    return ended.status == -_SIGKILL or is_transient("\n".join(ended.lines))
 
 
 def lines_that_matter(lines: tuple[str, ...]) -> list[str]:

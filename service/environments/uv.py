@@ -7,7 +7,7 @@ import importlib
 import re
 import shutil
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -18,6 +18,7 @@ from anyio import CapacityLimiter, from_thread
 
 from service.core.environments import BuildProgress
 from service.core.errors import EnvironmentNotBuiltError
+from service.core.text import presentable
 from service.environments.outcomes import error_of
 from service.environments.program import Ended, run_program
 from service.environments.variables import plain_variables
@@ -28,6 +29,8 @@ Progress = Callable[[BuildProgress], None]
 T = TypeVar("T")
 
 _TELL_EVERY_S = 0.5
+_IN_USE = re.compile(r"\bin-use\b")
+"""Its last words where it waits for another uv, and has removed nothing."""
 _CLEAN_S = 30.0
 _UNITS = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 _RESOLVED = re.compile(r"Resolved (\d{1,9}) packages?")
@@ -119,13 +122,12 @@ class Uv:
     ) -> Ended:
         """Run uv to its end; a cancelled call kills it. Raise EnvironmentNotBuiltError.
 
-        That is for a uv which can't be run or was ended: how it ended by itself is returned.
+        That is for a uv which can't be run or was ended: how it ended by itself is returned. A
+        cache that was half emptied is emptied first.
         """
-        binary = await anyio.to_thread.run_sync(find_uv, limiter=self._limiter)
-        if not binary:
-            raise EnvironmentNotBuiltError(
-                "uv is not installed, which builds environments: install the extra `environments`"
-            )
+        binary = await self._binary()
+        if await self._in_thread(self._emptying.exists):
+            await self.clean()
         ended = await self._run(
             [binary, *arguments],
             variables={**self.variables, **(variables or {})},
@@ -144,18 +146,34 @@ class Uv:
         one: so a mark stays until a later call has come to the end.
         """
         await self._in_thread(self._emptying.touch)
-        ended = await self.run(["cache", "clean"], limit_s=_CLEAN_S)
+        ended = await self._run(
+            [await self._binary(), "cache", "clean"],
+            variables=self.variables,
+            folder=None,
+            limit_s=_CLEAN_S,
+            on_line=_ignored,
+        )
+        is_waiting = bool(ended.lines) and bool(_IN_USE.search(ended.lines[-1]))
+        if not ended.status or is_waiting:
+            await self._in_thread(partial(self._emptying.unlink, missing_ok=True))
         if ended.status:
-            raise error_of("uv's cache can't be emptied", ended)
-        await self._in_thread(partial(self._emptying.unlink, missing_ok=True))
+            # Whatever it is, it says nothing of a version.
+            why = ended.cut or "; ".join(ended.lines[-1:])
+            raise EnvironmentNotBuiltError(f"uv's cache was not emptied: {presentable(why)}")
 
-    async def finish_cleaning(self) -> None:
-        """Empty the cache where that was begun, and not ended, before. Raise as `clean` does."""
-        if await self._in_thread(self._emptying.exists):
-            await self.clean()
+    async def _in_thread(self, call: Callable[[], T]) -> T:
+        try:
+            return await anyio.to_thread.run_sync(call, limiter=self._limiter)
+        except OSError as error:
+            raise EnvironmentNotBuiltError(f"uv's cache: {error.strerror}") from None
 
-    def _in_thread(self, call: Callable[[], T]) -> Awaitable[T]:
-        return anyio.to_thread.run_sync(call, limiter=self._limiter)
+    async def _binary(self) -> str:
+        binary = await anyio.to_thread.run_sync(find_uv, limiter=self._limiter)
+        if not binary:
+            raise EnvironmentNotBuiltError(
+                "uv is not installed, which builds environments: install the extra `environments`"
+            )
+        return binary
 
     async def run_other(
         self,

@@ -9,7 +9,7 @@ from service.core.errors import (
     EnvironmentRefusedError,
     ServiceError,
 )
-from service.core.machine_troubles import may_pass
+from service.core.machine_troubles import is_transient_import
 from service.processes.protocol import CountedReply, Warm, read_result
 
 _TOLD_LINES = 3
@@ -41,7 +41,11 @@ def start_error(
     """Return the error: EnvironmentRefusedError where the child's environment will never do."""
     if of_own_environment and exit_code == UNFIT_STATUS and last_lines:
         return EnvironmentRefusedError(last_lines[-1])
-    if of_own_environment and isinstance(error, ChildRaisedError) and not may_pass(str(error)):
+    if (
+        of_own_environment
+        and isinstance(error, ChildRaisedError)
+        and not is_transient_import(str(error))
+    ):
         return EnvironmentRefusedError(f"{name} can't import what it needs: {error}")
     lines = "; ".join(last_lines[-_TOLD_LINES:])
     return ChildStartError(f"{name} did not start: {error} {lines}")

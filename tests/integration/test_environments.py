@@ -196,7 +196,7 @@ async def test_a_cache_that_was_half_emptied_is_emptied_before_it_is_used(
     await (await offered.built(offered.stored("alpha==1.0\n"), environments=environments)).release()
     with monkeypatch.context() as cut_off:
         cut_off.setattr(uv, "_CLEAN_S", 0.0)
-        with pytest.raises(EnvironmentNotBuiltError, match="uv was ended"):
+        with pytest.raises(EnvironmentNotBuiltError, match="uv's cache was not emptied"):
             await environments.uv.clean()
     left = environments.uv.cache / "left"
     left.touch()

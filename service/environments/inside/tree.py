@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from service.core.errors import EnvironmentNotBuiltError
+from service.core.errors import EnvironmentNotBuiltError, EnvironmentRefusedError
 from service.core.text import NAME_CHARACTERS, presentable
 from service.environments.messages import Checked, CheckRequest, Recorded, RecordRequest
 
@@ -35,13 +35,14 @@ def record(request: RecordRequest) -> Recorded:
     """Write down what is below a folder.
 
     Raise EnvironmentNotBuiltError for a file that has another name besides, somewhere else, and
-    for what is neither a file nor a link: a pipe may become anything, and nothing would show it.
+    EnvironmentRefusedError for what is neither a file nor a link: a pipe may become anything, and
+    nothing would show it.
     """
     root = Path(request.folder)
     entries: list[Entry] = []
     for path, found in sorted(_found(root)):
         if not stat.S_ISREG(found.st_mode) and not stat.S_ISLNK(found.st_mode):
-            raise EnvironmentNotBuiltError(
+            raise EnvironmentRefusedError(
                 f"{presentable(path, NAME_CHARACTERS)} is neither a file nor a link"
             )
         if not stat.S_ISLNK(found.st_mode) and found.st_nlink > 1:

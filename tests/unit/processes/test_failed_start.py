@@ -41,6 +41,13 @@ def test_a_child_tells_its_python_and_speaks_the_same_protocol() -> None:
         (ChildRaisedError("no pandas", ""), None, True, EnvironmentRefusedError, ": no pandas$"),
         (ChildRaisedError("no pandas", ""), None, False, ChildStartError, "start: no pandas"),
         (ChildRaisedError(f"x: {FULL}", ""), None, True, ChildStartError, f"start: x: {FULL}"),
+        (
+            ChildRaisedError("no SIGKILL in x", ""),
+            None,
+            True,
+            EnvironmentRefusedError,
+            "SIGKILL in x$",
+        ),
     ],
 )
 def test_an_environment_that_will_never_do_is_refused(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from service.core.errors import EnvironmentNotBuiltError
+from service.core.errors import EnvironmentNotBuiltError, EnvironmentRefusedError
 from service.environments.inside.tree import check, record
 from service.environments.messages import CheckRequest, Recorded, RecordRequest
 
@@ -97,5 +97,5 @@ def test_a_pipe_is_never_waited_for(root: Path) -> None:
     (root / "lib" / "b.py").unlink()
     os.mkfifo(root / "lib" / "b.py")
     assert "lib/b.py has changed" in difference(root, found.digest, fully=True)
-    with pytest.raises(EnvironmentNotBuiltError, match=r"lib/b\.py is neither a file nor a link"):
+    with pytest.raises(EnvironmentRefusedError, match=r"lib/b\.py is neither a file nor a link"):
         recorded(root)
