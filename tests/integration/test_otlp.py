@@ -193,6 +193,19 @@ def test_a_call_by_grpc_has_one_too(traced: Traced) -> None:
     assert traced.seen_by_model()[-1]["trace"] == own.trace
 
 
+def test_a_call_by_grpc_that_fails_is_an_error(traced: Traced) -> None:
+    """By the name of its status; what its caller got wrong is none."""
+    values = {"INTERNAL": ("FP64", -VALUE), "INVALID_ARGUMENT": ("BYTES", str(VALUE))}
+    for status, (datatype, value) in values.items():
+        metadata = tuple(traced.parent().items())
+        with calling(traced.grpc_address) as caller:
+            request = ModelInferRequest(inputs=[typed("a", datatype, [1], [value])])
+            assert caller.refused("ModelInfer", request, metadata=metadata)[0] == status
+        own = traced.spans(2)["inference.GRPCInferenceService/ModelInfer"]
+        assert own.attributes["rpc.response.status_code"] == status
+        assert (own.status == ERROR) is (status == "INTERNAL")
+
+
 def test_what_fails_is_an_error_and_what_its_caller_got_wrong_is_none(traced: Traced) -> None:
     """By its code; a message may hold what was sent."""
     post = traced.service.post

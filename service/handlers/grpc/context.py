@@ -5,6 +5,8 @@ from typing import Any, Protocol
 
 import grpc
 
+_BY_NUMBER = {code.value[0]: code for code in grpc.StatusCode}
+
 
 class Context(Protocol):
     """What is used of `grpc.aio.ServicerContext`."""
@@ -44,3 +46,11 @@ class Context(Protocol):
     def set_trailing_metadata(self, metadata: tuple[tuple[str, str], ...]) -> None:
         """Have it end with these names and values, of printable ASCII."""
         ...
+
+
+def status_of(context: Context) -> grpc.StatusCode:
+    """Return the status that a call has by now, which the library gives as a number."""
+    code = context.code() or 0
+    return (
+        code if isinstance(code, grpc.StatusCode) else _BY_NUMBER.get(code, grpc.StatusCode.UNKNOWN)
+    )

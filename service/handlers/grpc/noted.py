@@ -8,12 +8,12 @@ from typing import Any
 
 import grpc
 
-from service.handlers.grpc.context import Context
+from service.handlers.grpc.context import Context, status_of
 from service.telemetry.access_log import AccessLog
 from service.telemetry.metrics.calls import CallCounts
 
 _METHOD = "gRPC"
-_NAMES = {code.value[0]: code.name for code in grpc.StatusCode}
+_UNKNOWN: grpc.StatusCode | None = None
 
 
 class Notes:
@@ -24,20 +24,22 @@ class Notes:
         self._access = access
 
     def note(
-        self, path: str, context: Context, duration_s: float, answer_bytes: int, ending: str
+        self,
+        path: str,
+        context: Context,
+        status: grpc.StatusCode,
+        duration_s: float,
+        answer_bytes: int,
     ) -> None:
-        """Note the end of a call; `ending` is its status where the context does not know it."""
-        code = context.code() or 0
-        known = code.name if isinstance(code, grpc.StatusCode) else _NAMES.get(code, str(code))
-        status = ending or known
-        self._counts[path, status] += 1
+        """Note a call that has ended."""
+        self._counts[path, status.name] += 1
         if self._access is None:
             return
         trailers = dict(context.trailing_metadata() or ())
         self._access.note(
             _METHOD,
             path,
-            status,
+            status.name,
             _raw(trailers.get("x-model-name")),
             _raw(trailers.get("x-model-version")),
             trailers.get("x-request-id", "").encode(),
@@ -60,14 +62,16 @@ def noted(handler: Any, path: str, notes: Notes) -> Any:
 
 def _unary(answer: Callable[..., Any], path: str, notes: Notes) -> Callable[..., Any]:
     async def answered(request: Any, context: Context) -> Any:
-        began_s, ending, message = perf_counter(), "", b""
+        began_s, status, message = perf_counter(), _UNKNOWN, b""
         try:
             message = await answer(request, context)
         except asyncio.CancelledError:
-            ending = grpc.StatusCode.CANCELLED.name
+            status = grpc.StatusCode.CANCELLED
             raise
         finally:
-            notes.note(path, context, perf_counter() - began_s, len(message), ending)
+            notes.note(
+                path, context, status or status_of(context), perf_counter() - began_s, len(message)
+            )
         return message
 
     return answered
@@ -75,17 +79,17 @@ def _unary(answer: Callable[..., Any], path: str, notes: Notes) -> Callable[...,
 
 def _stream(answer: Callable[..., Any], path: str, notes: Notes) -> Callable[..., Any]:
     async def answered(request: Any, context: Context) -> AsyncIterator[Any]:
-        began_s, ending, size = perf_counter(), "", 0
+        began_s, status, size = perf_counter(), _UNKNOWN, 0
         try:
             async with aclosing(answer(request, context)) as told:
                 async for message in told:
                     size += message.ByteSize()
                     yield message
         except (asyncio.CancelledError, GeneratorExit):
-            ending = grpc.StatusCode.CANCELLED.name
+            status = grpc.StatusCode.CANCELLED
             raise
         finally:
-            notes.note(path, context, perf_counter() - began_s, size, ending)
+            notes.note(path, context, status or status_of(context), perf_counter() - began_s, size)
 
     return answered
 

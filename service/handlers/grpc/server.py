@@ -42,7 +42,7 @@ _MOST_CALLS = 10_000
 _MOST_MESSAGE_BYTES = 8_388_608
 """gRPC's library copies a message three times on the event loop, and holds it 1 ms a megabyte."""
 _LEAST_PENDING = 3_000
-"""The library holds at least so many calls that no handler has taken: its own bound."""
+"""At least so many calls wait in the library for a handler: its own default at most."""
 _PENDING_BYTES = 65_536
 """What it may hold of the message of each: the window of HTTP/2 (RFC 9113, section 6.9.2)."""
 _MILLISECONDS = 1_000
@@ -168,7 +168,7 @@ class GrpcServer:
             ("grpc.max_send_message_length", -1),
             ("grpc.server_handshake_timeout_ms", int(service.head_timeout_s * _MILLISECONDS)),
             ("grpc.max_connection_idle_ms", _IDLE_S * _MILLISECONDS),
-            # From the one on it ends some with CANCELLED, from the other on all.
+            # Between the two it ends some calls with CANCELLED, and beyond the second all.
             ("grpc.server.max_pending_requests", self._most_pending),
             ("grpc.server.max_pending_requests_hard_limit", self._most_pending),
         ]

@@ -6,7 +6,7 @@ from typing import Any
 
 import grpc
 
-from service.handlers.grpc.context import Context
+from service.handlers.grpc.context import Context, status_of
 from service.telemetry.tracing.request_trace import RequestTrace, RequestTracer
 
 _FAULTS = frozenset(
@@ -40,34 +40,31 @@ def _traced(answer: Callable[..., Any], method: str, tracer: RequestTracer) -> C
         if trace is None:
             return await answer(request, context)
         trace.bind()
-        ending: grpc.StatusCode | None = None
+        status: grpc.StatusCode | None = None
         try:
             return await answer(request, context)
         except asyncio.CancelledError:
-            ending = grpc.StatusCode.CANCELLED
+            status = grpc.StatusCode.CANCELLED
             raise
         finally:
-            _describe(trace, context, method, ending)
+            _describe(trace, context, method, status or status_of(context))
             tracer.end(trace)
 
     return answered
 
 
-def _describe(
-    trace: RequestTrace, context: Context, method: str, ending: grpc.StatusCode | None
-) -> None:
+def _describe(trace: RequestTrace, context: Context, method: str, status: grpc.StatusCode) -> None:
     """Say of it what OpenTelemetry's conventions for RPC want."""
-    code = ending or context.code() or grpc.StatusCode.OK
     trace.name = method
     trace.attributes = attributes = {
         "rpc.system.name": "grpc",
         "rpc.method": method,
-        "rpc.response.status_code": code.name if isinstance(code, grpc.StatusCode) else str(code),
+        "rpc.response.status_code": status.name,
     }
     trailers = dict(context.trailing_metadata() or ())
     if request_id := trailers.get("x-request-id"):
         attributes["hotswap.request.id"] = request_id
-    if code in _FAULTS:
+    if status in _FAULTS:
         trace.is_failed = True
         attributes["error.type"] = trace.error or attributes["rpc.response.status_code"]
 
