@@ -215,7 +215,7 @@ class DirectAnswers:
         # The body may have taken long: another deployment may have this name by now. Not another
         # name, should the default be another one: the caller may not use that.
         deployment = self._find(deployment.name) or deployment
-        named = bind_request_id(scope, head)
+        named, caller = bind_request_id(scope, head), caller_of(receive)
         try:
             request, timeout_s = asked.protocol.request(head, chunks, deployment)
             del chunks
@@ -225,7 +225,7 @@ class DirectAnswers:
                 deployment,
                 asked.protocol.wire,
                 request,
-                caller_of(receive),
+                caller,
                 deadline_s,
                 asked.version,
             )
@@ -238,7 +238,8 @@ class DirectAnswers:
         except Exception as error:  # noqa: BLE001 - whatever it is, it is answered in one place
             await self._pass_on(asked, deployment, error, scope, receive, send)
             return
-        self._counts[asked.route, answer.status] += 1
+        if caller is None or not caller.disconnected:
+            self._counts[asked.route, answer.status] += 1
         await _send(answer, named, send, own)
 
     def _has_twice(self, headers: Headers) -> bool:

@@ -39,14 +39,16 @@ class RequestIds:
             await self._app(scope, receive, send)
             return
         header, method = bind_request_id(scope), scope["method"]
+        body = _WholeBody(receive)
 
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
                 message["headers"] = guarded(method, [*message["headers"], header])
-                self._counts[scope.get("path_template") or "", message["status"]] += 1
+                if not body.disconnected:
+                    self._counts[scope.get("path_template") or "", message["status"]] += 1
             await send(message)
 
-        await self._app(scope, _WholeBody(receive).receive, send_with_id)
+        await self._app(scope, body.receive, send_with_id)
 
 
 class _WholeBody:

@@ -121,10 +121,13 @@ async def test_engine_faults(
         assert seen.faults == [{"matrix": 1}]
         assert await ask(1.0) == a_call(1.5).columns
         assert seen.faults == [{"matrix": 1}]
+        # They come at most ten times a second, with whatever answer is next.
         await ask_raw({"a": UNLUCKY, "b": 0.0})
-        assert (seen.faults, seen.fallbacks) == ([{"matrix": 1}] * 2, [])
         # A column that is not there is MLflow's to fill in: no engine was compared on such rows.
         await ask_raw({"a": 1.0})
+        with anyio.fail_after(SOON_S):
+            while not seen.fallbacks:
+                await ask(1.0)
         assert (seen.faults, seen.fallbacks) == ([{"matrix": 1}] * 2, [{"matrix": 1}])
         scraped = read(exposition(await metrics.snapshot(), "").body.decode())
         assert total(scraped, "hotswap_engine_faults_total", "engine=matrix", "version=1") == 2

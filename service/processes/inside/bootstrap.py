@@ -11,6 +11,7 @@ import platform
 import signal
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Generator, Mapping, MutableMapping
 from multiprocessing import parent_process
 from multiprocessing.connection import Connection
@@ -39,6 +40,9 @@ from service.processes.protocol import (
     to_fault,
 )
 
+_COUNTS_EVERY_S = 0.1
+"""Counts wait so long for a reply, if only to a heartbeat: with each one they cost a copy of it."""
+
 Operation = tuple[type[Any], Callable[[Any], Any]]
 """An operation's argument type, and the function that takes it.
 
@@ -49,7 +53,7 @@ Operations = Mapping[str, Operation]
 
 
 class CountingOperations(dict[str, Operation]):
-    """Operations in which something is counted: what is in `counts` goes with the next reply.
+    """Operations in which something is counted: what is in `counts` goes with a reply soon.
 
     `counts` has the counts of each kind; they are cleared once they are on their way.
     """
@@ -155,6 +159,7 @@ class _Answers:
         self._counts: Mapping[str, MutableMapping[str, int]] = (
             operations.counts if isinstance(operations, CountingOperations) else {}
         )
+        self._next_counts_s = 0.0
         self._decode_request = msgspec.msgpack.Decoder(Request).decode
         self._decoders = {
             op: msgspec.msgpack.Decoder(kind).decode for op, (kind, _) in operations.items()
@@ -180,7 +185,7 @@ class _Answers:
             self._connection.send_bytes(reply)
 
     def _reply(self, request_id: int, body: object, *, ok: bool = True) -> bytes:
-        if not any(self._counts.values()):
+        if not any(self._counts.values()) or time.monotonic() < self._next_counts_s:
             return _reply(request_id, body, ok=ok)
         encoded = msgspec.Raw(msgspec.msgpack.encode(body))
         counts = {kind: dict(counted) for kind, counted in self._counts.items() if counted}
@@ -188,6 +193,7 @@ class _Answers:
         # Not before: a body that can't be encoded is followed by another reply.
         for counted in self._counts.values():
             counted.clear()
+        self._next_counts_s = time.monotonic() + _COUNTS_EVERY_S
         return reply
 
     def _result(self, request: Request) -> object:
