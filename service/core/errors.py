@@ -6,8 +6,9 @@ problem type at the HTTP edge, which alone knows of status codes.
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
+from service.core.overload import Overload
 from service.core.text import bounded, presentable
 from service.core.verdicts import Verdict
 from service.core.versions import ModelVersion
@@ -277,19 +278,6 @@ class DeadlineExceededError(ServiceError):
 
     def __init__(self) -> None:
         super().__init__("no answer within the time that the caller gives the request")
-
-
-Overload = Literal[
-    "queue-rows",
-    "queue-bytes",
-    "service-bytes",
-    "time",
-    "late",
-    "deadline",
-    "streams",
-    "overloaded",
-]
-"""What there is too much or too little of."""
 
 
 class OverloadedError(ServiceError):

@@ -38,9 +38,9 @@ class LineWriter:
         self._adding = threading.RLock()
         self._pending: list[bytes] = []
         self._pending_bytes = 0
-        self._lost = 0
+        self._untold = 0
         """Lost lines of which the log does not say so far."""
-        self.lost = 0
+        self.lost_lines = 0
         """All lost lines."""
         self._sources: list[Callable[[], bytes]] = []
         self._is_awake = False
@@ -71,7 +71,7 @@ class LineWriter:
         """Write a line within a moment, together with others: that costs less for each."""
         with self._adding:
             if self._pending_bytes + len(line) > MOST_PENDING_BYTES:
-                self._note_lost()
+                self._count_lost()
                 return
             self._pending.append(line)
             self._pending_bytes += len(line)
@@ -90,7 +90,7 @@ class LineWriter:
     def note_lost(self) -> None:
         """Count a line that a source had no room for."""
         with self._adding:
-            self._note_lost()
+            self._count_lost()
             if not self._is_awake:
                 self._wake_thread()
 
@@ -101,9 +101,9 @@ class LineWriter:
         self._hurry.clear()
         return done
 
-    def _note_lost(self) -> None:
-        self._lost += 1
-        self.lost += 1
+    def _count_lost(self) -> None:
+        self._untold += 1
+        self.lost_lines += 1
 
     def _wake_thread(self) -> None:
         self._is_awake = True
@@ -124,7 +124,7 @@ class LineWriter:
                 self._write_all(self._taken())
             with self._adding:
                 # What came since was not told to wake anything.
-                if not (self._pending or self._lost or self._rest or self._wake.is_set()):
+                if not (self._pending or self._untold or self._rest or self._wake.is_set()):
                     self._is_awake = False
                     self._done.set()
                 else:
@@ -134,7 +134,7 @@ class LineWriter:
         """Take all that is to be written."""
         with self._adding:
             lines, self._pending, self._pending_bytes = self._pending, [], 0
-            lost, self._lost = self._lost, 0
+            lost, self._untold = self._untold, 0
         rest, self._rest = self._rest, b""
         return b"".join([rest, *lines, *self._told(), self._lost_line(lost) if lost else b""])
 

@@ -125,7 +125,7 @@ def json_writer() -> LineWriter | None:
 def lost_lines() -> int:
     """Return how many lines of this process are lost so far."""
     return sum(
-        handler.writer.lost
+        handler.writer.lost_lines
         for handler in logging.getLogger().handlers
         if isinstance(handler, LineHandler)
     )

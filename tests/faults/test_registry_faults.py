@@ -67,14 +67,20 @@ def test_no_route_waits_for_the_registry_without_a_limit(rig: Rig) -> None:
     ]
     assert len(calls) > 40
 
+    assert not any("{" in path for _, path in calls)
+
     def ask(call: tuple[str, str]) -> int:
         method, path = call
         # A stream never ends: that it begins is its answer.
         with rig.service.client.stream(method, path, json={}, timeout=ANSWER_S) as answer:
             return answer.status_code
 
+    reads = [call for call in calls if call[0] == "GET"]
+    usual = {call: ask(call) for call in reads}
     with rig.proxy.failing(Fault.SILENT), ThreadPoolExecutor(len(calls)) as pool:
         statuses = dict(zip(calls, pool.map(ask, calls), strict=True))
+    assert {call: statuses[call] for call in reads} == usual
+    assert {call for call, status in statuses.items() if status == 500} == set()
     assert {statuses["POST", "/reload-model"], statuses["DELETE", "/model/pin"]} <= {409, 502, 504}
     rig.service.wait_until(lambda: rig.health()["registry_error"] is None, "it is seen again")
 

@@ -257,10 +257,11 @@ def test_the_script_for_ci_signs_a_version(scene: Scene) -> None:
         },
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
-    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.returncode == 0, ended.stderr
+    assert "PRIVATE KEY" not in ended.stdout + ended.stderr
     left = [file for file in temp.rglob("*") if file.is_file()]
     assert [file for file in left if "PRIVATE KEY" in file.read_text("utf-8", "replace")] == []
     scene.reload()

@@ -27,7 +27,7 @@ def interpreter_of(client: str) -> str:
     folder = _ENVIRONMENTS / client
     _ENVIRONMENTS.mkdir(exist_ok=True)
     # CI makes them beside the tests.
-    with filelock.FileLock(folder.with_suffix(".lock"), timeout=_LIMIT_S):
+    with filelock.FileLock(folder.with_suffix(".lock"), timeout=3 * _LIMIT_S):
         _make(folder, _CLIENTS / f"{client}.txt")
     return python_of(folder)
 
@@ -73,6 +73,17 @@ def _run(*command: str) -> None:
     assert done.returncode == 0, done.stderr[-2000:]
 
 
+def main(clients: list[str]) -> int:
+    """Make these environments; return 1 where one of them can't be made."""
+    failed = 0
+    for client in clients:
+        try:
+            interpreter_of(client)
+        except (AssertionError, OSError, subprocess.TimeoutExpired) as error:
+            sys.stderr.write(f"{client}: {error}\n")
+            failed = 1
+    return failed
+
+
 if __name__ == "__main__":
-    for asked in sys.argv[1:]:
-        interpreter_of(asked)
+    sys.exit(main(sys.argv[1:]))

@@ -14,7 +14,8 @@ from typing import Protocol
 
 import msgspec
 
-from service.core.errors import Overload, OverloadedError
+from service.core.errors import OverloadedError
+from service.core.overload import Overload
 from service.serving.batching.batch_cost import BatchCost
 from service.serving.batching.request_queue import QueuedRequest, RequestQueue
 

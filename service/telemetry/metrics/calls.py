@@ -4,7 +4,7 @@ from collections import Counter
 
 
 class CallCounts:
-    """Counts of the whole service; each number only grows, and the way there is not locked.
+    """Counts of the whole service. They belong to the event loop's thread.
 
     A route is the pattern of a path, '' for a path that has none, so that nobody's paths are kept.
     """

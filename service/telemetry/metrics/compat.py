@@ -68,7 +68,9 @@ def _kserve(step: str, meaning: str, bounds: tuple[float, ...] = STEP_SECONDS) -
 KSERVE_PREPROCESS = _kserve(
     "preprocess", "Seconds of decoding a body, where the server process does that."
 )
-KSERVE_PREDICT = _kserve("predict", "Seconds of an answered request without the other two.")
+KSERVE_PREDICT = _kserve(
+    "predict", "Seconds of an answered request without its decoding and encoding."
+)
 KSERVE_POSTPROCESS = _kserve(
     "postprocess", "Seconds of encoding an answer, where the server process does that."
 )
@@ -87,14 +89,14 @@ MLSERVER_WAITING = Family(
     "batch_request_queue",
     Kind.HISTOGRAM,
     ("model_name", "model_version"),
-    "Requests that waited for a worker when an answered one came.",
+    "Requests that waited for a worker when another one came.",
     REQUESTS,
 )
 MLSERVER_UNANSWERED = Family(
     "parallel_request_queue",
     Kind.HISTOGRAM,
     (),
-    "Requests of a model without an answer when an answered one came, itself included.",
+    "Requests of a model that had no answer yet when one came, itself included.",
     REQUESTS,
 )
 

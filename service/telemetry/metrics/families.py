@@ -263,13 +263,13 @@ CONNECTIONS_REFUSED = Family(
     "hotswap_connections_refused_total",
     Kind.COUNTER,
     ("reason",),
-    "Connections over HTTP that were refused or given up before or beside any answer, by reason.",
+    "Connections over HTTP that were refused or given up, by reason.",
 )
 LOG_DROPPED = Family(
     "hotswap_log_dropped_total",
     Kind.COUNTER,
     (),
-    "Lines of the log that are lost since whatever reads it did not.",
+    "Lines of the log that were dropped because its reader was too slow.",
 )
 LOOP_LAG = Family(
     "hotswap_loop_lag_seconds",

@@ -2,7 +2,7 @@
 
 from typing import get_args
 
-from service.core.errors import Overload
+from service.core.overload import Overload
 
 OK = "ok"
 INVALID = "invalid"
@@ -43,7 +43,7 @@ _BY_CODE = {
     "caller-gone": GONE,
 }
 _NOT_A_VERSIONS = {"streams", "overloaded", "no-version"}
-"""Why nothing is refused that a version was to answer."""
+"""Reasons that are never those of a request to a version."""
 
 
 def _codes_of(outcome: str) -> tuple[str, ...]:
@@ -55,7 +55,7 @@ REFUSALS = tuple(
 )
 """Why requests that a version was to answer are refused. Each is counted from 0 on."""
 CODES_OF_FAULTS = (*_codes_of(FAILED), "internal")
-"""The codes of what is nobody's fault but ours and the model's. Each is counted from 0 on."""
+"""The codes of the outcomes FAILED and INTERNAL. Each is counted from 0 on."""
 
 
 def outcome_of(code: str) -> str:

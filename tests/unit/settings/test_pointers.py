@@ -3,23 +3,9 @@
 import pytest
 
 from service.core.versions import ModelRef
-from service.settings.deployment import DeploymentSettings
 from service.settings.environment import load_settings
 from service.settings.errors import SettingsError
-from service.settings.settings import Settings
-
-
-def the_one(settings: Settings) -> DeploymentSettings:
-    """Return the settings of the only deployment."""
-    (deployment,) = settings.deployments.values()
-    return deployment
-
-
-def refused(name: str, text: str) -> str:
-    """Return the line that this value is refused with."""
-    with pytest.raises(SettingsError) as caught:
-        load_settings({name.upper(): text})
-    return str(caught.value)
+from tests.support.read_settings import refused, the_one
 
 
 @pytest.mark.parametrize(
@@ -77,7 +63,7 @@ def test_two_pointers_that_disagree_are_refused(values: dict[str, str], named: l
 )
 def test_a_pointer_that_means_nothing_is_refused(name: str, text: str) -> None:
     """The variable, its value and what is allowed are in the line."""
-    line = refused(name, text)
+    line = refused(**{name: text})
     assert name.upper() in line
     assert text in line
     assert "allowed" in line

@@ -15,6 +15,7 @@ from service.settings.environment import load_settings
 from service.settings.errors import SettingsError
 from service.settings.service import ServiceSettings
 from service.settings.settings import FIELDS, Settings
+from tests.support.read_settings import refused, the_one
 
 ROOT = Path(__file__).parents[3]
 MAY_BE_TINY = {
@@ -58,26 +59,11 @@ def documented() -> dict[str, tuple[str, str]]:
     return found
 
 
-def the_one(settings: Settings) -> DeploymentSettings:
-    """Return the settings of the only deployment."""
-    (deployment,) = settings.deployments.values()
-    return deployment
-
-
 def value_of(name: str, settings: Settings) -> object:
     """Return a setting's value, whether it is the service's or the only deployment's."""
     if hasattr(settings.service, name):
         return getattr(settings.service, name)
     return getattr(the_one(settings), name)
-
-
-def refused(**values: str) -> str:
-    """Return the line that these values are refused with."""
-    with pytest.raises(SettingsError) as caught:
-        load_settings({name.upper(): value for name, value in values.items()})
-    line = str(caught.value)
-    assert "\n" not in line
-    return line
 
 
 def test_every_field_has_a_docstring() -> None:

@@ -77,7 +77,7 @@ def test_a_pipe_that_nobody_reads_holds_up_nobody(pipe: tuple[int, int], *, soon
     assert set(whole) == {line[:-1]}
     assert lost > 0
     assert len(whole) + lost == total
-    assert writer.lost == lost
+    assert writer.lost_lines == lost
     assert last == b"end"
     assert writer.flush(LIMIT_S)
 

@@ -50,6 +50,7 @@ def a_load(
     *,
     row_wise: bool = True,
     max_rows: int = MAX_ROWS,
+    is_known: bool = True,
     **limits: int,
 ) -> Seen:
     """Send a payload at a rate for a minute, and one request a moment after."""
@@ -58,9 +59,10 @@ def a_load(
     async def main() -> None:
         settings = BatchSettings(max_rows, 0.01, LIMIT_S, **limits)
         batcher = a_batcher(workers, settings, row_wise=row_wise)
-        # What the gates tell of a version.
-        took_ms = ((rows, 1_000 * (workers.takes_s + workers.row_s * rows)) for rows in (1, 64))
-        batcher.learn([Timing(rows, ms, runs=5) for rows, ms in took_ms])
+        if is_known:
+            # What the gates tell of a version.
+            took_ms = ((rows, 1_000 * (workers.takes_s + workers.row_s * rows)) for rows in (1, 64))
+            batcher.learn([Timing(rows, ms, runs=5) for rows, ms in took_ms])
         rng = random.Random(16)
         loop = asyncio.get_running_loop()
         body_bytes = len(payload.body) if isinstance(payload, RawRequest) else 1_000
@@ -100,6 +102,7 @@ CASES = [
     pytest.param({"takes_s": 0.0, "row_s": 0.003}, HUNDRED, {}, 1 / 0.3, id="one a batch"),
     # Batches may have 357 rows, so that no fourth request fits.
     pytest.param({"takes_s": 0.0, "row_s": 0.0014}, HUNDRED, {}, 1 / 0.14, id="three a batch"),
+    pytest.param({"takes_s": 0.1}, a_call(1.0), {"max_rows": 4, "is_known": False}, 40.0, id="new"),
     pytest.param({"takes_s": 0.5}, RawRequest(body=bytes(2_000)), {}, 2.0, id="bodies"),
 ]
 
