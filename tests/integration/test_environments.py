@@ -1,5 +1,6 @@
 """Environments that uv really builds, of a test's own wheels."""
 
+import fcntl
 import hashlib
 import os
 import shutil
@@ -206,6 +207,25 @@ async def test_a_cache_that_was_half_emptied_is_emptied_before_it_is_used(
     await (
         await offered.built(offered.stored("alpha==1.0\nbeta\n"), environments=environments)
     ).release()
+    assert left.exists()
+
+
+async def test_a_cache_that_another_uv_is_at_work_with_is_left_alone(
+    offered: Offered, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its emptying is given up before anything was removed, so that the next build begins."""
+    environments = offered.environments()
+    await environments.open()
+    await (await offered.built(offered.stored("alpha==1.0\n"), environments=environments)).release()
+    left = environments.uv.cache / "left"
+    left.touch()
+    monkeypatch.setattr(uv, "_CLEAN_S", 1.0)
+    with (environments.uv.cache / ".lock").open("rb") as lock:
+        # As each uv that uses it does.
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        with pytest.raises(EnvironmentNotBuiltError, match="uv's cache was not emptied"):
+            await environments.uv.clean()
+    await (await offered.built(offered.stored("alpha==2.0\n"), environments=environments)).release()
     assert left.exists()
 
 
