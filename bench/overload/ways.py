@@ -9,7 +9,7 @@ from bench import dialects
 from bench.dialects import Dialect
 from bench.rows import frame_of
 from service.handlers.grpc.open_inference_pb2 import ModelInferRequest
-from tools.overload.protocols import ARROW, GRPC, INVOCATIONS, JSON, REST, Protocol
+from tools.overload.protocols import ARROW, GRPC, INVOCATIONS, JSON, REST, CallProtocol
 
 _FIELDS = {"FP64": "fp64_contents", "INT64": "int64_contents", "BYTES": "bytes_contents"}
 
@@ -18,7 +18,7 @@ _FIELDS = {"FP64": "fp64_contents", "INT64": "int64_contents", "BYTES": "bytes_c
 class Way:
     """A protocol, and the dialect in which the demo's rows are written for it."""
 
-    protocol: Protocol
+    protocol: CallProtocol
     dialect: Dialect
 
     @property

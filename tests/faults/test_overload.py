@@ -15,7 +15,7 @@ from tools.overload import cases, measure, together
 from tools.overload.cases import Case
 from tools.overload.measure import Load
 from tools.overload.plan import ANSWERED, REFUSED, percentile
-from tools.overload.protocols import PROTOCOLS, Protocol
+from tools.overload.protocols import PROTOCOLS, CallProtocol
 from tools.overload.row import Row, cells
 from tools.overload.server import Server
 from tools.processes import ProcessTree
@@ -59,7 +59,7 @@ def overloaded(
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("protocol", PROTOCOLS, ids=lambda protocol: protocol.key)
-def test_overload(overloaded: tuple[Server, Case, str], protocol: Protocol) -> None:
+def test_overload(overloaded: tuple[Server, Case, str], protocol: CallProtocol) -> None:
     """What the model can do it does, the others are refused, nothing is lost, and it ends soon."""
     server, case, model = overloaded
     for factor in FACTORS:

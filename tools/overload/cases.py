@@ -4,7 +4,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from tools.overload.protocols import JSON, Protocol
+from tools.overload.protocols import JSON, CallProtocol
 
 LIMIT_S = 5.0
 FACTORS = (1.2, 3.0, 10.0)
@@ -28,7 +28,7 @@ class Case:
     """Requests a second."""
     settings: dict[str, Any] = field(default_factory=dict)
     """What its model is served with."""
-    protocol: Protocol = JSON
+    protocol: CallProtocol = JSON
     limit_s: float = LIMIT_S
     """REQUEST_TIMEOUT_S."""
 
@@ -37,7 +37,7 @@ class Case:
         """What the model takes for one request, 0 where that is not known."""
         return self.model.get("call_s", 0.0) + self.model.get("row_s", 0.0) * self.rows
 
-    def by(self, protocol: Protocol) -> "Case":
+    def by(self, protocol: CallProtocol) -> "Case":
         """Return the same model and rows, asked by another protocol."""
         capacity = self.capacity if protocol.is_merged else 1 / self.call_s
         return replace(self, protocol=protocol, capacity=capacity)

@@ -14,7 +14,7 @@ class Flight:
         raise NotImplementedError
 
 
-class Watch(Protocol):
+class LoadRecorder(Protocol):
     """What is told of each request."""
 
     def note_sent(self, flight: Flight) -> None:

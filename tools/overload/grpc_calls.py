@@ -5,7 +5,7 @@ import itertools
 
 import grpc
 
-from tools.overload.flight import Flight, Watch
+from tools.overload.flight import Flight, LoadRecorder
 from tools.overload.plan import Plan
 
 METHOD = "/inference.GRPCInferenceService/ModelInfer"
@@ -35,9 +35,9 @@ class GrpcCalls:
     opening = 0
     """The library opens connections by itself: a call is sent when it is due."""
 
-    def __init__(self, plan: Plan, watch: Watch) -> None:
+    def __init__(self, plan: Plan, recorder: LoadRecorder) -> None:
         self._plan = plan
-        self._watch = watch
+        self._recorder = recorder
         address = f"{plan.host}:{plan.port}"
         channels = (grpc.aio.insecure_channel(address, OPTIONS) for _ in range(_CHANNELS))
         self._methods = itertools.cycle([channel.unary_unary(METHOD) for channel in channels])
@@ -46,7 +46,7 @@ class GrpcCalls:
     def send(self, due_s: float, *, is_probe: bool) -> None:
         """Send a request that was due at that time."""
         call = Call(due_s, is_probe=is_probe)
-        self._watch.note_sent(call)
+        self._recorder.note_sent(call)
         task = asyncio.create_task(self._ask(call))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -58,6 +58,6 @@ class GrpcCalls:
         if code is grpc.StatusCode.UNAVAILABLE:
             trailers = await under_way.trailing_metadata()
             if trailers is None or _PUSHBACK not in trailers:
-                self._watch.note_broken(call)
+                self._recorder.note_broken(call)
                 return
-        self._watch.note_answer(call, code.name)
+        self._recorder.note_answer(call, code.name)

@@ -3,7 +3,7 @@
 import asyncio
 from typing import cast
 
-from tools.overload.flight import Flight, Watch
+from tools.overload.flight import Flight, LoadRecorder
 from tools.overload.plan import Plan
 
 
@@ -52,9 +52,9 @@ class Connection(asyncio.Protocol, Flight):
 class HttpConnections:
     """All connections of one plan. A request takes one that is free, or opens one."""
 
-    def __init__(self, plan: Plan, watch: Watch) -> None:
+    def __init__(self, plan: Plan, recorder: LoadRecorder) -> None:
         self._plan = plan
-        self._watch = watch
+        self._recorder = recorder
         self._idle: list[Connection] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self.opening = 0
@@ -83,7 +83,7 @@ class HttpConnections:
                     lambda: Connection(self), self._plan.host, self._plan.port
                 )
         except (OSError, TimeoutError):
-            self._watch.note_unconnected(is_probe=is_probe)
+            self._recorder.note_unconnected(is_probe=is_probe)
         else:
             self._put(connection, due_s, is_probe=is_probe)
         finally:
@@ -91,21 +91,21 @@ class HttpConnections:
 
     def _put(self, connection: Connection, due_s: float, *, is_probe: bool) -> None:
         if connection.transport is None:
-            self._watch.note_unconnected(is_probe=is_probe)
+            self._recorder.note_unconnected(is_probe=is_probe)
             return
         connection.due_s, connection.is_probe = due_s, is_probe
-        self._watch.note_sent(connection)
+        self._recorder.note_sent(connection)
         connection.transport.write(self._probe if is_probe else self._request)
 
     def note_answer(self, connection: Connection, status: str) -> None:
         """Let a connection take the next request."""
         if connection.transport is not None and not connection.transport.is_closing():
             self._idle.append(connection)
-        self._watch.note_answer(connection, status)
+        self._recorder.note_answer(connection, status)
 
     def note_lost(self, connection: Connection) -> None:
         """Forget a connection that ended, and tell of the request on it."""
         if connection in self._idle:
             self._idle.remove(connection)
         else:
-            self._watch.note_broken(connection)
+            self._recorder.note_broken(connection)

@@ -12,7 +12,7 @@ from tools.arrow_bodies import stream
 
 
 @dataclass(frozen=True)
-class Protocol:
+class CallProtocol:
     """One protocol, and its requests to a model with one column `a` of numbers."""
 
     key: str
@@ -60,16 +60,16 @@ def _message(model: str, values: list[float]) -> bytes:
     return message
 
 
-JSON = Protocol("json", "`/predict`, JSON", "/models/{}/predict", JSON_BODY, _instances)
-ARROW = Protocol(
+JSON = CallProtocol("json", "`/predict`, JSON", "/models/{}/predict", JSON_BODY, _instances)
+ARROW = CallProtocol(
     *("arrow", "`/predict`, Arrow", "/models/{}/predict", ARROW_STREAM, _arrow), is_merged=False
 )
 # Of a version without an input example, whose bodies MLflow's own code answers.
-INVOCATIONS = Protocol(
+INVOCATIONS = CallProtocol(
     *("invocations", "`/invocations`", "/models/{}/invocations", JSON_BODY, _dataframe_split),
     is_merged=False,
 )
-REST = Protocol("oip", "OIP over REST", "/v2/models/{}/infer", JSON_BODY, _tensors)
-GRPC = Protocol("grpc", "gRPC", "", "", _message)
+REST = CallProtocol("oip", "OIP over REST", "/v2/models/{}/infer", JSON_BODY, _tensors)
+GRPC = CallProtocol("grpc", "gRPC", "", "", _message)
 
 PROTOCOLS = (JSON, ARROW, INVOCATIONS, REST, GRPC)
