@@ -1,19 +1,20 @@
 """Have each call over gRPC counted, and noted in the access log, however it ends."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import aclosing
+from functools import partial
 from time import perf_counter
 from typing import Any
 
 import grpc
 
 from service.handlers.grpc.context import Context, status_of
+from service.handlers.grpc.wrapped import Answer, wrapped
 from service.telemetry.access_log import AccessLog
 from service.telemetry.metrics.calls import CallCounts
 
 _METHOD = "gRPC"
-_UNKNOWN: grpc.StatusCode | None = None
 
 
 class Notes:
@@ -50,19 +51,14 @@ class Notes:
 
 def noted(handler: Any, path: str, notes: Notes) -> Any:
     """Return a handler that does as this one does and notes each call; `path` is its method's."""
-    kind = "stream" if handler.request_streaming else "unary"
-    if handler.response_streaming:
-        make = getattr(grpc, f"{kind}_stream_rpc_method_handler")
-        answer = _stream(getattr(handler, f"{kind}_stream"), path, notes)
-    else:
-        make = getattr(grpc, f"{kind}_unary_rpc_method_handler")
-        answer = _unary(getattr(handler, f"{kind}_unary"), path, notes)
-    return make(answer, handler.request_deserializer, handler.response_serializer)
+    around = _stream if handler.response_streaming else _unary
+    return wrapped(handler, partial(around, path=path, notes=notes))
 
 
-def _unary(answer: Callable[..., Any], path: str, notes: Notes) -> Callable[..., Any]:
+def _unary(answer: Answer, *, path: str, notes: Notes) -> Answer:
     async def answered(request: Any, context: Context) -> Any:
-        began_s, status, message = perf_counter(), _UNKNOWN, b""
+        began_s, message = perf_counter(), b""
+        status: grpc.StatusCode | None = None
         try:
             message = await answer(request, context)
         except asyncio.CancelledError:
@@ -77,9 +73,10 @@ def _unary(answer: Callable[..., Any], path: str, notes: Notes) -> Callable[...,
     return answered
 
 
-def _stream(answer: Callable[..., Any], path: str, notes: Notes) -> Callable[..., Any]:
+def _stream(answer: Answer, *, path: str, notes: Notes) -> Answer:
     async def answered(request: Any, context: Context) -> AsyncIterator[Any]:
-        began_s, status, size = perf_counter(), _UNKNOWN, 0
+        began_s, size = perf_counter(), 0
+        status: grpc.StatusCode | None = None
         try:
             async with aclosing(answer(request, context)) as told:
                 async for message in told:

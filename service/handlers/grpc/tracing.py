@@ -1,12 +1,13 @@
 """Have each call over gRPC traced that is to be, however it ends."""
 
 import asyncio
-from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import grpc
 
 from service.handlers.grpc.context import Context, status_of
+from service.handlers.grpc.wrapped import Answer, wrapped
 from service.telemetry.tracing.request_trace import RequestTrace, RequestTracer
 
 _FAULTS = frozenset(
@@ -27,13 +28,10 @@ def traced(handler: Any, method: str, tracer: RequestTracer) -> Any:
 
     For those that answer by one message.
     """
-    kind = "stream" if handler.request_streaming else "unary"
-    make = getattr(grpc, f"{kind}_unary_rpc_method_handler")
-    answer = _traced(getattr(handler, f"{kind}_unary"), method, tracer)
-    return make(answer, handler.request_deserializer, handler.response_serializer)
+    return wrapped(handler, partial(_traced, method=method, tracer=tracer))
 
 
-def _traced(answer: Callable[..., Any], method: str, tracer: RequestTracer) -> Callable[..., Any]:
+def _traced(answer: Answer, *, method: str, tracer: RequestTracer) -> Answer:
     async def answered(request: Any, context: Context) -> Any:
         head = dict(context.invocation_metadata() or ())
         trace = tracer.begin(_raw(head.get("traceparent")), _raw(head.get("tracestate")))
