@@ -5,19 +5,17 @@ They are for want of memory, disk, threads, descriptors or rights, or a kill fro
 
 import re
 
+_SCARCE = (
+    r"Cannot allocate memory|Too many open files|No space left on device|can't start new thread|"
+    r"\[Errno (?:5|11|12|23|24|28|122)\]"
+)
 _OF_THE_MACHINE = re.compile(
-    r"No space left on device|\(os error (?:5|11|12|13|23|24|28|30|122)\)|Cannot allocate memory|"
-    r"\[Errno (?:5|11|12|23|24|28|122)\]|Read-only file system|Disk quota exceeded|"
-    r"Permission denied|Too many open files|MemoryError|can't start new thread|"
-    r"Resource temporarily unavailable|Killed signal|signal: 9|SIGKILL",
+    rf"{_SCARCE}|MemoryError|\(os error (?:5|11|12|13|23|24|28|30|122)\)|Read-only file system|"
+    r"Disk quota exceeded|Permission denied|Resource temporarily unavailable|Killed signal|"
+    r"signal: 9|SIGKILL",
     re.IGNORECASE,
 )
-
-
-_OF_AN_IMPORT = re.compile(
-    r"Cannot allocate memory|Too many open files|No space left on device|^MemoryError\b|"
-    r"can't start new thread|\[Errno (?:5|11|12|23|24|28|122)\]",
-)
+_OF_AN_IMPORT = re.compile(rf"{_SCARCE}|^MemoryError\b")
 """Fewer, since an import tells of any name."""
 
 

@@ -93,8 +93,8 @@ class Held:
     @property
     def environment(self) -> Environment:
         """The environment, as workers are started in it."""
-        interpreter = str(interpreter_of(self._root / self.about.key / VENV))
         about = self.about
+        interpreter = str(interpreter_of(self._root / about.key / VENV))
         return Environment(about.key, interpreter, about.python, about.manifest_digest)
 
     async def release(self) -> None:

@@ -44,12 +44,12 @@ def error_of(what: str, ended: Ended) -> EnvironmentNotBuiltError | EnvironmentR
     if ended.status < 0:
         return EnvironmentNotBuiltError(f"{told} (it was killed by signal {-ended.status})")
     # Where an index did not answer, what can't be had may be there all the same.
-    can_pass = _UNANSWERED.search("\n".join(ended.lines)) or is_of_the_machine(ended)
+    may_pass = _UNANSWERED.search("\n".join(ended.lines)) or is_of_the_machine(ended)
     # A warning of a release that is yanked says nothing of the error after it.
     is_final = ended.status == _CANT_BE_HAD or _FINAL.search(
         "\n".join(line for line in ended.lines if not line.startswith("warning:"))
     )
-    if can_pass or not is_final:
+    if may_pass or not is_final:
         return EnvironmentNotBuiltError(told)
     return EnvironmentRefusedError(told)
 
