@@ -93,7 +93,9 @@ def main() -> int:
     parser.add_argument("--against", default="", metavar="REV")
     parser.add_argument("--ways", type=lambda text: text.split(","), default=[])
     chosen = parser.parse_args()
-    ways = [way for way in WAYS if not chosen.ways or any(w in way.title for w in chosen.ways)]
+    ways = [
+        way for way in WAYS if not chosen.ways or any(w in way.protocol.title for w in chosen.ways)
+    ]
     seen: list[Seen] = []
     with tempfile.TemporaryDirectory(prefix="neighbours-") as name:
         folder = Path(name)
@@ -190,7 +192,9 @@ def _round(
 def _told(one: Seen) -> str:
     p99 = f"{one.alone_ms:.1f} alone, {one.beside_ms:.1f} meanwhile, {one.computing_ms:.1f} beside"
     median = f"{one.median_ms:.2f} and {one.median_beside_ms:.2f}"
-    return f"{one.tree}, {one.model}, {one.way.title}: p99 {p99} computing, p50 {median} ms"
+    return (
+        f"{one.tree}, {one.model}, {one.way.protocol.title}: p99 {p99} computing, p50 {median} ms"
+    )
 
 
 def _cpu_s(tree: ProcessTree) -> float:
@@ -202,8 +206,8 @@ def _cpu_s(tree: ProcessTree) -> float:
 def _flood(
     served: Served, bodies: Bodies, folder: Path, model: str, way: Way, seconds: int
 ) -> list[str]:
-    if way.path:
-        url = served.service.url + way.path.format(model)
+    if way.protocol.path:
+        url = served.service.url + way.protocol.path.format(model)
         return [*command(bodies.target(url, way.dialect, 1), FLOOD_CLIENTS, seconds)]
     file = folder / f"message-{model}"
     if not file.exists():
@@ -238,7 +242,7 @@ def _table(seen: list[Seen]) -> str:
         of = [one for one in seen if (one.tree, one.model, one.way) == (tree, model, way)]
         rows.append(
             [
-                f"{tree}, {model}, {way.title}",
+                f"{tree}, {model}, {way.protocol.title}",
                 ranged([one.alone_ms for one in of]),
                 ranged([one.beside_ms for one in of]),
                 ranged([one.computing_ms for one in of]),

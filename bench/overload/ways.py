@@ -21,16 +21,6 @@ class Way:
     protocol: CallProtocol
     dialect: Dialect
 
-    @property
-    def title(self) -> str:
-        """Its name for readers."""
-        return self.protocol.title
-
-    @property
-    def path(self) -> str:
-        """Its path, '' for gRPC; `{}` stands for the model's name."""
-        return self.protocol.path
-
 
 WAYS = (
     Way(JSON, dialects.INSTANCES),
