@@ -42,7 +42,7 @@ _MOST_CALLS = 10_000
 _MOST_MESSAGE_BYTES = 8_388_608
 """gRPC's library copies a message three times on the event loop, and holds it 1 ms a megabyte."""
 _LEAST_PENDING = 3_000
-"""At least so many calls wait in the library for a handler: its own default at most."""
+"""The least of what may wait in the library for a handler: its own hard limit."""
 _PENDING_BYTES = 65_536
 """What it may hold of the message of each: the window of HTTP/2 (RFC 9113, section 6.9.2)."""
 _MILLISECONDS = 1_000
